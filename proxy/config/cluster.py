@@ -1,0 +1,115 @@
+"""Compiled clusters and their endpoints (`config.cluster.v3`, `config.endpoint.v3`). Data only."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from proxy.config.common import Address
+
+
+class Host(msgspec.Struct, frozen=True, gc=False):
+    """One upstream host with a resolved address.
+
+    `slot` is its row in the shared hosts table (assigned by the controller; reused only after every worker has
+    acknowledged endpoints without it). `hostname` is the DNS name or `Endpoint.hostname`, else "".
+    """
+
+    slot: int
+    address: Address
+    hostname: str = ""
+    weight: int = 1
+
+
+class LocalityHosts(msgspec.Struct, frozen=True):
+    """`config.endpoint.v3.LocalityLbEndpoints` after resolution."""
+
+    priority: int
+    hosts: tuple[Host, ...]
+    region: str = ""
+    zone: str = ""
+    sub_zone: str = ""
+    weight: int = 0
+
+
+class ClusterEndpoints(msgspec.Struct, frozen=True):
+    """The hosts of one cluster at one moment. `version` grows with every change of this cluster."""
+
+    cluster: str
+    version: int
+    localities: tuple[LocalityHosts, ...]
+
+
+class Endpoints(msgspec.Struct, frozen=True):
+    """The hosts of all clusters; what the controller publishes (as a sealed memfd) when discovery changes something."""
+
+    version: int
+    clusters: dict[str, ClusterEndpoints]
+
+
+class DnsEndpoint(msgspec.Struct, frozen=True, gc=False):
+    """One name to resolve for a STRICT_DNS or LOGICAL_DNS cluster. `name` may be a numeric address."""
+
+    name: str
+    port: int
+    hostname: str = ""
+    weight: int = 1
+
+
+class DnsLocality(msgspec.Struct, frozen=True):
+    """A `LocalityLbEndpoints` whose endpoints are still names."""
+
+    priority: int
+    endpoints: tuple[DnsEndpoint, ...]
+    region: str = ""
+    zone: str = ""
+    sub_zone: str = ""
+    weight: int = 0
+
+
+class Dns(msgspec.Struct, frozen=True):
+    """How to discover the hosts of a DNS cluster. Durations in seconds, Envoy's defaults."""
+
+    localities: tuple[DnsLocality, ...]
+    lookup_family: Literal["AUTO", "V4_ONLY", "V6_ONLY", "V4_PREFERRED", "ALL"] = "AUTO"
+    refresh_rate: float = 5.0
+    failure_refresh_base: float = 5.0
+    failure_refresh_max: float = 5.0
+    respect_ttl: bool = False
+
+
+class CircuitBreaker(msgspec.Struct, frozen=True, gc=False):
+    """Limits of one priority over all workers (`CircuitBreakers.Thresholds`); Envoy's defaults."""
+
+    max_connections: int = 1024
+    max_pending_requests: int = 1024
+    max_requests: int = 1024
+    max_retries: int = 3
+
+
+class Cluster(msgspec.Struct, frozen=True):
+    """One cluster. `slot` is its row in the shared clusters table. Durations in seconds.
+
+    `alt_stat_name` is what stats use: `cluster.<alt_stat_name or name>.*`. `dns` is set for the DNS types alone;
+    the hosts of every type travel in `Endpoints`.
+    """
+
+    slot: int
+    name: str
+    type: Literal["STATIC", "STRICT_DNS", "LOGICAL_DNS"]
+    alt_stat_name: str = ""
+    lb_policy: Literal["ROUND_ROBIN"] = "ROUND_ROBIN"
+    connect_timeout: float = 5.0
+    per_connection_buffer_limit_bytes: int = 1024 * 1024
+    idle_timeout: float = 3600.0
+    max_requests_per_connection: int = 0
+    max_response_headers_kb: int = 60
+    max_response_headers_count: int = 100
+    breaker: CircuitBreaker = CircuitBreaker()
+    dns: Dns | None = None
+
+    @property
+    def stat_name(self) -> str:
+        """The name in stats, `:` replaced as in Envoy."""
+        return (self.alt_stat_name or self.name).replace(":", "_")

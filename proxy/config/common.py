@@ -1,0 +1,51 @@
+"""Shapes shared by several compiled resources: addresses, string matchers, plug-in references."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class SocketAddress(msgspec.Struct, frozen=True, gc=False, tag="socket"):
+    """`config.core.v3.SocketAddress` after resolution: `host` is a numeric IPv4 or IPv6 address."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Envoy's spelling: `127.0.0.1:80`, `[::1]:80`."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class PipeAddress(msgspec.Struct, frozen=True, gc=False, tag="pipe"):
+    """`config.core.v3.Pipe`: a Unix socket. A leading `@` means the abstract namespace. `mode` 0 keeps the umask's."""
+
+    path: str
+    mode: int = 0
+
+    def __str__(self) -> str:
+        return self.path
+
+
+Address = SocketAddress | PipeAddress
+
+
+class StringMatcher(msgspec.Struct, frozen=True, gc=False):
+    """`type.matcher.v3.StringMatcher`. `regex` is RE2 and must match the whole value; `ignore_case` never applies to it."""
+
+    kind: Literal["exact", "prefix", "suffix", "contains", "regex"]
+    value: str
+    ignore_case: bool = False
+
+
+class PluginConfig(msgspec.Struct, frozen=True):
+    """One configured extension: which class to run (by type URL) and that class's own encoded `Config`.
+
+    `name` is the instance's name in the configuration (key of per-route overrides). `type_url` is the protobuf
+    message's full name without `type.googleapis.com/`. `config` is MessagePack of the plug-in's `Config` struct.
+    """
+
+    name: str
+    type_url: str
+    config: msgspec.Raw

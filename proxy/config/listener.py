@@ -1,0 +1,31 @@
+"""Compiled listeners (`config.listener.v3.Listener`). Data only."""
+
+from __future__ import annotations
+
+import msgspec
+
+from proxy.config.common import Address, PluginConfig
+
+
+class FilterChain(msgspec.Struct, frozen=True):
+    """`config.listener.v3.FilterChain`: the network filters that run on a connection, first to last."""
+
+    name: str
+    filters: tuple[PluginConfig, ...]
+
+
+class Listener(msgspec.Struct, frozen=True):
+    """One listener. `addresses[0]` is `address`, the rest are `additional_addresses`, in order.
+
+    `stat_prefix` is `Listener.stat_prefix` or the first address with `:` replaced by `_`; stats are
+    `listener.<stat_prefix>.*`. `per_connection_buffer_limit_bytes` is the high watermark of one direction (bytes).
+    `backlog` is `tcp_backlog_size` (Envoy's default: net.core.somaxconn; 0 here means that default).
+    """
+
+    name: str
+    addresses: tuple[Address, ...]
+    stat_prefix: str
+    filter_chains: tuple[FilterChain, ...]
+    enable_reuse_port: bool = True
+    backlog: int = 0
+    per_connection_buffer_limit_bytes: int = 1024 * 1024

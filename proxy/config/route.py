@@ -1,0 +1,70 @@
+"""Compiled routes (`config.route.v3`). Data only; `proxy/route/` turns them into matchers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from proxy.config.common import PluginConfig, StringMatcher
+
+
+class HeaderMatcher(msgspec.Struct, frozen=True, gc=False):
+    """`config.route.v3.HeaderMatcher`. `name` is lower case.
+
+    Exactly one of `string`, `present`, `range` is set; all `None` means "the header is present" (Envoy's default).
+    `range` is [start, end) of a decimal integer. `invert` negates the verdict; a missing header then matches too,
+    except where `treat_missing_as_empty` gives the matcher an empty string to look at.
+    """
+
+    name: str
+    string: StringMatcher | None = None
+    present: bool | None = None
+    range: tuple[int, int] | None = None
+    invert: bool = False
+    treat_missing_as_empty: bool = False
+
+
+class RouteMatch(msgspec.Struct, frozen=True, gc=False):
+    """`config.route.v3.RouteMatch`. Paths are compared without the query (features §13 rules 3 and 4).
+
+    `regex` must match the whole path and ignores `case_sensitive`, as in Envoy.
+    """
+
+    kind: Literal["prefix", "path", "path_separated_prefix", "regex"]
+    value: str
+    case_sensitive: bool = True
+    headers: tuple[HeaderMatcher, ...] = ()
+
+
+class ClusterAction(msgspec.Struct, frozen=True, gc=False):
+    """`config.route.v3.RouteAction` that forwards. `timeout` in seconds; 0 means none (default 15, Envoy's)."""
+
+    cluster: str
+    timeout: float = 15.0
+
+
+class Route(msgspec.Struct, frozen=True):
+    """`config.route.v3.Route`. `typed_per_filter_config` is keyed by the filter's configured name."""
+
+    match: RouteMatch
+    action: ClusterAction
+    name: str = ""
+    typed_per_filter_config: dict[str, PluginConfig] = {}
+
+
+class VirtualHost(msgspec.Struct, frozen=True):
+    """`config.route.v3.VirtualHost`. Domains keep their spelling; comparison is case-insensitive."""
+
+    name: str
+    domains: tuple[str, ...]
+    routes: tuple[Route, ...]
+    typed_per_filter_config: dict[str, PluginConfig] = {}
+
+
+class RouteConfiguration(msgspec.Struct, frozen=True):
+    """`config.route.v3.RouteConfiguration`."""
+
+    name: str
+    virtual_hosts: tuple[VirtualHost, ...]
+    typed_per_filter_config: dict[str, PluginConfig] = {}

@@ -1,0 +1,76 @@
+"""The one error class of the data plane. Local replies, retries, logs and the flight recorder all read this object.
+
+`proxy/http/local_reply.py` is the only place that turns one into a response.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Literal
+
+
+class Flag(enum.Enum):
+    """Envoy's response flags, in the order in which `%RESPONSE_FLAGS%` joins them (`StreamInfo::CoreResponseFlag`)."""
+
+    FAILED_LOCAL_HEALTH_CHECK = "LH"
+    NO_HEALTHY_UPSTREAM = "UH"
+    UPSTREAM_REQUEST_TIMEOUT = "UT"
+    LOCAL_RESET = "LR"
+    UPSTREAM_REMOTE_RESET = "UR"
+    UPSTREAM_CONNECTION_FAILURE = "UF"
+    UPSTREAM_CONNECTION_TERMINATION = "UC"
+    UPSTREAM_OVERFLOW = "UO"
+    NO_ROUTE_FOUND = "NR"
+    DELAY_INJECTED = "DI"
+    FAULT_INJECTED = "FI"
+    RATE_LIMITED = "RL"
+    UNAUTHORIZED_EXTERNAL_SERVICE = "UAEX"
+    RATE_LIMIT_SERVICE_ERROR = "RLSE"
+    DOWNSTREAM_CONNECTION_TERMINATION = "DC"
+    UPSTREAM_RETRY_LIMIT_EXCEEDED = "URX"
+    STREAM_IDLE_TIMEOUT = "SI"
+    INVALID_ENVOY_REQUEST_HEADERS = "IH"
+    DOWNSTREAM_PROTOCOL_ERROR = "DPE"
+    UPSTREAM_MAX_STREAM_DURATION_REACHED = "UMSDR"
+    RESPONSE_FROM_CACHE_FILTER = "RFCF"
+    NO_FILTER_CONFIG_FOUND = "NFCF"
+    DURATION_TIMEOUT = "DT"
+    UPSTREAM_PROTOCOL_ERROR = "UPE"
+    NO_CLUSTER_FOUND = "NC"
+    OVERLOAD_MANAGER = "OM"
+    DNS_RESOLUTION_FAILED = "DF"
+
+
+Side = Literal["downstream", "upstream", "internal"]
+Retryable = Literal["never", "always", "reused"]
+
+
+class ProxyError(Exception):
+    """A request or connection failed for a reason that a person can look up.
+
+    `status` is the HTTP status of the local reply (0: no reply can be sent, close). `body` is its text. `detail` is
+    Envoy's response code detail. `side` says whose fault it is; `retryable="reused"` allows a retry only when the
+    upstream connection had served a request before. `close` asks that the downstream connection ends with the reply.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        side: Side,
+        status: int,
+        body: str = "",
+        flag: Flag | None = None,
+        retryable: Retryable = "never",
+        close: bool = False,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.side = side
+        self.status = status
+        self.body = body
+        self.flag = flag
+        self.retryable = retryable
+        self.close = close
+        self.headers = headers

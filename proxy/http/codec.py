@@ -1,0 +1,67 @@
+"""The codec seam: sans-IO, one implementation per HTTP version and role. No await, clock, socket or log inside."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from proxy.http.events import Event
+from proxy.http.headers import Headers
+
+
+class CodecError(Exception):
+    """The peer broke the protocol, or a limit. Nothing more may be read from the connection.
+
+    `status` is the answer a server owes its client (400, 426, 431, 501, 505…); `detail` is Envoy's response code
+    detail (`http1.codec_error`, `http1.headers_too_large`…); `body` the reply's text.
+    """
+
+    def __init__(self, detail: str, *, status: int = 400, body: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.status = status
+        self.body = body
+
+
+class ServerCodec(Protocol):
+    """The downstream side: requests in, responses out.
+
+    `receive(b"")` means that the peer has finished sending. `send_*` queue bytes for `take_output`. After a
+    complete exchange the next request's events come from `next_exchange()` (pipelined bytes wait until then).
+    """
+
+    def receive(self, data: bytes) -> list[Event]: ...
+    def next_exchange(self) -> list[Event]: ...
+    def send_informational(self, stream_id: int, status: int, headers: Headers) -> None: ...
+    def send_headers(self, stream_id: int, status: int, headers: Headers, *, end_stream: bool) -> None: ...
+    def send_data(self, stream_id: int, data: bytes) -> None: ...
+    def send_end(self, stream_id: int, trailers: Headers | None = None) -> None: ...
+    def take_output(self) -> bytes: ...
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection may carry another exchange once this one is complete on both sides."""
+        ...
+
+
+class ClientCodec(Protocol):
+    """The upstream side: requests out, responses in."""
+
+    def send_request(
+        self,
+        method: bytes,
+        path: bytes,
+        authority: bytes,
+        headers: Headers,
+        *,
+        end_stream: bool,
+    ) -> int:
+        """Queue a request head; returns its stream id."""
+        ...
+
+    def send_data(self, stream_id: int, data: bytes) -> None: ...
+    def send_end(self, stream_id: int, trailers: Headers | None = None) -> None: ...
+    def receive(self, data: bytes) -> list[Event]: ...
+    def take_output(self) -> bytes: ...
+    @property
+    def reusable(self) -> bool:
+        """Whether the exchange ended so that the connection may carry another one."""
+        ...

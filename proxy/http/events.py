@@ -1,0 +1,73 @@
+"""The one event vocabulary of all HTTP versions and both roles. Frozen; every event carries its stream id.
+
+HTTP/1 counts its exchanges as stream ids 1, 2, 3… on each connection.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from proxy.http.headers import Headers
+
+
+class RequestReceived(msgspec.Struct, frozen=True, gc=False):
+    """A request head. `path` holds path and query; `authority` is Host or the absolute-form target's authority.
+
+    `protocol` is "HTTP/1.0" or "HTTP/1.1"…; `headers` has no pseudo header and no `host`. `end_stream`: no body
+    follows. `expect_continue`: the client waits for a 100 (the codec has removed `expect`). `upgrade` is the
+    lower-case `upgrade` header if the request asks to leave HTTP, else "".
+    """
+
+    stream_id: int
+    method: bytes
+    scheme: bytes
+    authority: bytes
+    path: bytes
+    protocol: str
+    headers: Headers
+    end_stream: bool
+    expect_continue: bool = False
+    upgrade: str = ""
+
+
+class InformationalReceived(msgspec.Struct, frozen=True, gc=False):
+    """A 1xx response other than 101."""
+
+    stream_id: int
+    status: int
+    headers: Headers
+
+
+class ResponseReceived(msgspec.Struct, frozen=True, gc=False):
+    """A final response head."""
+
+    stream_id: int
+    status: int
+    protocol: str
+    headers: Headers
+    end_stream: bool
+
+
+class DataReceived(msgspec.Struct, frozen=True, gc=False):
+    """Body bytes, framing removed; never empty."""
+
+    stream_id: int
+    data: bytes
+
+
+class StreamEnded(msgspec.Struct, frozen=True, gc=False):
+    """The message is complete. Sent after the head or data unless that event said `end_stream`."""
+
+    stream_id: int
+    trailers: Headers | None = None
+
+
+class ConnectionEnded(msgspec.Struct, frozen=True, gc=False):
+    """The peer closed its side between messages (a close within one is a `CodecError`)."""
+
+    stream_id: int = 0
+
+
+Event = (
+    RequestReceived | InformationalReceived | ResponseReceived | DataReceived | StreamEnded | ConnectionEnded
+)
