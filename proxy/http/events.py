@@ -68,6 +68,4 @@ class ConnectionEnded(msgspec.Struct, frozen=True, gc=False):
     stream_id: int = 0
 
 
-Event = (
-    RequestReceived | InformationalReceived | ResponseReceived | DataReceived | StreamEnded | ConnectionEnded
-)
+Event = RequestReceived | InformationalReceived | ResponseReceived | DataReceived | StreamEnded | ConnectionEnded
