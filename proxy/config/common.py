@@ -32,7 +32,7 @@ Address = SocketAddress | PipeAddress
 
 
 class StringMatcher(msgspec.Struct, frozen=True, gc=False):
-    """`type.matcher.v3.StringMatcher`. `regex` is RE2 and must match the whole value; `ignore_case` never applies to it."""
+    """`type.matcher.v3.StringMatcher`. `regex` is RE2, matches the whole value, and ignores `ignore_case`."""
 
     kind: Literal["exact", "prefix", "suffix", "contains", "regex"]
     value: str
