@@ -15,9 +15,7 @@ _ADMIN = "type.googleapis.com/envoy.admin.v3."
 _CLUSTER = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 _LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
 _ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
-_MANAGER = (
-    "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-)
+_MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
 # The element type of each list that `resource=` can name.
 ELEMENTS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import socket
 
@@ -9,7 +10,7 @@ import trio
 
 from master.admin.dispatch import answer
 from master.admin.origin import host_allowed, origin_allowed
-from master.admin.page import TEXT, Context, Reply
+from master.admin.page import Context, Reply
 from proxy.http.codec import CodecError, ServerCodec
 from proxy.http.codec_h1_server import H1ServerCodec
 from proxy.http.events import ConnectionEnded, DataReceived, Event, RequestReceived, StreamEnded
@@ -30,6 +31,9 @@ MAX_HEAD_BYTES = 16 * 1024
 MAX_HEADERS = 64
 MAX_BODY_BYTES = 64 * 1024
 """No page reads a body; this much is read and dropped so that the connection can go on."""
+
+STREAM = 1
+"""HTTP/1 has one exchange at a time; its codec does not look at the stream's number."""
 
 _GONE = (BrokenPipeError, ConnectionError, TimeoutError)
 
@@ -135,18 +139,11 @@ class Connection:
         await self._flush()
 
     async def _reject(self, error: CodecError) -> None:
-        """The answer to broken bytes; the connection ends with it."""
-        body = error.body.encode()
-        lines = (
-            f"HTTP/1.1 {error.status} {_reason(error.status)}",
-            f"content-length: {len(body)}",
-            f"content-type: {TEXT}",
-            "connection: close",
-        )
-        try:
-            await self._write("\r\n".join((*lines, "", "")).encode() + body)
-        except _PeerGone:
+        """The answer to broken bytes, if one is owed; the connection ends with it."""
+        if not error.status:
             return
+        with contextlib.suppress(_PeerGone):
+            await self._send(STREAM, Reply(error.body.encode(), status=error.status))
 
     async def _read(self, timeout: float) -> list[Event]:
         """The events of the next bytes; may be empty."""

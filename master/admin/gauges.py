@@ -1,4 +1,4 @@
-"""Gauges that no worker can write, since they are facts about all of them: what the server is, and what clusters hold."""
+"""Gauges that no worker can write, since they are facts about all of them: the server's state, and the clusters'."""
 
 from __future__ import annotations
 

@@ -20,7 +20,9 @@ OVERLOAD_PAUSE = 0.1
 """Seconds to wait when the process or the machine has no descriptor or memory left."""
 
 _OVERLOAD = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_IGNORED = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EPERM})
+_IGNORED = frozenset(
+    {errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EPERM}
+)
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,9 @@ async def _accept_forever(listening: socket.socket, context: Context) -> None:
 async def _serve_one(connection: Connection, slots: trio.CapacityLimiter) -> None:
     try:
         await connection.serve()
-    except Exception:  # one client's request must not end the admin server; what went wrong is logged with its traceback
+    except (
+        Exception
+    ):  # one client's request must not end the admin server; what went wrong is logged with its traceback
         log.exception("admin: an exchange failed")
     finally:
         connection.close()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
+from typing import TypeVar
 
 from shm.fold import Base
 from shm.metrics import Metrics, MetricsReader
+
+Key = TypeVar("Key", bound=Hashable)
 
 FLUSH_INTERVAL = 5.0
 """Seconds; Envoy's default `stats_flush_interval`."""

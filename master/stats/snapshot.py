@@ -28,7 +28,11 @@ class Snapshot:
         return Snapshot(
             {name: value for name, value in self.counters.items() if keep(name) and (value or not used_only)},
             {name: value for name, value in self.gauges.items() if keep(name) and (value or not used_only)},
-            {name: counts for name, counts in self.histograms.items() if keep(name) and (any(counts.values()) or not used_only)},
+            {
+                name: counts
+                for name, counts in self.histograms.items()
+                if keep(name) and (any(counts.values()) or not used_only)
+            },
             self.intervals,
         )
 

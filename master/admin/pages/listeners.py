@@ -9,7 +9,9 @@ from master.admin.page import JSON, Context, Reply, Request
 async def page(request: Request, context: Context) -> Reply:
     listeners = context.view.listeners
     if request.query.get("format") == "json":
-        return Reply(envoy_json.dump({"listener_statuses": [_status(name, list(bound)) for name, bound in listeners]}), JSON)
+        return Reply(
+            envoy_json.dump({"listener_statuses": [_status(name, list(bound)) for name, bound in listeners]}), JSON
+        )
     # One line per address: additional addresses repeat the name, as in Envoy.
     return Reply("".join(f"{name}::{address}\n" for name, bound in listeners for address in bound).encode())
 
