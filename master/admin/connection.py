@@ -22,6 +22,8 @@ IDLE_TIMEOUT = 15.0
 """Seconds between two requests. Short: a slot of the few that there are is held."""
 SEND_TIMEOUT = 10.0
 """Seconds for the peer to take each piece of a reply."""
+LINGER = 1.0
+"""Seconds to read on after an error's answer; Envoy's default `delayed_close_timeout`."""
 ANSWER_TIMEOUT = 60.0
 """Seconds for a page to make its reply (`/workers` waits until the workers serve)."""
 
@@ -120,7 +122,7 @@ class Connection:
             return Reply(b"a page of another origin may not use the admin interface\n", status=403)
         return None
 
-    async def _send(self, stream_id: int, reply: Reply) -> None:
+    async def _send(self, stream_id: int, reply: Reply, *, close: bool = False) -> None:
         """The reply in pieces, each of which the peer must take in time."""
         headers = Headers(
             (
@@ -131,6 +133,8 @@ class Connection:
                 (b"server", b"envoy"),
             )
         )
+        if close:
+            headers.add(b"connection", b"close")
         self._codec.send_headers(stream_id, reply.status, headers, end_stream=False)
         for start in range(0, len(reply.body), PIECE_BYTES):
             self._codec.send_data(stream_id, reply.body[start : start + PIECE_BYTES])
@@ -143,21 +147,32 @@ class Connection:
         if not error.status:
             return
         with contextlib.suppress(_PeerGone):
-            await self._send(STREAM, Reply(error.body.encode(), status=error.status))
+            await self._send(STREAM, Reply(error.body.encode(), status=error.status), close=True)
+            await self._linger()
+
+    async def _linger(self) -> None:
+        """Read on for a moment: closing with unread bytes would make the kernel throw away the answer (RST)."""
+        with contextlib.suppress(*_GONE):
+            self._sock.shutdown(socket.SHUT_WR)
+        with trio.move_on_after(LINGER):
+            while await self._receive():
+                await trio.lowlevel.checkpoint()
 
     async def _read(self, timeout: float) -> list[Event]:
         """The events of the next bytes; may be empty."""
         with trio.move_on_after(timeout):
-            while True:
-                try:
-                    data = self._sock.recv(READ_BYTES)
-                except BlockingIOError:
-                    await trio.lowlevel.wait_readable(self._sock)
-                except _GONE as error:
-                    raise _PeerGone from error
-                else:
-                    return self._codec.receive(data)
+            return self._codec.receive(await self._receive())
         raise _PeerGone
+
+    async def _receive(self) -> bytes:
+        """The next bytes; none if the peer has finished sending."""
+        while True:
+            try:
+                return self._sock.recv(READ_BYTES)
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(self._sock)
+            except _GONE as error:
+                raise _PeerGone from error
 
     async def _flush(self) -> None:
         await self._write(self._codec.take_output())

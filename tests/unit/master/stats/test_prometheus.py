@@ -79,9 +79,7 @@ def test_a_histogram_is_cumulative_up_to_infinity() -> None:
 
 
 def test_a_summary_tells_of_the_interval() -> None:
-    stats = snapshot(
-        histograms={"a": {bucket_of(7): 2}, "b": {bucket_of(7): 2}}, intervals={"a": {bucket_of(12): 1}}
-    )
+    stats = snapshot(histograms={"a": {bucket_of(7): 2}, "b": {bucket_of(7): 2}}, intervals={"a": {bucket_of(12): 1}})
     families = parse("".join(prometheus.render(stats, "summary")))
     values = {sample.labels.get("quantile"): sample.value for sample in families["envoy_a"].samples}
     assert values["0.5"] == 12.5
