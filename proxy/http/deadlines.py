@@ -68,12 +68,15 @@ class Deadlines:
         """Why the scope was cancelled; None if it was not (features §13 rule 28)."""
         if self._client_gone:
             return disconnected()
-        if not self.scope.cancel_called:
+        phase = self.fired()
+        return None if phase is None else _failure(phase, request_complete=request_complete)
+
+    def fired(self) -> Phase | None:
+        """The phase whose deadline has passed and ended the exchange, or None."""
+        if self._client_gone or not self.scope.cancel_called:
             return None
         phase = min(self._armed, key=self._armed.__getitem__, default=Phase.STREAM_IDLE)
-        if self._idle_at <= self._armed.get(phase, NEVER):
-            phase = Phase.STREAM_IDLE
-        return _failure(phase, request_complete=request_complete)
+        return phase if self._armed.get(phase, NEVER) < self._idle_at else Phase.STREAM_IDLE
 
     def _apply(self) -> None:
         self.scope.deadline = min(self._idle_at, *self._armed.values()) if self._armed else self._idle_at

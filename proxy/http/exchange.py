@@ -135,11 +135,11 @@ class Exchange:
         if end_stream:
             self._finish()
 
-    async def send_data(self, data: bytes) -> None:
-        """Send body bytes; waits while the client does not read."""
+    async def send_data(self, data: bytes, *, flush: bool = True) -> None:
+        """Send body bytes; waits while the client does not read. `flush` as in `send_headers`."""
         for transform in reversed(self._transforms):
             data = transform.feed(data)
-        await self._send_body(data)
+        await self._send_body(data, flush=flush)
 
     async def send_end(self, trailers: Headers | None = None) -> None:
         """The response is complete. Trailers are dropped, as Envoy does without `enable_trailers`."""
