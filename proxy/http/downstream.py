@@ -25,26 +25,37 @@ def protocol_error(error: CodecError) -> ProxyError:
 class Downstream:
     """Reads only when asked and holds at most one read's events, so that not reading is the back-pressure."""
 
-    __slots__ = ("_events", "codec", "connection")
+    __slots__ = ("_arrived", "_events", "_failure", "codec", "connection")
 
     def __init__(self, connection: Connection, codec: ServerCodec) -> None:
         self.connection = connection
         self.codec = codec
+        self._arrived = b""
         self._events: deque[Event] = deque()
+        self._failure: CodecError | None = None
 
-    def begin_pipelined(self) -> bool:
-        """Go on to the next exchange; says whether its first events are here already. Raises `ProxyError`."""
-        self._events.clear()
+    async def wait_begin(self) -> bool:
+        """Wait for the first bytes of a request; False if the client closes instead."""
+        await self.connection.wait_readable()
+        self._arrived = await self.connection.receive()
+        return bool(self._arrived)
+
+    def begin_next(self) -> bool:
+        """Go on to the next exchange; says whether the client has begun it already (pipelining)."""
         try:
             self._events.extend(self.codec.next_exchange())
         except CodecError as error:
-            raise protocol_error(error) from error
-        return bool(self._events)
+            self._failure = error  # `receive` raises it, where an exchange can answer
+            return True
+        return bool(self._events) or self.codec.begun
 
     async def receive(self) -> Event:
         """The next event of the exchange; raises `ProxyError` (DPE, or DC when the client went away within it)."""
+        if self._failure is not None:
+            raise protocol_error(self._failure)
         while not self._events:
-            data = await self.connection.receive()
+            data = self._arrived or await self.connection.receive()
+            self._arrived = b""
             try:
                 self._events.extend(self.codec.receive(data))
             except CodecError as error:

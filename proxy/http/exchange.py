@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import msgspec
 
 from proxy.config.common import PluginConfig
-from proxy.errors import ProxyError
+from proxy.errors import Flag, ProxyError
 from proxy.http import local_reply, normalize
 from proxy.http.body import RequestBody
+from proxy.http.codec import CodecError
 from proxy.http.deadlines import Deadlines, Phase
 from proxy.http.downstream import Downstream
 from proxy.http.events import RequestReceived
@@ -19,6 +21,17 @@ from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo
 
 _NO_BODY = frozenset({204, 304})
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """A response that must not go on the wire (a bad status, more bytes than promised) is the upstream's fault."""
+    try:
+        yield
+    except CodecError as error:
+        raise ProxyError(
+            error.detail, side="upstream", status=502, body=error.body, flag=Flag.UPSTREAM_PROTOCOL_ERROR
+        ) from error
 
 
 class ResponseHead:
@@ -125,11 +138,11 @@ class Exchange:
             head.headers.remove(b"content-length")
         codec = self._downstream.codec
         self.close = self.close or not self.info.request_complete or self._policy.draining()
-        closing = self.close or not codec.keep_alive
-        normalize.clean_response(head.headers, self._policy.server_name, close=closing)
+        normalize.clean_response(head.headers, self._policy.server_name, close=self.close)
+        with _writing():
+            codec.send_headers(self.info.stream_id, head.status, head.headers, end_stream=end_stream)
         self.response_started = True
         self.info.status = head.status
-        codec.send_headers(self.info.stream_id, head.status, head.headers, end_stream=end_stream)
         if flush:
             await self._flush()
         if end_stream:
@@ -147,7 +160,8 @@ class Exchange:
         for transform in reversed(self._transforms):
             rest = (transform.feed(rest) if rest else b"") + transform.finish()
         await self._send_body(rest, flush=False)
-        self._downstream.codec.send_end(self.info.stream_id)
+        with _writing():
+            self._downstream.codec.send_end(self.info.stream_id)
         await self._flush()
         self._finish()
 
@@ -162,11 +176,8 @@ class Exchange:
         await self.send_headers(error.status, headers, end_stream=not body, flush=not body)
         if body:
             if self.request.method != b"HEAD":
-                self._downstream.codec.send_data(self.info.stream_id, body)
-                self.info.bytes_sent += len(body)
-            self._downstream.codec.send_end(self.info.stream_id)
-            await self._flush()
-            self._finish()
+                await self.send_data(body, flush=False)
+            await self.send_end()
 
     def note(self, error: ProxyError) -> None:
         """Record why the exchange fails; a status that the client has seen stays."""
@@ -182,7 +193,8 @@ class Exchange:
 
     async def _send_body(self, data: bytes, *, flush: bool = True) -> None:
         if data:
-            self._downstream.codec.send_data(self.info.stream_id, data)
+            with _writing():
+                self._downstream.codec.send_data(self.info.stream_id, data)
             self.info.bytes_sent += len(data)
         if flush:
             await self._flush()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import socket
-import struct
 
 import trio
 
@@ -166,11 +165,16 @@ class Connection:
         except ProxyError:
             return
 
-    def reset(self) -> None:
-        """Close with a reset: the peer must not take a cut message for a complete one."""
-        if self._fd >= 0:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.close()
+    def has_input(self) -> bool:
+        """Whether bytes wait to be received: a request that a drain must not cut off."""
+        try:
+            return bool(self._socket.recv(1, socket.MSG_PEEK))
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno not in PEER_GONE:
+                raise
+            return False
 
     def close(self) -> None:
         """Close the socket. May be called twice."""

@@ -36,6 +36,7 @@ class Router:
     """
 
     Config = Config
+    terminal = True
 
     @classmethod
     def from_proto(cls, message: Any, context: CompileContext) -> Config:

@@ -6,6 +6,7 @@ Readers derive what follows from others: `downstream_rq_completed` (sum of the f
 
 from __future__ import annotations
 
+from proxy.errors import Flag
 from proxy.http.exchange import Exchange
 from proxy.stats import Counter, Stats
 
@@ -43,14 +44,14 @@ class HcmStats:
         self.rq_rx_reset = counter("rq_rx_reset")
         self.rq_tx_reset = counter("rq_tx_reset")
         self.rq_response_before_rq_complete = counter("rq_response_before_rq_complete")
-        self.rq_too_large = counter("rq_too_large")
         self.rq_ws_on_non_ws_route = counter("rq_ws_on_non_ws_route")
-        self.timeouts = {
+        # By response code detail.
+        self._failures = {
             "stream_idle_timeout": counter("rq_idle_timeout"),
             "request_header_timeout": counter("rq_header_timeout"),
             "request_overall_timeout": counter("rq_timeout"),
+            "request_payload_too_large": counter("rq_too_large"),
         }
-        """By response code detail."""
         listener = f"{listener_prefix}http.{stat_prefix}.downstream_"
         self._classes = tuple(
             (stats.counter(f"{prefix}rq_{n}xx"), stats.counter(f"{listener}rq_{n}xx")) for n in range(1, 6)
@@ -69,11 +70,13 @@ class HcmStats:
                 self.rq_tx_reset.inc()
         if info.request_complete and info.response_complete:
             return
+        if Flag.DOWNSTREAM_PROTOCOL_ERROR in info.flags:
+            self.cx_protocol_error.inc()
         self.rq_rx_reset.inc()  # Envoy's codec resets every stream whose message is cut on either side
         if exchange.response_started and not info.request_complete:
             self.rq_response_before_rq_complete.inc()
-        if info.detail in self.timeouts:
-            self.timeouts[info.detail].inc()
+        if info.detail in self._failures:
+            self._failures[info.detail].inc()
 
     def _charge_class(self, hundreds: int) -> None:
         if 1 <= hundreds <= 5:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from proxy import registry
 from proxy.config.common import PluginConfig
 from proxy.config.route import RouteConfiguration
 from proxy.filters.context import CallNextNetwork, FilterContext
-from proxy.filters.http import HTTP_FILTERS
+from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
 from proxy.filters.network import hcm_config
 from proxy.filters.network.hcm_session import Session
 from proxy.filters.network.hcm_stats import HcmStats
@@ -25,6 +26,7 @@ class HttpConnectionManager:
     """Built once per filter chain; what depends on configuration alone is done here. Terminal: it calls no next filter."""
 
     Config = hcm_config.Config
+    terminal = True
     from_proto = staticmethod(hcm_config.from_proto)
 
     def __init__(self, name: str, config: hcm_config.Config, context: FilterContext) -> None:
@@ -33,7 +35,7 @@ class HttpConnectionManager:
         self.disconnects = context.disconnects
         self.stats = HcmStats(context.stats, config.stat_prefix, context.listener_prefix)
         self.routes = RouteTable(config.route_config)
-        http_context = msgspec.structs.replace(context, stat_prefix=f"http.{config.stat_prefix}.")
+        http_context = dataclasses.replace(context, stat_prefix=f"http.{config.stat_prefix}.")
         self.chain = build_chain([_build(plugin, http_context) for plugin in config.http_filters])
         self.policy = Policy(
             server_name=config.server_name.encode(),
@@ -64,7 +66,7 @@ def _decode_overrides(config: hcm_config.Config) -> dict[int, Any]:
     for overrides in _override_maps(config.route_config):
         for name, plugin in overrides.items():
             if name in names:
-                decoded[id(plugin)] = _decode(plugin, registry.load(HTTP_FILTERS, plugin.type_url).Config)
+                decoded[id(plugin)] = _decode(plugin, registry.load(HTTP_ROUTE_CONFIGS, plugin.type_url).Config)
     return decoded
 
 
@@ -72,8 +74,5 @@ def _override_maps(routes: RouteConfiguration) -> Iterator[dict[str, PluginConfi
     yield routes.typed_per_filter_config
     for virtual_host in routes.virtual_hosts:
         yield virtual_host.typed_per_filter_config
-        yield from _route_maps(virtual_host.routes)
-
-
-def _route_maps(routes: Iterable[Any]) -> Iterator[dict[str, PluginConfig]]:
-    return (route.typed_per_filter_config for route in routes)
+        for route in virtual_host.routes:
+            yield route.typed_per_filter_config
