@@ -5,7 +5,7 @@ A matcher is built once, when configuration is applied, and then only called.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import re2
@@ -31,17 +31,21 @@ class RequestHead(Protocol):
 
 
 Predicate = Callable[[bytes], bool]
-Lookup = Callable[[RequestHead], bytes | None]
+Lookup = Callable[[RequestHead], Sequence[bytes]]
 HeaderPredicate = Callable[[RequestHead], bool]
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
 
 def compile_regex(pattern: str) -> Predicate:
-    """RE2 over the whole value, in linear time: a pattern from configuration cannot hang a worker."""
+    """RE2 over the whole value, in linear time: a pattern from configuration cannot hang a worker.
+
+    Bytes are matched as such, so `.` is one byte and not one UTF-8 character, as in Envoy.
+    """
     options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
     options.log_errors = False
-    fullmatch = re2.compile(pattern, options).fullmatch
+    fullmatch = re2.compile(pattern.encode(), options).fullmatch
     return lambda value: fullmatch(value) is not None
 
 
@@ -69,28 +73,26 @@ def _compile_literal(kind: str, wanted: bytes) -> Predicate:
 def compile_header(matcher: HeaderMatcher) -> HeaderPredicate:
     """`matcher` over a request head.
 
-    Lines of one name are joined by "," first, as in Envoy (`HeaderUtility::getAllOfHeaderAsString`).
+    Of several lines of one name, one that matches is enough; `invert` negates the verdict on all of them.
     """
     lookup = _lookup(matcher.name)
     value_matches = _value_predicate(matcher)
     invert = matcher.invert
     if value_matches is None:
-        return _presence(lookup, wanted=matcher.present is not False, matcher=matcher)
-    if matcher.treat_missing_as_empty:
-        return lambda head: value_matches(lookup(head) or b"") != invert
+        return _presence(lookup, wanted=(matcher.present is not False) != invert, matcher=matcher)
+    missing = value_matches(b"") != invert if matcher.treat_missing_as_empty else False
 
     def matches(head: RequestHead) -> bool:
-        value = lookup(head)
-        return value is not None and value_matches(value) != invert
+        values = lookup(head)
+        return any(map(value_matches, values)) != invert if values else missing
 
     return matches
 
 
 def _presence(lookup: Lookup, *, wanted: bool, matcher: HeaderMatcher) -> HeaderPredicate:
-    wanted = wanted != matcher.invert
     if matcher.treat_missing_as_empty:  # nothing is ever missing then
         return lambda head: wanted
-    return lambda head: (lookup(head) is not None) == wanted
+    return lambda head: bool(lookup(head)) == wanted
 
 
 def _value_predicate(matcher: HeaderMatcher) -> Predicate | None:
@@ -121,14 +123,14 @@ def parse_int64(value: bytes) -> int | None:
 
 
 def _lookup(name: str) -> Lookup:
-    """How to read header `name`. `host` is an alias of `:authority`, as in Envoy's request header map."""
+    """How to read the lines of header `name`. `host` is an alias of `:authority`, as in Envoy's request header map."""
     if name == ":path":
-        return lambda head: head.path or None
+        return lambda head: (head.path,)
     if name == ":method":
-        return lambda head: head.method
+        return lambda head: (head.method,)
     if name in (":authority", "host"):
-        return lambda head: head.authority or None
+        return lambda head: (head.authority,) if head.authority else ()
     if name == ":scheme":
-        return lambda head: head.scheme
+        return lambda head: (head.scheme,)
     key = name.encode()
-    return lambda head: head.headers.joined(key)
+    return lambda head: head.headers.get_all(key)
