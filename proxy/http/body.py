@@ -48,7 +48,7 @@ class RequestBody:
         return not self._wants_continue and self._downstream.whole_within(SMALL_BODY - len(self._held))
 
     async def send_continue(self) -> None:
-        """Answer `expect: 100-continue` if the client still waits for it. Only the exchange's own task may call this."""
+        """Answer `expect: 100-continue` if the client still waits. Only the exchange's own task may call this."""
         if self._wants_continue:
             self._wants_continue = False
             self._info.continued = True

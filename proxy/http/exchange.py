@@ -108,9 +108,7 @@ class Exchange:
         self.info.stream_id = event.stream_id
         self.info.request_complete = event.end_stream
         self.request = Request(event)
-        self.body = RequestBody(
-            self._downstream, self.deadlines, self.info, expect_continue=event.expect_continue
-        )
+        self.body = RequestBody(self._downstream, self.deadlines, self.info, expect_continue=event.expect_continue)
 
     def filter_config(self, name: str) -> Any:
         """The most specific per-route configuration of the filter instance `name`, decoded; None if there is none."""
@@ -118,7 +116,7 @@ class Exchange:
         return None if plugin is None else self._policy.filter_configs.get(id(plugin))
 
     def on_response_headers(self, hook: Callable[[ResponseHead], None]) -> None:
-        """Call `hook` with the response head, of local replies too, before it is sent; the last registered runs first."""
+        """Call `hook` with the response head, of local replies too, before it is sent; the last registered first."""
         self._header_hooks.append(hook)
 
     def transform_response(self, transform: Transform) -> None:

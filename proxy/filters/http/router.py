@@ -22,12 +22,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 
 
-class Config(msgspec.Struct, frozen=True):
-    """`Router`. `suppress_envoy_headers`: no `x-envoy-*` header is added in either direction."""
-
-    suppress_envoy_headers: bool = False
-
-
 class Router:
     """Picks the cluster, streams the request up and the response down, both with back-pressure.
 
@@ -35,13 +29,17 @@ class Router:
     is not read (features §13 rule 20).
     """
 
-    Config = Config
     terminal = True
+
+    class Config(msgspec.Struct, frozen=True):
+        """`Router`. `suppress_envoy_headers`: no `x-envoy-*` header is added in either direction."""
+
+        suppress_envoy_headers: bool = False
 
     @classmethod
     def from_proto(cls, message: Any, context: CompileContext) -> Config:
         """Compiles a `Router` message."""
-        return Config(suppress_envoy_headers=message.suppress_envoy_headers)
+        return cls.Config(suppress_envoy_headers=message.suppress_envoy_headers)
 
     def __init__(self, name: str, config: Config, context: FilterContext) -> None:
         self._envoy_headers = not config.suppress_envoy_headers
@@ -108,9 +106,7 @@ class _Attempt:
         exchange = self._exchange
         request = exchange.request
         ended = exchange.body.ended
-        await stream.send_request(
-            request.method, request.path, request.authority, request.headers, end_stream=ended
-        )
+        await stream.send_request(request.method, request.path, request.authority, request.headers, end_stream=ended)
         if ended:
             await self._download(stream)
         elif exchange.body.is_small:
@@ -160,9 +156,7 @@ class _Attempt:
         if self._service_time and self._sent_at is not None:
             elapsed = trio.current_time() - self._sent_at
             event.headers.set(b"x-envoy-upstream-service-time", b"%d" % int(elapsed * 1000))
-        await exchange.send_headers(
-            event.status, event.headers, end_stream=event.end_stream, flush=not stream.pending
-        )
+        await exchange.send_headers(event.status, event.headers, end_stream=event.end_stream, flush=not stream.pending)
         ended = event.end_stream
         while not ended:
             piece = await stream.receive()

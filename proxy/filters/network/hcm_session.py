@@ -28,7 +28,17 @@ class Session:
     its own scope, which begins with the first byte of the request.
     """
 
-    __slots__ = ("_active", "_client_closes", "_config", "_connection", "_downstream", "_manager", "_rx", "_stats", "_tx")
+    __slots__ = (
+        "_active",
+        "_client_closes",
+        "_config",
+        "_connection",
+        "_downstream",
+        "_manager",
+        "_rx",
+        "_stats",
+        "_tx",
+    )
 
     def __init__(self, manager: HttpConnectionManager, connection: Connection) -> None:
         config = manager.config

@@ -1,4 +1,4 @@
-"""`envoy.filters.network.http_connection_manager`: a connection's requests, one after the other, through the filters."""
+"""`envoy.filters.network.http_connection_manager`: the requests of a connection, one by one, through the filters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from proxy.route.table import RouteTable
 
 
 class HttpConnectionManager:
-    """Built once per filter chain; what depends on configuration alone is done here. Terminal: it calls no next filter."""
+    """Built once per filter chain; what depends on configuration alone is done here. Terminal: calls no next filter."""
 
     Config = hcm_config.Config
     terminal = True
