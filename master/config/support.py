@@ -15,6 +15,22 @@ from proxy.filters.network import NETWORK_FILTERS
 TABLES = (NETWORK_FILTERS, HTTP_FILTERS, HTTP_ROUTE_CONFIGS)
 
 
+NO_EFFECT: dict[str, tuple[str, ...]] = {
+    "envoy.config.endpoint.v3.ClusterLoadAssignment": ("cluster_name",),  # `Cluster.name` is what counts
+    "envoy.type.matcher.v3.RegexMatcher": ("google_re2",),  # the default engine, said explicitly
+}
+"""Fields that change nothing in Envoy either where we take them: set or not, the compiled configuration is the same."""
+
+
+@functools.cache
+def accepted() -> dict[str, set[str]]:
+    """`supported` and the fields without effect: what may stand in a configuration."""
+    union = {message: set(names) for message, names in supported().items()}
+    for message, fields in NO_EFFECT.items():
+        union.setdefault(message, set()).update(fields)
+    return union
+
+
 @functools.cache
 def supported() -> dict[str, set[str]]:
     """Message full name → the names of its supported fields.

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from master.config import packed
 from master.config.finding import Finding
-from master.config.support import supported
+from master.config.support import accepted
 
 Path = tuple[str | int, ...]
 
@@ -24,7 +24,7 @@ def find_unsupported(message: Message) -> list[Finding]:
 
 
 def _message(message: Message, path: Path) -> Iterator[Finding]:
-    fields = supported().get(message.DESCRIPTOR.full_name, set())
+    fields = accepted().get(message.DESCRIPTOR.full_name, set())
     for field, value in message.ListFields():
         yield from _field(field, value, fields, (*path, field.name))
 
@@ -64,7 +64,7 @@ def _value(message: Message, path: Path) -> Iterator[Finding]:
             yield from _message(message, path)
         return
     name = packed.type_name(message)
-    if name in supported():
+    if name in accepted():
         yield from _message(packed.unpack(message), path)
     elif name:
         yield _finding(path, f"{name} is not supported")

@@ -45,6 +45,8 @@ def _socket(message: Any, context: Context, hint: str) -> SocketAddress | None:
 def _pipe(message: Any, context: Context) -> PipeAddress:
     if len(message.path.encode()) > MAX_PIPE_PATH:
         context.error(("path",), "path is too long for a Unix socket", f"≤ {MAX_PIPE_PATH} bytes", kind="address")
+    if "\0" in message.path:
+        context.error(("path",), "path with a NUL byte", "a path", kind="address")
     if message.path.startswith("@") and message.mode:
         context.error(("mode",), "an abstract Unix socket has no mode", "no mode", kind="address")
     return PipeAddress(message.path, message.mode)
