@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Iterator, Mapping
 
@@ -22,7 +21,6 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
 """Fields that change nothing in Envoy either where we take them: set or not, the compiled configuration is the same."""
 
 
-@functools.cache
 def accepted() -> dict[str, set[str]]:
     """`supported` and the fields without effect: what may stand in a configuration."""
     union = {message: set(names) for message, names in supported().items()}
@@ -31,7 +29,6 @@ def accepted() -> dict[str, set[str]]:
     return union
 
 
-@functools.cache
 def supported() -> dict[str, set[str]]:
     """Message full name → the names of its supported fields.
 

@@ -30,8 +30,7 @@ static_resources:
           route_config:
 %(route_config)s
           http_filters:
-          - name: router
-            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+%(http_filters)s
   clusters:
 %(clusters)s
 """
@@ -54,7 +53,15 @@ CLUSTERS = """
 """
 
 
-def bootstrap(*, hcm: str = "", route_config: str = ROUTE_CONFIG, clusters: str = CLUSTERS) -> str:
+HTTP_FILTERS = """
+- name: router
+  typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+"""
+
+
+def bootstrap(
+    *, hcm: str = "", route_config: str = ROUTE_CONFIG, http_filters: str = HTTP_FILTERS, clusters: str = CLUSTERS
+) -> str:
     """YAML of one HTTP listener `main`; the parts are YAML, more fields of the connection manager go into `hcm`."""
 
     def indented(text: str, columns: int) -> str:
@@ -63,6 +70,7 @@ def bootstrap(*, hcm: str = "", route_config: str = ROUTE_CONFIG, clusters: str 
     return HTTP % {
         "hcm": indented(hcm, 10),
         "route_config": indented(route_config, 12),
+        "http_filters": indented(http_filters, 12),
         "clusters": indented(clusters, 2),
     }
 

@@ -1,8 +1,8 @@
 """`pytest --field-audit`: is every field that we call supported shown to have an effect?
 
-A test that shows the effect of a field names it: `@pytest.mark.field("envoy.config.cluster.v3.Cluster.connect_timeout")`
-(`….type=STRICT_DNS` where single values of an enum are supported). The audit runs each such test once for each field
-that it names, with the field removed from its configuration wherever its message occurs, and expects it to fail then.
+A test that shows the effect of a field names it, `@pytest.mark.field("envoy.config.cluster.v3.Cluster.name")`, or
+`….type=STRICT_DNS` where single values of an enum are supported. The audit runs each such test once for each field that
+it names, with the field removed from its configuration wherever its message occurs, and expects it to fail then.
 At the end, every field of `master.config.support` must have been shown by a test.
 
 The configuration of such a test goes through `cut`; `tests.kit.config` and `tests.kit.proxy` see to that. Fixtures of
@@ -38,7 +38,7 @@ def cut(text: str) -> str:
         return text
     from google.protobuf import json_format
 
-    from master.config.loader import Source, load
+    from master.config.interim import Source, load
 
     message = load([Source("audited", text, "yaml")]).message
     assert message is not None, "the field audit cannot read this configuration"
@@ -50,35 +50,27 @@ def cut(text: str) -> str:
 
 
 def _remove(message: Any, owner: str, field: str, value: str) -> bool:
-    """Clears `field` in every message of type `owner` in the tree (`Any` included); of an enum only `value`, if given."""
-    from master.config import packed
+    """Clears `field` in every message of type `owner` in the tree, `Any` included; an enum only if it is `value`."""
+    from master.config.messages import ANY, messages, unpack
 
-    if message.DESCRIPTOR.full_name == packed.ANY:
-        inner = packed.unpack(message)
+    removed = False
+    if message.DESCRIPTOR.full_name == ANY:
+        inner = unpack(message)
         removed = _remove(inner, owner, field, value)
         message.value = inner.SerializeToString()
         return removed
-    removed = False
-    if message.DESCRIPTOR.full_name == owner:
-        descriptor = message.DESCRIPTOR.fields_by_name[field]
-        for found, content in message.ListFields():
-            if found.name == field and (not value or found.enum_type.values_by_number[content].name == value):
-                removed = True
-        if removed:
-            message.ClearField(descriptor.name)
-    for _, content in message.ListFields():
-        for part in _messages(content):
-            removed |= _remove(part, owner, field, value)
+    for found, content in message.ListFields():
+        if (
+            message.DESCRIPTOR.full_name == owner
+            and found.name == field
+            and (not value or found.enum_type.values_by_number[content].name == value)
+        ):
+            message.ClearField(field)
+            removed = True
+        else:
+            for _, part in messages(found, content):
+                removed |= _remove(part, owner, field, value)
     return removed
-
-
-def _messages(content: Any) -> Iterator[Any]:
-    if hasattr(content, "DESCRIPTOR"):
-        yield content
-    elif hasattr(content, "values"):
-        yield from (part for part in content.values() if hasattr(part, "DESCRIPTOR"))
-    elif not isinstance(content, str | bytes) and hasattr(content, "__iter__"):
-        yield from (part for part in content if hasattr(part, "DESCRIPTOR"))
 
 
 # --- pytest ---------------------------------------------------------------------------------------------------------
@@ -176,9 +168,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     verdict = _invert(reports, removal)
     if verdict.passed:
         item.config.stash[PROVEN].add(removal.field)
-    for report in reports[:1] + [verdict]:
-        if report is verdict or report.when == "setup" and report.passed:
-            item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logreport(report=verdict)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
 

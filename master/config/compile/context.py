@@ -10,10 +10,9 @@ from typing import Any
 from master.config.compile import plugins, route
 from master.config.compile.regex import regex_fault
 from master.config.finding import Finding, Kind
+from master.config.messages import Path
 from proxy.config.common import PluginConfig
 from proxy.config.route import RouteConfiguration
-
-Path = tuple[str | int, ...]
 
 DEFAULT_BUFFER_LIMIT = 1024 * 1024
 """Bytes; Envoy's default for listeners and clusters."""
