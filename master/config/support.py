@@ -16,6 +16,9 @@ TABLES = (NETWORK_FILTERS, HTTP_FILTERS, HTTP_ROUTE_CONFIGS)
 
 NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.endpoint.v3.ClusterLoadAssignment": ("cluster_name",),  # `Cluster.name` is what counts
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
+        "drain_timeout",  # between the two GOAWAYs of HTTP/2; HTTP/1 has none
+    ),
     "envoy.type.matcher.v3.RegexMatcher": ("google_re2",),  # the default engine, said explicitly
 }
 """Fields that change nothing in Envoy either where we take them: set or not, the compiled configuration is the same."""

@@ -113,7 +113,7 @@ def _without(item: pytest.Function, field: str) -> pytest.Function:
     """The same test once more."""
     clone = pytest.Function.from_parent(
         item.parent,
-        name=f"{item.name}[without {field}]",
+        name=item.name,
         callspec=getattr(item, "callspec", None),
         callobj=item.obj,
         fixtureinfo=item._fixtureinfo,
@@ -160,16 +160,20 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         return None
     global _present
     _present = removal = Removal(item.stash[FIELD])
-    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    label = f"[without {removal.field}]"
+    nodeid, (path, line, domain) = item.nodeid + label, item.location
+    location = (path, line, domain + label)
+    item.ihook.pytest_runtest_logstart(nodeid=nodeid, location=location)
     try:
         reports = runtestprotocol(item, log=False, nextitem=None)
     finally:
         _present = None
     verdict = _invert(reports, removal)
+    verdict.nodeid, verdict.location = nodeid, location
     if verdict.passed:
         item.config.stash[PROVEN].add(removal.field)
     item.ihook.pytest_runtest_logreport(report=verdict)
-    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    item.ihook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
     return True
 
 

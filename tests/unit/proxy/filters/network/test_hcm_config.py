@@ -22,7 +22,7 @@ def test_envoys_defaults() -> None:
     assert (found.max_request_headers_kb, found.max_headers_count) == (60, 100)
     assert (found.idle_timeout, found.stream_idle_timeout) == (3600.0, 300.0)
     assert (found.request_timeout, found.request_headers_timeout) == (0.0, 0.0)
-    assert (found.drain_timeout, found.delayed_close_timeout) == (5.0, 1.0)
+    assert found.delayed_close_timeout == 1.0
 
 
 @pytest.mark.field(f"{HCM}.codec_type=HTTP1", f"{HCM}.server_name", f"{HCM}.max_request_headers_kb")
@@ -39,7 +39,6 @@ def test_codec_name_and_limit() -> None:
             "stream_idle_timeout",
             "request_timeout",
             "request_headers_timeout",
-            "drain_timeout",
             "delayed_close_timeout",
         )
     ],
