@@ -198,4 +198,4 @@ async def serving(config: CompiledConfig) -> AsyncIterator[Rig]:
 
 def virtual_clock() -> MockClock:
     """Time that jumps when nothing happens; what real sockets within one process do takes less than the threshold."""
-    return MockClock(autojump_threshold=0.02)
+    return MockClock(autojump_threshold=0.002)
