@@ -6,8 +6,9 @@ import textwrap
 
 import msgspec
 
-from master.config.check import Checked, Source, check
+from master.config.check import Checked, check
 from master.config.finding import Finding
+from master.config.source import Source
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.common import PluginConfig
 from proxy.config.listener import Listener

@@ -38,7 +38,8 @@ def cut(text: str) -> str:
         return text
     from google.protobuf import json_format
 
-    from master.config.interim import Source, load
+    from master.config.loader import load
+    from master.config.source import Source
 
     message = load([Source("audited", text, "yaml")]).message
     assert message is not None, "the field audit cannot read this configuration"

@@ -8,7 +8,7 @@ import pytest
 
 from master.config.check import Checked, check
 from master.config.finding import Finding
-from master.config.interim import read
+from master.config.source import read
 
 CORPUS = Path(__file__).parents[5] / "shared" / "envoy-configs"
 FLOOR = 3
