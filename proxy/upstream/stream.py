@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
+from collections.abc import Iterator
 
 import trio
 
@@ -70,9 +72,14 @@ class UpstreamStream:
         *,
         end_stream: bool,
     ) -> None:
-        """Send the request head; `end_stream`: there is no body."""
+        """Send the request head; `end_stream`: there is no body.
+
+        Here and below, a request that cannot be written (or a body of another length than the head promised) raises
+        `ProxyError` with the codec's status and detail.
+        """
         codec = self._connection.codec
-        self._stream_id = codec.send_request(method, path, authority, headers, end_stream=end_stream)
+        with _sendable():
+            self._stream_id = codec.send_request(method, path, authority, headers, end_stream=end_stream)
         await self._flush()
         if end_stream:
             self._end_request()
@@ -80,20 +87,17 @@ class UpstreamStream:
     async def send_data(self, data: bytes) -> None:
         """Send body bytes; waits while the upstream does not read."""
         if not self.peer_gone:
-            self._connection.codec.send_data(self._stream_id, data)
+            with _sendable():
+                self._connection.codec.send_data(self._stream_id, data)
             await self._flush()
 
     async def send_end(self, trailers: Headers | None = None) -> None:
         """The request is complete."""
         if not self.peer_gone:
-            self._connection.codec.send_end(self._stream_id, trailers)
+            with _sendable():
+                self._connection.codec.send_end(self._stream_id, trailers)
             await self._flush()
             self._end_request()
-
-    @property
-    def pending(self) -> bool:
-        """Whether `receive` has an event at hand, so that it will not wait."""
-        return bool(self._events)
 
     async def receive(self) -> Event:
         """The next event of the response; the last one is `StreamEnded` or says `end_stream`.
@@ -189,3 +193,11 @@ class UpstreamStream:
         if self._request_ended_at is not None:
             elapsed = trio.current_time() - self._request_ended_at
             self._pool.stats.rq_time.record(round(elapsed * 1000))
+
+
+@contextlib.contextmanager
+def _sendable() -> Iterator[None]:
+    try:
+        yield
+    except CodecError as error:
+        raise ProxyError(error.detail, side="internal", status=error.status, body=error.body) from error
