@@ -1,1 +1,7 @@
 """pytest plug-in of this suite: markers and shared fixtures; loaded with `-p tests.kit.plugin`."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.register_assert_rewrite("tests.kit.parity")

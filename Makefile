@@ -1,0 +1,43 @@
+# make setup   a virtual environment in .venv with everything that the tests need
+# make test    all checks and tests, as CI runs them
+# make demo    the proxy in front of an example origin
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: setup test lint types unit integration field-audit demo clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+# The tests come last, so that pytest's verdict is the last line.
+test: setup lint types
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+	$(BIN)/mypy tests/kit
+
+unit: setup
+	$(BIN)/python -m pytest tests/unit tests/property -q
+
+integration: setup
+	$(BIN)/python -m pytest tests/integration tests/parity -q
+
+# Removes each supported field from the configuration of the test that claims it, and expects that test to fail.
+field-audit: setup
+	$(BIN)/python -m pytest --field-audit
+
+demo:
+	PYTHON='$(PYTHON)' VENV='$(VENV)' examples/quickstart/run
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -1,0 +1,131 @@
+"""The same bootstrap on the real Envoy and on our proxy, the same bytes to both, and what came back from each."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from tests.kit.client import Connection, ConnectionEnded, Response
+from tests.kit.envoy import Envoy
+from tests.kit.proxy import Proxy
+
+CLOSE_DEADLINE = 0.3  # how long an answered connection is watched for a close
+VOLATILE = ("x-request-id", "date", "x-envoy-upstream-service-time", "x-envoy-expected-rq-timeout-ms")
+
+
+@dataclass
+class Answer:
+    """What a client saw: the responses in order, what followed them, and whether the connection was closed then."""
+
+    responses: list[Response]
+    rest: bytes
+    closed: bool
+
+    @property
+    def only(self) -> Response:
+        (response,) = self.responses
+        return response
+
+    @property
+    def status(self) -> int:
+        return self.only.status
+
+    @property
+    def echo(self) -> dict[str, Any]:
+        """What the echoing origin says that it received."""
+        received: dict[str, Any] = json.loads(self.only.body)
+        return received
+
+
+class Answers(NamedTuple):
+    """Both answers to the same bytes."""
+
+    envoy: Answer
+    ours: Answer
+
+    def assert_same(self) -> None:
+        """Equal for the client, and equal for the origin where it echoed."""
+        assert for_client(self.ours) == for_client(self.envoy)
+        echoed = [_echoed(answer) for answer in self]
+        assert echoed[0] == echoed[1]
+        if echoed[0]:
+            assert for_origin(self.ours) == for_origin(self.envoy)
+
+
+class Pair:
+    """Envoy and our proxy on one bootstrap."""
+
+    def __init__(self, envoy: Envoy, ours: Proxy) -> None:
+        self.envoy, self.ours = envoy, ours
+
+    def send(self, data: bytes, *, listener: str | None = None, responses: int = 1, then: bytes = b"") -> Answers:
+        """Sends `data` to both, each on a new connection, and reads up to `responses` responses.
+
+        `then` is sent after a first part of the response came: a 1xx, or the first response.
+        """
+        addresses = self.envoy.address(listener), self.ours.address(listener)
+        return Answers(*(_exchange(address, data, responses, then) for address in addresses))
+
+
+@contextlib.contextmanager
+def run_pair(bootstrap: str, *, concurrency: int = 1) -> Iterator[Pair]:
+    """Both proxies on `bootstrap`; skips, with the reason, where there is no Envoy."""
+    with Envoy(bootstrap, concurrency=concurrency) as envoy, Proxy(bootstrap, concurrency=concurrency) as ours:
+        yield Pair(envoy, ours)
+
+
+def _exchange(address: tuple[str, int], data: bytes, expected: int, then: bytes) -> Answer:
+    methods = [line.split(b" ", 1)[0].decode("latin-1") for line in data.split(b"\r\n") if b" HTTP/1." in line]
+    found: list[Response] = []
+    with Connection(address) as connection:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused before all of it was sent
+            connection.send(data)
+            if then:
+                connection.wait_readable()
+                connection.send(then)
+        try:
+            while len(found) < expected:
+                method = methods[len(found)] if len(found) < len(methods) else "GET"
+                found.append(connection.receive(method=method))
+        except ConnectionEnded as error:
+            return Answer(found, error.partial, closed=True)
+        connection.sock.settimeout(CLOSE_DEADLINE)
+        try:
+            return Answer(found, connection.rest(), closed=True)
+        except TimeoutError:
+            return Answer(found, b"", closed=False)
+
+
+def _normalised(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(name, "*" if name.lower() in VOLATILE else value) for name, value in headers]
+
+
+def _echoed(answer: Answer) -> bool:
+    return len(answer.responses) == 1 and answer.only.body.startswith(b'{"origin"')
+
+
+def for_client(answer: Answer) -> dict[str, Any]:
+    """All of `answer` that a client can see, without the values that no two runs share."""
+
+    def one(response: Response) -> dict[str, Any]:
+        echoed = response.body.startswith(b'{"origin"')  # its length varies with connection numbers
+        skipped = ("content-length",) if echoed else ()
+        return {
+            "line": (response.version, response.status, response.reason),
+            "headers": [pair for pair in _normalised(response.headers) if pair[0] not in skipped],
+            "body": "(echo)" if echoed else response.body,
+            "trailers": response.trailers,
+            "informational": [one(before) for before in response.informational],
+        }
+
+    return {"responses": [one(response) for response in answer.responses], "rest": answer.rest, "closed": answer.closed}
+
+
+def for_origin(answer: Answer) -> dict[str, Any]:
+    """All that the origin can see of the request, without the values that no two runs share."""
+    echo = answer.echo
+    del echo["connection"], echo["request"]
+    return {**echo, "headers": _normalised([(name, value) for name, value in echo["headers"]])}
