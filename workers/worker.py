@@ -89,7 +89,7 @@ class Worker:
         """Finish what was begun. `close_idle`: connections without a request in hand are not waited for."""
         self._server.start_drain()
         with trio.move_on_after(deadline):
-            while self._server.requests_active if close_idle else self._server.connections:  # noqa: ASYNC110
+            while self._server.requests_active if close_idle else self._server.connections:  # noqa: ASYNC110 - plain words
                 await trio.sleep(DRAIN_POLL)
 
     async def _beat(self) -> None:

@@ -162,7 +162,7 @@ class Controller:
             os.close(fd)
         self.endpoints = endpoints
         with trio.move_on_after(ACKNOWLEDGE_DEADLINE):
-            while not self._applied(endpoints.version):
+            while not self._applied(endpoints.version):  # noqa: ASYNC110 - the words are shared memory
                 await trio.sleep(ACKNOWLEDGE_POLL)
             return True
         return False
