@@ -1,0 +1,63 @@
+"""Compiles an Envoy v3 bootstrap to the frozen structs that the data plane runs on (`proxy/config/`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from google.protobuf import json_format
+
+from master.config.compile.address import compile_address
+from master.config.compile.cluster import compile_clusters
+from master.config.compile.context import Context, Path
+from master.config.compile.listener import compile_listeners
+from master.config.finding import Finding
+from proxy.config.bootstrap import CompiledConfig, Node
+from proxy.config.cluster import Endpoints
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    "envoy.config.bootstrap.v3.Bootstrap": ("node", "static_resources", "admin"),
+    "envoy.config.bootstrap.v3.Bootstrap.StaticResources": ("listeners", "clusters"),
+    "envoy.config.bootstrap.v3.Admin": ("address",),
+    "envoy.config.core.v3.Node": ("id", "cluster", "locality", "metadata"),
+}
+
+
+def compile_bootstrap(
+    message: Any, *, version: int, unsupported: Iterable[Path] = ()
+) -> tuple[CompiledConfig | None, list[Finding]]:
+    """Compiles a `config.bootstrap.v3.Bootstrap`; without a config if there is any finding.
+
+    Fields that are not supported are not looked at; `unsupported` are the paths of those that are set. Constraints of
+    single fields (`validate.rules`) are the loader's business; here are references, duplicates, addresses and whatever
+    else spans fields.
+    """
+    resources = message.static_resources
+    context = Context(
+        clusters=frozenset(cluster.name for cluster in resources.clusters),
+        unsupported=frozenset(unsupported),
+    )
+    here = context.at("static_resources")
+    listeners = compile_listeners(resources.listeners, here.at("listeners"))
+    clusters, hosts = compile_clusters(resources.clusters, here.at("clusters"))
+    admin = None
+    if message.admin.HasField("address"):
+        admin = compile_address(message.admin.address, context.at("admin", "address"))
+    if context.findings:
+        return None, context.findings
+    config = CompiledConfig(
+        version=version,
+        node=_node(message.node),
+        listeners=listeners,
+        clusters=clusters,
+        endpoints=Endpoints(version=1, clusters=hosts),
+        admin_address=admin,
+        source=json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None),
+    )
+    return config, []
+
+
+def _node(message: Any) -> Node:
+    """`metadata` stays in the source alone."""
+    at = message.locality
+    return Node(message.id, message.cluster, at.region, at.zone, at.sub_zone)

@@ -1,0 +1,114 @@
+"""Clusters (`config.cluster.v3`)."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from master.config.compile import endpoints
+from proxy.config.cluster import Cluster, ClusterEndpoints, Dns, LocalityHosts
+
+if TYPE_CHECKING:
+    from master.config.compile.context import Context
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    "envoy.config.cluster.v3.Cluster": (
+        "name",
+        "alt_stat_name",
+        "type=STATIC",
+        "type=STRICT_DNS",
+        "type=LOGICAL_DNS",
+        "connect_timeout",
+        "lb_policy=ROUND_ROBIN",
+        "load_assignment",
+        "dns_lookup_family",
+        "dns_refresh_rate",
+        "dns_failure_refresh_rate",
+        "respect_dns_ttl",
+        "per_connection_buffer_limit_bytes",
+    ),
+    "envoy.config.cluster.v3.Cluster.RefreshRate": ("base_interval", "max_interval"),
+}
+
+DEFAULT_BUFFER_LIMIT = 1024 * 1024
+DEFAULT_CONNECT_TIMEOUT = 5.0
+DEFAULT_DNS_REFRESH = 5.0
+
+
+def compile_clusters(messages: Any, context: Context) -> tuple[tuple[Cluster, ...], dict[str, ClusterEndpoints]]:
+    """The clusters, and the hosts of those that need no resolver; `context` stands for the list.
+
+    A cluster's slot is its place in the list; hosts are numbered through all clusters.
+    """
+    clusters: dict[str, Cluster] = {}
+    hosts: dict[str, ClusterEndpoints] = {}
+    slots = itertools.count()
+    for index, message in enumerate(messages):
+        here = context.at(index)
+        if message.name in clusters:
+            here.error(("name",), f"cluster {message.name!r} exists already", "a name of its own", kind="duplicate")
+        cluster = _cluster(message, index, here)
+        localities: tuple[LocalityHosts, ...] = ()
+        if _type(message) == "STATIC":
+            localities = endpoints.compile_hosts(message.load_assignment, slots, here.at("load_assignment"))
+        clusters[message.name] = cluster
+        hosts[message.name] = ClusterEndpoints(message.name, 1, localities)
+    return tuple(clusters.values()), hosts
+
+
+def _type(message: Any) -> str:
+    """The discovery type; "" for a custom one (`cluster_type`)."""
+    if message.WhichOneof("cluster_discovery_type") == "cluster_type":
+        return ""
+    return str(message.DiscoveryType.Name(message.type))
+
+
+def _cluster(message: Any, slot: int, context: Context) -> Cluster:
+    """A discovery type that is not ours, already reported, becomes a STATIC cluster without hosts."""
+    kind = _type(message)
+    dns = _dns(message, kind, context) if kind in ("STRICT_DNS", "LOGICAL_DNS") else None
+    connect_timeout = DEFAULT_CONNECT_TIMEOUT
+    if message.HasField("connect_timeout"):
+        connect_timeout = context.duration(message.connect_timeout, "connect_timeout")
+    return Cluster(
+        slot=slot,
+        name=message.name,
+        type="STATIC" if dns is None else "LOGICAL_DNS" if kind == "LOGICAL_DNS" else "STRICT_DNS",
+        alt_stat_name=message.alt_stat_name,
+        connect_timeout=connect_timeout,
+        per_connection_buffer_limit_bytes=message.per_connection_buffer_limit_bytes.value or DEFAULT_BUFFER_LIMIT,
+        dns=dns,
+    )
+
+
+def _dns(message: Any, kind: str, context: Context) -> Dns:
+    """Failures are retried at the refresh rate unless `dns_failure_refresh_rate` says otherwise."""
+    here = context.at("load_assignment")
+    localities = endpoints.compile_names(message.load_assignment, here)
+    if kind == "LOGICAL_DNS" and [len(place.lb_endpoints) for place in message.load_assignment.endpoints] != [1]:
+        here.error((), "a LOGICAL_DNS cluster resolves one name", "one locality with one endpoint")
+    refresh = DEFAULT_DNS_REFRESH
+    if message.HasField("dns_refresh_rate"):
+        refresh = context.duration(message.dns_refresh_rate, "dns_refresh_rate")
+    base = longest = refresh
+    if message.HasField("dns_failure_refresh_rate"):
+        base, longest = _failure_refresh(message.dns_failure_refresh_rate, context.at("dns_failure_refresh_rate"))
+    return Dns(
+        localities=localities,
+        lookup_family=message.DnsLookupFamily.Name(message.dns_lookup_family),
+        refresh_rate=refresh,
+        failure_refresh_base=base,
+        failure_refresh_max=longest,
+        respect_ttl=message.respect_dns_ttl,
+    )
+
+
+def _failure_refresh(message: Any, context: Context) -> tuple[float, float]:
+    """`max_interval` is ten times `base_interval` by default (`Cluster.RefreshRate`)."""
+    base = context.duration(message.base_interval, "base_interval")
+    if not message.HasField("max_interval"):
+        return base, 10 * base
+    longest = context.duration(message.max_interval, "max_interval")
+    if longest < base:
+        context.error(("max_interval",), "max_interval is less than base_interval", f"at least {base:g}s")
+    return base, longest

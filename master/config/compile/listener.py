@@ -1,0 +1,104 @@
+"""Listeners (`config.listener.v3`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from master.config.compile.address import compile_address
+from master.config.compile.plugins import compile_network_filters
+from proxy.config.common import Address, SocketAddress
+from proxy.config.listener import FilterChain, Listener
+
+if TYPE_CHECKING:
+    from master.config.compile.context import Context
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    "envoy.config.listener.v3.Listener": (
+        "name",
+        "address",
+        "additional_addresses",
+        "filter_chains",
+        "stat_prefix",
+        "enable_reuse_port",
+        "tcp_backlog_size",
+        "per_connection_buffer_limit_bytes",
+    ),
+    "envoy.config.listener.v3.AdditionalAddress": ("address",),
+    "envoy.config.listener.v3.FilterChain": ("name", "filters"),
+}
+
+DEFAULT_BUFFER_LIMIT = 1024 * 1024
+
+
+def compile_listeners(messages: Any, context: Context) -> tuple[Listener, ...]:
+    """`context` stands for the list. Names and addresses are unique; port 0 is a new port each time."""
+    listeners: list[Listener] = []
+    names: dict[str, int] = {}
+    addresses: dict[Address, str] = {}
+    for index, message in enumerate(messages):
+        here = context.at(index)
+        if message.name and names.setdefault(message.name, index) != index:
+            here.error(("name",), f"listener {message.name!r} exists already", "a name of its own", kind="duplicate")
+        listener = _listener(message, here)
+        if listener is None:
+            continue
+        listeners.append(listener)
+        for place, address in enumerate(listener.addresses):
+            if isinstance(address, SocketAddress) and address.port == 0:
+                continue
+            if address in addresses:
+                here.error(
+                    ("additional_addresses", place - 1) if place else ("address",),
+                    f"listener {addresses[address]!r} has the address {address} already",
+                    "an address of its own",
+                    kind="duplicate",
+                )
+            addresses[address] = listener.name
+    return tuple(listeners)
+
+
+def _listener(message: Any, context: Context) -> Listener | None:
+    chains = _filter_chains(message, context)
+    addresses = _addresses(message, context)
+    if not addresses:
+        return None
+    return Listener(
+        name=message.name or str(addresses[0]),
+        addresses=addresses,
+        stat_prefix=message.stat_prefix or str(addresses[0]).replace(":", "_"),
+        filter_chains=chains,
+        enable_reuse_port=message.enable_reuse_port.value if message.HasField("enable_reuse_port") else True,
+        backlog=message.tcp_backlog_size.value,
+        per_connection_buffer_limit_bytes=message.per_connection_buffer_limit_bytes.value or DEFAULT_BUFFER_LIMIT,
+    )
+
+
+def _addresses(message: Any, context: Context) -> tuple[Address, ...]:
+    compiled = []
+    if message.HasField("address") or not context.incomplete():
+        compiled.append(compile_address(message.address, context.at("address")))
+    for index, more in enumerate(message.additional_addresses):
+        compiled.append(compile_address(more.address, context.at("additional_addresses", index, "address")))
+    return tuple(address for address in compiled if address is not None)
+
+
+def _filter_chains(message: Any, context: Context) -> tuple[FilterChain, ...]:
+    if not message.filter_chains and not context.incomplete():
+        context.error((), "no filter chains", "filter_chains with one filter chain")
+    chains = []
+    unconditional = None
+    for index, chain in enumerate(message.filter_chains):
+        here = context.at("filter_chains", index)
+        filters = compile_network_filters(chain.filters, here.at("filters"))
+        chains.append(FilterChain(name=chain.name, filters=filters))
+        if here.incomplete():
+            continue
+        if unconditional is not None:
+            here.error(
+                (),
+                f"same matching rules as filter_chains[{unconditional}]: no connection can reach it",
+                "one filter chain",
+                kind="duplicate",
+            )
+        unconditional = index
+    return tuple(chains)

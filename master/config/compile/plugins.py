@@ -1,0 +1,86 @@
+"""Filters and their per-route configuration: `Any` messages that a plug-in's own `from_proto` compiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from master.config import packed
+from proxy import registry
+from proxy.config.common import PluginConfig
+from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
+from proxy.filters.network import NETWORK_FILTERS
+
+if TYPE_CHECKING:
+    from master.config.compile.context import Context
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    "envoy.config.listener.v3.Filter": ("name", "typed_config"),
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter": ("name", "typed_config"),
+}
+
+
+def compile_network_filters(values: Iterable[Any], context: Context) -> tuple[PluginConfig, ...]:
+    """The filters of a filter chain; `context` stands for their list."""
+    return _chain(values, context, NETWORK_FILTERS, "network filter")
+
+
+def compile_http_filters(values: Iterable[Any], context: Context) -> tuple[PluginConfig, ...]:
+    """The filters of an HTTP connection manager; `context` stands for their list.
+
+    Envoy takes an empty list and then never answers; we refuse it.
+    """
+    filters = list(values)
+    if not filters:
+        context.error((), "no HTTP filters", "a list that ends with envoy.filters.http.router")
+    return _chain(filters, context, HTTP_FILTERS, "HTTP filter")
+
+
+def compile_per_filter_config(values: Mapping[str, Any], context: Context) -> dict[str, PluginConfig]:
+    """`typed_per_filter_config`, by the name of the filter that it is for."""
+    compiled = {}
+    for name in sorted(values):
+        plugin = _plugin(name, values[name], context.at(name), HTTP_ROUTE_CONFIGS, "per-route filter configuration")
+        if plugin is not None:
+            compiled[name] = plugin
+    return compiled
+
+
+def _chain(values: Iterable[Any], context: Context, table: Mapping[str, str], what: str) -> tuple[PluginConfig, ...]:
+    """Compiles each filter and holds Envoy's rule: the last filter is a terminal one, and no other is."""
+    filters = list(values)
+    compiled = []
+    for index, message in enumerate(filters):
+        here = context.at(index)
+        plugin = None
+        if message.HasField("typed_config"):
+            plugin = _plugin(message.name, message.typed_config, here.at("typed_config"), table, what)
+        elif not here.incomplete():
+            here.error((), f"{what} {message.name!r} has no typed_config", "typed_config", kind="missing_type")
+        if plugin is None:
+            continue
+        compiled.append(plugin)
+        terminal = registry.load(table, plugin.type_url).terminal
+        last = index == len(filters) - 1
+        if terminal and not last:
+            here.error((), f"terminal {what} {message.name!r} is not the last of its chain", "the last place")
+        elif last and not terminal:
+            here.error((), f"the last {what} {message.name!r} is not a terminal one", "a terminal filter")
+    return tuple(compiled)
+
+
+def _plugin(name: str, value: Any, context: Context, table: Mapping[str, str], what: str) -> PluginConfig | None:
+    """None if `value` is not of this kind: reported here, unless it is reported as unsupported or as invalid."""
+    type_url = packed.type_name(value)
+    if type_url not in table:
+        if type_url and context.path not in context.unsupported:
+            context.error((), f"{type_url} is not a {what}", _expected(table), kind="reference")
+        return None
+    config = registry.load(table, type_url).from_proto(packed.unpack(value), context)
+    return PluginConfig(name, type_url, msgspec.Raw(msgspec.msgpack.encode(config)))
+
+
+def _expected(table: Mapping[str, str]) -> str:
+    return f"one of {', '.join(sorted(table))}" if table else ""

@@ -1,0 +1,131 @@
+"""Route configurations (`config.route.v3`) and the matchers in them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from proxy.config.common import StringMatcher
+from proxy.config.route import ClusterAction, HeaderMatcher, Route, RouteConfiguration, RouteMatch, VirtualHost
+
+if TYPE_CHECKING:
+    from master.config.compile.context import Context
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    "envoy.config.route.v3.RouteConfiguration": ("name", "virtual_hosts", "typed_per_filter_config"),
+    "envoy.config.route.v3.VirtualHost": ("name", "domains", "routes", "typed_per_filter_config"),
+    "envoy.config.route.v3.Route": ("name", "match", "route", "typed_per_filter_config"),
+    "envoy.config.route.v3.RouteMatch": (
+        "prefix",
+        "path",
+        "path_separated_prefix",
+        "safe_regex",
+        "case_sensitive",
+        "headers",
+    ),
+    "envoy.config.route.v3.RouteAction": ("cluster", "timeout"),
+    "envoy.config.route.v3.HeaderMatcher": (
+        "name",
+        "string_match",
+        "present_match",
+        "range_match",
+        "invert_match",
+        "treat_missing_header_as_empty",
+    ),
+    "envoy.type.v3.Int64Range": ("start", "end"),
+    "envoy.type.matcher.v3.StringMatcher": ("exact", "prefix", "suffix", "contains", "safe_regex", "ignore_case"),
+    "envoy.type.matcher.v3.RegexMatcher": ("regex",),
+}
+
+
+def compile_route_configuration(message: Any, context: Context) -> RouteConfiguration:
+    """Domains are unique over the whole configuration, whatever their case (features §13 rule 1)."""
+    _check_domains(message, context)
+    return RouteConfiguration(
+        name=message.name,
+        virtual_hosts=tuple(
+            _virtual_host(host, context.at("virtual_hosts", index)) for index, host in enumerate(message.virtual_hosts)
+        ),
+        typed_per_filter_config=context.at("typed_per_filter_config").typed_per_filter_config(
+            message.typed_per_filter_config
+        ),
+    )
+
+
+def _check_domains(message: Any, context: Context) -> None:
+    seen: dict[str, str] = {}
+    for number, host in enumerate(message.virtual_hosts):
+        for index, domain in enumerate(host.domains):
+            key = domain.lower()
+            if key in seen:
+                context.error(
+                    ("virtual_hosts", number, "domains", index),
+                    f"domain {domain!r} stands already in virtual host {seen[key]!r}",
+                    "each domain once in a route configuration",
+                    kind="duplicate",
+                )
+            else:
+                seen[key] = host.name
+
+
+def _virtual_host(message: Any, context: Context) -> VirtualHost:
+    routes = (_route(route, context.at("routes", index)) for index, route in enumerate(message.routes))
+    return VirtualHost(
+        name=message.name,
+        domains=tuple(message.domains),
+        routes=tuple(route for route in routes if route is not None),
+        typed_per_filter_config=context.at("typed_per_filter_config").typed_per_filter_config(
+            message.typed_per_filter_config
+        ),
+    )
+
+
+def _route(message: Any, context: Context) -> Route | None:
+    """None for a route whose match or action is not one of ours; others name that as unsupported or invalid."""
+    match = _match(message.match, context.at("match"))
+    action = _action(message.route, context.at("route"))
+    per_filter = context.at("typed_per_filter_config").typed_per_filter_config(message.typed_per_filter_config)
+    if match is None or action is None:
+        return None
+    return Route(match=match, action=action, name=message.name, typed_per_filter_config=per_filter)
+
+
+def _action(message: Any, context: Context) -> ClusterAction | None:
+    timeout = context.duration(message.timeout, "timeout") if message.HasField("timeout") else 15.0
+    if not message.cluster:
+        return None
+    context.require_cluster(message.cluster, "cluster")
+    return ClusterAction(cluster=message.cluster, timeout=timeout)
+
+
+def _match(message: Any, context: Context) -> RouteMatch | None:
+    headers = tuple(_header(header, context.at("headers", index)) for index, header in enumerate(message.headers))
+    kind = message.WhichOneof("path_specifier")
+    if kind == "safe_regex":
+        return RouteMatch("regex", context.regex(message.safe_regex, "safe_regex"), headers=headers)
+    if kind not in ("prefix", "path", "path_separated_prefix"):
+        return None
+    case_sensitive = message.case_sensitive.value if message.HasField("case_sensitive") else True
+    return RouteMatch(kind, getattr(message, kind), case_sensitive, headers)
+
+
+def _header(message: Any, context: Context) -> HeaderMatcher:
+    kind = message.WhichOneof("header_match_specifier")
+    return HeaderMatcher(
+        name=message.name.lower(),
+        string=_string(message.string_match, context.at("string_match")) if kind == "string_match" else None,
+        present=message.present_match if kind == "present_match" else None,
+        range=(message.range_match.start, message.range_match.end) if kind == "range_match" else None,
+        invert=message.invert_match,
+        treat_missing_as_empty=message.treat_missing_header_as_empty,
+    )
+
+
+def _string(message: Any, context: Context) -> StringMatcher | None:
+    kind = message.WhichOneof("match_pattern")
+    if kind == "safe_regex":
+        if message.ignore_case:
+            context.error(("ignore_case",), "ignore_case has no effect for safe_regex", "(?i) in the regex")
+        return StringMatcher("regex", context.regex(message.safe_regex, "safe_regex"))
+    if kind not in ("exact", "prefix", "suffix", "contains"):
+        return None
+    return StringMatcher(kind, getattr(message, kind), message.ignore_case)

@@ -1,0 +1,115 @@
+"""`python -m master.preflight`: compiles a configuration to bytes, before anything is started or bound.
+
+Options as JSON on standard input; the committed form goes to the inherited memfd `--out-fd` (exit 0), or the findings
+to standard error (exit 3). It runs as `--user`: whoever wrote the file is parsed without privileges.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+import msgspec
+
+from master.config.check import check
+from master.config.finding import Finding
+from master.config.interim import Source, read, render
+from master.config.shortcut import bootstrap
+from proxy.config.bootstrap import CompiledConfig, encode
+from proxy.config.common import Address, SocketAddress
+
+EXIT_INVALID = 3
+MANIFEST_VERSION = 1
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `run` was told. `listen` and `upstream` are `host:port`; `version` numbers the compiled configuration."""
+
+    config_path: str | None = None
+    config_yaml: str | None = None
+    listen: str | None = None
+    upstream: str | None = None
+    allow_unsupported: bool = False
+    version: int = 1
+
+
+def committed(config: CompiledConfig) -> bytes:
+    """The form that is committed: length of the manifest (8 bytes, little-endian), manifest (JSON), MessagePack."""
+    manifest = msgspec.json.encode(_manifest(config))
+    return len(manifest).to_bytes(8, "little") + manifest + encode(config)
+
+
+def _manifest(config: CompiledConfig) -> dict[str, object]:
+    """What the supervisor, which reads no MessagePack, has to know: sockets, and sizes of the shared tables."""
+    return {
+        "version": MANIFEST_VERSION,
+        "listeners": [
+            {
+                "name": listener.name,
+                "addresses": [_address(address) for address in listener.addresses],
+                "reuse_port": listener.enable_reuse_port,
+                "backlog": listener.backlog,
+            }
+            for listener in config.listeners
+        ],
+        "admin": _address(config.admin_address) if config.admin_address else None,
+        "clusters": len(config.clusters),
+        "hosts": sum(
+            len(locality.hosts) for cluster in config.endpoints.clusters.values() for locality in cluster.localities
+        ),
+    }
+
+
+def _address(address: Address) -> dict[str, object]:
+    if isinstance(address, SocketAddress):
+        return {"host": address.host, "port": address.port}
+    return {"path": address.path, "mode": address.mode}
+
+
+def _sources(options: Options) -> list[Source | Finding]:
+    """In the order in which they are merged."""
+    sources: list[Source | Finding] = []
+    if options.config_path is not None:
+        sources.append(read(options.config_path))
+    if options.listen is not None and options.upstream is not None:
+        try:
+            sources.append(Source("--listen --upstream", bootstrap(options.listen, options.upstream), "yaml"))
+        except ValueError as error:
+            sources.append(Finding("address", (), f"--listen, --upstream: {error}", "for example 127.0.0.1:8080"))
+    if options.config_yaml is not None:
+        sources.append(Source("--config-yaml", options.config_yaml, "yaml"))
+    return sources
+
+
+def compile_options(options: Options) -> tuple[CompiledConfig | None, str]:
+    """The configuration, or None; and what there is to tell the user (warnings too)."""
+    sources = _sources(options)
+    unreadable = [source for source in sources if isinstance(source, Finding)]
+    if not sources:
+        unreadable.append(Finding("file", (), "no configuration", "a file, --config-yaml or --listen/--upstream"))
+    if unreadable:
+        return None, render(unreadable, lambda path: None)
+    checked = check(
+        [source for source in sources if isinstance(source, Source)],
+        allow_unsupported=options.allow_unsupported,
+        version=options.version,
+    )
+    return checked.config, render(checked.findings, checked.locate)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m master.preflight")
+    parser.add_argument("--out-fd", type=int, required=True, help="inherited memfd that takes the result")
+    arguments = parser.parse_args()
+    config, text = compile_options(msgspec.json.decode(sys.stdin.buffer.read(), type=Options))
+    sys.stderr.write(text)
+    if config is None:
+        return EXIT_INVALID
+    with os.fdopen(arguments.out_fd, "wb", closefd=False) as out:
+        out.write(committed(config))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

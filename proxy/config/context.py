@@ -1,0 +1,52 @@
+"""What a plug-in's `from_proto` may ask of the compiler (`master/config/compile/context.py` implements it).
+
+Plug-ins read protobuf messages by attribute access alone, so that the data plane imports no protobuf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from proxy.config.common import PluginConfig
+from proxy.config.route import RouteConfiguration
+
+
+class CompileContext(Protocol):
+    """Compiles the parts of one message, and knows where that message stands in the source.
+
+    Nothing here raises for a bad configuration: faults are collected and something harmless is returned, so that one
+    run names every fault. Whoever compiles throws the result away if there was one.
+    """
+
+    def at(self, *path: str | int) -> CompileContext:
+        """The context of a message below this one: `context.at("filters", 0)`."""
+        ...
+
+    def error(self, path: tuple[str | int, ...], message: str, expected: str = "") -> None:
+        """Reports a fault of the value at `path`, counted from this context's message."""
+        ...
+
+    def duration(self, value: Any, *path: str | int) -> float:
+        """The `google.protobuf.Duration` that stands at `path`, in seconds; a negative one is reported."""
+        ...
+
+    def regex(self, value: Any, *path: str | int) -> str:
+        """The pattern of the `type.matcher.v3.RegexMatcher` at `path`; one that RE2 refuses is reported."""
+        ...
+
+    def require_cluster(self, name: str, *path: str | int) -> None:
+        """Reports `name`, which stands at `path`, unless there is a cluster of that name."""
+        ...
+
+    def http_filters(self, values: Iterable[Any]) -> tuple[PluginConfig, ...]:
+        """Compiles a chain of `HttpFilter` messages; this context stands for their list."""
+        ...
+
+    def typed_per_filter_config(self, values: Mapping[str, Any]) -> dict[str, PluginConfig]:
+        """Compiles per-route filter configuration (filter name → `Any`); this context stands for the map."""
+        ...
+
+    def route_configuration(self, value: Any) -> RouteConfiguration:
+        """Compiles a `RouteConfiguration` message; this context stands for it."""
+        ...

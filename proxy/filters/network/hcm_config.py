@@ -1,0 +1,73 @@
+"""Configuration of the HTTP connection manager (`...filters.network.http_connection_manager.v3`)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from proxy.config.common import PluginConfig
+from proxy.config.context import CompileContext
+from proxy.config.route import RouteConfiguration
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
+        "stat_prefix",
+        "codec_type=AUTO",
+        "codec_type=HTTP1",
+        "route_config",
+        "http_filters",
+        "server_name",
+        "max_request_headers_kb",
+        "stream_idle_timeout",
+        "request_timeout",
+        "request_headers_timeout",
+        "drain_timeout",
+        "delayed_close_timeout",
+        "common_http_protocol_options",
+    ),
+    "envoy.config.core.v3.HttpProtocolOptions": ("idle_timeout", "max_headers_count"),
+}
+
+
+class Config(msgspec.Struct, frozen=True):
+    """`HttpConnectionManager` with Envoy's defaults. Durations in seconds; 0 means none."""
+
+    stat_prefix: str
+    route_config: RouteConfiguration
+    http_filters: tuple[PluginConfig, ...]
+    codec_type: Literal["AUTO", "HTTP1"] = "AUTO"
+    server_name: str = "envoy"
+    max_request_headers_kb: int = 60
+    max_headers_count: int = 100
+    idle_timeout: float = 3600.0
+    stream_idle_timeout: float = 300.0
+    request_timeout: float = 0.0
+    request_headers_timeout: float = 0.0
+    drain_timeout: float = 5.0
+    delayed_close_timeout: float = 1.0
+
+
+def from_proto(message: Any, context: CompileContext) -> Config:
+    """Compiles an `HttpConnectionManager` message."""
+
+    def seconds(field: str, default: float) -> float:
+        return context.duration(getattr(message, field), field) if message.HasField(field) else default
+
+    options = message.common_http_protocol_options
+    idle = context.at("common_http_protocol_options").duration(options.idle_timeout, "idle_timeout")
+    return Config(
+        stat_prefix=message.stat_prefix,
+        route_config=context.at("route_config").route_configuration(message.route_config),
+        http_filters=context.at("http_filters").http_filters(message.http_filters),
+        codec_type="HTTP1" if message.codec_type == message.HTTP1 else "AUTO",
+        server_name=message.server_name or "envoy",
+        max_request_headers_kb=message.max_request_headers_kb.value or 60,
+        max_headers_count=options.max_headers_count.value or 100,
+        idle_timeout=idle if options.HasField("idle_timeout") else 3600.0,
+        stream_idle_timeout=seconds("stream_idle_timeout", 300.0),
+        request_timeout=seconds("request_timeout", 0.0),
+        request_headers_timeout=seconds("request_headers_timeout", 0.0),
+        drain_timeout=seconds("drain_timeout", 5.0),
+        delayed_close_timeout=seconds("delayed_close_timeout", 1.0),
+    )

@@ -1,0 +1,79 @@
+"""The preflight process, from options to the committed form."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+from proxy.config.bootstrap import CompiledConfig, decode
+from proxy.config.common import SocketAddress
+
+
+def preflight(**options: Any) -> tuple[int, str, bytes]:
+    """Exit code, standard error, what was written to the memfd."""
+    out = os.memfd_create("out")
+    try:
+        process = subprocess.run(
+            [sys.executable, "-m", "master.preflight", "--out-fd", str(out)],
+            input=json.dumps(options),
+            capture_output=True,
+            text=True,
+            pass_fds=[out],
+            timeout=60,
+            check=False,
+        )
+        return process.returncode, process.stderr, os.pread(out, 1 << 20, 0)
+    finally:
+        os.close(out)
+
+
+def split(data: bytes) -> tuple[dict[str, Any], CompiledConfig]:
+    size = int.from_bytes(data[:8], "little")
+    return json.loads(data[8 : 8 + size]), decode(data[8 + size :])
+
+
+def test_listen_and_upstream_make_a_whole_configuration() -> None:
+    code, errors, data = preflight(listen="127.0.0.1:0", upstream="[::1]:9000", version=7)
+    assert (code, errors) == (0, "")
+    manifest, config = split(data)
+    assert manifest == {
+        "version": 1,
+        "listeners": [
+            {"name": "main", "addresses": [{"host": "127.0.0.1", "port": 0}], "reuse_port": True, "backlog": 0}
+        ],
+        "admin": None,
+        "clusters": 1,
+        "hosts": 1,
+    }
+    assert config.version == 7
+    assert config.endpoints.clusters["upstream"].localities[0].hosts[0].address == SocketAddress("::1", 9000)
+
+
+def test_a_bad_configuration_exits_3_and_writes_nothing() -> None:
+    yaml = "static_resources: {listeners: [{name: l, address: {socket_address: {address: nowhere, port_value: 1}}}]}"
+    code, errors, data = preflight(config_yaml=yaml)
+    assert code == 3
+    assert "nowhere" in errors
+    assert "no filter chains" in errors
+    assert data == b""
+
+
+def test_config_yaml_is_merged_over_the_rest() -> None:
+    code, errors, data = preflight(
+        listen="127.0.0.1:0",
+        upstream="127.0.0.1:1",
+        config_yaml="{node: {id: me}, admin: {address: {pipe: {path: /tmp/admin.sock, mode: 384}}}}",
+    )
+    assert (code, errors) == (0, "")
+    manifest, config = split(data)
+    assert manifest["admin"] == {"path": "/tmp/admin.sock", "mode": 0o600}
+    assert config.node.id == "me"
+
+
+def test_a_missing_file_and_a_bad_shortcut_are_named() -> None:
+    assert preflight(config_path="/nonexistent/envoy.yaml")[:2][0] == 3
+    assert "/nonexistent/envoy.yaml" in preflight(config_path="/nonexistent/envoy.yaml")[1]
+    assert "'8080' is not host:port" in preflight(listen="8080", upstream="127.0.0.1:1")[1]
