@@ -10,7 +10,8 @@ from shm.processes import ProcessTable, Role, Word
 
 SUPERVISOR_SLOT = 0
 CONTROLLER_SLOT = 1
-FIRST_WORKER_SLOT = 2
+TEMPLATE_SLOT = 2  # it has no event loop and so no heartbeat; the slot is for `proxyctl ps`
+FIRST_WORKER_SLOT = 3
 MAX_SLOTS = 64
 
 
@@ -31,7 +32,7 @@ class Memory:
         self.ended: dict[int, int] = {}  # serial → region of a slot that was given up, until it is folded
         self._serials: dict[int, int] = {}
         self._next_serial = 1
-        self._used = {SUPERVISOR_SLOT, CONTROLLER_SLOT}
+        self._used = {SUPERVISOR_SLOT, CONTROLLER_SLOT, TEMPLATE_SLOT}
 
     def shared(self) -> dict[str, int]:
         """What every child gets."""

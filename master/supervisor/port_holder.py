@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 
@@ -24,11 +25,26 @@ def holder(port: int) -> str:
     """`pid 123 (nginx)` for the process that listens on `port`, or a text that says it could not be seen."""
     wanted = {f"socket:[{inode}]" for inode in listening_inodes(port)}
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            links = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
-            if links & wanted:
-                with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
-                    return f"pid {pid} ({file.read().strip()})"
-        except OSError:
-            continue  # it ended meanwhile, or belongs to another user
+        if wanted & _links(pid):
+            return f"pid {pid} ({_name(pid)})"
     return "a process of another user" if wanted else "an unknown process"
+
+
+def _links(pid: str) -> set[str]:
+    """What the descriptors of `pid` point to; empty where we may not look or it has ended."""
+    links = set()
+    try:
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                links.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    except OSError:
+        return set()
+    return links
+
+
+def _name(pid: str) -> str:
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return "ended"

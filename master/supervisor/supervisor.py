@@ -10,7 +10,6 @@ import logging
 import os
 import selectors
 import signal
-import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 from master.supervisor import hang, template_process
 from master.supervisor.child import Child, Outbox
 from master.supervisor.committed import Committed
-from master.supervisor.memory import CONTROLLER_SLOT, SUPERVISOR_SLOT, Memory
+from master.supervisor.memory import CONTROLLER_SLOT, SUPERVISOR_SLOT, TEMPLATE_SLOT, Memory
 from master.supervisor.options import Options
 from master.supervisor.respawn import Backoff
 from master.supervisor.signals import SignalQueue
@@ -221,13 +220,20 @@ class Supervisor:
 
     def _start_template(self) -> None:
         pid, sock = template_process.start(self.options.log_level)
-        self._template = Child("template", Outbox(sock), pid=pid)
-        self._adopt(self._template, sock)
+        self._template = Child("template", Outbox(sock), pid=pid, slot=TEMPLATE_SLOT)
+        self._children[pid] = self._template
+        self._selector.register(sock, selectors.EVENT_READ, self._template)
+        self._describe(self._template)
 
-    def _adopt(self, child: Child, sock: socket.socket) -> None:
-        if child.pid:
-            self._children[child.pid] = child
-        self._selector.register(sock, selectors.EVENT_READ, child)
+    def _describe(self, child: Child) -> None:
+        self.memory.describe(
+            child.slot,
+            role=child.role,
+            pid=child.pid,
+            index=child.index,
+            generation=self.generation,
+            started_ns=child.started_ns,
+        )
 
     def _start_controller(self) -> None:
         if self.stopping:
@@ -380,14 +386,7 @@ class Supervisor:
             self._died(child, self._unclaimed.pop(pid))
             return
         self._children[pid] = child
-        self.memory.describe(
-            child.slot,
-            role=child.role,
-            pid=pid,
-            index=child.index,
-            generation=self.generation,
-            started_ns=child.started_ns,
-        )
+        self._describe(child)
         if self.stopping:
             self._signal(child, signal.SIGKILL)
 
@@ -418,8 +417,7 @@ class Supervisor:
         expected = self.stopping or child.state == "draining"
         if not expected:
             log.error("%s (pid %d) died: %s%s", child.name, child.pid, _describe(status), _indented(child.failure))
-        if child.slot >= 0:
-            self.memory.after_death(child.slot)
+        self.memory.after_death(child.slot)
         if child.role == "worker":
             self.workforce.on_death(child, lived)
             self._stop_rest_if_workers_gone()
@@ -440,6 +438,7 @@ class Supervisor:
 
     def _template_died(self, child: Child, lived: float) -> None:
         self._template = None
+        self.memory.add_restart(TEMPLATE_SLOT)
         lost = list(self._spawning.values())
         self._spawning.clear()
         for orphan in lost:  # ordered, but never announced: if it was forked after all, the closed channel ends it

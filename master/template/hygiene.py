@@ -33,7 +33,8 @@ def close_all_but(keep: Iterable[int]) -> None:
     """Close every descriptor except `keep`."""
     start = 0
     for fd in sorted(set(keep)):
-        os.closerange(start, fd)
+        if start < fd:  # CPython 3.11's closerange(0, 0) is close_range(0, UINT_MAX)
+            os.closerange(start, fd)
         start = fd + 1
     os.closerange(start, os.sysconf("SC_OPEN_MAX"))
 

@@ -88,7 +88,7 @@ def _fork(order: dict[str, Any], inherited: dict[str, int], code: str) -> int:
                 os._exit(0)
             _become(order, inherited, code, blocked)
         except BaseException:
-            traceback.print_exc()
+            os.write(2, traceback.format_exc().encode())
         finally:
             os._exit(70)  # never back into the template's code
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

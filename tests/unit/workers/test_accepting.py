@@ -36,7 +36,9 @@ def test_fewer_workers_inherit_the_sockets_of_those_who_left() -> None:
 
 
 @given(st.integers(1, 12), st.integers(1, 40), st.data())
-def test_every_socket_is_polled_and_by_its_owner_alone_when_healthy(count: int, listening: int, data: st.DataObject) -> None:
+def test_every_socket_is_polled_and_by_its_owner_alone_when_healthy(
+    count: int, listening: int, data: st.DataObject
+) -> None:
     healthy = data.draw(st.sets(st.integers(0, count - 1), min_size=1))
     polled = {me: indexes_to_poll(me, count=count, listening=listening, healthy=healthy) for me in healthy}
     for index in range(listening):

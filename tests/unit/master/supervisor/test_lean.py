@@ -1,4 +1,4 @@
-"""The supervisor starts when everything else is broken: it loads the standard library and our own lean modules alone."""
+"""The supervisor starts when everything else is broken: it loads the standard library and our lean modules."""
 
 from __future__ import annotations
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from master.supervisor.runtime_dir import RuntimeDir, RuntimeDirError
+from tests.kit.process import wait_for
 
 
 def test_pid_file_and_clean(tmp_path: Path) -> None:
@@ -19,25 +21,22 @@ def test_pid_file_and_clean(tmp_path: Path) -> None:
 
 
 def test_a_second_instance_is_refused_with_the_holders_pid(tmp_path: Path) -> None:
-    read, write = os.pipe()
+    pid_file = tmp_path / "run" / "supervisor.pid"
     pid = os.fork()
-    if pid == 0:  # the other instance; flock is per open file, so it must not be this process's
+    if pid == 0:  # the other instance; flock is per open file, so it must be one of another process
         RuntimeDir(str(tmp_path / "run"))
-        os.write(write, b".")
-        os.close(write)
-        os.read(read, 1)  # our own "." first, then until the parent kills us
-        os.read(read, 1)
+        signal.pause()
         os._exit(0)
-    os.close(write)
     try:
-        while not (tmp_path / "run" / "supervisor.pid").exists() or not (tmp_path / "run" / "supervisor.pid").read_text():
+        while (
+            not (tmp_path / "run" / "supervisor.pid").exists() or not (tmp_path / "run" / "supervisor.pid").read_text()
+        ):
             os.sched_yield()
         with pytest.raises(RuntimeDirError, match=rf"in use by another instance \(pid {pid}\)"):
             RuntimeDir(str(tmp_path / "run"))
     finally:
         os.kill(pid, 9)
         os.waitpid(pid, 0)
-        os.close(read)
     RuntimeDir(str(tmp_path / "run")).clean()  # the kernel released the dead one's lock
 
 

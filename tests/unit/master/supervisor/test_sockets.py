@@ -27,7 +27,9 @@ def opened() -> Iterator[list[ListenSockets]]:
         one.close()
 
 
-def bind(opened: list[ListenSockets], tmp_path: Path, *listeners: Listener, admin: Address | None = None) -> ListenSockets:
+def bind(
+    opened: list[ListenSockets], tmp_path: Path, *listeners: Listener, admin: Address | None = None
+) -> ListenSockets:
     sockets = ListenSockets(listeners, admin, str(tmp_path / "admin.sock"))
     opened.append(sockets)
     return sockets
@@ -42,7 +44,7 @@ def test_one_reuseport_socket_per_worker_on_one_port(opened: list[ListenSockets]
     first = sockets.ensure(0)
     second = sockets.ensure(1)
     assert [SocketName.parse(name) for name in [*first, *second]] == [SocketName("web", 0, 0), SocketName("web", 0, 1)]
-    ports = {socket.socket(fileno=os.dup(fd)).getsockname() for fd in sockets.named().values()}
+    ports = {sock.getsockname() for address in sockets.addresses for sock in address.sockets.values()}
     assert len(ports) == 1
     assert sockets.ensure(1) == {}  # never twice
 
