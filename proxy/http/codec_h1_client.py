@@ -1,0 +1,260 @@
+"""HTTP/1.1 upstream: requests out, responses in, one exchange at a time. Sans-IO."""
+
+from __future__ import annotations
+
+import re
+
+from proxy.http import h1_connection, h1_head
+from proxy.http.codec import CodecError
+from proxy.http.events import (
+    ConnectionEnded,
+    DataReceived,
+    Event,
+    InformationalReceived,
+    ResponseReceived,
+    StreamEnded,
+)
+from proxy.http.h1_framing import BodyReader, ChunkedReader, SizedReader, UntilCloseReader
+from proxy.http.h1_head import HeadReader, ResponseHead
+from proxy.http.h1_inbox import Inbox
+from proxy.http.h1_strict import AUTHORITY, TOKEN, content_length_of
+from proxy.http.h1_writer import (
+    BodyWriter,
+    ChunkedWriter,
+    NoBodyWriter,
+    RawWriter,
+    SizedWriter,
+    render_head,
+    unwritable,
+)
+from proxy.http.headers import Headers
+
+# An origin that answers 1xx for ever would hold the exchange without ever answering it (Go's transport stops at 5).
+MAX_INFORMATIONAL = 16
+
+_PATH = re.compile(rb"[\x21\x22\x24-\x7e]+")  # visible ASCII without "#": what a request line can hold
+
+# Envoy writes `content-length: 0` for a request without body unless its method has no defined body.
+_BODILESS_METHODS = frozenset({b"GET", b"HEAD", b"DELETE", b"CONNECT", b"TRACE"})
+
+
+class H1ClientCodec:
+    """Implements `ClientCodec`. Exchanges are numbered 1, 2, 3…; there is one at a time, so `stream_id` is not used.
+
+    Protocol errors of the upstream are `CodecError`s with status 502, a connection that ended too early one with
+    status 503 (`connection_termination`); a request that cannot be written raises one with status 400 and queues
+    nothing. After a 101 to a request with `upgrade`, or a 2xx to CONNECT, the connection is a tunnel: data passes
+    through both ways, and the upstream's end of sending is a `StreamEnded`.
+    """
+
+    def __init__(self, *, max_headers_bytes: int = 60 * 1024, max_headers_count: int = 100) -> None:
+        self._max_headers_bytes = max_headers_bytes
+        self._max_headers_count = max_headers_count
+        self._inbox = Inbox()
+        self._heads = HeadReader(self._inbox, max_headers_bytes)
+        self._output: list[bytes] = []
+        self._stream_id = 0
+        self._method = b""
+        self._upgrading = False
+        self._informational = 0
+        self._writer: BodyWriter | None = None
+        self._requested = True
+        self._answered = True
+        self._body: BodyReader | None = None
+        self._close = False
+        self._ended = False
+        self._failure: CodecError | None = None
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the connection may carry another request now: nothing is under way, unread or promised to end."""
+        return self._requested and self._answered and not self._close
+
+    # --- out --------------------------------------------------------------------------------------------------------
+
+    def send_request(
+        self,
+        method: bytes,
+        path: bytes,
+        authority: bytes,
+        headers: Headers,
+        *,
+        end_stream: bool,
+    ) -> int:
+        if not self.reusable:
+            raise RuntimeError("the connection cannot carry another request")
+        if not TOKEN.fullmatch(method):
+            raise unwritable("method", status=400)
+        if not AUTHORITY.fullmatch(authority):
+            raise unwritable("authority", status=400)
+        target = authority if method == b"CONNECT" else path
+        if not _PATH.fullmatch(target):
+            raise unwritable("path", status=400)
+        fields, writer = _framing(method, headers, end_stream=end_stream)
+        first_line = b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, target, authority)
+        self._output.append(render_head(first_line, fields, status=400))
+        self._stream_id += 1
+        self._method = method
+        self._writer = writer
+        self._upgrading = b"upgrade" in headers and b"upgrade" in h1_connection.tokens(headers, b"connection")
+        self._close = h1_connection.closes(headers, b"1.1")
+        self._requested = end_stream
+        self._answered = False
+        self._body = None
+        self._informational = 0
+        return self._stream_id
+
+    def send_data(self, stream_id: int, data: bytes) -> None:
+        """Queue body bytes. More than the head promised raises `CodecError`; the connection must be closed then."""
+        try:
+            self._output += self._open_writer().data(data)
+        except CodecError:
+            self._close = True
+            raise
+
+    def send_end(self, stream_id: int, trailers: Headers | None = None) -> None:
+        """End the request. A body shorter than promised raises `CodecError`; the connection must be closed then."""
+        try:
+            self._output += self._open_writer().end(trailers)
+        except CodecError:
+            self._close = True
+            raise
+        self._requested = True
+
+    def take_output(self) -> bytes:
+        """Everything queued since the last call."""
+        output, self._output = self._output, []
+        return output[0] if len(output) == 1 else b"".join(output)
+
+    def _open_writer(self) -> BodyWriter:
+        if self._writer is None or self._requested:
+            raise RuntimeError("no request is open")
+        return self._writer
+
+    # --- in ---------------------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> list[Event]:
+        """Events of the current exchange that `data` completes. Raises `CodecError`, and the same one ever after."""
+        if self._failure:
+            raise self._failure
+        if data:
+            self._inbox.append(data)
+        else:
+            self._ended = True
+        try:
+            return self._read()
+        except CodecError as error:
+            self._close = True
+            # Whatever is wrong with a response, it is the upstream's fault: a bad gateway, never a bad request.
+            self._failure = CodecError(error.detail, status=503 if error.status == 503 else 502)
+            raise self._failure from error
+
+    def _read(self) -> list[Event]:
+        if self._answered:
+            return self._read_idle()
+        events: list[Event] = []
+        while self._body is None:
+            head = self._read_head()
+            if head is None:
+                return events
+            if head.status < 200 and head.status != 101:
+                self._count_informational()
+                events.append(InformationalReceived(self._stream_id, head.status, head.headers))
+                continue
+            self._body = self._body_reader(head)
+            self._close = self._close or h1_connection.closes(head.headers, head.version)
+            events.append(
+                ResponseReceived(
+                    stream_id=self._stream_id,
+                    status=head.status,
+                    protocol=f"HTTP/{head.version.decode('ascii')}",
+                    headers=head.headers,
+                    end_stream=self._body.complete,
+                )
+            )
+            if self._body.complete:
+                self._finish()
+                return events
+        self._read_body(self._body, events)
+        return events
+
+    def _read_idle(self) -> list[Event]:
+        """Between exchanges an upstream may close, but it has nothing to say: bytes here belong to no request."""
+        self._close = True
+        if len(self._inbox):
+            raise CodecError("http1.surplus_data", status=502)
+        return [ConnectionEnded()]
+
+    def _read_head(self) -> ResponseHead | None:
+        raw = self._heads.read()
+        if raw is not None:
+            return h1_head.parse_response(raw, max_headers_count=self._max_headers_count, upgrading=self._upgrading)
+        if self._ended:
+            raise CodecError("connection_termination", status=503)
+        return None
+
+    def _count_informational(self) -> None:
+        self._informational += 1
+        if self._informational > MAX_INFORMATIONAL:
+            raise CodecError("http1.too_many_informational_responses", status=502)
+
+    def _body_reader(self, head: ResponseHead) -> BodyReader:
+        """RFC 9112 section 6.3, in its order."""
+        if head.status == 101 or (self._method == b"CONNECT" and 200 <= head.status < 300):
+            self._open_tunnel()
+            return UntilCloseReader()
+        if self._method == b"HEAD" or head.status in (204, 304):
+            return SizedReader(0)
+        if head.chunked:
+            return ChunkedReader(max_trailers_bytes=self._max_headers_bytes, max_trailers_count=self._max_headers_count)
+        if head.content_length is not None:
+            return SizedReader(head.content_length)
+        self._close = True
+        return UntilCloseReader()
+
+    def _open_tunnel(self) -> None:
+        self._close = True
+        self._writer = RawWriter()
+        self._requested = False
+
+    def _read_body(self, body: BodyReader, events: list[Event]) -> None:
+        data = body.read(self._inbox)
+        if data:
+            events.append(DataReceived(self._stream_id, data))
+        if body.complete or (self._ended and body.end_of_input()):
+            events.append(StreamEnded(self._stream_id, body.trailers))
+            self._finish()
+        elif self._ended:
+            raise CodecError("connection_termination", status=503)
+
+    def _finish(self) -> None:
+        """The response is complete. Bytes behind it belong to no request (response splitting): never delivered.
+
+        Nor is a connection used again whose response overtook its request: the upstream may still be reading that.
+        """
+        self._answered = True
+        if len(self._inbox) or self._ended or not self._requested:
+            self._close = True
+
+
+def _framing(method: bytes, headers: Headers, *, end_stream: bool) -> tuple[list[tuple[bytes, bytes]], BodyWriter]:
+    """The fields to write and the body's writer. Never Content-Length beside Transfer-Encoding (RFC 9112 6.2)."""
+    fields = [pair for pair in headers.items if pair[0] not in (b"transfer-encoding", b"host")]
+    try:
+        length = content_length_of(headers.get_all(b"content-length"))
+    except CodecError:
+        raise unwritable("content_length", status=400) from None
+    if method == b"CONNECT":
+        if length:
+            raise unwritable("content_length", status=400)
+        return [pair for pair in fields if pair[0] != b"content-length"], NoBodyWriter()
+    if end_stream and length:
+        raise unwritable("content_length", status=400)
+    if length is None and end_stream:
+        if method not in _BODILESS_METHODS:
+            fields.append((b"content-length", b"0"))
+        length = 0
+    if length is not None:
+        return fields, SizedWriter(length)
+    fields.append((b"transfer-encoding", b"chunked"))
+    return fields, ChunkedWriter()

@@ -1,0 +1,270 @@
+"""HTTP/1.1 downstream: requests in, responses out, one exchange at a time. Sans-IO."""
+
+from __future__ import annotations
+
+from proxy.http import h1_connection, h1_head
+from proxy.http.codec import CodecError
+from proxy.http.events import ConnectionEnded, DataReceived, Event, RequestReceived, StreamEnded
+from proxy.http.h1_framing import BodyReader, ChunkedReader, SizedReader, UntilCloseReader
+from proxy.http.h1_head import HeadReader, RequestHead
+from proxy.http.h1_inbox import Inbox
+from proxy.http.h1_reason import reason_phrase
+from proxy.http.h1_strict import content_length_of
+from proxy.http.h1_writer import (
+    BodyWriter,
+    ChunkedWriter,
+    NoBodyWriter,
+    RawWriter,
+    SizedWriter,
+    render_head,
+    unwritable,
+)
+from proxy.http.headers import Headers
+
+
+class H1ServerCodec:
+    """Implements `ServerCodec`. Exchanges are numbered 1, 2, 3…; there is one at a time, so `stream_id` is not used.
+
+    * Bytes behind a complete request wait until `next_exchange()`; the caller bounds them by not receiving meanwhile.
+    * After a `CodecError` the codec can still write one reply if no response was begun; `keep_alive` is False then.
+    * A 101, or a 2xx to CONNECT, opens a tunnel: `next_exchange()` then hands out what the client had already sent,
+      `receive` and `send_data` pass bytes through, and the client's end of sending is a `StreamEnded`.
+    * `scheme` is the one of the connection (https over TLS); an absolute-form target overrules it.
+    * `accept_http_10`, `default_host_for_http_10` and `allow_custom_methods` are `Http1ProtocolOptions`' fields.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_headers_bytes: int = 60 * 1024,
+        max_headers_count: int = 100,
+        scheme: bytes = b"http",
+        accept_http_10: bool = False,
+        default_host_for_http_10: bytes = b"",
+        allow_custom_methods: bool = False,
+    ) -> None:
+        self._max_headers_bytes = max_headers_bytes
+        self._max_headers_count = max_headers_count
+        self._scheme = scheme
+        self._accept_http_10 = accept_http_10
+        self._default_host_for_http_10 = default_host_for_http_10
+        self._allow_custom_methods = allow_custom_methods
+        self._inbox = Inbox()
+        self._heads = HeadReader(self._inbox, max_headers_bytes)
+        self._output: list[bytes] = []
+        self._stream_id = 1
+        self._request: RequestHead | None = None
+        self._upgrade = ""
+        self._body: BodyReader | None = None
+        self._writer: BodyWriter | None = None
+        self._responded = False
+        self._tunnel = False
+        self._ended = False
+        self._close = False
+        self._failure: CodecError | None = None
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether another exchange may follow. Known from `send_headers` on, which announces a close to the client."""
+        return not self._close
+
+    # --- in ---------------------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> list[Event]:
+        """Events of the current exchange that `data` completes. Raises `CodecError`, and the same one ever after."""
+        if data:
+            self._inbox.append(data)
+        else:
+            self._ended = True
+        return self._read()
+
+    def next_exchange(self) -> list[Event]:
+        """Go on to the next request (or, in a tunnel, to its first bytes)."""
+        if not self._tunnel:
+            if not (self._responded and self._request_complete) or self._close:
+                raise RuntimeError("the exchange is not over, or the connection ends with it")
+            self._stream_id += 1
+            self._request = self._body = self._writer = None
+            self._upgrade = ""
+            self._responded = False
+            if not len(self._inbox) and not self._ended:
+                return []
+        return self._read()
+
+    def _read(self) -> list[Event]:
+        if self._failure:
+            raise self._failure
+        try:
+            events: list[Event] = []
+            if self._request is None:
+                self._read_head(events)
+            if self._body is not None and not self._body.complete:
+                self._read_body(self._body, events)
+            elif self._ended:
+                events.append(ConnectionEnded())
+            return events
+        except CodecError as error:
+            self._failure = error
+            self._close = True
+            raise
+
+    @property
+    def _request_complete(self) -> bool:
+        return self._request is not None and self._body is not None and self._body.complete
+
+    def _read_head(self, events: list[Event]) -> None:
+        self._heads.skip_empty_lines()
+        raw = self._heads.read()
+        if raw is None:
+            if self._ended and self._heads.begun:
+                raise CodecError("downstream_remote_disconnect", status=0)
+            return
+        head = h1_head.parse_request(
+            raw,
+            max_headers_count=self._max_headers_count,
+            accept_http_10=self._accept_http_10,
+            default_host_for_http_10=self._default_host_for_http_10,
+            allow_custom_methods=self._allow_custom_methods,
+        )
+        self._request = head
+        self._body = self._body_reader(head)
+        self._close = self._close or h1_connection.closes(head.headers, head.version)
+        if head.version == b"1.1":
+            self._upgrade = h1_connection.take_upgrade(head.headers)
+        events.append(
+            RequestReceived(
+                stream_id=self._stream_id,
+                method=head.method,
+                scheme=head.scheme or self._scheme,
+                authority=head.authority,
+                path=head.path,
+                protocol=f"HTTP/{head.version.decode('ascii')}",
+                headers=head.headers,
+                end_stream=self._body.complete,
+                expect_continue=head.version == b"1.1" and h1_connection.take_expect_continue(head.headers),
+                upgrade=self._upgrade,
+            )
+        )
+
+    def _body_reader(self, head: RequestHead) -> BodyReader:
+        """RFC 9112 6.3: a request without Transfer-Encoding and Content-Length has no body."""
+        if head.chunked:
+            return ChunkedReader(max_trailers_bytes=self._max_headers_bytes, max_trailers_count=self._max_headers_count)
+        return SizedReader(head.content_length or 0)
+
+    def _read_body(self, body: BodyReader, events: list[Event]) -> None:
+        data = body.read(self._inbox)
+        if data:
+            events.append(DataReceived(self._stream_id, data))
+        if body.complete or (self._ended and body.end_of_input()):
+            events.append(StreamEnded(self._stream_id, body.trailers))
+        elif self._ended:
+            raise CodecError("downstream_remote_disconnect", status=0)
+
+    # --- out --------------------------------------------------------------------------------------------------------
+
+    def send_informational(self, stream_id: int, status: int, headers: Headers) -> None:
+        """Queue a 1xx. RFC 9110 15.2: "A server MUST NOT send a 1xx response to an HTTP/1.0 client": dropped then."""
+        if self._writer is not None or not 100 <= status < 200 or status == 101:
+            raise unwritable("informational_response", status=0)
+        if self._request is not None and self._request.version == b"1.1":
+            self._output.append(render_head(_status_line(status), headers, status=502))
+
+    def send_headers(self, stream_id: int, status: int, headers: Headers, *, end_stream: bool) -> None:
+        """Queue the final response head. Framing and `connection: close` are the codec's to add.
+
+        A head that must not be sent raises `CodecError` (502) and queues nothing.
+        """
+        if self._writer is not None:
+            raise RuntimeError("this exchange has a response")
+        if not 200 <= status <= 999 and not (status == 101 and self._upgrade):
+            raise unwritable("status", status=502)
+        opens_tunnel = self._opens_tunnel(status)
+        fields, writer = self._framing(status, headers, opens_tunnel, end_stream)
+        close = self._close or h1_connection.closes(headers, b"1.1") or not self._survives(opens_tunnel)
+        if isinstance(writer, RawWriter) and not opens_tunnel:
+            close = True
+        if close and not h1_connection.closes(headers, b"1.1"):
+            fields.append((b"connection", b"close"))
+        version = self._request.version if self._request else b"1.1"
+        self._output.append(render_head(_status_line(status, version), fields, status=502))
+        self._writer = writer
+        self._close = close
+        if opens_tunnel:
+            self._tunnel = True
+            self._body = UntilCloseReader()
+        if end_stream:
+            self._responded = True
+
+    def send_data(self, stream_id: int, data: bytes) -> None:
+        """Queue body bytes. More than the head promised raises `CodecError`; the connection must be closed then."""
+        try:
+            self._output += self._open_writer().data(data)
+        except CodecError:
+            self._close = True
+            raise
+
+    def send_end(self, stream_id: int, trailers: Headers | None = None) -> None:
+        """End the response. A body shorter than promised raises `CodecError`; the connection must be closed then."""
+        try:
+            self._output += self._open_writer().end(trailers)
+        except CodecError:
+            self._close = True
+            raise
+        self._responded = True
+
+    def take_output(self) -> bytes:
+        """Everything queued since the last call."""
+        output, self._output = self._output, []
+        return output[0] if len(output) == 1 else b"".join(output)
+
+    def _open_writer(self) -> BodyWriter:
+        if self._writer is None or self._responded:
+            raise RuntimeError("no response is open")
+        return self._writer
+
+    def _opens_tunnel(self, status: int) -> bool:
+        """RFC 9112 6.3 rule 2, RFC 9110 7.8."""
+        connect = self._request is not None and self._request.method == b"CONNECT"
+        return status == 101 or (connect and 200 <= status < 300)
+
+    def _survives(self, opens_tunnel: bool) -> bool:
+        """Whether the request leaves the connection where the next request can be told from this one's remains.
+
+        A refused upgrade or CONNECT does not: its client may already be speaking the other protocol (CVE-2026-2833).
+        Nor does a response that overtakes its request (CVE-2025-4366).
+        """
+        if opens_tunnel:
+            return True
+        asked_to_leave = self._upgrade != "" or (self._request is not None and self._request.method == b"CONNECT")
+        return self._request_complete and not asked_to_leave
+
+    def _framing(
+        self, status: int, headers: Headers, opens_tunnel: bool, end_stream: bool
+    ) -> tuple[list[tuple[bytes, bytes]], BodyWriter]:
+        """The fields to write and the body's writer. RFC 9112 6.1 and 6.2, RFC 9110 8.6."""
+        fields = [pair for pair in headers.items if pair[0] != b"transfer-encoding"]
+        if opens_tunnel or status == 204:
+            bare = [pair for pair in fields if pair[0] != b"content-length"]
+            return bare, RawWriter() if opens_tunnel else NoBodyWriter()
+        try:
+            length = content_length_of(headers.get_all(b"content-length"))
+        except CodecError:
+            raise unwritable("content_length", status=502) from None
+        if status == 304 or (self._request is not None and self._request.method == b"HEAD"):
+            return fields, NoBodyWriter()  # a Content-Length here is the one that a GET would have had
+        if end_stream and length:
+            raise unwritable("content_length", status=502)
+        if length is None and end_stream:
+            fields.append((b"content-length", b"0"))
+            length = 0
+        if length is not None:
+            return fields, SizedWriter(length)
+        if self._request is not None and self._request.version == b"1.0":
+            return fields, RawWriter()
+        fields.append((b"transfer-encoding", b"chunked"))
+        return fields, ChunkedWriter()
+
+
+def _status_line(status: int, version: bytes = b"1.1") -> bytes:
+    return b"HTTP/%b %d %b\r\n" % (version, status, reason_phrase(status))

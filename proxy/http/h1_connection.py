@@ -1,0 +1,55 @@
+"""The fields that steer one HTTP/1 connection: Connection, Upgrade, Expect (RFC 9110 sections 7.6.1, 7.8, 10.1.1)."""
+
+from __future__ import annotations
+
+from proxy.http.headers import Headers
+
+
+def tokens(headers: Headers, name: bytes) -> list[bytes]:
+    """The lower-case members of a comma-separated list field, over all its lines."""
+    return [
+        token
+        for value in headers.get_all(name)
+        for token in (part.strip(b" \t").lower() for part in value.split(b","))
+        if token
+    ]
+
+
+def closes(headers: Headers, version: bytes) -> bool:
+    """Whether this message's sender ends the connection after it (RFC 9112 9.3).
+
+    HTTP/1.0 always does for us: its keep-alive cannot pass through proxies safely (RFC 9112 C.2.2). Envoy honours
+    the non-standard Proxy-Connection too.
+    """
+    return version == b"1.0" or any(b"close" in tokens(headers, name) for name in (b"connection", b"proxy-connection"))
+
+
+def take_expect_continue(headers: Headers) -> bool:
+    """Whether the client waits for a 100; the field is removed then. Another expectation is left for the upstream."""
+    value = headers.joined(b"expect")
+    return value is not None and value.lower() == b"100-continue" and headers.remove(b"expect")
+
+
+def take_upgrade(headers: Headers) -> str:
+    """The protocol that the request asks to change to (lower case), or "".
+
+    An offer of h2c is removed, with its HTTP2-Settings: an upstream that took it up would speak HTTP/2 past every
+    check of this proxy. Envoy drops it as well.
+    """
+    if b"upgrade" not in tokens(headers, b"connection"):
+        return ""
+    offered = tokens(headers, b"upgrade")
+    kept = [protocol for protocol in offered if protocol != b"h2c"]
+    if len(kept) < len(offered):
+        removed = {b"http2-settings"} if kept else {b"http2-settings", b"upgrade"}
+        headers.remove(b"http2-settings")
+        _replace(headers, b"upgrade", kept)
+        _replace(headers, b"connection", [token for token in tokens(headers, b"connection") if token not in removed])
+    return b",".join(kept).decode("latin-1")
+
+
+def _replace(headers: Headers, name: bytes, members: list[bytes]) -> None:
+    if members:
+        headers.set(name, b", ".join(members))
+    else:
+        headers.remove(name)

@@ -1,0 +1,170 @@
+"""Reading message bodies: where a body ends (RFC 9112 section 6.3) and what came of it."""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+from proxy.http.h1_inbox import Inbox
+from proxy.http.h1_strict import FIELD_LINE, bad_request, headers_too_large, too_many_headers
+from proxy.http.headers import Headers
+
+# RFC 9112 7.1     chunk = chunk-size [ chunk-ext ] CRLF chunk-data CRLF ; chunk-size = 1*HEXDIG
+# RFC 9112 7.1.1   chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )
+# 15 digits stay below 2**63. Extensions are hop-by-hop: checked for octets and size, then dropped.
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
+_MAX_CHUNK_LINE = 4096
+# How far chunk lines may outweigh the data that they carry, over a whole body: an endless chain of extensions costs
+# the sender little and us much (CVE-2023-39326; the figures are Go's).
+_MAX_EXCESS = 16 * 1024
+_FREE_PER_CHUNK = 16
+
+# RFC 9110 6.5.1: trailers must not carry fields needed for framing, routing, request modifiers, authentication,
+# response control or content handling; "a recipient MUST NOT merge" what it does not know to be safe.
+_NOT_IN_TRAILERS = frozenset(
+    b"age authorization cache-control connection content-encoding content-length content-range content-type cookie "
+    b"date expect expires forwarded host keep-alive location max-forwards pragma proxy-authenticate "
+    b"proxy-authorization proxy-connection range retry-after set-cookie te trailer transfer-encoding upgrade vary "
+    b"warning www-authenticate x-request-id".split()
+)
+_NOT_IN_TRAILERS_PREFIXES = (b"if-", b"x-forwarded-", b"x-envoy-", b":")
+
+
+class BodyReader(Protocol):
+    """Takes one body off an inbox. `complete` once its end was seen; `trailers` are set then, if there were any."""
+
+    complete: bool
+    trailers: Headers | None
+
+    def read(self, inbox: Inbox) -> bytes:
+        """Everything of this body that is there, or b""."""
+        ...
+
+    def end_of_input(self) -> bool:
+        """The peer will send nothing more; says whether that is where the body may end."""
+        ...
+
+
+class SizedReader:
+    """A body of `length` bytes (Content-Length)."""
+
+    __slots__ = ("_left", "complete", "trailers")
+
+    def __init__(self, length: int) -> None:
+        self._left = length
+        self.complete = length == 0
+        self.trailers: Headers | None = None
+
+    def read(self, inbox: Inbox) -> bytes:
+        data = inbox.take(self._left)
+        self._left -= len(data)
+        self.complete = self._left == 0
+        return data
+
+    def end_of_input(self) -> bool:
+        return self.complete
+
+
+class UntilCloseReader:
+    """A response body without framing, or a tunnel: it ends with the connection."""
+
+    __slots__ = ("complete", "trailers")
+
+    def __init__(self) -> None:
+        self.complete = False
+        self.trailers: Headers | None = None
+
+    def read(self, inbox: Inbox) -> bytes:
+        return inbox.take(len(inbox))
+
+    def end_of_input(self) -> bool:
+        self.complete = True
+        return True
+
+
+class ChunkedReader:
+    """A chunked body. Chunks that arrived together come out as one block."""
+
+    __slots__ = ("_excess", "_left", "_step", "_trailer_bytes", "_trailer_count", "_trailers", "complete", "trailers")
+    _trailers: list[tuple[bytes, bytes]]
+
+    def __init__(self, *, max_trailers_bytes: int, max_trailers_count: int) -> None:
+        self._step = self._read_size
+        self._left = 0
+        self._excess = 0
+        self._trailer_bytes = max_trailers_bytes
+        self._trailer_count = max_trailers_count
+        self._trailers = []
+        self.complete = False
+        self.trailers: Headers | None = None
+
+    def read(self, inbox: Inbox) -> bytes:
+        blocks: list[bytes] = []
+        while not self.complete and self._step(inbox, blocks):
+            pass
+        return blocks[0] if len(blocks) == 1 else b"".join(blocks)
+
+    def end_of_input(self) -> bool:
+        return self.complete
+
+    def _read_size(self, inbox: Inbox, blocks: list[bytes]) -> bool:
+        try:
+            line = inbox.take_line(_MAX_CHUNK_LINE)
+        except ValueError as error:
+            raise bad_request() from error
+        if line is None:
+            return False
+        size = _CHUNK_LINE.fullmatch(line)
+        if not size:
+            raise bad_request()
+        self._left = int(size[1], 16)
+        self._excess = max(0, self._excess + len(line) - _FREE_PER_CHUNK - 2 * self._left)
+        if self._excess > _MAX_EXCESS:
+            raise bad_request()
+        self._step = self._read_data if self._left else self._read_trailer
+        return True
+
+    def _read_data(self, inbox: Inbox, blocks: list[bytes]) -> bool:
+        if not len(inbox):
+            return False
+        data = inbox.take(self._left)
+        blocks.append(data)
+        self._left -= len(data)
+        if self._left:
+            return False
+        self._step = self._read_data_end
+        return True
+
+    def _read_data_end(self, inbox: Inbox, blocks: list[bytes]) -> bool:
+        if inbox.starts_with(b"\r\n"):
+            inbox.skip(2)
+            self._step = self._read_size
+            return True
+        if len(inbox) > 1 or not (len(inbox) == 0 or inbox.starts_with(b"\r")):
+            raise bad_request()
+        return False
+
+    def _read_trailer(self, inbox: Inbox, blocks: list[bytes]) -> bool:
+        try:
+            line = inbox.take_line(self._trailer_bytes)
+        except ValueError as error:
+            raise (headers_too_large() if len(inbox) > self._trailer_bytes else bad_request()) from error
+        if line is None:
+            return False
+        if not line:
+            self.complete = True
+            self.trailers = Headers(self._trailers) if self._trailers else None
+            return True
+        self._trailer_bytes -= len(line) + 2
+        self._trailer_count -= 1
+        if self._trailer_bytes < 0:
+            raise headers_too_large()
+        if self._trailer_count < 0:
+            raise too_many_headers()
+        field = FIELD_LINE.fullmatch(line)
+        if not field:
+            raise bad_request()
+        name = field[1].lower()
+        if name not in _NOT_IN_TRAILERS and not name.startswith(_NOT_IN_TRAILERS_PREFIXES):
+            self._trailers.append((name, field[2].rstrip(b" \t")))
+        return True

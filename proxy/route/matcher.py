@@ -1,0 +1,136 @@
+"""String and header matchers (`type.matcher.v3.StringMatcher`, `config.route.v3.HeaderMatcher`), compiled to closures.
+
+A matcher is built once, when configuration is applied, and then only called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import re2
+
+from proxy.config.common import StringMatcher
+from proxy.config.route import HeaderMatcher
+from proxy.http.headers import Headers
+
+
+class RequestHead(Protocol):
+    """What routing looks at: `events.RequestReceived`, or an exchange's editable view of it."""
+
+    @property
+    def method(self) -> bytes: ...
+    @property
+    def scheme(self) -> bytes: ...
+    @property
+    def authority(self) -> bytes: ...
+    @property
+    def path(self) -> bytes: ...
+    @property
+    def headers(self) -> Headers: ...
+
+
+Predicate = Callable[[bytes], bool]
+Lookup = Callable[[RequestHead], Sequence[bytes]]
+HeaderPredicate = Callable[[RequestHead], bool]
+
+_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+
+
+def compile_regex(pattern: str) -> Predicate:
+    """RE2 over the whole value, in linear time: a pattern from configuration cannot hang a worker.
+
+    Bytes are matched as such, so `.` is one byte and not one UTF-8 character, as in Envoy.
+    """
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.log_errors = False
+    fullmatch = re2.compile(pattern.encode(), options).fullmatch
+    return lambda value: fullmatch(value) is not None
+
+
+def compile_string(matcher: StringMatcher) -> Predicate:
+    """`matcher` as a predicate. `ignore_case` folds ASCII letters alone, as `absl::EqualsIgnoreCase` does."""
+    if matcher.kind == "regex":
+        return compile_regex(matcher.value)
+    wanted = matcher.value.encode()
+    if matcher.ignore_case:
+        lowered = _compile_literal(matcher.kind, wanted.lower())
+        return lambda value: lowered(value.lower())
+    return _compile_literal(matcher.kind, wanted)
+
+
+def _compile_literal(kind: str, wanted: bytes) -> Predicate:
+    if kind == "exact":
+        return lambda value: value == wanted
+    if kind == "prefix":
+        return lambda value: value.startswith(wanted)
+    if kind == "suffix":
+        return lambda value: value.endswith(wanted)
+    return lambda value: wanted in value
+
+
+def compile_header(matcher: HeaderMatcher) -> HeaderPredicate:
+    """`matcher` over a request head.
+
+    Of several lines of one name, one that matches is enough; `invert` negates the verdict on all of them.
+    """
+    lookup = _lookup(matcher.name)
+    value_matches = _value_predicate(matcher)
+    invert = matcher.invert
+    if value_matches is None:
+        return _presence(lookup, wanted=(matcher.present is not False) != invert, matcher=matcher)
+    missing = value_matches(b"") != invert if matcher.treat_missing_as_empty else False
+
+    def matches(head: RequestHead) -> bool:
+        values = lookup(head)
+        return any(map(value_matches, values)) != invert if values else missing
+
+    return matches
+
+
+def _presence(lookup: Lookup, *, wanted: bool, matcher: HeaderMatcher) -> HeaderPredicate:
+    if matcher.treat_missing_as_empty:  # nothing is ever missing then
+        return lambda head: wanted
+    return lambda head: bool(lookup(head)) == wanted
+
+
+def _value_predicate(matcher: HeaderMatcher) -> Predicate | None:
+    """What the header's value must satisfy; None if only presence counts."""
+    if matcher.string is not None:
+        return compile_string(matcher.string)
+    if matcher.range is not None:
+        return _compile_range(*matcher.range)
+    return None
+
+
+def _compile_range(start: int, end: int) -> Predicate:
+    def in_range(value: bytes) -> bool:
+        number = parse_int64(value)
+        return number is not None and start <= number < end
+
+    return in_range
+
+
+def parse_int64(value: bytes) -> int | None:
+    """A decimal integer as `absl::SimpleAtoi<int64_t>` reads it: optional sign, surrounding white space; else None."""
+    text = value.strip(b" \t\n\v\f\r")
+    digits = text[1:] if text[:1] in (b"+", b"-") else text
+    if not digits.isdigit() or len(digits) > 64:
+        return None
+    number = int(text)
+    return number if _INT64_MIN <= number <= _INT64_MAX else None
+
+
+def _lookup(name: str) -> Lookup:
+    """How to read the lines of header `name`. `host` is an alias of `:authority`, as in Envoy's request header map."""
+    if name == ":path":
+        return lambda head: (head.path,)
+    if name == ":method":
+        return lambda head: (head.method,)
+    if name in (":authority", "host"):
+        return lambda head: (head.authority,) if head.authority else ()
+    if name == ":scheme":
+        return lambda head: (head.scheme,)
+    key = name.encode()
+    return lambda head: head.headers.get_all(key)

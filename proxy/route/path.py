@@ -1,0 +1,31 @@
+"""Path matchers of `config.route.v3.RouteMatch`. They see the path without query and fragment."""
+
+from __future__ import annotations
+
+from proxy.config.route import RouteMatch
+from proxy.route.matcher import Predicate, compile_regex
+
+
+def without_query(path: bytes) -> bytes:
+    """`path` up to the first `?` or `#` (`PathUtil::removeQueryAndFragment`)."""
+    return path.partition(b"?")[0].partition(b"#")[0]
+
+
+def compile_path(match: RouteMatch) -> Predicate:
+    """The path part of `match`; `case_sensitive: false` folds ASCII letters and does not apply to `safe_regex`."""
+    if match.kind == "regex":
+        return compile_regex(match.value)
+    wanted = match.value.encode()
+    if match.case_sensitive:
+        return _compile_literal(match.kind, wanted)
+    lowered = _compile_literal(match.kind, wanted.lower())
+    return lambda path: lowered(path.lower())
+
+
+def _compile_literal(kind: str, wanted: bytes) -> Predicate:
+    if kind == "path":
+        return lambda path: path == wanted
+    if kind == "prefix":
+        return lambda path: path.startswith(wanted)
+    below = wanted + b"/"
+    return lambda path: path == wanted or path.startswith(below)

@@ -1,0 +1,62 @@
+"""The route table of one `RouteConfiguration`: virtual host by authority, then the first route that matches."""
+
+from __future__ import annotations
+
+from proxy.config.common import PluginConfig
+from proxy.config.route import Route, RouteConfiguration, VirtualHost
+from proxy.route.domains import DomainTable
+from proxy.route.matcher import HeaderPredicate, Predicate, RequestHead, compile_header
+from proxy.route.path import compile_path, without_query
+
+
+class RouteEntry:
+    """One route with what a filter may ask of it."""
+
+    __slots__ = ("_filter_configs", "_headers_match", "_path_matches", "route", "virtual_host")
+
+    def __init__(self, config: RouteConfiguration, virtual_host: VirtualHost, route: Route) -> None:
+        self.route = route
+        self.virtual_host = virtual_host
+        # The most specific override wins whole: route over virtual host over route configuration.
+        self._filter_configs: dict[str, PluginConfig] = {
+            **config.typed_per_filter_config,
+            **virtual_host.typed_per_filter_config,
+            **route.typed_per_filter_config,
+        }
+        self._path_matches: Predicate = compile_path(route.match)
+        self._headers_match: tuple[HeaderPredicate, ...] = tuple(map(compile_header, route.match.headers))
+
+    def matches(self, path: bytes, request: RequestHead) -> bool:
+        """Whether this route takes `request`, whose path without query is `path`."""
+        if not self._path_matches(path):
+            return False
+        return all(header_matches(request) for header_matches in self._headers_match)
+
+    def filter_config(self, name: str) -> PluginConfig | None:
+        """`typed_per_filter_config` of the filter instance called `name`, or None."""
+        return self._filter_configs.get(name)
+
+
+class RouteTable:
+    """Compiled once per `RouteConfiguration`. Routes are tried in their listed order; there is no longest match."""
+
+    __slots__ = ("_domains",)
+
+    def __init__(self, config: RouteConfiguration) -> None:
+        self._domains: DomainTable[tuple[RouteEntry, ...]] = DomainTable(
+            (domain, entries)
+            for virtual_host in config.virtual_hosts
+            for entries in [tuple(RouteEntry(config, virtual_host, route) for route in virtual_host.routes)]
+            for domain in virtual_host.domains
+        )
+
+    def match(self, request: RequestHead) -> RouteEntry | None:
+        """The route for `request`, or None (404, flag NR). A request without a path (CONNECT) matches no path route."""
+        entries = self._domains.find(request.authority)
+        if not entries or not request.path:
+            return None
+        path = without_query(request.path)
+        for entry in entries:
+            if entry.matches(path, request):
+                return entry
+        return None

@@ -1,0 +1,54 @@
+"""A cluster's limits over all workers (`CircuitBreakers.Thresholds`)."""
+
+from __future__ import annotations
+
+from proxy.config.cluster import CircuitBreaker as Limits
+from proxy.upstream.stats import ClusterStats
+from proxy.upstream.tables import ClusterColumn, Table
+
+
+class CircuitBreaker:
+    """Claims first, on the shared clusters table: the own word is raised, then withdrawn if the sum passes the limit.
+
+    Each refusal is counted where Envoy counts it.
+    """
+
+    __slots__ = ("_limits", "_row", "_stats", "_table")
+
+    def __init__(self, limits: Limits, table: Table, row: int, stats: ClusterStats) -> None:
+        self._limits = limits
+        self._table = table
+        self._row = row
+        self._stats = stats
+
+    def claim_connection(self, *, force: bool) -> bool:
+        """Claim one connection. `force` goes beyond the limit: a pool without any connection still gets one."""
+        if self._table.claim(self._row, ClusterColumn.CONNECTIONS, self._limits.max_connections):
+            return True
+        self._stats.cx_overflow.inc()
+        if force:
+            self._table.add(self._row, ClusterColumn.CONNECTIONS, 1)
+        return force
+
+    def release_connection(self) -> None:
+        self._table.release(self._row, ClusterColumn.CONNECTIONS)
+
+    def claim_pending(self) -> bool:
+        """Claim a place among the requests that wait for a connection."""
+        if self._table.claim(self._row, ClusterColumn.PENDING, self._limits.max_pending_requests):
+            return True
+        self._stats.rq_pending_overflow.inc()
+        return False
+
+    def release_pending(self) -> None:
+        self._table.release(self._row, ClusterColumn.PENDING)
+
+    def claim_request(self) -> bool:
+        """Claim a place among the requests that have a connection."""
+        if self._table.claim(self._row, ClusterColumn.REQUESTS, self._limits.max_requests):
+            return True
+        self._stats.rq_active_overflow.inc()
+        return False
+
+    def release_request(self) -> None:
+        self._table.release(self._row, ClusterColumn.REQUESTS)

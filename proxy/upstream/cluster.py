@@ -1,0 +1,116 @@
+"""One upstream cluster in one worker: its hosts, its balancer, and a pool for each host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from proxy import registry
+from proxy.config.cluster import Cluster as ClusterConfig
+from proxy.config.cluster import ClusterEndpoints, Host
+from proxy.errors import ProxyError
+from proxy.http.codec import ClientCodec
+from proxy.http.codec_h1_client import H1ClientCodec
+from proxy.stats import Stats
+from proxy.upstream import failures
+from proxy.upstream.circuit_breaker import CircuitBreaker
+from proxy.upstream.host_set import HostSet
+from proxy.upstream.lb import POLICIES, LoadBalancer
+from proxy.upstream.pool import Pool
+from proxy.upstream.stats import ClusterStats
+from proxy.upstream.stream import UpstreamStream
+from proxy.upstream.tables import HostColumn, Tables
+
+
+class Cluster:
+    """Opens streams to the hosts of `config`. Built once per configuration; endpoints change while it lives.
+
+    A pool belongs to a host's identity (slot, address, hostname): it survives a change of weight or locality.
+    """
+
+    def __init__(
+        self,
+        config: ClusterConfig,
+        endpoints: ClusterEndpoints | None,
+        stats: Stats,
+        tables: Tables,
+        *,
+        seed: int,
+    ) -> None:
+        self.config = config
+        self._stats = ClusterStats(stats, config.stat_name)
+        self._hosts = tables.hosts
+        self._breaker = CircuitBreaker(config.breaker, tables.clusters, config.slot, self._stats)
+        self._balancer: LoadBalancer = registry.load(POLICIES, config.lb_policy)(seed)
+        self._pools: dict[object, Pool] = {}
+        self._draining: list[Pool] = []
+        self._make_codec = _codec_factory(config)
+        self.update_endpoints(endpoints)
+
+    async def open_stream(self) -> UpstreamStream:
+        """A stream to the next host of the balancer; raises `ProxyError` (UH, UF, UO; features §13 rule 28).
+
+        The local reply that follows from an error is already counted in `upstream_rq_<code>`.
+        """
+        host = self._balancer.pick()
+        if host is None:
+            self._stats.cx_none_healthy.inc()
+            error = failures.no_healthy_upstream()
+            self._stats.charge_code(error.status)
+            raise error
+        pool = self._pool(host)
+        try:
+            return UpstreamStream(pool, await pool.acquire())
+        except ProxyError as error:
+            self._stats.charge_code(error.status)
+            pool.count(HostColumn.RQ_ERROR)
+            raise
+
+    def charge_timeout(self, stream: UpstreamStream | None) -> None:
+        """The route's timeout ended a request of this cluster. `stream` is None if none was open yet."""
+        self._stats.rq_timeout.inc()
+        if stream is not None:
+            stream.charge_timeout()
+        else:
+            self._stats.charge_code(504)
+
+    def update_endpoints(self, endpoints: ClusterEndpoints | None) -> None:
+        """Balance over `endpoints` from now on. Pools of hosts that left close their idle connections now."""
+        hosts = HostSet(endpoints)
+        self._balancer.update(hosts.eligible())
+        kept = {_identity(host) for host in hosts.hosts}
+        for identity in self._pools.keys() - kept:
+            self._retire(self._pools.pop(identity))
+
+    def reap(self, now: float) -> None:
+        """Close idle connections that are of no more use; forget drained pools."""
+        for pool in self._pools.values():
+            pool.reap(now)
+        self._draining = [pool for pool in self._draining if not pool.empty]
+
+    def close(self) -> None:
+        """Close every idle connection, and the busy ones as soon as their request ends."""
+        while self._pools:
+            self._retire(self._pools.popitem()[1])
+
+    def _pool(self, host: Host) -> Pool:
+        identity = _identity(host)
+        pool = self._pools.get(identity)
+        if pool is None:
+            pool = Pool(host, self.config, self._stats, self._breaker, self._hosts, self._make_codec)
+            self._pools[identity] = pool
+        return pool
+
+    def _retire(self, pool: Pool) -> None:
+        pool.drain()
+        self._draining.append(pool)
+
+
+def _identity(host: Host) -> object:
+    return (host.slot, host.address, host.hostname)
+
+
+def _codec_factory(config: ClusterConfig) -> Callable[[], ClientCodec]:
+    return lambda: H1ClientCodec(
+        max_headers_bytes=config.max_response_headers_kb * 1024,
+        max_headers_count=config.max_response_headers_count,
+    )

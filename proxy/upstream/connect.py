@@ -1,0 +1,66 @@
+"""Opening one TCP or Unix connection without blocking."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+import trio
+
+from proxy.config.common import Address, PipeAddress
+
+
+class ConnectFailed(Exception):
+    """No connection. `cause` is Envoy's transport failure reason; "" if `timed_out`."""
+
+    def __init__(self, cause: str, *, timed_out: bool = False) -> None:
+        super().__init__(cause or "connection timeout")
+        self.cause = cause
+        self.timed_out = timed_out
+
+
+async def connect(address: Address, timeout: float) -> socket.socket:
+    """A connected non-blocking socket to `address`, within `timeout` seconds; raises `ConnectFailed`.
+
+    An error of connect(2) itself is "immediate", one that SO_ERROR brings later is "delayed", as Envoy words them.
+    """
+    try:
+        sock = _socket_for(address)
+    except OSError as error:  # no file descriptor left, or an address family that the kernel lacks
+        raise ConnectFailed(_immediate(error.errno, address)) from error
+    try:
+        code = sock.connect_ex(_target(address))
+        if code == errno.EINPROGRESS:
+            with trio.move_on_after(timeout) as scope:
+                await trio.lowlevel.wait_writable(sock)
+            if scope.cancelled_caught:
+                raise ConnectFailed("", timed_out=True)
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                raise ConnectFailed(f"delayed connect error: {os.strerror(code)}")
+        elif code:
+            raise ConnectFailed(_immediate(code, address))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _socket_for(address: Address) -> socket.socket:
+    if isinstance(address, PipeAddress):
+        return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _target(address: Address) -> str | tuple[str, int]:
+    if isinstance(address, PipeAddress):  # "@name" lives in the abstract namespace, which the kernel spells "\0name"
+        return f"\0{address.path[1:]}" if address.path.startswith("@") else address.path
+    return (address.host, address.port)
+
+
+def _immediate(code: int | None, address: Address) -> str:
+    return f"immediate connect error: {os.strerror(code or 0)}|remote address:{address}"

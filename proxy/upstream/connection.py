@@ -1,0 +1,104 @@
+"""One upstream HTTP/1.1 connection: a non-blocking socket and its codec. The only place that reads or writes it."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+import trio
+
+from proxy.http.codec import ClientCodec
+from proxy.upstream.stats import ClusterStats
+
+READ_SIZE = 64 * 1024
+
+# The peer, or the path to it, is gone. Anything else is our own mistake and must not pass for a network failure.
+_LOST = frozenset(
+    {
+        errno.ECONNRESET,
+        errno.EPIPE,
+        errno.ETIMEDOUT,
+        errno.ECONNABORTED,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ENETRESET,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ECONNREFUSED,  # an ICMP error that arrived late
+        errno.ENOTCONN,
+        errno.EPROTO,
+    }
+)
+
+
+class ConnectionLost(Exception):
+    """The peer reset the connection, or the network lost it."""
+
+
+class Connection:
+    """Carries one request at a time.
+
+    `requests` counts those that began here. Times are trio's clock, in seconds.
+    """
+
+    __slots__ = ("_sock", "_stats", "codec", "created", "idle_since", "requests")
+
+    def __init__(self, sock: socket.socket, codec: ClientCodec, stats: ClusterStats) -> None:
+        self._sock = sock
+        self._stats = stats
+        self.codec = codec
+        self.requests = 0
+        self.created = self.idle_since = trio.current_time()
+
+    async def send(self, data: bytes) -> None:
+        """Send all of `data`; waits while the socket's buffer is full. Raises `ConnectionLost`."""
+        sent = self._send_some(data)
+        while sent < len(data):
+            await trio.lowlevel.wait_writable(self._sock)
+            sent += self._send_some(memoryview(data)[sent:])
+
+    def _send_some(self, data: bytes | memoryview) -> int:
+        try:
+            sent = self._sock.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise _lost(error) from error
+        self._stats.cx_tx_bytes_total.inc(sent)
+        return sent
+
+    async def receive(self) -> bytes:
+        """The next bytes, at most `READ_SIZE`; b"" when the peer has finished. Raises `ConnectionLost`.
+
+        Waits for readiness first, even if bytes are there: that is the checkpoint which keeps one busy connection
+        from starving the others.
+        """
+        while True:
+            await trio.lowlevel.wait_readable(self._sock)
+            try:
+                data = self._sock.recv(READ_SIZE)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise _lost(error) from error
+            self._stats.cx_rx_bytes_total.inc(len(data))
+            return data
+
+    def is_quiet(self) -> bool:
+        """Whether an idle connection is still good: neither closed nor with bytes that nobody asked for."""
+        try:
+            self._sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            _lost(error)
+        return False
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+def _lost(error: OSError) -> ConnectionLost:
+    if error.errno not in _LOST:
+        raise error
+    return ConnectionLost(error.strerror)

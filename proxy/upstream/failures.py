@@ -1,0 +1,62 @@
+"""What goes wrong between the router and an upstream, as `ProxyError`s with Envoy's texts (features §13 rule 28)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from proxy.errors import Flag, ProxyError, Retryable
+
+Reason = Literal[
+    "remote connection failure",
+    "connection timeout",
+    "connection termination",
+    "protocol error",
+    "overflow",
+]
+
+_FLAGS: dict[Reason, Flag] = {
+    "remote connection failure": Flag.UPSTREAM_CONNECTION_FAILURE,
+    "connection timeout": Flag.UPSTREAM_CONNECTION_FAILURE,
+    "connection termination": Flag.UPSTREAM_CONNECTION_TERMINATION,
+    "protocol error": Flag.UPSTREAM_PROTOCOL_ERROR,
+    "overflow": Flag.UPSTREAM_OVERFLOW,
+}
+# A request that never reached an upstream can always be tried again. One that met a connection which the peer was
+# just closing can be, too, if that connection had served before (RFC 9112 section 9.3.1).
+_RETRYABLE: dict[Reason, Retryable] = {
+    "remote connection failure": "always",
+    "connection timeout": "always",
+    "connection termination": "reused",
+    "protocol error": "never",
+    "overflow": "never",
+}
+
+
+def reset(reason: Reason, *, transport_failure: str = "", response_started: bool = False) -> ProxyError:
+    """The upstream request ended without a complete response.
+
+    `transport_failure` is what the socket said (`delayed connect error: Connection refused`); it is part of the
+    detail, not of the body. After `response_started` no local reply is possible and nothing may be retried.
+    """
+    causes = f"{reason}|{transport_failure}" if transport_failure else reason
+    phase = "after" if response_started else "before"
+    return ProxyError(
+        f"upstream_reset_{phase}_response_started{{{causes.replace(' ', '_')}}}",
+        side="internal" if reason == "overflow" else "upstream",
+        status=502 if reason == "protocol error" else 503,
+        body=f"upstream connect error or disconnect/reset before headers. reset reason: {reason}",
+        flag=_FLAGS[reason],
+        retryable="never" if response_started else _RETRYABLE[reason],
+        headers=((b"x-envoy-overloaded", b"true"),) if reason == "overflow" else (),
+    )
+
+
+def no_healthy_upstream() -> ProxyError:
+    """The balancer has no host to offer."""
+    return ProxyError(
+        "no_healthy_upstream",
+        side="upstream",
+        status=503,
+        body="no healthy upstream",
+        flag=Flag.NO_HEALTHY_UPSTREAM,
+    )

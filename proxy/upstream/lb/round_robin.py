@@ -1,0 +1,40 @@
+"""ROUND_ROBIN: weighted by earliest deadline first, as Envoy's `EdfScheduler`.
+
+A host of weight w comes up every 1/w of virtual time, so in any window two hosts are served in proportion to their
+weights, to within one pick each, and a heavy host's picks are spread rather than bunched. Equal weights rotate plainly.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+
+from proxy.config.cluster import Host
+
+
+class RoundRobin:
+    """One worker's rotation over the hosts of one cluster."""
+
+    __slots__ = ("_queue", "_seed", "_ties")
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._ties = 0  # hosts with the same deadline are served in the order of their last pick
+        self._queue: list[tuple[float, int, Host]] = []
+
+    def update(self, hosts: Sequence[Host]) -> None:
+        """Start a new rotation. The seed moves its start, so that workers and updates do not all favour one host."""
+        self._queue = [(1 / host.weight, index, host) for index, host in enumerate(hosts)]
+        self._ties = len(hosts)
+        heapq.heapify(self._queue)
+        for _ in range(self._seed % len(hosts) if hosts else 0):
+            self.pick()
+
+    def pick(self) -> Host | None:
+        """The host whose turn is due first; None if there are none."""
+        if not self._queue:
+            return None
+        deadline, _, host = self._queue[0]
+        self._ties += 1
+        heapq.heapreplace(self._queue, (deadline + 1 / host.weight, self._ties, host))
+        return host

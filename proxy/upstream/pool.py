@@ -1,0 +1,211 @@
+"""The connections of one worker to one host: `pool_core` decides, this file opens, checks, counts and closes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from proxy.config.cluster import Cluster, Host
+from proxy.errors import ProxyError
+from proxy.http.codec import ClientCodec
+from proxy.upstream import failures
+from proxy.upstream.circuit_breaker import CircuitBreaker
+from proxy.upstream.connect import ConnectFailed, connect
+from proxy.upstream.connection import Connection
+from proxy.upstream.pool_core import OPEN, PoolCore
+from proxy.upstream.stats import ClusterStats
+from proxy.upstream.tables import HostColumn, Table
+
+
+class Pool:
+    """HTTP/1.1: one request per connection at a time.
+
+    `acquire` gives a connection with a claimed request; exactly one of `release` and `discard` takes it back.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        config: Cluster,
+        stats: ClusterStats,
+        breaker: CircuitBreaker,
+        hosts: Table,
+        make_codec: Callable[[], ClientCodec],
+    ) -> None:
+        self.host = host
+        self.stats = stats
+        self._config = config
+        self._breaker = breaker
+        self._hosts = hosts
+        self._make_codec = make_codec
+        self._core: PoolCore[Connection] = PoolCore(breaker)
+        self._draining = False
+
+    @property
+    def empty(self) -> bool:
+        """Nobody uses this pool, or waits for it, any more."""
+        return self._core.opened == 0 and self._core.waiting == 0
+
+    async def acquire(self) -> Connection:
+        """A connection for one request; raises `ProxyError` (overflow, connection failure or timeout).
+
+        Waiting for a busy connection has no limit of its own, as in Envoy: the route's timeout is the caller's.
+        """
+        connection = self._take_idle() or await self._wait_pending()
+        if not self._breaker.claim_request():
+            self._put(connection)
+            raise failures.reset("overflow")
+        connection.requests += 1
+        self.stats.rq_total.inc()
+        self.stats.rq_active.add(1)
+        self.count(HostColumn.RQ_TOTAL)
+        self.count(HostColumn.RQ_ACTIVE)
+        return connection
+
+    def release(self, connection: Connection) -> None:
+        """The exchange ended cleanly: the connection may serve another request."""
+        self._end_request()
+        limit = self._config.max_requests_per_connection
+        if limit and connection.requests >= limit:
+            self.stats.cx_max_requests.inc()
+            self._close(connection, remote=False)
+        else:
+            self._put(connection)
+
+    def discard(self, connection: Connection, *, remote: bool, with_active_rq: bool) -> None:
+        """The exchange ended otherwise: the connection is closed. `remote`: the peer closed first."""
+        self._end_request()
+        self._close(connection, remote=remote, with_active_rq=with_active_rq)
+
+    def count(self, column: HostColumn, amount: int = 1) -> None:
+        """Add to one of the host's words."""
+        self._hosts.add(self.host.slot, column, amount)
+
+    def reap(self, now: float) -> None:
+        """Close idle connections that the peer closed, or that nobody used for the idle timeout."""
+        for connection in [idle for idle in self._core.idle if not self._still_good(idle, now)]:
+            self._core.idle.remove(connection)
+            self._close_stale(connection, now)
+
+    def drain(self) -> None:
+        """The host is gone from the cluster: idle connections close now, busy ones with their request."""
+        self._draining = True
+        while connection := self._core.take_idle():
+            self._close(connection, remote=False)
+
+    def _take_idle(self) -> Connection | None:
+        """The most recently freed connection that is still good; stale ones on the way are closed."""
+        now = trio.current_time()
+        while connection := self._core.take_idle():
+            if self._still_good(connection, now):
+                return connection
+            self._close_stale(connection, now)
+        return None
+
+    def _idle_too_long(self, connection: Connection, now: float) -> bool:
+        timeout = self._config.idle_timeout
+        return timeout > 0 and now - connection.idle_since >= timeout
+
+    def _still_good(self, connection: Connection, now: float) -> bool:
+        return not self._idle_too_long(connection, now) and connection.is_quiet()
+
+    def _close_stale(self, connection: Connection, now: float) -> None:
+        timed_out = self._idle_too_long(connection, now)
+        if timed_out:
+            self.stats.cx_idle_timeout.inc()
+        self._close(connection, remote=not timed_out)
+
+    async def _wait_pending(self) -> Connection:
+        """Open a connection, or wait for one to come free; bounded by max_pending_requests."""
+        if not self._breaker.claim_pending():
+            raise failures.reset("overflow")
+        self.stats.rq_pending_total.inc()
+        self.stats.rq_pending_active.add(1)
+        try:
+            return await (self._open() if self._core.may_open() else self._wait())
+        except trio.Cancelled:
+            self.stats.rq_cancelled.inc()
+            raise
+        finally:
+            self.stats.rq_pending_active.add(-1)
+            self._breaker.release_pending()
+
+    async def _wait(self) -> Connection:
+        event = trio.Event()
+        waiter = self._core.wait(event.set)
+        try:
+            await event.wait()
+        except BaseException:
+            self._core.withdraw(waiter)
+            raise
+        grant = waiter.grant
+        assert grant is not None
+        if isinstance(grant, ProxyError):
+            raise grant
+        return await self._open() if grant is OPEN else grant
+
+    async def _open(self) -> Connection:
+        """Open the connection that `may_open` allowed."""
+        stats, began = self.stats, trio.current_time()
+        stats.cx_total.inc()
+        stats.cx_http1_total.inc()
+        stats.cx_active.add(1)
+        self.count(HostColumn.CX_TOTAL)
+        self.count(HostColumn.CX_ACTIVE)
+        try:
+            sock = await connect(self.host.address, self._config.connect_timeout)
+        except ConnectFailed as failed:
+            self._charge_connect_failure(failed)
+            self._forget(began, remote=not failed.timed_out)
+            raise _connect_error(failed) from failed
+        except BaseException:
+            self._forget(began, remote=False)
+            raise
+        connection = Connection(sock, self._make_codec(), stats)
+        connection.created = began
+        stats.cx_connect_ms.record(_milliseconds(began))
+        return connection
+
+    def _charge_connect_failure(self, failed: ConnectFailed) -> None:
+        """Count it, and fail everybody who waits for this host."""
+        self.stats.cx_connect_fail.inc()
+        self.count(HostColumn.CX_CONNECT_FAIL)
+        if failed.timed_out:
+            self.stats.cx_connect_timeout.inc()
+        others = self._core.fail_waiters(lambda: _connect_error(failed))
+        self.stats.rq_pending_failure_eject.inc(1 + others)
+
+    def _put(self, connection: Connection) -> None:
+        if self._draining and not self._core.waiting:
+            self._close(connection, remote=False)
+        else:
+            connection.idle_since = trio.current_time()
+            self._core.put(connection)
+
+    def _end_request(self) -> None:
+        self._breaker.release_request()
+        self.stats.rq_active.add(-1)
+        self.count(HostColumn.RQ_ACTIVE, -1)
+
+    def _close(self, connection: Connection, *, remote: bool, with_active_rq: bool = False) -> None:
+        connection.close()
+        self.stats.rq_per_cx.record(connection.requests)
+        self._forget(connection.created, remote=remote, with_active_rq=with_active_rq)
+
+    def _forget(self, began: float, *, remote: bool, with_active_rq: bool = False) -> None:
+        """A connection that began at `began` is over."""
+        self.stats.cx_active.add(-1)
+        self.count(HostColumn.CX_ACTIVE, -1)
+        self.stats.charge_destroy(remote=remote, with_active_rq=with_active_rq, length_ms=_milliseconds(began))
+        self._core.gone()
+
+
+def _connect_error(failed: ConnectFailed) -> ProxyError:
+    if failed.timed_out:
+        return failures.reset("connection timeout")
+    return failures.reset("remote connection failure", transport_failure=failed.cause)
+
+
+def _milliseconds(since: float) -> int:
+    return round((trio.current_time() - since) * 1000)

@@ -1,0 +1,72 @@
+"""Stat handles of one cluster, `cluster.<name>.*`, found once when the cluster is built."""
+
+from __future__ import annotations
+
+from proxy.stats import Counter, Stats
+
+
+class ClusterStats:
+    """Envoy's names without the prefix. What a reader can sum up (`upstream_rq_2xx`, `_completed`) is not written.
+
+    Codes are cached as they appear: Envoy shows `upstream_rq_<code>` only after its first use.
+    """
+
+    def __init__(self, stats: Stats, stat_name: str) -> None:
+        prefix = f"cluster.{stat_name}."
+        counter = stats.counter
+        self._stats = stats
+        self._prefix = prefix
+        self._codes: dict[int, Counter] = {}
+
+        self.cx_total = counter(f"{prefix}upstream_cx_total")
+        self.cx_http1_total = counter(f"{prefix}upstream_cx_http1_total")
+        self.cx_active = stats.gauge(f"{prefix}upstream_cx_active")
+        self.cx_connect_fail = counter(f"{prefix}upstream_cx_connect_fail")
+        self.cx_connect_timeout = counter(f"{prefix}upstream_cx_connect_timeout")
+        self.cx_connect_ms = stats.histogram(f"{prefix}upstream_cx_connect_ms")
+        self.cx_length_ms = stats.histogram(f"{prefix}upstream_cx_length_ms")
+        self.cx_close_notify = counter(f"{prefix}upstream_cx_close_notify")
+        self.cx_destroy = counter(f"{prefix}upstream_cx_destroy")
+        self.cx_destroy_local = counter(f"{prefix}upstream_cx_destroy_local")
+        self.cx_destroy_remote = counter(f"{prefix}upstream_cx_destroy_remote")
+        self.cx_destroy_with_active_rq = counter(f"{prefix}upstream_cx_destroy_with_active_rq")
+        self.cx_destroy_local_with_active_rq = counter(f"{prefix}upstream_cx_destroy_local_with_active_rq")
+        self.cx_destroy_remote_with_active_rq = counter(f"{prefix}upstream_cx_destroy_remote_with_active_rq")
+        self.cx_idle_timeout = counter(f"{prefix}upstream_cx_idle_timeout")
+        self.cx_max_requests = counter(f"{prefix}upstream_cx_max_requests")
+        self.cx_none_healthy = counter(f"{prefix}upstream_cx_none_healthy")
+        self.cx_overflow = counter(f"{prefix}upstream_cx_overflow")
+        self.cx_protocol_error = counter(f"{prefix}upstream_cx_protocol_error")
+        self.cx_rx_bytes_total = counter(f"{prefix}upstream_cx_rx_bytes_total")
+        self.cx_tx_bytes_total = counter(f"{prefix}upstream_cx_tx_bytes_total")
+
+        self.rq_total = counter(f"{prefix}upstream_rq_total")
+        self.rq_active = stats.gauge(f"{prefix}upstream_rq_active")
+        self.rq_active_overflow = counter(f"{prefix}upstream_rq_active_overflow")
+        self.rq_pending_total = counter(f"{prefix}upstream_rq_pending_total")
+        self.rq_pending_active = stats.gauge(f"{prefix}upstream_rq_pending_active")
+        self.rq_pending_overflow = counter(f"{prefix}upstream_rq_pending_overflow")
+        self.rq_pending_failure_eject = counter(f"{prefix}upstream_rq_pending_failure_eject")
+        self.rq_cancelled = counter(f"{prefix}upstream_rq_cancelled")
+        self.rq_timeout = counter(f"{prefix}upstream_rq_timeout")
+        # HTTP/1 has no reset frame; Envoy shows these two as 0 whatever an HTTP/1 upstream does.
+        self.rq_rx_reset = counter(f"{prefix}upstream_rq_rx_reset")
+        self.rq_tx_reset = counter(f"{prefix}upstream_rq_tx_reset")
+        self.rq_per_cx = stats.histogram(f"{prefix}upstream_rq_per_cx")
+        self.rq_time = stats.histogram(f"{prefix}upstream_rq_time")
+
+    def charge_code(self, status: int) -> None:
+        """One response, from the upstream or in its place: `upstream_rq_<status>`."""
+        counter = self._codes.get(status)
+        if counter is None:
+            counter = self._codes[status] = self._stats.counter(f"{self._prefix}upstream_rq_{status}")
+        counter.inc()
+
+    def charge_destroy(self, *, remote: bool, with_active_rq: bool, length_ms: int) -> None:
+        """One connection ended, after `length_ms`."""
+        self.cx_destroy.inc()
+        (self.cx_destroy_remote if remote else self.cx_destroy_local).inc()
+        if with_active_rq:
+            self.cx_destroy_with_active_rq.inc()
+            (self.cx_destroy_remote_with_active_rq if remote else self.cx_destroy_local_with_active_rq).inc()
+        self.cx_length_ms.record(length_ms)

@@ -1,0 +1,170 @@
+"""One request on one upstream connection, and its response."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import trio
+
+from proxy.config.cluster import Host
+from proxy.errors import ProxyError
+from proxy.http.codec import CodecError
+from proxy.http.events import ConnectionEnded, Event, ResponseReceived, StreamEnded
+from proxy.http.headers import Headers
+from proxy.upstream import failures
+from proxy.upstream.connection import Connection, ConnectionLost
+from proxy.upstream.pool import Pool
+from proxy.upstream.tables import HostColumn
+
+
+class UpstreamStream:
+    """Sending and receiving may run in two tasks. `bytes_*` count what went over the wire for this request.
+
+    An upstream may answer and stop reading before it has the whole request. So a `send_*` that finds the peer gone
+    does not raise: it sets `peer_gone`, later sends do nothing, and `receive` tells what became of the response.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_events",
+        "_pool",
+        "_request_ended_at",
+        "_response_ended",
+        "_response_started",
+        "_stream_id",
+        "bytes_received",
+        "bytes_sent",
+        "host",
+        "peer_gone",
+        "reused",
+    )
+
+    def __init__(self, pool: Pool, connection: Connection) -> None:
+        self._pool = pool
+        self._connection = connection
+        self._events: deque[Event] = deque()
+        self._stream_id = 0
+        self._request_ended_at: float | None = None
+        self._response_started = False
+        self._response_ended = False
+        self.host: Host = pool.host
+        self.reused = connection.requests > 1
+        self.peer_gone = False
+        self.bytes_sent = 0
+        self.bytes_received = 0
+
+    async def send_request(
+        self,
+        method: bytes,
+        path: bytes,
+        authority: bytes,
+        headers: Headers,
+        *,
+        end_stream: bool,
+    ) -> None:
+        """Send the request head; `end_stream`: there is no body."""
+        codec = self._connection.codec
+        self._stream_id = codec.send_request(method, path, authority, headers, end_stream=end_stream)
+        await self._flush()
+        if end_stream:
+            self._end_request()
+
+    async def send_data(self, data: bytes) -> None:
+        """Send body bytes; waits while the upstream does not read."""
+        if not self.peer_gone:
+            self._connection.codec.send_data(self._stream_id, data)
+            await self._flush()
+
+    async def send_end(self, trailers: Headers | None = None) -> None:
+        """The request is complete."""
+        if not self.peer_gone:
+            self._connection.codec.send_end(self._stream_id, trailers)
+            await self._flush()
+            self._end_request()
+
+    async def receive(self) -> Event:
+        """The next event of the response; the last one is `StreamEnded` or says `end_stream`.
+
+        Raises `ProxyError`: UC if the connection ended before a response, UPE if the response is broken or cut short.
+        """
+        while not self._events:
+            await self._read()
+        event = self._events.popleft()
+        if isinstance(event, ResponseReceived):
+            self._charge_response(event.status)
+            if event.end_stream:
+                self._end_response()
+        elif isinstance(event, StreamEnded):
+            self._end_response()
+        return event
+
+    def charge_timeout(self) -> None:
+        """The route's timeout is about to end this stream; the 504 counts only if no response has started."""
+        self._pool.count(HostColumn.RQ_TIMEOUT)
+        if not self._response_started:
+            self._charge_failure(504)
+
+    def close(self) -> None:
+        """Exactly once, in `finally`: the connection is pooled if both sides ended cleanly, else closed."""
+        complete = self._response_ended and self._request_ended_at is not None
+        if complete and self._connection.codec.reusable and not self.peer_gone and not self._events:
+            self._pool.release(self._connection)
+        else:
+            self._pool.discard(self._connection, remote=self.peer_gone, with_active_rq=not complete)
+
+    async def _flush(self) -> None:
+        data = self._connection.codec.take_output()
+        try:
+            await self._connection.send(data)
+        except ConnectionLost:
+            self.peer_gone = True
+        else:
+            self.bytes_sent += len(data)
+
+    async def _read(self) -> None:
+        try:
+            data = await self._connection.receive()
+        except ConnectionLost:
+            self.peer_gone = True
+            raise self._failed("connection termination") from None
+        self.bytes_received += len(data)
+        self.peer_gone = not data or self.peer_gone
+        try:
+            events = self._connection.codec.receive(data)
+        except CodecError as error:
+            raise self._broken(at_end=not data) from error
+        self._events.extend(event for event in events if not isinstance(event, ConnectionEnded))
+        if not data and not self._events:
+            raise self._broken(at_end=True)
+
+    def _broken(self, *, at_end: bool) -> ProxyError:
+        """Nothing at all before the end is a lost connection; half a message, or junk, is a protocol error."""
+        if at_end and self.bytes_received == 0:
+            return self._failed("connection termination")
+        self._pool.stats.cx_protocol_error.inc()
+        return self._failed("protocol error")
+
+    def _failed(self, reason: failures.Reason) -> ProxyError:
+        error = failures.reset(reason, response_started=self._response_started)
+        if not self._response_started:
+            self._charge_failure(error.status)
+        return error
+
+    def _charge_response(self, status: int) -> None:
+        self._response_started = True
+        self._pool.stats.charge_code(status)
+        self._pool.count(HostColumn.RQ_ERROR if status >= 500 else HostColumn.RQ_SUCCESS)
+
+    def _charge_failure(self, status: int) -> None:
+        self._pool.stats.charge_code(status)
+        self._pool.count(HostColumn.RQ_ERROR)
+
+    def _end_request(self) -> None:
+        if not self.peer_gone:
+            self._request_ended_at = trio.current_time()
+
+    def _end_response(self) -> None:
+        self._response_ended = True
+        if self._request_ended_at is not None:
+            elapsed = trio.current_time() - self._request_ended_at
+            self._pool.stats.rq_time.record(round(elapsed * 1000))

@@ -1,0 +1,103 @@
+"""The shared tables as the data plane sees them: words that all workers can sum, each written by one worker.
+
+`shm.table.TableWriter` implements `Table` over shared memory; `MemoryTables` serves tests and a process of its own.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Protocol
+
+
+class HostColumn(enum.IntEnum):
+    """Words of one host (row = `Host.slot`)."""
+
+    CX_TOTAL = 0
+    CX_ACTIVE = 1
+    CX_CONNECT_FAIL = 2
+    RQ_TOTAL = 3
+    RQ_SUCCESS = 4
+    RQ_ERROR = 5
+    RQ_TIMEOUT = 6
+    RQ_ACTIVE = 7
+
+
+HOST_GAUGES = (HostColumn.CX_ACTIVE, HostColumn.RQ_ACTIVE)
+
+
+class ClusterColumn(enum.IntEnum):
+    """What circuit breakers limit over all workers (row = `Cluster.slot`)."""
+
+    CONNECTIONS = 0
+    PENDING = 1
+    REQUESTS = 2
+    RETRIES = 3
+
+
+CLUSTER_GAUGES = tuple(ClusterColumn)
+
+
+class Table(Protocol):
+    """Rows × columns of signed words. `get` reads the own word, `total` sums the words of all writers."""
+
+    def add(self, row: int, column: int, amount: int) -> None: ...
+    def set(self, row: int, column: int, value: int) -> None: ...
+    def get(self, row: int, column: int) -> int: ...
+    def total(self, row: int, column: int) -> int: ...
+    def claim(self, row: int, column: int, limit: int) -> bool:
+        """Add one to the own word unless the total would pass `limit`."""
+        ...
+
+    def release(self, row: int, column: int) -> None:
+        """Take back one claim."""
+        ...
+
+    def ensure_rows(self, rows: int) -> None: ...
+
+
+class Tables(Protocol):
+    """Both shared tables, as one worker writes them."""
+
+    @property
+    def hosts(self) -> Table: ...
+    @property
+    def clusters(self) -> Table: ...
+
+
+class MemoryTable:
+    """A table of one writer in plain memory."""
+
+    def __init__(self) -> None:
+        self._words: dict[tuple[int, int], int] = {}
+
+    def add(self, row: int, column: int, amount: int) -> None:
+        self._words[row, column] = self.get(row, column) + amount
+
+    def set(self, row: int, column: int, value: int) -> None:
+        self._words[row, column] = value
+
+    def get(self, row: int, column: int) -> int:
+        return self._words.get((row, column), 0)
+
+    def total(self, row: int, column: int) -> int:
+        return self.get(row, column)
+
+    def claim(self, row: int, column: int, limit: int) -> bool:
+        if self.total(row, column) >= limit:
+            return False
+        self.add(row, column, 1)
+        return True
+
+    def release(self, row: int, column: int) -> None:
+        self.add(row, column, -1)
+
+    def ensure_rows(self, rows: int) -> None:
+        """Nothing to do: rows appear when they are written."""
+
+
+class MemoryTables:
+    """`Tables` in plain memory."""
+
+    def __init__(self) -> None:
+        self.hosts = MemoryTable()
+        self.clusters = MemoryTable()

@@ -1,0 +1,27 @@
+"""Request heads for routing tests."""
+
+from __future__ import annotations
+
+from proxy.http.events import RequestReceived
+from proxy.http.headers import Headers
+
+
+def request(
+    path: str = "/",
+    *,
+    authority: str = "example.com",
+    method: str = "GET",
+    scheme: str = "http",
+    headers: tuple[tuple[str, str], ...] = (),
+) -> RequestReceived:
+    """A request head without a body."""
+    return RequestReceived(
+        stream_id=1,
+        method=method.encode(),
+        scheme=scheme.encode(),
+        authority=authority.encode(),
+        path=path.encode(),
+        protocol="HTTP/1.1",
+        headers=Headers((name.encode(), value.encode()) for name, value in headers),
+        end_stream=True,
+    )

@@ -1,0 +1,146 @@
+"""A cluster on real sockets: scripted origins in the test's own loop, stats and tables in memory."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Self
+
+import trio
+
+from proxy.config.cluster import CircuitBreaker, ClusterEndpoints, Host, LocalityHosts
+from proxy.config.cluster import Cluster as ClusterConfig
+from proxy.config.common import Address, SocketAddress
+from proxy.http.events import DataReceived, ResponseReceived, StreamEnded
+from proxy.http.headers import Headers
+from proxy.stats import MemoryStats
+from proxy.upstream.cluster import Cluster
+from proxy.upstream.stream import UpstreamStream
+from proxy.upstream.tables import ClusterColumn, HostColumn, MemoryTables
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+Serve = Callable[[trio.SocketStream], Awaitable[None]]
+
+
+async def read_head(stream: trio.SocketStream) -> bytes:
+    """One request head (and what came with it); b"" when the peer closed before it was complete."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = await stream.receive_some(65536)
+        if not more:
+            return b""
+        data += more
+    return data
+
+
+def answering(response: bytes) -> Serve:
+    """An origin that answers every request on a connection with `response`."""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        while await read_head(stream):
+            await stream.send_all(response)
+
+    return serve
+
+
+def answering_once(response: bytes) -> Serve:
+    """An origin that answers one request with `response` and closes."""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        if await read_head(stream):
+            await stream.send_all(response)
+
+    return serve
+
+
+async def silent(_: trio.SocketStream) -> None:
+    """An origin that never says anything."""
+    await trio.sleep_forever()
+
+
+class Origin:
+    """Scripted origin; `accepted` counts its connections."""
+
+    def __init__(self, address: SocketAddress) -> None:
+        self.address = address
+        self.accepted = 0
+
+
+@contextlib.asynccontextmanager
+async def origin(serve: Serve) -> AsyncIterator[Origin]:
+    """Serves each connection with `serve`, then closes it."""
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        host, port = listeners[0].socket.getsockname()
+        found = Origin(SocketAddress(host, port))
+
+        async def handle(stream: trio.SocketStream) -> None:
+            found.accepted += 1
+            with contextlib.suppress(trio.BrokenResourceError):
+                await serve(stream)
+
+        nursery.start_soon(trio.serve_listeners, handle, listeners)
+        yield found
+        nursery.cancel_scope.cancel()
+
+
+def endpoints(*addresses: Address, weights: tuple[int, ...] = (), version: int = 1) -> ClusterEndpoints:
+    """One locality; slots are 0, 1, 2…"""
+    hosts = tuple(Host(slot, address, weight=weights[slot] if weights else 1) for slot, address in enumerate(addresses))
+    return ClusterEndpoints("c", version, (LocalityHosts(0, hosts),))
+
+
+class Rig:
+    """A cluster `c` with what its stats and tables say."""
+
+    def __init__(self, *addresses: Address, breaker: dict[str, int] | None = None, **config: Any) -> None:
+        self.memory = MemoryStats()
+        self.tables = MemoryTables()
+        limits = CircuitBreaker(**(breaker or {}))
+        self.config = ClusterConfig(0, "c", "STATIC", breaker=limits, **config)
+        self.cluster = Cluster(self.config, endpoints(*addresses), self.memory, self.tables, seed=0)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.cluster.close()
+
+    async def get(self, path: bytes = b"/") -> bytes:
+        """One GET; the body."""
+        stream = await self.cluster.open_stream()
+        try:
+            await stream.send_request(b"GET", path, b"h", Headers(), end_stream=True)
+            return await read_body(stream)
+        finally:
+            stream.close()
+
+    def stat(self, name: str) -> int:
+        return self.memory.value(f"cluster.c.upstream_{name}")
+
+    def nonzero(self) -> dict[str, int]:
+        """Every counter and gauge that is not 0, without the bytes."""
+        prefix = "cluster.c.upstream_"
+        words = ((name.removeprefix(prefix), word.value) for name, word in self.memory.words.items())
+        return {name: value for name, value in words if value and "bytes" not in name}
+
+    def host(self, column: HostColumn, slot: int = 0) -> int:
+        return self.tables.hosts.get(slot, column)
+
+    def in_use(self) -> dict[str, int]:
+        """Everything that must be 0 when nothing is under way, the idle connections apart."""
+        claims = {column.name: self.tables.clusters.get(0, column) for column in ClusterColumn}
+        gauges = {name: self.stat(name) for name in ("rq_active", "rq_pending_active", "cx_active")}
+        hosts = {column.name: self.host(column) for column in (HostColumn.CX_ACTIVE, HostColumn.RQ_ACTIVE)}
+        return {name: value for name, value in (claims | gauges | hosts).items() if value}
+
+
+async def read_body(stream: UpstreamStream) -> bytes:
+    """Reads the response to its end."""
+    body = b""
+    while True:
+        event = await stream.receive()
+        if isinstance(event, DataReceived):
+            body += event.data
+        elif isinstance(event, StreamEnded) or (isinstance(event, ResponseReceived) and event.end_stream):
+            return body
