@@ -9,7 +9,7 @@ import os
 import resource
 import sys
 
-from master.supervisor import preflight
+from master.supervisor import identity, preflight
 from master.supervisor.memory import Memory
 from master.supervisor.options import Options
 from master.supervisor.runtime_dir import RuntimeDir, RuntimeDirError
@@ -41,8 +41,9 @@ def main() -> int:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
+        identity.check(options.user, options.group)
         directory = RuntimeDir(options.runtime_dir)
-    except RuntimeDirError as error:
+    except (identity.IdentityError, RuntimeDirError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_REJECTED
     try:
@@ -52,12 +53,12 @@ def main() -> int:
 
 
 def _run(options: Options, directory: RuntimeDir) -> int:
+    signals = SignalQueue()
     try:
-        committed = preflight.run(options, version=1)
+        committed = preflight.run(options, signals, version=1)
     except preflight.PreflightError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    signals = SignalQueue()
     try:
         sockets = ListenSockets(committed.listeners, committed.admin, directory.admin_socket)
     except BindError as error:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
+import time
 from typing import Any
 
 from master.supervisor import committed, python
 from master.supervisor.options import Options
+from master.supervisor.signals import SignalQueue
 from shm import memfd
 
 DEADLINE = 120.0  # seconds: the largest configurations compile in a few
+STOP = (signal.SIGTERM, signal.SIGINT)
 
 
 class PreflightError(Exception):
@@ -24,39 +28,56 @@ class PreflightError(Exception):
         self.exit_code = exit_code
 
 
-def run(options: Options, *, version: int) -> committed.Committed:
-    """Compile the configuration; its findings go to stderr. Raises `PreflightError`."""
+def run(options: Options, signals: SignalQueue, *, version: int) -> committed.Committed:
+    """Compile the configuration; its findings go to stderr. Raises `PreflightError`, also when told to stop."""
     fd = memfd.create("trireme-config", 0)
+    order = memfd.sealed("trireme-preflight", json.dumps(options.preflight(version)).encode())
+    os.lseek(order, 0, os.SEEK_SET)
+    process = subprocess.Popen(
+        python.command("master.preflight", "--out-fd", str(fd)),
+        env=python.environment(),
+        stdin=order,
+        pass_fds=[fd],
+        start_new_session=True,  # Ctrl-C is ours to handle; it must not tear the child's output apart
+        **_identity(options),
+    )
+    os.close(order)
+    try:
+        code = _wait(process, signals)
+    except PreflightError:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    if code != 0:
+        raise PreflightError("the configuration was refused; nothing was started", code if code > 0 else 1)
+    memfd.seal(fd)
+    return committed.read(fd)
+
+
+def _identity(options: Options) -> dict[str, Any]:
     identity: dict[str, Any] = {}
     if options.user:
         identity["user"] = int(options.user) if options.user.isdigit() else options.user
         identity["extra_groups"] = []
     if options.group:
         identity["group"] = int(options.group) if options.group.isdigit() else options.group
-    process = subprocess.Popen(
-        python.command("master.preflight", "--out-fd", str(fd)),
-        env=python.environment(),
-        stdin=subprocess.PIPE,
-        pass_fds=[fd],
-        start_new_session=True,  # Ctrl-C is ours to handle; it must not tear the child's output apart
-        **identity,
-    )
+    return identity
+
+
+def _wait(process: subprocess.Popen[bytes], signals: SignalQueue) -> int:
+    """The exit code of `process`; stops waiting at the deadline or when a stop signal comes."""
+    end = time.monotonic() + DEADLINE
+    pidfd = os.pidfd_open(process.pid)
     try:
-        process.communicate(json.dumps(options.preflight(version)).encode(), timeout=DEADLINE)
-    except subprocess.TimeoutExpired:
-        _kill(process)
-        raise PreflightError(f"compiling the configuration took more than {DEADLINE:.0f} s", 6) from None
-    except KeyboardInterrupt:
-        _kill(process)
-        raise PreflightError("interrupted", 130) from None
-    if process.returncode != 0:
-        code = process.returncode if process.returncode > 0 else 1
-        raise PreflightError("the configuration was refused; nothing was started", code)
-    memfd.seal(fd)
-    return committed.read(fd)
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        while True:
+            ready, _, _ = select.select([pidfd, signals.fileno()], [], [], max(0.0, end - time.monotonic()))
+            if pidfd in ready:
+                return process.wait()
+            for number in signals.drain():
+                if number in STOP:
+                    raise PreflightError(f"{number.name} during the start", 128 + number)
+            if time.monotonic() >= end:
+                raise PreflightError(f"compiling the configuration took more than {DEADLINE:.0f} s", 6)
+    finally:
+        os.close(pidfd)

@@ -28,10 +28,7 @@ def test_a_second_instance_is_refused_with_the_holders_pid(tmp_path: Path) -> No
         signal.pause()
         os._exit(0)
     try:
-        while (
-            not (tmp_path / "run" / "supervisor.pid").exists() or not (tmp_path / "run" / "supervisor.pid").read_text()
-        ):
-            os.sched_yield()
+        wait_for(lambda: pid_file.exists() and pid_file.read_text(), deadline=10, what="the other instance has started")
         with pytest.raises(RuntimeDirError, match=rf"in use by another instance \(pid {pid}\)"):
             RuntimeDir(str(tmp_path / "run"))
     finally:
