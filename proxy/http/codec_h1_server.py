@@ -68,6 +68,11 @@ class H1ServerCodec:
         """Whether another exchange may follow. Known from `send_headers` on, which announces a close to the client."""
         return not self._close
 
+    @property
+    def begun(self) -> bool:
+        """Whether bytes of a request have come that no event has told of yet."""
+        return self._heads.begun
+
     # --- in ---------------------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes) -> list[Event]:

@@ -82,6 +82,11 @@ class UpstreamStream:
             await self._flush()
             self._end_request()
 
+    @property
+    def pending(self) -> bool:
+        """Whether `receive` has an event at hand, so that it will not wait."""
+        return bool(self._events)
+
     async def receive(self) -> Event:
         """The next event of the response; the last one is `StreamEnded` or says `end_stream`.
 

@@ -1,23 +1,167 @@
-"""The router (`extensions.filters.http.router.v3.Router`): the terminal filter that forwards to a cluster."""
+"""`envoy.filters.http.router`: the last HTTP filter. Forwards the exchange to a host of the route's cluster."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import msgspec
+import trio
 
 from proxy.config.context import CompileContext
+from proxy.errors import Flag, ProxyError
+from proxy.filters.context import FilterContext
+from proxy.http.deadlines import Phase
+from proxy.http.events import DataReceived, InformationalReceived, ResponseReceived
+from proxy.http.exchange import Exchange
+from proxy.http.filter_chain import CallNext
+from proxy.upstream.cluster import Cluster
+from proxy.upstream.stream import UpstreamStream
 
-FIELDS: dict[str, tuple[str, ...]] = {"envoy.extensions.filters.http.router.v3.Router": ()}
-
-
-class Config(msgspec.Struct, frozen=True, gc=False):
-    """Nothing to set yet."""
+FIELDS: dict[str, tuple[str, ...]] = {
+    "envoy.extensions.filters.http.router.v3.Router": ("suppress_envoy_headers",),
+}
 
 
 class Router:
+    """Picks the cluster, streams the request up and the response down, both with back-pressure.
+
+    The response may begin before the request is complete. It then ends the connection, and what is left of the request
+    is not read (features §13 rule 20).
+    """
+
     terminal = True
+
+    class Config(msgspec.Struct, frozen=True):
+        """`Router`. `suppress_envoy_headers`: no `x-envoy-*` header is added in either direction."""
+
+        suppress_envoy_headers: bool = False
 
     @classmethod
     def from_proto(cls, message: Any, context: CompileContext) -> Config:
-        return Config()
+        """Compiles a `Router` message."""
+        return cls.Config(suppress_envoy_headers=message.suppress_envoy_headers)
+
+    def __init__(self, name: str, config: Config, context: FilterContext) -> None:
+        self._envoy_headers = not config.suppress_envoy_headers
+        self._clusters = context.clusters
+        counter = context.stats.counter
+        self._rq_total = counter(f"{context.stat_prefix}rq_total")
+        self._no_route = counter(f"{context.stat_prefix}no_route")
+        self._no_cluster = counter(f"{context.stat_prefix}no_cluster")
+
+    async def __call__(self, exchange: Exchange, call_next: CallNext) -> None:
+        self._rq_total.inc()
+        if exchange.route is None:
+            self._no_route.inc()
+            raise ProxyError("route_not_found", side="downstream", status=404, flag=Flag.NO_ROUTE_FOUND)
+        action = exchange.route.route.action
+        exchange.info.route_name = exchange.route.route.name
+        exchange.info.upstream_cluster = action.cluster
+        cluster = self._clusters.get(action.cluster)
+        if cluster is None:
+            self._no_cluster.inc()
+            raise ProxyError("cluster_not_found", side="internal", status=503, flag=Flag.NO_CLUSTER_FOUND)
+        if self._envoy_headers and action.timeout > 0:
+            milliseconds = b"%d" % round(action.timeout * 1000)
+            exchange.request.headers.set(b"x-envoy-expected-rq-timeout-ms", milliseconds)
+        await self._forward(exchange, cluster, action.timeout)
+
+    async def _forward(self, exchange: Exchange, cluster: Cluster, timeout: float) -> None:
+        """One attempt. The route's timeout runs from the end of the request and covers the way to the upstream too."""
+        attempt = _Attempt(exchange, timeout, service_time=self._envoy_headers)
+        if exchange.body.ended:
+            attempt.request_sent()
+        stream = None
+        try:
+            stream = await cluster.open_stream()
+            exchange.info.upstream_host = stream.host.address
+            await attempt.run(stream)
+        except BaseException:
+            if exchange.deadlines.fired() is Phase.ROUTE:
+                cluster.charge_timeout(stream)
+            raise
+        finally:
+            if stream is not None:
+                stream.close()
+
+
+class _Attempt:
+    """One request on one upstream stream."""
+
+    __slots__ = ("_exchange", "_sent_at", "_service_time", "_timeout")
+
+    def __init__(self, exchange: Exchange, timeout: float, *, service_time: bool) -> None:
+        self._exchange = exchange
+        self._timeout = timeout
+        self._service_time = service_time
+        self._sent_at: float | None = None
+
+    def request_sent(self) -> None:
+        """The whole request has been received (and sent, or is about to be): the route's timeout begins."""
+        self._sent_at = trio.current_time()
+        self._exchange.deadlines.arm(Phase.ROUTE, self._timeout)
+
+    async def run(self, stream: UpstreamStream) -> None:
+        """Send the request and pass the response on. Raises `ProxyError`."""
+        exchange = self._exchange
+        request = exchange.request
+        ended = exchange.body.ended
+        await stream.send_request(request.method, request.path, request.authority, request.headers, end_stream=ended)
+        if ended:
+            await self._download(stream)
+        elif exchange.body.is_small:
+            await self._upload(stream)
+            await self._download(stream)
+        else:
+            await exchange.body.send_continue()  # here, because only this task writes to the client
+            await self._both_ways(stream)
+
+    async def _both_ways(self, stream: UpstreamStream) -> None:
+        failures: list[ProxyError] = []
+
+        async def upload() -> None:
+            try:
+                await self._upload(stream)
+            except ProxyError as error:
+                failures.append(error)
+                nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(upload)
+            try:
+                await self._download(stream)
+            except ProxyError as error:
+                failures.append(error)
+            nursery.cancel_scope.cancel()
+        if failures:
+            raise failures[0]
+
+    async def _upload(self, stream: UpstreamStream) -> None:
+        exchange = self._exchange
+        while data := await exchange.body.read():
+            await stream.send_data(data)
+            exchange.deadlines.touch()
+        await stream.send_end()  # trailers stay behind, as in Envoy without `enable_trailers`
+        self.request_sent()
+
+    async def _download(self, stream: UpstreamStream) -> None:
+        exchange = self._exchange
+        event = await stream.receive()
+        while isinstance(event, InformationalReceived):
+            event = await stream.receive()  # Envoy passes none on without proxy_100_continue
+        if not isinstance(event, ResponseReceived):
+            raise AssertionError(f"{event!r} before a response")
+        exchange.deadlines.disarm(Phase.REQUEST)
+        exchange.info.detail = "via_upstream"
+        if self._service_time and self._sent_at is not None:
+            elapsed = trio.current_time() - self._sent_at
+            event.headers.set(b"x-envoy-upstream-service-time", b"%d" % int(elapsed * 1000))
+        await exchange.send_headers(event.status, event.headers, end_stream=event.end_stream, flush=not stream.pending)
+        ended = event.end_stream
+        while not ended:
+            piece = await stream.receive()
+            if isinstance(piece, DataReceived):
+                await exchange.send_data(piece.data, flush=not stream.pending)
+            else:
+                await exchange.send_end()
+                ended = True

@@ -1,11 +1,78 @@
-"""The HTTP connection manager: the terminal network filter that speaks HTTP to the downstream connection."""
+"""`envoy.filters.network.http_connection_manager`: the requests of a connection, one by one, through the filters."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from proxy import registry
+from proxy.config.common import PluginConfig
+from proxy.config.route import RouteConfiguration
+from proxy.filters.context import CallNextNetwork, FilterContext
+from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
 from proxy.filters.network import hcm_config
+from proxy.filters.network.hcm_session import Session
+from proxy.filters.network.hcm_stats import HcmStats
+from proxy.http.exchange import Policy
+from proxy.http.filter_chain import build_chain
+from proxy.net.connection import Connection
+from proxy.route.table import RouteTable
 
 
 class HttpConnectionManager:
+    """Built once per filter chain; what depends on configuration alone is done here. Terminal: calls no next filter."""
+
     Config = hcm_config.Config
-    from_proto = staticmethod(hcm_config.from_proto)
     terminal = True
+    from_proto = staticmethod(hcm_config.from_proto)
+
+    def __init__(self, name: str, config: hcm_config.Config, context: FilterContext) -> None:
+        self.config = config
+        self.activity = context.activity
+        self.disconnects = context.disconnects
+        self.stats = HcmStats(context.stats, config.stat_prefix, context.listener_prefix)
+        self.routes = RouteTable(config.route_config)
+        http_context = dataclasses.replace(context, stat_prefix=f"http.{config.stat_prefix}.")
+        self.chain = build_chain([_build(plugin, http_context) for plugin in config.http_filters])
+        self.policy = Policy(
+            server_name=config.server_name.encode(),
+            draining=lambda: context.activity.draining,
+            filter_configs=_decode_overrides(config),
+        )
+
+    async def __call__(self, connection: Connection, call_next: CallNextNetwork) -> None:
+        await Session(self, connection).run()
+
+
+def _build(plugin: PluginConfig, context: FilterContext) -> Any:
+    filter_class = registry.load(HTTP_FILTERS, plugin.type_url)
+    return filter_class(plugin.name, _decode(plugin, filter_class.Config), context)
+
+
+def _decode(plugin: PluginConfig, config_type: Any) -> Any:
+    return msgspec.msgpack.decode(plugin.config, type=config_type)
+
+
+def _decode_overrides(config: hcm_config.Config) -> dict[int, Any]:
+    """Every per-route configuration of the chain's filters, decoded with the class that its type URL names.
+
+    The identity of a `PluginConfig` is its key: the route table, which lives as long as we do, holds the object.
+    """
+    names = {plugin.name for plugin in config.http_filters}
+    decoded: dict[int, Any] = {}
+    for overrides in _override_maps(config.route_config):
+        for name, plugin in overrides.items():
+            if name in names:
+                decoded[id(plugin)] = _decode(plugin, registry.load(HTTP_ROUTE_CONFIGS, plugin.type_url).Config)
+    return decoded
+
+
+def _override_maps(routes: RouteConfiguration) -> Iterator[dict[str, PluginConfig]]:
+    yield routes.typed_per_filter_config
+    for virtual_host in routes.virtual_hosts:
+        yield virtual_host.typed_per_filter_config
+        for route in virtual_host.routes:
+            yield route.typed_per_filter_config

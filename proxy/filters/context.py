@@ -1,0 +1,43 @@
+"""The few things that a filter may need when it is built (style rule 17)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from proxy.http.disconnects import DisconnectWatch
+from proxy.net.connection import Connection
+from proxy.stats import Stats
+from proxy.upstream.manager import ClusterManager
+
+
+@dataclass
+class Activity:
+    """What one worker is doing now. `draining`: connections end with their next response."""
+
+    connections: int = 0
+    requests: int = 0
+    draining: bool = False
+
+
+@dataclass(frozen=True)
+class FilterContext:
+    """`listener_prefix` is `listener.<address>.`; `stat_prefix` is the HTTP scope `http.<prefix>.`, "" for network
+    filters."""
+
+    stats: Stats
+    clusters: ClusterManager
+    listener_prefix: str
+    activity: Activity = field(default_factory=Activity)
+    disconnects: DisconnectWatch = field(default_factory=DisconnectWatch)
+    stat_prefix: str = ""
+
+
+CallNextNetwork = Callable[[Connection], Awaitable[None]]
+
+
+class NetworkFilter(Protocol):
+    """The same onion around a connection: when `call_next` returns, the connection is done."""
+
+    async def __call__(self, connection: Connection, call_next: CallNextNetwork) -> None: ...

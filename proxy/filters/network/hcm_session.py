@@ -1,0 +1,197 @@
+"""One downstream HTTP connection: idle, read a head, run the exchange in this task, and again."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import trio
+
+from proxy.errors import ProxyError
+from proxy.http.codec_h1_server import H1ServerCodec
+from proxy.http.deadlines import Deadlines, Phase
+from proxy.http.downstream import Downstream
+from proxy.http.events import ConnectionEnded, RequestReceived
+from proxy.http.exchange import Exchange
+from proxy.http.normalize import clean_request
+from proxy.http.stream_info import StreamInfo
+from proxy.net.connection import Connection, disconnected
+
+if TYPE_CHECKING:
+    from proxy.filters.network.http_connection_manager import HttpConnectionManager
+
+log = logging.getLogger("proxy.http")
+
+
+class Session:
+    """The connection's scope bounds the idle phase, the local reply after a time-out, and the close. Each exchange has
+    its own scope, which begins with the first byte of the request.
+    """
+
+    __slots__ = (
+        "_active",
+        "_client_closes",
+        "_config",
+        "_connection",
+        "_downstream",
+        "_manager",
+        "_rx",
+        "_stats",
+        "_tx",
+    )
+
+    def __init__(self, manager: HttpConnectionManager, connection: Connection) -> None:
+        config = manager.config
+        codec = H1ServerCodec(
+            max_headers_bytes=config.max_request_headers_kb * 1024, max_headers_count=config.max_headers_count
+        )
+        self._manager = manager
+        self._config = config
+        self._stats = manager.stats
+        self._connection = connection
+        self._downstream = Downstream(connection, codec)
+        self._active = False
+        self._client_closes = False
+        self._rx = self._tx = 0
+
+    async def run(self) -> None:
+        """Serve the connection until it ends. Does not close the socket."""
+        started = trio.current_time()
+        stats = self._stats
+        stats.cx_total.inc()
+        stats.cx_http1_total.inc()
+        stats.cx_active.add(1)
+        stats.cx_http1_active.add(1)
+        try:
+            await self._serve()
+        finally:
+            self._charge_bytes()
+            stats.cx_active.add(-1)
+            stats.cx_http1_active.add(-1)
+            stats.cx_length_ms.record(round((trio.current_time() - started) * 1000))
+            self._charge_destroy()
+
+    async def _serve(self) -> None:
+        begun = False
+        while begun or await self._idle():
+            if not await self._exchange():
+                await self._close()
+                return
+            begun = self._downstream.begin_next()
+
+    async def _idle(self) -> bool:
+        """Wait for the first byte of a request; False once the client has closed. Ends by `idle_timeout` in silence,
+        or by a drain.
+        """
+        connection = self._connection
+        connection.idle = True
+        connection.deadline(self._config.idle_timeout)
+        try:
+            begun = await self._downstream.wait_begin()
+        except trio.Cancelled:
+            if connection.scope.deadline <= trio.current_time():
+                self._stats.cx_idle_timeout.inc()
+            raise
+        connection.idle = False
+        connection.deadline(0)
+        return begun
+
+    async def _exchange(self) -> bool:
+        """One request and its response. Says whether the connection may carry another."""
+        manager, connection = self._manager, self._connection
+        started = trio.current_time()
+        deadlines = Deadlines(self._config.stream_idle_timeout, started)
+        exchange = Exchange(self._downstream, deadlines, StreamInfo(started), manager.policy)
+        self._active = True
+        manager.activity.requests += 1
+        self._stats.rq_http1_total.inc()
+        self._stats.rq_active.add(1)
+        manager.disconnects.add(connection.fd, deadlines)
+        failure: ProxyError | None = None
+        try:
+            try:
+                with deadlines.scope:
+                    await self._read_head(exchange)
+                    await manager.chain(exchange)
+            except ProxyError as error:
+                failure = error
+            except Exception:
+                log.exception("a filter failed")
+                failure = ProxyError("internal_error", side="internal", status=500, close=True)
+            failure = failure or exchange.failure()
+            if failure is not None:
+                await self._reply(exchange, failure)
+        finally:
+            manager.disconnects.discard(connection.fd)
+            manager.activity.requests -= 1
+            now = exchange.info.ended = trio.current_time()
+            self._stats.charge_exchange(exchange, now - started)
+            self._charge_bytes()
+        self._active = exchange.failure() is not None and not exchange.info.response_complete
+        if exchange.close or not exchange.info.response_complete:
+            if manager.activity.draining:
+                self._stats.cx_drain_close.inc()
+            return False
+        self._client_closes = not self._downstream.codec.keep_alive
+        return not self._client_closes
+
+    async def _read_head(self, exchange: Exchange) -> None:
+        config = self._config
+        deadlines = exchange.deadlines
+        deadlines.arm(Phase.REQUEST_HEADERS, config.request_headers_timeout)
+        deadlines.arm(Phase.REQUEST, config.request_timeout)
+        event = await self._downstream.receive()
+        if isinstance(event, ConnectionEnded):
+            raise disconnected()
+        if not isinstance(event, RequestReceived):
+            raise AssertionError(f"{event!r} before a request")
+        deadlines.disarm(Phase.REQUEST_HEADERS)
+        deadlines.touch()
+        exchange.begin(event)
+        if event.end_stream:
+            deadlines.disarm(Phase.REQUEST)
+        request = exchange.request
+        clean_request(request.headers, request.scheme)
+        exchange.route = self._manager.routes.match(request)
+        if event.upgrade:
+            self._stats.rq_ws_on_non_ws_route.inc()
+            raise ProxyError("upgrade_failed", side="downstream", status=403, close=True)
+
+    async def _reply(self, exchange: Exchange, failure: ProxyError) -> None:
+        """The local reply, outside the exchange's scope, which may have expired."""
+        self._connection.deadline(self._config.stream_idle_timeout)
+        try:
+            await exchange.reply(failure)
+        except ProxyError as error:
+            exchange.note(error)
+            exchange.close = True
+
+    async def _close(self) -> None:
+        """End the connection so that the client gets our last bytes and no reset (`delayed_close_timeout`). There is
+        nothing to wait for if the client itself announced the end.
+        """
+        connection = self._connection
+        timeout = self._config.delayed_close_timeout
+        if self._client_closes or connection.closed_by_peer or timeout <= 0:
+            return
+        connection.deadline(timeout)
+        try:
+            await connection.linger()
+        except trio.Cancelled:
+            if connection.scope.deadline <= trio.current_time():
+                self._stats.cx_delayed_close_timeout.inc()
+            raise
+
+    def _charge_bytes(self) -> None:
+        connection = self._connection
+        self._stats.cx_rx_bytes_total.inc(connection.bytes_received - self._rx)
+        self._stats.cx_tx_bytes_total.inc(connection.bytes_sent - self._tx)
+        self._rx, self._tx = connection.bytes_received, connection.bytes_sent
+
+    def _charge_destroy(self) -> None:
+        stats, remote = self._stats, self._connection.closed_by_peer
+        stats.cx_destroy.inc()
+        (stats.cx_destroy_remote if remote else stats.cx_destroy_local).inc()
+        if self._active:
+            stats.cx_destroy_active_rq.inc()
+            (stats.cx_destroy_remote_active_rq if remote else stats.cx_destroy_local_active_rq).inc()

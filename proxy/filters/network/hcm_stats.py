@@ -1,0 +1,85 @@
+"""Stat handles of one HTTP connection manager on one listener, found once when configuration is applied.
+
+Readers derive what follows from others: `downstream_rq_completed` (sum of the five classes) and `downstream_rq_total`
+(`downstream_rq_http1_total`, later plus the other versions).
+"""
+
+from __future__ import annotations
+
+from proxy.errors import Flag
+from proxy.http.exchange import Exchange
+from proxy.stats import Counter, Stats
+
+
+class HcmStats:
+    """`http.<stat_prefix>.*` and `listener.<address>.http.<stat_prefix>.*`, Envoy's names."""
+
+    def __init__(self, stats: Stats, stat_prefix: str, listener_prefix: str) -> None:
+        prefix = f"http.{stat_prefix}.downstream_"
+
+        def counter(name: str) -> Counter:
+            return stats.counter(prefix + name)
+
+        self.cx_total = counter("cx_total")
+        self.cx_http1_total = counter("cx_http1_total")
+        self.cx_active = stats.gauge(f"{prefix}cx_active")
+        self.cx_http1_active = stats.gauge(f"{prefix}cx_http1_active")
+        self.cx_destroy = counter("cx_destroy")
+        self.cx_destroy_local = counter("cx_destroy_local")
+        self.cx_destroy_remote = counter("cx_destroy_remote")
+        self.cx_destroy_active_rq = counter("cx_destroy_active_rq")
+        self.cx_destroy_local_active_rq = counter("cx_destroy_local_active_rq")
+        self.cx_destroy_remote_active_rq = counter("cx_destroy_remote_active_rq")
+        self.cx_delayed_close_timeout = counter("cx_delayed_close_timeout")
+        self.cx_drain_close = counter("cx_drain_close")
+        self.cx_idle_timeout = counter("cx_idle_timeout")
+        self.cx_protocol_error = counter("cx_protocol_error")
+        self.cx_rx_bytes_total = counter("cx_rx_bytes_total")
+        self.cx_tx_bytes_total = counter("cx_tx_bytes_total")
+        self.cx_length_ms = stats.histogram(f"{prefix}cx_length_ms")
+
+        self.rq_http1_total = counter("rq_http1_total")
+        self.rq_active = stats.gauge(f"{prefix}rq_active")
+        self.rq_time = stats.histogram(f"{prefix}rq_time")
+        self.rq_rx_reset = counter("rq_rx_reset")
+        self.rq_tx_reset = counter("rq_tx_reset")
+        self.rq_response_before_rq_complete = counter("rq_response_before_rq_complete")
+        self.rq_ws_on_non_ws_route = counter("rq_ws_on_non_ws_route")
+        # By response code detail.
+        self._failures = {
+            "stream_idle_timeout": counter("rq_idle_timeout"),
+            "request_header_timeout": counter("rq_header_timeout"),
+            "request_overall_timeout": counter("rq_timeout"),
+            "request_payload_too_large": counter("rq_too_large"),
+        }
+        listener = f"{listener_prefix}http.{stat_prefix}.downstream_"
+        self._classes = tuple(
+            (stats.counter(f"{prefix}rq_{n}xx"), stats.counter(f"{listener}rq_{n}xx")) for n in range(1, 6)
+        )
+
+    def charge_exchange(self, exchange: Exchange, seconds: float) -> None:
+        """One exchange is over, after `seconds`."""
+        info = exchange.info
+        self.rq_active.add(-1)
+        self.rq_time.record(round(seconds * 1000))
+        if info.continued:
+            self._charge_class(1)
+        if exchange.response_started:
+            self._charge_class(info.status // 100)
+            if not info.response_complete:
+                self.rq_tx_reset.inc()
+        if info.request_complete and info.response_complete:
+            return
+        if Flag.DOWNSTREAM_PROTOCOL_ERROR in info.flags:
+            self.cx_protocol_error.inc()
+        self.rq_rx_reset.inc()  # Envoy's codec resets every stream whose message is cut on either side
+        if exchange.response_started and not info.request_complete:
+            self.rq_response_before_rq_complete.inc()
+        if info.detail in self._failures:
+            self._failures[info.detail].inc()
+
+    def _charge_class(self, hundreds: int) -> None:
+        if 1 <= hundreds <= 5:
+            everywhere, on_listener = self._classes[hundreds - 1]
+            everywhere.inc()
+            on_listener.inc()

@@ -1,0 +1,88 @@
+"""The request body: pulled by whoever wants it. Not reading is the back-pressure."""
+
+from __future__ import annotations
+
+from proxy.errors import ProxyError
+from proxy.http.deadlines import Deadlines, Phase
+from proxy.http.downstream import Downstream
+from proxy.http.events import DataReceived, StreamEnded
+from proxy.http.headers import Headers
+from proxy.http.stream_info import StreamInfo
+from proxy.limits import SMALL_BODY
+
+
+def too_large() -> ProxyError:
+    """The body outgrew what a filter may hold (Envoy's buffer filter: 413, connection closed)."""
+    return ProxyError("request_payload_too_large", side="downstream", status=413, body="Payload Too Large", close=True)
+
+
+class RequestBody:
+    """`read` gives the body piece by piece; `read_all` gives it whole and leaves it to be read again.
+
+    `trailers` are the request's trailers once the end was read. A client that waits for `100 Continue` gets it with the
+    first read, so that a request which is refused at once never sends its body (RFC 9110 §10.1.1).
+    """
+
+    __slots__ = ("_deadlines", "_downstream", "_held", "_info", "_wants_continue", "trailers")
+
+    def __init__(
+        self, downstream: Downstream, deadlines: Deadlines, info: StreamInfo, *, expect_continue: bool
+    ) -> None:
+        self._downstream = downstream
+        self._deadlines = deadlines
+        self._info = info
+        self._wants_continue = expect_continue and not info.request_complete
+        self._held = b""
+        self.trailers: Headers | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to read."""
+        return self._info.request_complete and not self._held
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the rest is at hand and so small that a socket takes it whole."""
+        if self._info.request_complete:
+            return len(self._held) <= SMALL_BODY
+        return not self._wants_continue and self._downstream.whole_within(SMALL_BODY - len(self._held))
+
+    async def send_continue(self) -> None:
+        """Answer `expect: 100-continue` if the client still waits. Only the exchange's own task may call this."""
+        if self._wants_continue:
+            self._wants_continue = False
+            self._info.continued = True
+            self._downstream.codec.send_informational(self._info.stream_id, 100, Headers())
+            await self._downstream.flush()
+
+    async def read(self) -> bytes:
+        """The next bytes; `b""` at the end. Raises `ProxyError` when the client breaks the protocol or goes away."""
+        if self._held:
+            held, self._held = self._held, b""
+            return held
+        if self._info.request_complete:
+            return b""
+        await self.send_continue()
+        event = await self._downstream.receive()
+        self._deadlines.touch()
+        if isinstance(event, DataReceived):
+            self._info.bytes_received += len(event.data)
+            return event.data
+        if not isinstance(event, StreamEnded):
+            raise AssertionError(f"{event!r} within a request body")
+        self.trailers = event.trailers
+        self._info.request_complete = True
+        self._deadlines.disarm(Phase.REQUEST)
+        return b""
+
+    async def read_all(self, limit: int) -> bytes:
+        """The whole body, at most `limit` bytes; raises `ProxyError` (413) beyond. Later reads give it again."""
+        parts: list[bytes] = []
+        size = 0
+        while data := await self.read():
+            size += len(data)
+            if size > limit:
+                raise too_large()
+            parts.append(data)
+        self._held = b"".join(parts)
+        return self._held

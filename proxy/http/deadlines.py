@@ -1,0 +1,110 @@
+"""The deadlines of one exchange on one cancel scope: the phase whose deadline fired names the reply (style rule 10)."""
+
+from __future__ import annotations
+
+import enum
+
+import trio
+
+from proxy.errors import Flag, ProxyError
+from proxy.net.connection import disconnected
+
+NEVER = float("inf")
+
+
+class Phase(enum.Enum):
+    """What an exchange may be waiting too long for."""
+
+    STREAM_IDLE = "stream_idle_timeout"
+    REQUEST_HEADERS = "request_headers_timeout"
+    REQUEST = "request_timeout"
+    ROUTE = "timeout"
+
+
+class Deadlines:
+    """One `trio.CancelScope` whose deadline is always the earliest of the armed phases.
+
+    `stream_idle` (seconds, 0: none) starts at once and starts again with every `touch`. Rewriting a scope's deadline
+    costs 2 µs where a nested scope costs 6.
+    """
+
+    __slots__ = ("_armed", "_client_gone", "_idle", "_idle_at", "scope", "started")
+
+    def __init__(self, stream_idle: float, now: float) -> None:
+        self.started = now
+        self._idle = stream_idle if stream_idle > 0 else NEVER
+        self._idle_at = now + self._idle
+        self._armed: dict[Phase, float] = {}
+        self._client_gone = False
+        self.scope = trio.CancelScope(deadline=self._idle_at)
+
+    def touch(self) -> None:
+        """A byte moved in either direction."""
+        if self._idle != NEVER:
+            self._idle_at = trio.current_time() + self._idle
+            self._apply()
+
+    def arm(self, phase: Phase, seconds: float) -> None:
+        """Start `phase`; 0 seconds mean that it has no limit."""
+        if seconds > 0:
+            self._armed[phase] = trio.current_time() + seconds
+            self._apply()
+
+    def disarm(self, phase: Phase) -> None:
+        """`phase` is over."""
+        if self._armed.pop(phase, None) is not None:
+            self._apply()
+
+    def remaining(self, phase: Phase) -> float:
+        """Seconds left for `phase`; infinite if it is not armed."""
+        return self._armed.get(phase, NEVER) - trio.current_time()
+
+    def client_gone(self) -> None:
+        """End the exchange: its client has closed the connection."""
+        self._client_gone = True
+        self.scope.cancel()
+
+    def failure(self, *, request_complete: bool) -> ProxyError | None:
+        """Why the scope was cancelled; None if it was not (features §13 rule 28)."""
+        if self._client_gone:
+            return disconnected()
+        phase = self.fired()
+        return None if phase is None else _failure(phase, request_complete=request_complete)
+
+    def fired(self) -> Phase | None:
+        """The phase whose deadline has passed and ended the exchange, or None."""
+        if self._client_gone or not self.scope.cancel_called:
+            return None
+        phase = min(self._armed, key=self._armed.__getitem__, default=Phase.STREAM_IDLE)
+        return phase if self._armed.get(phase, NEVER) < self._idle_at else Phase.STREAM_IDLE
+
+    def _apply(self) -> None:
+        self.scope.deadline = min(self._idle_at, *self._armed.values()) if self._armed else self._idle_at
+
+
+def _failure(phase: Phase, *, request_complete: bool) -> ProxyError:
+    match phase:
+        case Phase.STREAM_IDLE:
+            return ProxyError(
+                "stream_idle_timeout",
+                side="downstream",
+                status=504 if request_complete else 408,
+                body="stream timeout",
+                flag=Flag.STREAM_IDLE_TIMEOUT,
+            )
+        case Phase.REQUEST_HEADERS:
+            return ProxyError(
+                "request_header_timeout", side="downstream", status=408, body="request header timeout", close=True
+            )
+        case Phase.REQUEST:
+            return ProxyError(
+                "request_overall_timeout", side="downstream", status=408, body="request timeout", close=True
+            )
+        case Phase.ROUTE:
+            return ProxyError(
+                "response_timeout",
+                side="upstream",
+                status=504,
+                body="upstream request timeout",
+                flag=Flag.UPSTREAM_REQUEST_TIMEOUT,
+            )

@@ -1,0 +1,75 @@
+"""A downstream connection and its codec as one: events in, bytes out."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from proxy.errors import Flag, ProxyError
+from proxy.http.codec import CodecError, ServerCodec
+from proxy.http.events import DataReceived, Event, StreamEnded
+from proxy.net.connection import Connection, disconnected
+
+
+def protocol_error(error: CodecError) -> ProxyError:
+    """What a broken or oversized message is answered with; the connection ends with it (features §13 rules 14, 15)."""
+    return ProxyError(
+        error.detail,
+        side="downstream",
+        status=error.status,
+        body=error.body,
+        flag=Flag.DOWNSTREAM_PROTOCOL_ERROR,
+        close=True,
+    )
+
+
+class Downstream:
+    """Reads only when asked and holds at most one read's events, so that not reading is the back-pressure."""
+
+    __slots__ = ("_arrived", "_events", "_failure", "codec", "connection")
+
+    def __init__(self, connection: Connection, codec: ServerCodec) -> None:
+        self.connection = connection
+        self.codec = codec
+        self._arrived = b""
+        self._events: deque[Event] = deque()
+        self._failure: CodecError | None = None
+
+    async def wait_begin(self) -> bool:
+        """Wait for the first bytes of a request; False if the client closes instead."""
+        await self.connection.wait_readable()
+        self._arrived = await self.connection.receive()
+        return bool(self._arrived)
+
+    def begin_next(self) -> bool:
+        """Go on to the next exchange; says whether the client has begun it already (pipelining)."""
+        try:
+            self._events.extend(self.codec.next_exchange())
+        except CodecError as error:
+            self._failure = error  # `receive` raises it, where an exchange can answer
+            return True
+        return bool(self._events) or self.codec.begun
+
+    async def receive(self) -> Event:
+        """The next event of the exchange; raises `ProxyError` (DPE, or DC when the client went away within it)."""
+        if self._failure is not None:
+            raise protocol_error(self._failure)
+        while not self._events:
+            data = self._arrived or await self.connection.receive()
+            self._arrived = b""
+            try:
+                self._events.extend(self.codec.receive(data))
+            except CodecError as error:
+                raise (protocol_error(error) if data else disconnected()) from error
+        return self._events.popleft()
+
+    def whole_within(self, size: int) -> bool:
+        """Whether the rest of the request is here already and is at most `size` bytes."""
+        return any(isinstance(event, StreamEnded) for event in self._events) and (
+            sum(len(event.data) for event in self._events if isinstance(event, DataReceived)) <= size
+        )
+
+    async def flush(self) -> None:
+        """Send what the codec has queued."""
+        output = self.codec.take_output()
+        if output:
+            await self.connection.send(output)

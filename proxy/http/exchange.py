@@ -1,0 +1,207 @@
+"""One request and its response: what filters see, and the only way a response reaches the client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import msgspec
+
+from proxy.config.common import PluginConfig
+from proxy.errors import Flag, ProxyError
+from proxy.http import local_reply, normalize
+from proxy.http.body import RequestBody
+from proxy.http.codec import CodecError
+from proxy.http.deadlines import Deadlines, Phase
+from proxy.http.downstream import Downstream
+from proxy.http.events import RequestReceived
+from proxy.http.headers import Headers
+from proxy.http.request import Request
+from proxy.http.stream_info import StreamInfo
+
+_NO_BODY = frozenset({204, 304})
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """A response that must not go on the wire (a bad status, more bytes than promised) is the upstream's fault."""
+    try:
+        yield
+    except CodecError as error:
+        raise ProxyError(
+            error.detail, side="upstream", status=502, body=error.body, flag=Flag.UPSTREAM_PROTOCOL_ERROR
+        ) from error
+
+
+class ResponseHead:
+    """A response head on its way to the client; both parts may be assigned or edited."""
+
+    __slots__ = ("headers", "status")
+
+    def __init__(self, status: int, headers: Headers) -> None:
+        self.status = status
+        self.headers = headers
+
+
+class Transform(Protocol):
+    """A sans-IO edit of the response body: `feed` may hold bytes back, `finish` gives the rest."""
+
+    def feed(self, data: bytes) -> bytes: ...
+    def finish(self) -> bytes: ...
+
+
+class RouteEntry(Protocol):
+    """The matched route (`proxy.route.table.RouteEntry`); `http` stands below it and knows this much."""
+
+    def filter_config(self, name: str) -> PluginConfig | None: ...
+
+
+class Policy(msgspec.Struct):
+    """What the connection manager decides for all its exchanges.
+
+    `draining()` says whether connections should end with their next response. `filter_configs` holds every per-route
+    filter configuration, decoded once, by the identity of its `PluginConfig`.
+    """
+
+    server_name: bytes
+    draining: Callable[[], bool]
+    filter_configs: dict[int, Any]
+
+
+class Exchange:
+    """`request` may be edited before it is forwarded; `route` is None if no route matched; `info` tells the rest.
+
+    The response is sent with `send_headers`, `send_data`, `send_end`. A `ProxyError` that a filter raises becomes
+    a local reply when it leaves that filter. `close` ends the connection with this exchange.
+    """
+
+    __slots__ = (
+        "_downstream",
+        "_header_hooks",
+        "_policy",
+        "_transforms",
+        "body",
+        "close",
+        "deadlines",
+        "info",
+        "request",
+        "response_started",
+        "route",
+    )
+
+    def __init__(self, downstream: Downstream, deadlines: Deadlines, info: StreamInfo, policy: Policy) -> None:
+        self._downstream = downstream
+        self._policy = policy
+        self._header_hooks: list[Callable[[ResponseHead], None]] = []
+        self._transforms: list[Transform] = []
+        self.deadlines = deadlines
+        self.info = info
+        self.request = Request()
+        self.body = RequestBody(downstream, deadlines, info, expect_continue=False)
+        self.route: Any = None
+        self.response_started = False
+        self.close = False
+
+    def begin(self, event: RequestReceived) -> None:
+        """The request's head has arrived."""
+        self.info.stream_id = event.stream_id
+        self.info.request_complete = event.end_stream
+        self.request = Request(event)
+        self.body = RequestBody(self._downstream, self.deadlines, self.info, expect_continue=event.expect_continue)
+
+    def filter_config(self, name: str) -> Any:
+        """The most specific per-route configuration of the filter instance `name`, decoded; None if there is none."""
+        plugin = self.route.filter_config(name) if self.route is not None else None
+        return None if plugin is None else self._policy.filter_configs.get(id(plugin))
+
+    def on_response_headers(self, hook: Callable[[ResponseHead], None]) -> None:
+        """Call `hook` with the response head, of local replies too, before it is sent; the last registered first."""
+        self._header_hooks.append(hook)
+
+    def transform_response(self, transform: Transform) -> None:
+        """Pass the response body through `transform`; the last registered comes first."""
+        self._transforms.append(transform)
+
+    async def send_headers(self, status: int, headers: Headers, *, end_stream: bool, flush: bool = True) -> None:
+        """Send the response head; `headers` becomes the exchange's own. `flush=False` keeps it back for one packet
+        with the first body bytes: the caller must then send more without waiting for anything else.
+        """
+        head = ResponseHead(status, headers)
+        for hook in reversed(self._header_hooks):
+            hook(head)
+        if end_stream or head.status in _NO_BODY or self.request.method == b"HEAD":
+            self._transforms.clear()
+        elif self._transforms:
+            head.headers.remove(b"content-length")
+        codec = self._downstream.codec
+        self.close = self.close or not self.info.request_complete or self._policy.draining()
+        normalize.clean_response(head.headers, self._policy.server_name, close=self.close)
+        with _writing():
+            codec.send_headers(self.info.stream_id, head.status, head.headers, end_stream=end_stream)
+        self.response_started = True
+        self.info.status = head.status
+        if flush:
+            await self._flush()
+        if end_stream:
+            self._finish()
+
+    async def send_data(self, data: bytes, *, flush: bool = True) -> None:
+        """Send body bytes; waits while the client does not read. `flush` as in `send_headers`."""
+        for transform in reversed(self._transforms):
+            data = transform.feed(data)
+        await self._send_body(data, flush=flush)
+
+    async def send_end(self, trailers: Headers | None = None) -> None:
+        """The response is complete. Trailers are dropped, as Envoy does without `enable_trailers`."""
+        rest = b""
+        for transform in reversed(self._transforms):
+            rest = (transform.feed(rest) if rest else b"") + transform.finish()
+        await self._send_body(rest, flush=False)
+        with _writing():
+            self._downstream.codec.send_end(self.info.stream_id)
+        await self._flush()
+        self._finish()
+
+    async def reply(self, error: ProxyError) -> None:
+        """Answer with the local reply to `error`, or end the connection if a response has begun or nobody listens."""
+        self.note(error)
+        if self.response_started or error.status == 0:
+            self.close = True
+            return
+        self.close = self.close or error.close
+        headers, body = local_reply.render(error)
+        await self.send_headers(error.status, headers, end_stream=not body, flush=not body)
+        if body:
+            if self.request.method != b"HEAD":
+                await self.send_data(body, flush=False)
+            await self.send_end()
+
+    def note(self, error: ProxyError) -> None:
+        """Record why the exchange fails; a status that the client has seen stays."""
+        self.info.detail = error.detail
+        if error.flag is not None:
+            self.info.flags.add(error.flag)
+        if not self.response_started:
+            self.info.status = error.status
+
+    def failure(self) -> ProxyError | None:
+        """The error of the deadline that has fired, or of the client that has gone; None if neither."""
+        return self.deadlines.failure(request_complete=self.info.request_complete)
+
+    async def _send_body(self, data: bytes, *, flush: bool = True) -> None:
+        if data:
+            with _writing():
+                self._downstream.codec.send_data(self.info.stream_id, data)
+            self.info.bytes_sent += len(data)
+        if flush:
+            await self._flush()
+
+    async def _flush(self) -> None:
+        await self._downstream.flush()
+        self.deadlines.touch()
+
+    def _finish(self) -> None:
+        self.info.response_complete = True
+        if self.info.request_complete:
+            self.deadlines.disarm(Phase.ROUTE)

@@ -1,0 +1,36 @@
+"""Every limit and time-out of the data plane, with the precedent of its default. Durations in seconds, sizes in bytes.
+
+Limits that Envoy configures per listener, cluster or connection manager have their defaults in those compiled
+structs; what stands here is what no configuration sets.
+"""
+
+from __future__ import annotations
+
+READ_SIZE = 64 * 1024
+"""One `recv`. nginx's proxy_buffer_size is 4–8 KiB, HAProxy's tune.bufsize 16 KiB, Envoy reads up to 16 slices of
+16 KiB; a Python loop pays per call, so it takes more at once. It bounds what one direction of an exchange holds."""
+
+FAIR_BURST = 16
+"""Socket operations that may succeed without blocking before a connection lets the others run (≤ 1 MiB; Envoy yields
+after `per_connection_buffer_limit_bytes`, 1 MiB)."""
+
+ACCEPT_BURST = 16
+"""Connections accepted per wake-up. Envoy's `max_connections_to_accept_per_socket_event` has no default limit; with
+several workers on one socket a small burst shares the load."""
+
+ACCEPT_BACKOFF = 0.1
+"""Pause of a listener when descriptors or memory run out (`trio.serve_listeners`: 0.1)."""
+
+LINGER_BYTES = 1024 * 1024
+"""What a closing connection still reads and drops so that the peer gets our last bytes instead of a reset (nginx
+`lingering_close`)."""
+
+DISCONNECT_CHECK = 1.0
+"""How often exchanges that are older than this are asked whether their client has gone."""
+
+MAX_NOMINATED_HEADERS = 10
+"""Names in `connection` (Envoy `MAX_ALLOWED_NOMINATED_HEADERS`)."""
+
+SMALL_BODY = 16 * 1024
+"""A request body that is sent before the response is looked for: it fits every socket's send buffer (Linux's
+`tcp_wmem` default is 16 KiB), so sending it cannot wait for an upstream that answers before it reads."""

@@ -1,0 +1,194 @@
+"""One accepted connection: the only file of the downstream side that touches a socket's bytes."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+import trio
+
+from proxy.config.common import Address, PipeAddress, SocketAddress
+from proxy.errors import Flag, ProxyError
+from proxy.limits import FAIR_BURST, LINGER_BYTES, READ_SIZE
+
+PEER_GONE = frozenset(
+    {
+        errno.ECONNRESET,
+        errno.EPIPE,
+        errno.ECONNABORTED,
+        errno.ETIMEDOUT,
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.ENETDOWN,
+        errno.ENOTCONN,
+    }
+)
+"""What the network, and never our own mistake, makes of a send or receive."""
+
+
+def disconnected() -> ProxyError:
+    """The client is gone: nobody is left to answer (Envoy `downstream_remote_disconnect`, flag DC)."""
+    return ProxyError(
+        "downstream_remote_disconnect",
+        side="downstream",
+        status=0,
+        flag=Flag.DOWNSTREAM_CONNECTION_TERMINATION,
+    )
+
+
+def address_of(sock: socket.socket, *, peer: bool) -> Address:
+    """Our or the peer's address of a connected socket; an unnamed Unix socket, or one whose peer is gone, gives ""."""
+    try:
+        name = sock.getpeername() if peer else sock.getsockname()
+    except OSError as error:
+        if error.errno not in PEER_GONE:
+            raise
+        name = ("", 0)
+    if sock.family == socket.AF_UNIX:
+        return PipeAddress(path=name.decode() if isinstance(name, bytes) else str(name or ""))
+    return SocketAddress(host=name[0], port=name[1])
+
+
+class Connection:
+    """A non-blocking stream socket under one cancel scope.
+
+    `scope` bounds everything that the connection does; `deadline(seconds)` rewrites its deadline for the next phase.
+    `idle` is true while the connection waits for a request, so that a drain may close it. `bytes_received` and
+    `bytes_sent` count what passed the socket. `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone.
+    """
+
+    __slots__ = (
+        "_burst",
+        "_fd",
+        "_local",
+        "_remote",
+        "_socket",
+        "bytes_received",
+        "bytes_sent",
+        "closed_by_peer",
+        "idle",
+        "scope",
+    )
+
+    def __init__(self, sock: socket.socket, scope: trio.CancelScope) -> None:
+        self._socket = sock
+        self._fd = sock.fileno()
+        self._burst = 0
+        self._remote: Address | None = None
+        self._local: Address | None = None
+        self.scope = scope
+        self.idle = False
+        self.closed_by_peer = False
+        self.bytes_received = 0
+        self.bytes_sent = 0
+
+    @property
+    def fd(self) -> int:
+        """The descriptor, for polling alone; -1 once closed."""
+        return self._fd
+
+    @property
+    def remote(self) -> Address:
+        """The peer's address."""
+        if self._remote is None:
+            self._remote = address_of(self._socket, peer=True)
+        return self._remote
+
+    @property
+    def local(self) -> Address:
+        """The address the peer connected to."""
+        if self._local is None:
+            self._local = address_of(self._socket, peer=False)
+        return self._local
+
+    def deadline(self, seconds: float) -> None:
+        """The connection ends `seconds` from now unless the deadline is rewritten before; 0 means never."""
+        self.scope.deadline = trio.current_time() + seconds if seconds > 0 else float("inf")
+
+    async def wait_readable(self) -> None:
+        """Until there are bytes, or the peer has closed: where a keep-alive connection spends its life."""
+        await trio.lowlevel.wait_readable(self._fd)
+
+    async def receive(self, limit: int = READ_SIZE) -> bytes:
+        """The next bytes, at most `limit`; `b""` once the peer has finished sending."""
+        if self._burst >= FAIR_BURST:
+            await self._yield()
+        while True:
+            try:
+                data = self._socket.recv(limit)
+            except BlockingIOError:
+                self._burst = 0
+                await trio.lowlevel.wait_readable(self._fd)
+            except OSError as error:
+                raise self._gone(error) from error
+            else:
+                break
+        self._burst += 1
+        self.bytes_received += len(data)
+        if not data:
+            self.closed_by_peer = True
+        return data
+
+    async def send(self, data: bytes) -> None:
+        """All of `data`; returns when the kernel has taken it, so that a slow peer holds its sender back."""
+        if self._burst >= FAIR_BURST:
+            await self._yield()
+        rest = memoryview(data)
+        while rest:
+            try:
+                sent = self._socket.send(rest)
+            except BlockingIOError:
+                self._burst = 0
+                await trio.lowlevel.wait_writable(self._fd)
+            except OSError as error:
+                raise self._gone(error) from error
+            else:
+                self.bytes_sent += sent
+                rest = rest[sent:]
+        self._burst += 1
+
+    async def linger(self) -> None:
+        """Finish sending, then drop what the peer still sends until it closes: a close with unread bytes would
+        reset the connection and may destroy the reply in flight (RFC 9112 §9.6). The caller sets the deadline.
+        """
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+            dropped = 0
+            while dropped < LINGER_BYTES:
+                data = await self.receive()
+                if not data:
+                    return
+                dropped += len(data)
+        except OSError as error:
+            if error.errno not in PEER_GONE:
+                raise
+        except ProxyError:
+            return
+
+    def has_input(self) -> bool:
+        """Whether bytes wait to be received: a request that a drain must not cut off."""
+        try:
+            return bool(self._socket.recv(1, socket.MSG_PEEK))
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno not in PEER_GONE:
+                raise
+            return False
+
+    def close(self) -> None:
+        """Close the socket. May be called twice."""
+        if self._fd >= 0:
+            trio.lowlevel.notify_closing(self._fd)
+            self._fd = -1
+            self._socket.close()
+
+    async def _yield(self) -> None:
+        self._burst = 0
+        await trio.lowlevel.checkpoint()
+
+    def _gone(self, error: OSError) -> Exception:
+        if error.errno not in PEER_GONE:
+            return error
+        self.closed_by_peer = True
+        return disconnected()

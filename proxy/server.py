@@ -1,0 +1,190 @@
+"""What one worker runs: the listeners' filter chains over accepted sockets. Knows nothing of processes."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import Any
+
+import msgspec
+import trio
+
+from proxy import registry
+from proxy.config.bootstrap import CompiledConfig
+from proxy.config.cluster import Endpoints
+from proxy.config.common import PluginConfig
+from proxy.config.listener import Listener as ListenerConfig
+from proxy.errors import ProxyError
+from proxy.filters.context import Activity, CallNextNetwork, FilterContext, NetworkFilter
+from proxy.filters.network import NETWORK_FILTERS
+from proxy.http.disconnects import DisconnectWatch
+from proxy.net.connection import Connection
+from proxy.net.listener import accept_loop
+from proxy.stats import Stats
+from proxy.upstream.manager import ClusterManager
+from proxy.upstream.tables import Tables
+
+log = logging.getLogger("proxy.server")
+
+
+class Server:
+    """Built from one configuration. `run` must be running for `accept` to be used.
+
+    `accept` and the connections live apart: cancelling the former leaves the latter alone, which is why the nursery of
+    connections is kept here instead of in the function that accepted them.
+    """
+
+    def __init__(
+        self, config: CompiledConfig, endpoints: Endpoints, stats: Stats, tables: Tables, *, worker_index: int
+    ) -> None:
+        self._clusters = ClusterManager(config, endpoints, stats, tables)
+        self._activity = Activity()
+        self._disconnects = DisconnectWatch()
+        self._listeners = {
+            listener.name: _Listener(
+                listener, stats, self._clusters, self._activity, self._disconnects, worker_index=worker_index
+            )
+            for listener in config.listeners
+        }
+        self._connections: set[Connection] = set()
+        self._nursery: trio.Nursery | None = None
+        self._drained = trio.Event()
+
+    @property
+    def connections(self) -> int:
+        """Downstream connections that are open."""
+        return self._activity.connections
+
+    @property
+    def requests_active(self) -> int:
+        """Requests whose response is not complete."""
+        return self._activity.requests
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled, or until a drain has ended the last connection."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._clusters.run)
+                nursery.start_soon(self._disconnects.run)
+                self._nursery = nursery
+                task_status.started()
+                await self._drained.wait()
+                nursery.cancel_scope.cancel()
+        finally:
+            self._nursery = None
+            self._clusters.close()
+
+    async def accept(self, listener: str, address: int, sock: socket.socket) -> None:
+        """Serve what arrives at `sock`, a non-blocking listening socket of the listener's address number `address`,
+        until cancelled. No accepted connection is lost by that.
+        """
+        target = self._listeners[listener]
+
+        def start(client: socket.socket) -> None:
+            if self._nursery is None:
+                client.close()  # the server has ended between two connections
+                return
+            self._activity.connections += 1
+            self._nursery.start_soon(self._serve, target, client)
+
+        await accept_loop(sock, start)
+
+    def update_endpoints(self, endpoints: Endpoints) -> None:
+        """Use these hosts from the next request on."""
+        self._clusters.update_endpoints(endpoints)
+
+    def start_drain(self) -> None:
+        """From now on each connection ends with its next response. The caller has stopped accepting."""
+        self._activity.draining = True
+        self._check_drained()
+
+    def close_idle(self) -> None:
+        """Close the connections that wait for a request; one that has just come is still served."""
+        for connection in self._connections:
+            if connection.idle and not connection.has_input():
+                connection.scope.cancel()
+
+    async def _serve(self, listener: _Listener, client: socket.socket) -> None:
+        listener.opened()
+        with trio.CancelScope() as scope:
+            connection = Connection(client, scope)
+            self._connections.add(connection)
+            started = trio.current_time()
+            try:
+                await listener.chain(connection)
+            except ProxyError as error:
+                log.debug("connection ended: %s", error.detail)
+            except Exception:
+                log.exception("a network filter failed")
+            finally:
+                connection.close()
+                self._connections.discard(connection)
+                self._activity.connections -= 1
+                listener.closed(trio.current_time() - started)
+                self._check_drained()
+
+    def _check_drained(self) -> None:
+        if self._activity.draining and not self._activity.connections:
+            self._drained.set()
+
+
+class _Listener:
+    """One listener's network filters and stats."""
+
+    def __init__(
+        self,
+        config: ListenerConfig,
+        stats: Stats,
+        clusters: ClusterManager,
+        activity: Activity,
+        disconnects: DisconnectWatch,
+        *,
+        worker_index: int,
+    ) -> None:
+        prefix = f"listener.{config.stat_prefix}."
+        self._totals = [
+            stats.counter(f"{prefix}downstream_cx_total"),
+            stats.counter(f"{prefix}worker_{worker_index}.downstream_cx_total"),
+        ]
+        self._active = [
+            stats.gauge(f"{prefix}downstream_cx_active"),
+            stats.gauge(f"{prefix}worker_{worker_index}.downstream_cx_active"),
+        ]
+        self._destroy = stats.counter(f"{prefix}downstream_cx_destroy")
+        self._length_ms = stats.histogram(f"{prefix}downstream_cx_length_ms")
+        context = FilterContext(stats, clusters, prefix, activity, disconnects)
+        self.chain = _chain([_build(plugin, context) for plugin in config.filter_chains[0].filters])
+
+    def opened(self) -> None:
+        for counter in self._totals:
+            counter.inc()
+        for gauge in self._active:
+            gauge.add(1)
+
+    def closed(self, seconds: float) -> None:
+        for gauge in self._active:
+            gauge.add(-1)
+        self._destroy.inc()
+        self._length_ms.record(round(seconds * 1000))
+
+
+def _build(plugin: PluginConfig, context: FilterContext) -> Any:
+    filter_class = registry.load(NETWORK_FILTERS, plugin.type_url)
+    return filter_class(plugin.name, msgspec.msgpack.decode(plugin.config, type=filter_class.Config), context)
+
+
+def _chain(filters: list[NetworkFilter]) -> CallNextNetwork:
+    async def end(connection: Connection) -> None:
+        """Past the last filter there is nothing to do: the connection closes."""
+
+    chain: CallNextNetwork = end
+    for network_filter in reversed(filters):
+        chain = _link(network_filter, chain)
+    return chain
+
+
+def _link(network_filter: NetworkFilter, call_next: CallNextNetwork) -> CallNextNetwork:
+    async def call(connection: Connection) -> None:
+        await network_filter(connection, call_next)
+
+    return call
