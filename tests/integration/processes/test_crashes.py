@@ -30,7 +30,7 @@ def origin() -> Iterator[Origin]:
 
 @pytest.fixture
 def proxy(origin: Origin) -> Iterator[Proxy]:
-    with Proxy(one_origin(origin.address[1]), concurrency=2) as proxy:
+    with Proxy(one_origin(origin.port), concurrency=2) as proxy:
         yield proxy
 
 
@@ -142,7 +142,7 @@ def test_random_victims_at_random_moments(proxy: Proxy) -> None:
 
 
 def test_no_orphan_survives_the_supervisor(origin: Origin) -> None:
-    with Proxy(one_origin(origin.address[1]), concurrency=2) as proxy:
+    with Proxy(one_origin(origin.port), concurrency=2) as proxy:
         proxy.kill(signal.SIGKILL)
         proxy.process.wait()
         wait_for(lambda: not proxy.members(), deadline=10, what="all children ended")

@@ -42,7 +42,7 @@ def test_workers_and_controller_run_as_the_user(tmp_path: Path) -> None:
     python, environment = interpreter_for_nobody()
     config = tmp_path / "envoy.yaml"
     with Origin() as origin:
-        arguments = ["--user", "nobody", "--config-yaml", one_origin(origin.address[1])]
+        arguments = ["--user", "nobody", "--config-yaml", one_origin(origin.port)]
         with Proxy(arguments=arguments, python=python, environment=environment) as proxy:
             assert get(proxy.address()).status == 200
             for process in (*workers(proxy), one(proxy, "controller")):
@@ -92,7 +92,7 @@ def test_an_unknown_user_is_told(tmp_path: Path) -> None:
 
 
 def test_the_committed_configuration_cannot_be_changed() -> None:
-    with Origin() as origin, Proxy(one_origin(origin.address[1])) as proxy:
+    with Origin() as origin, Proxy(one_origin(origin.port)) as proxy:
         fds = Path(f"/proc/{proxy.pid}/fd").iterdir()
         (sealed,) = [fd for fd in fds if "trireme-config" in str(fd.readlink())]
         fd = os.open(sealed, os.O_RDWR)

@@ -26,7 +26,7 @@ def origin() -> Iterator[Origin]:
 
 @pytest.fixture
 def proxy(origin: Origin) -> Iterator[Proxy]:
-    with Proxy(one_origin(origin.address[1]), concurrency=2, arguments=["--drain-time-s", "5"]) as proxy:
+    with Proxy(one_origin(origin.port), concurrency=2, arguments=["--drain-time-s", "5"]) as proxy:
         yield proxy
 
 

@@ -28,7 +28,7 @@ def origin() -> Iterator[Origin]:
 
 @pytest.fixture
 def bootstrap(origin: Origin) -> str:
-    return one_origin(origin.address[1])
+    return one_origin(origin.port)
 
 
 def test_titles_name_every_process(bootstrap: str) -> None:
@@ -205,7 +205,7 @@ def test_wrong_usage_is_exit_2(arguments: list[str], words: str) -> None:
 
 
 def test_listen_and_upstream_need_no_file(origin: Origin) -> None:
-    with Proxy(arguments=["--listen", "127.0.0.1:0", "--upstream", f"127.0.0.1:{origin.address[1]}"]) as proxy:
+    with Proxy(arguments=["--listen", "127.0.0.1:0", "--upstream", f"127.0.0.1:{origin.port}"]) as proxy:
         assert get(proxy.address()).status == 200
 
 
