@@ -145,7 +145,7 @@ class Proxy:
         """`proxyctl ps --json`: one entry per process."""
         done = proxyctl("ps", "--json", runtime=self.runtime)
         assert done.returncode == 0, done.stderr
-        found = json.loads(done.stdout)
+        found = json.loads(done.stdout)["data"]
         assert isinstance(found, list)
         return found
 

@@ -1,0 +1,104 @@
+"""The dumps of `/config_dump`, made from the bootstrap's JSON: who holds which resource, and what may be seen of it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from udpa.annotations import sensitive_pb2
+
+REDACTED = "[redacted]"
+_ADMIN = "type.googleapis.com/envoy.admin.v3."
+_CLUSTER = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+_LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
+_ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+_MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+
+# The element type of each list that `resource=` can name.
+ELEMENTS = {
+    "static_clusters": "ClustersConfigDump.StaticCluster",
+    "static_listeners": "ListenersConfigDump.StaticListener",
+    "static_route_configs": "RoutesConfigDump.StaticRouteConfig",
+}
+
+
+def dumps(bootstrap: dict[str, Any], updated: str, keep: Callable[[str], bool]) -> list[dict[str, Any]]:
+    """The config dumps in Envoy's order. `updated` is RFC 3339; `keep` decides by resource name."""
+    resources = bootstrap.get("static_resources", {})
+    listeners = resources.get("listeners", [])
+    return [
+        {"@type": f"{_ADMIN}BootstrapConfigDump", "bootstrap": bootstrap, "last_updated": updated},
+        _dump("Clusters", "static_clusters", "cluster", _CLUSTER, resources.get("clusters", []), updated, keep),
+        _dump("Listeners", "static_listeners", "listener", _LISTENER, listeners, updated, keep),
+        {"@type": f"{_ADMIN}ScopedRoutesConfigDump"},
+        _dump("Routes", "static_route_configs", "route_config", _ROUTES, _route_configs(listeners), updated, keep),
+        {"@type": f"{_ADMIN}SecretsConfigDump"},
+    ]
+
+
+def _dump(
+    kind: str, field: str, element: str, url: str, found: Any, updated: str, keep: Callable[[str], bool]
+) -> dict[str, Any]:
+    kept = [
+        {element: {"@type": url, **resource}, "last_updated": updated}
+        for resource in found
+        if keep(resource.get("name", ""))
+    ]
+    return {"@type": f"{_ADMIN}{kind}ConfigDump", **({field: kept} if kept else {})}
+
+
+def _route_configs(value: Any) -> Iterator[dict[str, Any]]:
+    """The inline route configurations of all HTTP connection managers below `value`, in order."""
+    if isinstance(value, dict):
+        if value.get("@type") == _MANAGER and "route_config" in value:
+            yield value["route_config"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            yield from _route_configs(inner)
+
+
+def element_type(resource: str) -> str:
+    """The `@type` of the elements of the list `resource`."""
+    return _ADMIN + ELEMENTS[resource]
+
+
+def redact(value: Any, message: Descriptor | None, *, sensitive: bool = False) -> Any:
+    """`value`, JSON of `message`, with every field blanked that its proto marks `udpa.annotations.sensitive`.
+
+    What is below a sensitive field is sensitive. An `Any` whose type is not known here is blanked altogether.
+    """
+    if isinstance(value, list):
+        return [redact(item, message, sensitive=sensitive) for item in value]
+    if not isinstance(value, dict):
+        return REDACTED if sensitive and isinstance(value, str) else value
+    if "@type" in value:
+        message = _message(value["@type"])
+        sensitive = sensitive or message is None
+    return {name: _redact_field(name, inner, message, sensitive) for name, inner in value.items()}
+
+
+def _redact_field(name: str, value: Any, message: Descriptor | None, sensitive: bool) -> Any:
+    if name == "@type":
+        return value
+    field = message.fields_by_name.get(name) if message else None
+    if field is None:  # a map's key, or a value inside a Struct
+        return redact(value, None, sensitive=sensitive)
+    sensitive = sensitive or bool(field.GetOptions().Extensions[sensitive_pb2.sensitive])
+    if sensitive and field.type == FieldDescriptor.TYPE_BYTES:
+        return base64.b64encode(REDACTED.encode()).decode()
+    inner = field.message_type
+    if inner is not None and inner.GetOptions().map_entry:
+        of_values = inner.fields_by_name["value"].message_type
+        return {key: redact(item, of_values, sensitive=sensitive) for key, item in value.items()}
+    return redact(value, inner, sensitive=sensitive)
+
+
+def _message(type_url: str) -> Descriptor | None:
+    try:
+        return descriptor_pool.Default().FindMessageTypeByName(type_url.rpartition("/")[2])
+    except KeyError:
+        return None

@@ -1,0 +1,56 @@
+"""Gauges that no worker can write, since they are facts about all of them: the server's state, and the clusters'."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from master.admin.view import ServerView
+from proxy.config.cluster import Cluster, ClusterEndpoints
+from proxy.upstream.tables import ClusterColumn
+from shm.processes import Role
+
+_STATES = ("LIVE", "DRAINING", "PRE_INITIALIZING", "INITIALIZING")
+"""`admin.v3.ServerInfo.State`: the value of `server.state` is the position."""
+
+
+def known(view: ServerView) -> dict[str, int]:
+    """All of them by name."""
+    return {**dict(_server(view)), **dict(_clusters(view))}
+
+
+def _server(view: ServerView) -> Iterator[tuple[str, int]]:
+    workers = [process for process in view.processes() if process.role == Role.WORKER]
+    yield "server.concurrency", len(workers)
+    yield "server.live", int(view.state == "LIVE")
+    yield "server.state", _STATES.index(view.state)
+    yield "server.total_connections", sum(process.connections for process in workers)
+    yield "server.uptime", max(0, int(time.time() - view.started_at))
+
+
+def _clusters(view: ServerView) -> Iterator[tuple[str, int]]:
+    for cluster in view.config.clusters:
+        prefix = f"cluster.{cluster.stat_name}."
+        yield from _membership(prefix, view.endpoints.clusters.get(cluster.name))
+        yield from _breaker(prefix, cluster, view)
+
+
+def _membership(prefix: str, endpoints: ClusterEndpoints | None) -> Iterator[tuple[str, int]]:
+    hosts = [host for locality in endpoints.localities for host in locality.hosts] if endpoints else []
+    # Without health checks every host that discovery gave is healthy.
+    yield f"{prefix}membership_total", len(hosts)
+    yield f"{prefix}membership_healthy", len(hosts)
+    yield f"{prefix}membership_degraded", 0
+    yield f"{prefix}membership_excluded", 0
+
+
+def _breaker(prefix: str, cluster: Cluster, view: ServerView) -> Iterator[tuple[str, int]]:
+    """`*_open` is 1 at the limit (features §13 rule 38), over all workers."""
+    limits = cluster.breaker
+    for name, column, limit in (
+        ("cx_open", ClusterColumn.CONNECTIONS, limits.max_connections),
+        ("rq_pending_open", ClusterColumn.PENDING, limits.max_pending_requests),
+        ("rq_open", ClusterColumn.REQUESTS, limits.max_requests),
+        ("rq_retry_open", ClusterColumn.RETRIES, limits.max_retries),
+    ):
+        yield f"{prefix}circuit_breakers.default.{name}", int(view.clusters.total(cluster.slot, column) >= limit)

@@ -1,0 +1,110 @@
+"""The table of admin pages: one file and one line each. Dispatch, `/help` and the home page read it."""
+
+from __future__ import annotations
+
+import importlib
+from typing import cast
+
+from master.admin.page import Handler, Page
+
+_FILTER = ("filter", "Regular expression (Google re2) for filtering stats", ())
+_INVERT = ("invert_filter", "Invert the filter regex", ())
+_USED = ("usedonly", "Only include stats that have been written by system since restart", ())
+_TYPES = ("All", "Counters", "Histograms", "Gauges", "TextReadouts")
+_BUCKETS = ("cumulative", "disjoint", "detailed", "summary")
+
+PAGES = (
+    Page("/", "Admin home page", "index:page"),
+    Page(
+        "/clusters",
+        "upstream cluster status",
+        "clusters:page",
+        parameters=(
+            ("filter", "Regular expression (Google re2) for filtering clusters by name", ()),
+            ("format", "File format to use", ("text", "json")),
+        ),
+    ),
+    Page(
+        "/config_dump",
+        "dump current Envoy configs",
+        "config_dump:page",
+        parameters=(
+            ("resource", "The resource to dump", ()),
+            ("mask", "The fields to keep, as a protobuf FieldMask; with resource, of each of its elements", ()),
+            ("name_regex", "Dump only the configurations whose names match the regular expression", ()),
+        ),
+    ),
+    Page("/help", "print out list of admin commands", "help:page"),
+    Page(
+        "/listeners",
+        "print listener info",
+        "listeners:page",
+        parameters=(("format", "File format to use", ("text", "json")),),
+    ),
+    Page("/processes", "print the processes of this proxy as JSON", "processes:page"),
+    Page(
+        "/quitquitquit",
+        "exit the server",
+        "quitquitquit:page",
+        mutates=True,
+        parameters=(("now", "Close connections at once instead of draining them", ()),),
+    ),
+    Page("/ready", "print server state, return 200 if LIVE, otherwise return 503", "ready:page"),
+    Page("/server_info", "print server version/status information", "server_info:page"),
+    Page(
+        "/stats",
+        "print server stats",
+        "stats:page",
+        parameters=(
+            _USED,
+            _FILTER,
+            _INVERT,
+            ("format", "Format to use", ("text", "json", "prometheus")),
+            ("type", "Stat types to include.", _TYPES),
+            ("histogram_buckets", "Histogram bucket display mode", _BUCKETS),
+        ),
+    ),
+    Page(
+        "/stats/prometheus",
+        "print server stats in prometheus format",
+        "prometheus:page",
+        parameters=(
+            _USED,
+            ("text_readouts", "Render text_readouts as new gaugues with value 0 (increases Prometheus data size)", ()),
+            _FILTER,
+            _INVERT,
+            ("histogram_buckets", "Histogram bucket display mode", ("cumulative", "summary")),
+        ),
+    ),
+    Page(
+        "/workers",
+        "change the number of workers and wait until they serve",
+        "workers:page",
+        mutates=True,
+        parameters=(("count", "How many workers there shall be", ()),),
+    ),
+)
+
+_BY_PATH = {page.path: page for page in PAGES}
+
+
+def find(path: str) -> Page | None:
+    """The page at exactly `path`."""
+    return _BY_PATH.get(path)
+
+
+def load(page: Page) -> Handler:
+    """The function that answers for `page`; its module is imported on first use."""
+    module, _, function = page.handler.partition(":")
+    return cast(Handler, getattr(importlib.import_module(f"{__name__}.{module}"), function))
+
+
+def help_text() -> str:
+    """The list of commands in Envoy's layout."""
+    lines = ["admin commands are:\n"]
+    for page in PAGES:
+        lines.append(f"  {page.path}{' (POST)' if page.mutates else ''}: {page.help}\n")
+        for name, text, choices in page.parameters:
+            one_of = f"; One of ({', '.join(choices)})" if choices else ""
+            lines.append(f"      {name}: {text}{one_of}\n")
+    return "".join(lines)

@@ -1,0 +1,115 @@
+"""`/clusters`: limits and hosts of every cluster, with what all workers did to each host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from master.admin import envoy_json, parameters
+from master.admin.page import JSON, Context, Reply, Request
+from master.admin.view import ServerView
+from proxy.config.cluster import CircuitBreaker, Cluster, Host, LocalityHosts
+from proxy.upstream.tables import HostColumn
+
+# Per host, in Envoy's order: the text lists all by name, the JSON counters before gauges. `rq_pending_active` counts
+# requests that wait for a connection to this very host; ours wait at the cluster, so it has no column.
+_COUNTERS = (
+    ("cx_connect_fail", HostColumn.CX_CONNECT_FAIL),
+    ("cx_total", HostColumn.CX_TOTAL),
+    ("rq_error", HostColumn.RQ_ERROR),
+    ("rq_success", HostColumn.RQ_SUCCESS),
+    ("rq_timeout", HostColumn.RQ_TIMEOUT),
+    ("rq_total", HostColumn.RQ_TOTAL),
+)
+_GAUGES = (("cx_active", HostColumn.CX_ACTIVE), ("rq_active", HostColumn.RQ_ACTIVE), ("rq_pending_active", None))
+
+
+async def page(request: Request, context: Context) -> Reply:
+    view = context.view
+    wanted = parameters.regex(request.query.get("filter", ""), "Invalid re2 regex")
+    clusters = [cluster for cluster in view.config.clusters if wanted(cluster.name)]
+    if request.query.get("format") == "json":
+        return Reply(envoy_json.dump({"cluster_statuses": [_status(view, cluster) for cluster in clusters]}), JSON)
+    return Reply("".join(line for cluster in clusters for line in _lines(view, cluster)).encode())
+
+
+def _priorities(cluster: Cluster) -> tuple[tuple[str, CircuitBreaker], ...]:
+    return (("default", cluster.breaker), ("high", CircuitBreaker()))
+
+
+def _limits(breaker: CircuitBreaker) -> dict[str, int]:
+    return {
+        "max_connections": breaker.max_connections,
+        "max_pending_requests": breaker.max_pending_requests,
+        "max_requests": breaker.max_requests,
+        "max_retries": breaker.max_retries,
+    }
+
+
+def _hosts(view: ServerView, cluster: Cluster) -> Iterator[tuple[LocalityHosts, Host]]:
+    endpoints = view.endpoints.clusters.get(cluster.name)
+    for locality in endpoints.localities if endpoints else ():
+        for host in locality.hosts:
+            yield locality, host
+
+
+def _count(view: ServerView, host: Host, column: HostColumn | None) -> int:
+    return 0 if column is None else max(0, view.hosts.total(host.slot, column))
+
+
+def _lines(view: ServerView, cluster: Cluster) -> Iterator[str]:
+    name = cluster.name
+    yield f"{name}::observability_name::{cluster.alt_stat_name or name}\n"
+    for priority, breaker in _priorities(cluster):
+        for limit, value in _limits(breaker).items():
+            yield f"{name}::{priority}_priority::{limit}::{value}\n"
+    yield f"{name}::added_via_api::false\n"
+    for locality, host in _hosts(view, cluster):
+        for key, shown in _host(view, locality, host):
+            yield f"{name}::{host.address}::{key}::{shown}\n"
+
+
+def _host(view: ServerView, locality: LocalityHosts, host: Host) -> Iterator[tuple[str, object]]:
+    for stat, column in sorted((*_COUNTERS, *_GAUGES)):
+        yield stat, _count(view, host, column)
+    yield "hostname", host.hostname
+    yield "health_flags", "healthy"
+    yield "weight", host.weight
+    yield "region", locality.region
+    yield "zone", locality.zone
+    yield "sub_zone", locality.sub_zone
+    yield "canary", "false"
+    yield "priority", locality.priority
+    yield "success_rate", -1
+    yield "local_origin_success_rate", -1
+
+
+def _status(view: ServerView, cluster: Cluster) -> dict[str, Any]:
+    hosts = [_host_status(view, locality, host) for locality, host in _hosts(view, cluster)]
+    thresholds = [
+        {**({} if name == "default" else {"priority": name.upper()}), **_limits(breaker)}
+        for name, breaker in _priorities(cluster)
+    ]
+    return {
+        "name": cluster.name,
+        **({"host_statuses": hosts} if hosts else {}),
+        "circuit_breakers": {"thresholds": thresholds},
+        "observability_name": cluster.alt_stat_name or cluster.name,
+    }
+
+
+def _host_status(view: ServerView, locality: LocalityHosts, host: Host) -> dict[str, Any]:
+    counters = [_stat(name, _count(view, host, column)) for name, column in _COUNTERS]
+    gauges = [{"type": "GAUGE", **_stat(name, _count(view, host, column))} for name, column in _GAUGES]
+    return {
+        "address": envoy_json.address(str(host.address)),
+        "stats": [*counters, *gauges],
+        "health_status": {"eds_health_status": "HEALTHY"},
+        **envoy_json.set_fields(weight=host.weight, hostname=host.hostname, priority=locality.priority),
+        "locality": envoy_json.set_fields(region=locality.region, zone=locality.zone, sub_zone=locality.sub_zone),
+    }
+
+
+def _stat(name: str, value: int) -> dict[str, object]:
+    """`SimpleMetric`: 64-bit values are strings in protobuf JSON, and zero is left out."""
+    return {**({"value": str(value)} if value else {}), "name": name}

@@ -1,0 +1,10 @@
+"""`/stats/prometheus`: what a Prometheus server scrapes."""
+
+from __future__ import annotations
+
+from master.admin.page import Context, Reply, Request
+from master.admin.pages.stats import exposition
+
+
+async def page(request: Request, context: Context) -> Reply:
+    return exposition(request, context)

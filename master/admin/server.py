@@ -1,0 +1,82 @@
+"""The admin server: its listening sockets, and the tasks beside them."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+
+import trio
+
+from master.admin.connection import Connection
+from master.admin.page import Context
+from master.admin.view import ServerView
+from master.stats.aggregate import FLUSH_INTERVAL, Intervals
+
+MAX_CONNECTIONS = 64
+"""Of each listening socket: whoever fills the TCP one does not lock out `proxyctl` on the Unix one."""
+
+OVERLOAD_PAUSE = 0.1
+"""Seconds to wait when the process or the machine has no descriptor or memory left."""
+
+_OVERLOAD = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_IGNORED = frozenset(
+    {errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EPERM}
+)
+
+log = logging.getLogger(__name__)
+
+
+async def serve(view: ServerView, sockets: list[socket.socket]) -> None:
+    """Answers on `sockets` (listening, TCP or Unix; they stay the caller's) until cancelled."""
+    context = Context(view, Intervals())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_flush_forever, context)
+        for sock in sockets:
+            sock.setblocking(False)
+            nursery.start_soon(_accept_forever, sock, context)
+
+
+async def _flush_forever(context: Context) -> None:
+    while True:
+        context.intervals.flush(context.view.metrics().histograms)
+        await trio.sleep(FLUSH_INTERVAL)
+
+
+async def _accept_forever(listening: socket.socket, context: Context) -> None:
+    slots = trio.CapacityLimiter(MAX_CONNECTIONS)
+    async with trio.open_nursery() as nursery:
+        while True:
+            connection = Connection(await _accept(listening), context)
+            # A token is taken before the next accept: what exceeds the limit waits in the kernel's queue.
+            await slots.acquire_on_behalf_of(connection)
+            nursery.start_soon(_serve_one, connection, slots)
+
+
+async def _serve_one(connection: Connection, slots: trio.CapacityLimiter) -> None:
+    try:
+        await connection.serve()
+    except (
+        Exception
+    ):  # one client's request must not end the admin server; what went wrong is logged with its traceback
+        log.exception("admin: an exchange failed")
+    finally:
+        connection.close()
+        slots.release_on_behalf_of(connection)
+
+
+async def _accept(listening: socket.socket) -> socket.socket:
+    while True:
+        try:
+            sock, _ = listening.accept()
+        except BlockingIOError:
+            await trio.lowlevel.wait_readable(listening)
+        except OSError as error:
+            if error.errno in _OVERLOAD:
+                log.error("admin: cannot accept: %s", error)
+                await trio.sleep(OVERLOAD_PAUSE)
+            elif error.errno not in _IGNORED:
+                raise
+        else:
+            sock.setblocking(False)
+            return sock

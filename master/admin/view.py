@@ -1,0 +1,60 @@
+"""What the admin server sees of the running proxy, and may ask of it. The controller implements it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from proxy.config.bootstrap import CompiledConfig
+from proxy.config.cluster import Endpoints
+from shm.metrics import Metrics
+from shm.processes import ProcessInfo
+from shm.table import TableReader
+
+State = Literal["PRE_INITIALIZING", "INITIALIZING", "LIVE", "DRAINING"]
+"""`admin.v3.ServerInfo.State`."""
+
+
+class RejectedError(Exception):
+    """The proxy will not do what was asked; the message says why and what to do instead."""
+
+
+class ServerView(Protocol):
+    """Read-only members are properties, so that an implementation may compute them.
+
+    `started_at` is `time.time()` of this generation's start; `options` are the command line's. `listeners` are
+    (name, addresses really bound). `hosts` and `clusters` are the shared tables, by row = slot.
+    """
+
+    @property
+    def config(self) -> CompiledConfig: ...
+    @property
+    def endpoints(self) -> Endpoints: ...
+    @property
+    def state(self) -> State: ...
+    @property
+    def started_at(self) -> float: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+    @property
+    def listeners(self) -> Sequence[tuple[str, Sequence[str]]]: ...
+    @property
+    def hosts(self) -> TableReader: ...
+    @property
+    def clusters(self) -> TableReader: ...
+
+    def metrics(self) -> Metrics:
+        """Merged over all processes; no counter ever falls."""
+        ...
+
+    def processes(self) -> list[ProcessInfo]:
+        """Every process that lives now."""
+        ...
+
+    async def shutdown(self, *, now: bool = False) -> None:
+        """Begin the end of the whole proxy: graceful, or at once. Returns when the order is given."""
+        ...
+
+    async def set_workers(self, count: int) -> None:
+        """Change the number of workers and wait until they serve. Raises `RejectedError`."""
+        ...

@@ -1,0 +1,68 @@
+"""`proxyctl`: the one command. Its parts are listed below and imported only when they are used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import NamedTuple
+
+import click
+
+
+class Entry(NamedTuple):
+    """`module` exports `command`; `help` is its line in `proxyctl --help`."""
+
+    name: str
+    module: str
+    help: str
+
+
+COMMANDS = (
+    Entry("run", "master.cli.run", "Run the proxy in the foreground."),
+    Entry("validate", "master.cli.validate", "Check a configuration without running it."),
+    Entry("ps", "master.cli.ps", "Show every process of the proxy."),
+    Entry("workers", "master.cli.workers", "Show or change the number of workers."),
+    Entry("stats", "master.cli.stats", "Print counters, gauges and histograms."),
+    Entry("clusters", "master.cli.clusters", "Show clusters and their hosts."),
+    Entry("listeners", "master.cli.listeners", "Show listeners and where they are bound."),
+    Entry("config-dump", "master.cli.config_dump", "Print the configuration that is in effect."),
+    Entry("shutdown", "master.cli.shutdown", "Stop the proxy."),
+    Entry("completion", "master.cli.completion", "Print the completion script of a shell."),
+    Entry("version", "master.cli.version", "Print versions."),
+)
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is looked up, and not for the list of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [entry.name for entry in COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        for entry in COMMANDS:
+            if entry.name == cmd_name:
+                command: click.Command = importlib.import_module(entry.module).command
+                return command
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(entry.name, entry.help) for entry in COMMANDS])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--runtime-dir",
+    type=click.Path(file_okay=False),
+    help="Lock, pid file and admin socket of the instance.  [env: TRIREME_RUNTIME_DIR]",
+)
+def main(runtime_dir: str | None) -> None:
+    """Trireme: Envoy's model of a proxy, in Python.
+
+    \b
+    Exit codes: 0 ok · 1 failed or found something · 2 usage · 3 invalid configuration
+                4 not running · 5 rejected · 6 timeout
+    """
+
+
+if __name__ == "__main__":
+    main(prog_name="proxyctl")

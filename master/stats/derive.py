@@ -1,0 +1,63 @@
+"""From the words that workers write to the stats that Envoy has.
+
+A worker writes one word per outcome (DESIGN §2); the classes and totals over those are sums that a reader can make. The
+table below says which. A sum that some worker writes itself is left as it is.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+MAX_CACHED_NAMES = 65536
+
+
+class _Rule(NamedTuple):
+    """Counters whose whole name matches `pattern` are summed up into each of `into` (templates of the match)."""
+
+    pattern: re.Pattern[str]
+    into: tuple[str, ...]
+    factor: int = 1
+
+
+_RULES = (
+    # With no internal_address_config nothing is internal (features §13 rule 23), so every response is external.
+    _Rule(
+        re.compile(r"(cluster\.[^.]+\.)upstream_rq_((\d)\d\d)", re.ASCII),
+        (
+            r"\1upstream_rq_\3xx",
+            r"\1upstream_rq_completed",
+            r"\1external.upstream_rq_\2",
+            r"\1external.upstream_rq_\3xx",
+            r"\1external.upstream_rq_completed",
+        ),
+    ),
+    _Rule(
+        re.compile(r"(vhost\.[^.]+\.(?:vcluster|route)\.[^.]+\.)upstream_rq_((\d)\d\d)", re.ASCII),
+        (r"\1upstream_rq_\3xx", r"\1upstream_rq_completed"),
+    ),
+    _Rule(
+        re.compile(r"((?:listener\..+\.)?http\.[^.]+\.)downstream_rq_(\d)xx", re.ASCII),
+        (r"\1downstream_rq_completed",),
+    ),
+    # Counters exist as soon as their scope does, so that a rate has a zero to start from (features §13 rule 52).
+    _Rule(re.compile(r"(cluster\.[^.]+\.)upstream_rq_total", re.ASCII), (r"\1upstream_rq_completed",), factor=0),
+)
+
+
+def derive(counters: Mapping[str, int]) -> dict[str, int]:
+    """`counters` and everything that follows from them."""
+    sums: dict[str, int] = {}
+    for name, value in counters.items():
+        for target, factor in _targets(name):
+            sums[target] = sums.get(target, 0) + value * factor
+    return {**sums, **counters}
+
+
+@functools.lru_cache(maxsize=MAX_CACHED_NAMES)
+def _targets(name: str) -> tuple[tuple[str, int], ...]:
+    """The sums that the counter `name` belongs to, each with the factor of its part."""
+    found = ((rule, rule.pattern.fullmatch(name)) for rule in _RULES)
+    return tuple((match.expand(template), rule.factor) for rule, match in found if match for template in rule.into)

@@ -1,0 +1,42 @@
+"""The stats of all processes at one moment, as every renderer takes them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from master.stats.derive import derive
+from shm.metrics import Metrics
+
+Buckets = Mapping[int, int]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Snapshot:
+    """`histograms` holds bucket counts since start, `intervals` those of the last complete flush interval.
+
+    A histogram that had no sample in that interval has no entry in `intervals`.
+    """
+
+    counters: Mapping[str, int]
+    gauges: Mapping[str, int]
+    histograms: Mapping[str, Buckets]
+    intervals: Mapping[str, Buckets]
+
+    def select(self, keep: Callable[[str], bool], *, used_only: bool = False) -> Snapshot:
+        """Only the stats whose name `keep` accepts; with `used_only` only those that are not zero."""
+        return Snapshot(
+            {name: value for name, value in self.counters.items() if keep(name) and (value or not used_only)},
+            {name: value for name, value in self.gauges.items() if keep(name) and (value or not used_only)},
+            {
+                name: counts
+                for name, counts in self.histograms.items()
+                if keep(name) and (any(counts.values()) or not used_only)
+            },
+            self.intervals,
+        )
+
+
+def take(metrics: Metrics, gauges: Mapping[str, int], intervals: Mapping[str, Buckets]) -> Snapshot:
+    """Merged `metrics` with their derived counters, and `gauges` that the reader itself knows (these win)."""
+    return Snapshot(derive(metrics.counters), {**metrics.gauges, **gauges}, metrics.histograms, intervals)

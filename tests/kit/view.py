@@ -1,0 +1,106 @@
+"""A running proxy as the admin server sees it, without processes: real regions and tables, written by the test."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from master.admin.view import RejectedError, State
+from master.stats.aggregate import Aggregator
+from proxy.config.bootstrap import CompiledConfig, Node
+from proxy.config.cluster import Cluster, ClusterEndpoints, Endpoints, Host, LocalityHosts
+from proxy.config.common import SocketAddress
+from proxy.upstream.tables import CLUSTER_GAUGES, HOST_GAUGES, ClusterColumn, HostColumn
+from shm import fold, metrics, processes, table
+
+ROWS = 64
+MAX_WORKERS = 4
+
+
+class LiveView:
+    """Implements `ServerView`. The test writes stats through `stats`, table words through the writers."""
+
+    def __init__(self, config: CompiledConfig) -> None:
+        self.config = config
+        self.endpoints: Endpoints = config.endpoints
+        self.state: State = "LIVE"
+        self.started_at = time.time()
+        self.options: Mapping[str, Any] = {"concurrency": 2, "config_path": "envoy.yaml"}
+        self.listeners: Sequence[tuple[str, Sequence[str]]] = [
+            (listener.name, [str(address) for address in listener.addresses]) for listener in config.listeners
+        ]
+        self.orders: list[str] = []
+        self.fds: list[int] = []
+        self._region = self._own(metrics.create_region(1))
+        self.stats = metrics.MetricsWriter(self._region)
+        self._aggregator = Aggregator(fold.Base(self._own(fold.create_base())))
+        hosts = self._own(
+            table.create_table("hosts", rows=ROWS, columns=len(HostColumn), gauges=HOST_GAUGES, writers=2)
+        )
+        clusters = self._own(
+            table.create_table("clusters", rows=ROWS, columns=len(ClusterColumn), gauges=CLUSTER_GAUGES, writers=2)
+        )
+        self.hosts, self.clusters = table.TableReader(hosts), table.TableReader(clusters)
+        self.host_writers = [table.TableWriter(hosts, writer) for writer in range(2)]
+        self.cluster_writers = [table.TableWriter(clusters, writer) for writer in range(2)]
+        self.process_table = processes.ProcessTable(self._own(processes.ProcessTable.create(8)))
+
+    def _own(self, fd: int) -> int:
+        self.fds.append(fd)
+        return fd
+
+    def add_process(self, slot: int, role: processes.Role, **words: int) -> None:
+        """Put a process into the table; the words are named in lower case, `pid` is this process by default."""
+        word = processes.Word
+        values = {"index": 0, "generation": 1, "state": processes.State.SERVING, "started_ns": time.monotonic_ns()}
+        for name, value in {**values, "role": role, **words}.items():
+            self.process_table.write(slot, word[name.upper()], value)
+        self.process_table.write(slot, word.PID, words.get("pid", os.getpid()))
+
+    def metrics(self) -> metrics.Metrics:
+        return self._aggregator.read([metrics.MetricsReader(self._region)])
+
+    def processes(self) -> list[processes.ProcessInfo]:
+        return self.process_table.live()
+
+    async def shutdown(self, *, now: bool = False) -> None:
+        self.orders.append("shutdown now" if now else "shutdown")
+
+    async def set_workers(self, count: int) -> None:
+        if count > MAX_WORKERS:
+            raise RejectedError(f"{count} workers are more than the {MAX_WORKERS} that the test allows")
+        self.orders.append(f"workers {count}")
+
+    def close(self) -> None:
+        for fd in self.fds:
+            os.close(fd)
+
+
+@contextmanager
+def live_view(config: CompiledConfig | None = None) -> Iterator[LiveView]:
+    """A view over `config` (or an empty one), its memory freed at the end."""
+    view = LiveView(config or configuration([]))
+    try:
+        yield view
+    finally:
+        view.close()
+
+
+def configuration(clusters: Iterable[Cluster], hosts: Iterable[tuple[str, Host]] = (), **more: Any) -> CompiledConfig:
+    """A compiled configuration of `clusters` and (cluster name, host) pairs in one locality each."""
+    of_cluster: dict[str, list[Host]] = {}
+    for name, host in hosts:
+        of_cluster.setdefault(name, []).append(host)
+    endpoints = {
+        name: ClusterEndpoints(name, 1, (LocalityHosts(0, tuple(members)),)) for name, members in of_cluster.items()
+    }
+    fields: dict[str, Any] = {"version": 1, "node": Node(id="n1", cluster="c1"), "listeners": (), **more}
+    return CompiledConfig(clusters=tuple(clusters), endpoints=Endpoints(1, endpoints), **fields)
+
+
+def one_cluster() -> CompiledConfig:
+    """The cluster `back` with one host, 127.0.0.1:1 in row 0."""
+    return configuration([Cluster(0, "back", "STATIC")], [("back", Host(0, SocketAddress("127.0.0.1", 1)))])

@@ -1,0 +1,64 @@
+"""What readers sum up from the words of workers."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from master.stats.derive import derive
+
+CODES = st.dictionaries(st.integers(100, 599), st.integers(0, 1 << 40), max_size=8)
+
+
+@given(CODES)
+def test_classes_and_totals_of_a_cluster_are_the_sums_of_its_codes(codes: dict[int, int]) -> None:
+    derived = derive({f"cluster.c.upstream_rq_{code}": value for code, value in codes.items()})
+    for scope in ("cluster.c.", "cluster.c.external."):
+        for first in range(1, 6):
+            expected = [value for code, value in codes.items() if code // 100 == first]
+            assert derived.get(f"{scope}upstream_rq_{first}xx", 0) == sum(expected)
+        assert derived.get(f"{scope}upstream_rq_completed", 0) == sum(codes.values())
+        for code, value in codes.items():
+            assert derived[f"{scope}upstream_rq_{code}"] == value
+
+
+def test_a_connection_manager_completed_what_its_classes_say_in_both_scopes() -> None:
+    derived = derive(
+        {
+            "http.ingress.downstream_rq_2xx": 5,
+            "http.ingress.downstream_rq_5xx": 2,
+            "listener.127.0.0.1_80.http.ingress.downstream_rq_2xx": 5,
+            "http.ingress.downstream_rq_total": 9,
+        }
+    )
+    assert derived["http.ingress.downstream_rq_completed"] == 7
+    assert derived["listener.127.0.0.1_80.http.ingress.downstream_rq_completed"] == 5
+    assert derived["http.ingress.downstream_rq_total"] == 9
+
+
+def test_virtual_clusters_and_routes_have_classes_but_no_external_scope() -> None:
+    derived = derive({"vhost.v.vcluster.c.upstream_rq_404": 2, "vhost.v.route.r.upstream_rq_200": 1})
+    assert derived["vhost.v.vcluster.c.upstream_rq_4xx"] == 2
+    assert derived["vhost.v.vcluster.c.upstream_rq_completed"] == 2
+    assert derived["vhost.v.route.r.upstream_rq_2xx"] == 1
+    assert not [name for name in derived if "external" in name]
+
+
+def test_a_sum_that_a_worker_writes_itself_stays_as_it_is() -> None:
+    assert derive({"cluster.c.upstream_rq_200": 3, "cluster.c.upstream_rq_completed": 9}) == {
+        "cluster.c.upstream_rq_200": 3,
+        "cluster.c.upstream_rq_2xx": 3,
+        "cluster.c.upstream_rq_completed": 9,
+        "cluster.c.external.upstream_rq_200": 3,
+        "cluster.c.external.upstream_rq_2xx": 3,
+        "cluster.c.external.upstream_rq_completed": 3,
+    }
+
+
+def test_an_unused_cluster_has_completed_nothing_but_has_the_counter() -> None:
+    assert derive({"cluster.c.upstream_rq_total": 4})["cluster.c.upstream_rq_completed"] == 0
+
+
+def test_other_names_are_left_alone() -> None:
+    counters = {"cluster.c.upstream_rq_timeout": 1, "cluster.c.retry.upstream_rq_503": 2, "upstream_rq_503": 3}
+    assert derive(counters) == counters
