@@ -12,7 +12,7 @@ class SocketName(NamedTuple):
 
     listener: str
     address: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody misses here
 
     def __str__(self) -> str:
         return f"socket/{self.address}/{self.index}/{self.listener}"

@@ -11,15 +11,14 @@ import logging
 import os
 import socket
 import time
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import trio
 
 from master.admin import server as admin
-from master.admin.view import RejectedError
+from master.admin.view import RejectedError, State
 from master.controller import server_stats
 from master.controller.regions import Regions
-from master.dns.discovery_loop import discover
 from proxy.config.cluster import Endpoints, decode_endpoints, encode_endpoints
 from shm import memfd
 from shm.metrics import Metrics, MetricsWriter
@@ -30,8 +29,6 @@ from workers.heartbeat import beat
 from workers.link import Received, SupervisorLink, close_all
 
 log = logging.getLogger("controller")
-
-State = Literal["PRE_INITIALIZING", "INITIALIZING", "LIVE", "DRAINING"]
 
 REQUEST_DEADLINE = 60.0  # seconds for the supervisor to answer a request
 ACKNOWLEDGE_DEADLINE = 2.0  # seconds for every worker to apply endpoints (DESIGN §3)
@@ -101,7 +98,6 @@ class Controller:
             nursery.start_soon(beat, self._processes, self._slot)
             nursery.start_soon(admin.serve, self, self._admin_sockets())
             await self._fold_ended()
-            await nursery.start(discover, self.config, self.endpoints, self._stats, self.publish)
             await self._link.send({"type": "ready"})
             while (received := await self._link.receive()) is not None:
                 if received.message["type"] == "stop":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from master.stats.aggregate import Aggregator
 from shm.fold import Base
 from shm.metrics import Metrics, MetricsReader
 
@@ -11,6 +12,7 @@ class Regions:
 
     def __init__(self, base_fd: int) -> None:
         self._base = Base(base_fd)
+        self._aggregator = Aggregator(self._base)
         self._live: dict[int, MetricsReader] = {}
 
     def add(self, slot: int, fd: int) -> None:
@@ -28,5 +30,5 @@ class Regions:
         self._base.fold(MetricsReader(fd))
 
     def merged(self) -> Metrics:
-        """Counters and histograms summed, gauges summed over live processes."""
-        return self._base.merged(self._live.values())
+        """Counters and histograms summed (none ever falls), gauges summed over live processes."""
+        return self._aggregator.read(self._live.values())

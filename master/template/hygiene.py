@@ -15,7 +15,7 @@ STANDARD = (0, 1, 2)
 _PR_SET_NO_NEW_PRIVS = 38
 
 
-def after_fork(inherited: dict[str, int], mask: set[signal.Signals], *, user: str, group: str) -> None:
+def after_fork(inherited: dict[str, int], mask: set[int], *, user: str, group: str) -> None:
     """Close every descriptor that is not in `inherited`, reset signals, drop to `user`; then unblock signals.
 
     Signals stay ignored that a terminal or systemd sends to the whole group: the supervisor tells its children what

@@ -78,7 +78,7 @@ def _serve(sock: socket.socket, code: str) -> None:
 def _fork(order: dict[str, Any], inherited: dict[str, int], code: str) -> int:
     """Fork twice; returns the pid of the grandchild. All signals are blocked until it has its own handlers."""
     read, write = os.pipe()
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    blocked: set[int] = set(signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()))
     middle = os.fork()
     if middle == 0:
         try:
@@ -99,7 +99,7 @@ def _fork(order: dict[str, Any], inherited: dict[str, int], code: str) -> int:
     return int.from_bytes(data, "little")
 
 
-def _become(order: dict[str, Any], inherited: dict[str, int], code: str, mask: set[signal.Signals]) -> NoReturn:
+def _become(order: dict[str, Any], inherited: dict[str, int], code: str, mask: set[int]) -> NoReturn:
     """In the new process: shed what belongs to the template, then run the role."""
     hygiene.after_fork(inherited, mask, user=order["user"], group=order["group"])
     title = f"worker {order['index']}" if order["role"] == "worker" else order["role"]

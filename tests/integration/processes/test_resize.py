@@ -64,7 +64,7 @@ def test_one_is_the_least(proxy: Proxy) -> None:
 
 
 def test_more_than_there_are_slots_is_rejected_with_the_reason(proxy: Proxy) -> None:
-    done = proxyctl("workers", "1000", runtime=proxy.runtime)
+    done = proxyctl("workers", "200", runtime=proxy.runtime)
     assert done.returncode == 5
     assert "more than there are slots" in done.stderr
     wait_for_workers(proxy, 2)
