@@ -22,7 +22,8 @@ from master.controller.regions import Regions
 from proxy.config.cluster import Endpoints, decode_endpoints, encode_endpoints
 from shm import memfd
 from shm.metrics import Metrics, MetricsWriter
-from shm.processes import ProcessInfo, ProcessTable, Role
+from shm.processes import ProcessInfo, ProcessTable, Role, Word
+from shm.processes import State as ProcessState
 from shm.table import TableReader
 from workers import committed
 from workers.heartbeat import beat
@@ -93,11 +94,13 @@ class Controller:
 
     async def run(self) -> None:
         """Until the supervisor says stop, or is gone."""
+        self._processes.write(self._slot, Word.STATE, ProcessState.STARTING)
         self._take_inherited_regions()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(beat, self._processes, self._slot)
             nursery.start_soon(admin.serve, self, self._admin_sockets())
             await self._fold_ended()
+            self._processes.write(self._slot, Word.STATE, ProcessState.SERVING)
             await self._link.send({"type": "ready"})
             while (received := await self._link.receive()) is not None:
                 if received.message["type"] == "stop":

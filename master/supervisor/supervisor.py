@@ -25,7 +25,7 @@ from master.supervisor.sockets import ListenSockets
 from master.supervisor.timers import Timers
 from master.supervisor.workforce import Workforce
 from shm import channel
-from shm.processes import Word
+from shm.processes import State, Word
 
 log = logging.getLogger("supervisor")
 
@@ -78,6 +78,7 @@ class Supervisor:
         self.memory.describe(
             me, role="supervisor", pid=os.getpid(), index=0, generation=self.generation, started_ns=time.monotonic_ns()
         )
+        self.memory.processes.write(me, Word.STATE, State.SERVING)
         self._start_template()
         self._start_controller()
         self.workforce.start()
@@ -309,6 +310,7 @@ class Supervisor:
         kind = message.get("type")
         if child.role == "template" and kind == "ready":
             child.state = "ready"
+            self.memory.processes.write(TEMPLATE_SLOT, Word.STATE, State.SERVING)
             waiting, self._waiting = self._waiting, []
             for waiter in waiting:
                 self._order(child, waiter)
