@@ -1,9 +1,8 @@
-"""Our renderers fed with the real Envoy's values must write what Envoy writes, byte by byte (features §13 rules 50-52)."""
+"""Our renderers, fed with the real Envoy's values, write what Envoy writes, byte by byte (features §13 rules 50-52)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -162,7 +161,7 @@ def traffic(envoy: Envoy) -> None:
 
 
 @pytest.fixture(scope="module")
-def shown() -> Iterator[Shown]:
+def shown() -> Shown:
     with Envoy(BOOTSTRAP, concurrency=2) as envoy:
         traffic(envoy)
 
@@ -177,7 +176,7 @@ def shown() -> Iterator[Shown]:
                 break
         else:
             raise AssertionError("Envoy's stats never stood still")
-    yield Shown(parse(answers), answers)
+    return Shown(parse(answers), answers)
 
 
 @pytest.mark.parity("rule 51")
