@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -21,17 +20,6 @@ from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo
 
 _NO_BODY = frozenset({204, 304})
-
-
-@contextmanager
-def _writing() -> Iterator[None]:
-    """A response that must not go on the wire (a bad status, more bytes than promised) is the upstream's fault."""
-    try:
-        yield
-    except CodecError as error:
-        raise ProxyError(
-            error.detail, side="upstream", status=502, body=error.body, flag=Flag.UPSTREAM_PROTOCOL_ERROR
-        ) from error
 
 
 class ResponseHead:
@@ -137,8 +125,10 @@ class Exchange:
         codec = self._downstream.codec
         self.close = self.close or not self.info.request_complete or self._policy.draining()
         normalize.clean_response(head.headers, self._policy.server_name, close=self.close)
-        with _writing():
+        try:
             codec.send_headers(self.info.stream_id, head.status, head.headers, end_stream=end_stream)
+        except CodecError as error:
+            raise _unwritable(error) from error
         self.response_started = True
         self.info.status = head.status
         if flush:
@@ -158,8 +148,10 @@ class Exchange:
         for transform in reversed(self._transforms):
             rest = (transform.feed(rest) if rest else b"") + transform.finish()
         await self._send_body(rest, flush=False)
-        with _writing():
+        try:
             self._downstream.codec.send_end(self.info.stream_id)
+        except CodecError as error:
+            raise _unwritable(error) from error
         await self._flush()
         self._finish()
 
@@ -191,8 +183,10 @@ class Exchange:
 
     async def _send_body(self, data: bytes, *, flush: bool = True) -> None:
         if data:
-            with _writing():
+            try:
                 self._downstream.codec.send_data(self.info.stream_id, data)
+            except CodecError as error:
+                raise _unwritable(error) from error
             self.info.bytes_sent += len(data)
         if flush:
             await self._flush()
@@ -205,3 +199,8 @@ class Exchange:
         self.info.response_complete = True
         if self.info.request_complete:
             self.deadlines.disarm(Phase.ROUTE)
+
+
+def _unwritable(error: CodecError) -> ProxyError:
+    """A response that must not go on the wire (a bad status, more bytes than promised) is the upstream's fault."""
+    return ProxyError(error.detail, side="upstream", status=502, body=error.body, flag=Flag.UPSTREAM_PROTOCOL_ERROR)

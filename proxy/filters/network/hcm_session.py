@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from proxy.errors import ProxyError
+from proxy.errors import Flag, ProxyError
 from proxy.http.codec_h1_server import H1ServerCodec
 from proxy.http.deadlines import Deadlines, Phase
 from proxy.http.downstream import Downstream
@@ -118,7 +118,8 @@ class Session:
             except Exception:
                 log.exception("a filter failed")
                 failure = ProxyError("internal_error", side="internal", status=500, close=True)
-            failure = failure or exchange.failure()
+            if deadlines.scope.cancelled_caught:
+                failure = exchange.failure()
             if failure is not None:
                 await self._reply(exchange, failure)
         finally:
@@ -127,7 +128,8 @@ class Session:
             now = exchange.info.ended = trio.current_time()
             self._stats.charge_exchange(exchange, now - started)
             self._charge_bytes()
-        self._active = exchange.failure() is not None and not exchange.info.response_complete
+        self._active = Flag.DOWNSTREAM_CONNECTION_TERMINATION in exchange.info.flags
+        connection.closed_by_peer = connection.closed_by_peer or self._active
         if exchange.close or not exchange.info.response_complete:
             if manager.activity.draining:
                 self._stats.cx_drain_close.inc()
@@ -165,6 +167,7 @@ class Session:
         except ProxyError as error:
             exchange.note(error)
             exchange.close = True
+        self._connection.deadline(0)
 
     async def _close(self) -> None:
         """End the connection so that the client gets our last bytes and no reset (`delayed_close_timeout`). There is

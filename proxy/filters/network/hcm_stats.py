@@ -68,15 +68,15 @@ class HcmStats:
             self._charge_class(info.status // 100)
             if not info.response_complete:
                 self.rq_tx_reset.inc()
-        if info.request_complete and info.response_complete:
-            return
+        if info.detail in self._failures:
+            self._failures[info.detail].inc()
         if Flag.DOWNSTREAM_PROTOCOL_ERROR in info.flags:
             self.cx_protocol_error.inc()
+        if info.request_complete and info.response_complete:
+            return
         self.rq_rx_reset.inc()  # Envoy's codec resets every stream whose message is cut on either side
         if exchange.response_started and not info.request_complete:
             self.rq_response_before_rq_complete.inc()
-        if info.detail in self._failures:
-            self._failures[info.detail].inc()
 
     def _charge_class(self, hundreds: int) -> None:
         if 1 <= hundreds <= 5:

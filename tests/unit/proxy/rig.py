@@ -49,12 +49,14 @@ def compiled(
     routes: Iterable[Route] = (),
     filters: Iterable[PluginConfig] = (),
     virtual_host: dict[str, Any] | None = None,
+    last: PluginConfig | None = None,
     **hcm: Any,
 ) -> CompiledConfig:
-    """One listener `l`, stat prefix `in`, one cluster `origin`; `hcm` are further fields of the connection manager."""
+    """One listener `l`, stat prefix `in`, one cluster `origin`; `last` replaces the router; `hcm` are further
+    fields of the connection manager."""
     hosts = () if origin is None else (Host(0, origin),)
     vhost = VirtualHost("v", ("*",), tuple(routes) or (route(),), **(virtual_host or {}))
-    config = HcmConfig("in", RouteConfiguration("r", (vhost,)), (*filters, router()), **hcm)
+    config = HcmConfig("in", RouteConfiguration("r", (vhost,)), (*filters, last or router()), **hcm)
     chain = FilterChain("", (plugin("hcm", HCM, config),))
     endpoints = Endpoints(1, {"origin": ClusterEndpoints("origin", 1, (LocalityHosts(0, hosts),))})
     listener = Listener("l", (SocketAddress("127.0.0.1", 0),), "127.0.0.1_0", (chain,))
@@ -198,4 +200,4 @@ async def serving(config: CompiledConfig) -> AsyncIterator[Rig]:
 
 def virtual_clock() -> MockClock:
     """Time that jumps when nothing happens; what real sockets within one process do takes less than the threshold."""
-    return MockClock(autojump_threshold=0.02)
+    return MockClock(autojump_threshold=0.002)
