@@ -42,6 +42,7 @@ _RULES = (
         re.compile(r"((?:listener\..+\.)?http\.[^.]+\.)downstream_rq_(\d)xx", re.ASCII),
         (r"\1downstream_rq_completed",),
     ),
+    _Rule(re.compile(r"(http\.[^.]+\.)downstream_rq_http\d_total", re.ASCII), (r"\1downstream_rq_total",)),
     # Counters exist as soon as their scope does, so that a rate has a zero to start from (features §13 rule 52).
     _Rule(re.compile(r"(cluster\.[^.]+\.)upstream_rq_total", re.ASCII), (r"\1upstream_rq_completed",), factor=0),
 )
