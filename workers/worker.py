@@ -17,6 +17,7 @@ from workers.link import Received, SupervisorLink, close_all
 log = logging.getLogger("worker")
 
 ORPHAN_DRAIN = 5.0  # seconds that requests in hand get once the supervisor is gone
+CLOSE_DEADLINE = 1.0  # seconds for the last bytes of finished responses (Envoy's delayed_close_timeout)
 DRAIN_POLL = 0.02  # seconds between looks at what is left
 
 
@@ -86,11 +87,17 @@ class Worker:
         nursery.cancel_scope.cancel()
 
     async def _drain(self, deadline: float, *, close_idle: bool) -> None:
-        """Finish what was begun. `close_idle`: connections without a request in hand are not waited for."""
-        self._server.start_drain()
+        """Finish what was begun. `close_idle`: connections without a request in hand are closed, not waited for."""
+        server = self._server
+        server.start_drain()
         with trio.move_on_after(deadline):
-            while self._server.requests_active if close_idle else self._server.connections:  # noqa: ASYNC110 - plain words
-                await trio.sleep(DRAIN_POLL)
+            if close_idle:
+                while server.requests_active:  # noqa: ASYNC110 - plain words
+                    await trio.sleep(DRAIN_POLL)
+                server.close_idle()
+            with trio.move_on_after(CLOSE_DEADLINE if close_idle else float("inf")):
+                while server.connections:  # noqa: ASYNC110 - plain words
+                    await trio.sleep(DRAIN_POLL)
 
     async def _beat(self) -> None:
         await beat(
