@@ -12,7 +12,7 @@ from shm import memfd
 from shm.processes import ProcessTable, State, Word
 from workers.accepting import Acceptors
 from workers.heartbeat import beat
-from workers.link import Received, SupervisorLink, close_all
+from workers.link import Received, SupervisorLink, close_all, reopen_logs
 
 log = logging.getLogger("worker")
 
@@ -47,8 +47,7 @@ class Worker:
             acceptors.add(inherited)
             await self._link.send({"type": "ready"})
             while (received := await self._link.receive()) is not None:
-                if not self._draining or received.message["type"] == "stop":
-                    self._on_message(received, acceptors, nursery)
+                self._on_message(received, acceptors, nursery)
                 close_all(received.fds)
             log.warning("the supervisor is gone; ending after the requests in hand (%.0f s at most)", ORPHAN_DRAIN)
             acceptors.stop()
@@ -58,7 +57,7 @@ class Worker:
     def _on_message(self, received: Received, acceptors: Acceptors, nursery: trio.Nursery) -> None:
         message = received.message
         kind = message["type"]
-        if kind == "topology":
+        if kind == "topology" and not self._draining:
             first = self._processes.read(self._slot).state != State.SERVING
             self._set_state(State.SERVING)
             acceptors.set_topology(count=message["count"], listening=message["listening"])
@@ -68,7 +67,7 @@ class Worker:
             acceptors.add(received.named)
         elif kind == "endpoints":
             self._apply(decode_endpoints(memfd.read_all(received.fds[0])))
-        elif kind == "drain":
+        elif kind == "drain" and not self._draining:
             self._draining = True
             self._set_state(State.DRAINING)
             acceptors.stop()
@@ -76,7 +75,7 @@ class Worker:
         elif kind == "stop":
             nursery.cancel_scope.cancel()
         elif kind == "reopen_logs":
-            log.info("reopened log files")
+            reopen_logs(received)
 
     def _apply(self, endpoints: Endpoints) -> None:
         self._server.update_endpoints(endpoints)
