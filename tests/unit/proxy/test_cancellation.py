@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
@@ -16,7 +16,7 @@ from tests.unit.upstream.rig import OK, Origin, origin, read_head
 BODY = 400_000
 POST = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % BODY + bytes(BODY)
 CHUNKED = (
-    b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + b"10000\r\n%b\r\n" % bytes(65536) * 4 + b"0\r\n\r\n"
+    b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + b"10000\r\n%b\r\n" % bytes(65536) * 8 + b"0\r\n\r\n"
 )
 
 
@@ -87,10 +87,8 @@ async def drive(client: Client, request: bytes) -> None:
         async with trio.open_nursery() as nursery:
 
             async def send() -> None:
-                try:
+                with suppress(trio.BrokenResourceError):
                     await client.send(request)
-                except trio.BrokenResourceError:
-                    return
 
             nursery.start_soon(send)
             with trio.move_on_after(5):
@@ -104,7 +102,7 @@ async def once(upstream: Origin, request: bytes, step: int, how: str) -> bool:
     """One run that is cancelled at `step`; says whether there was such a step."""
     async with serving(compiled(upstream.address)) as rig:
         async with cancelling(step, rig, how) as instrument:
-            await drive(await rig.connect(), request)
+            await drive(await rig.connect(receive_buffer=4096), request)
             await rig.quiet()
         assert rig.server.connections == rig.server.requests_active == 0
         busy = rig.gauges()
