@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup test lint types unit integration field-audit demo clean
+.PHONY: setup docs test lint types unit integration field-audit demo clean
 
 setup: $(VENV)/.ready
 
@@ -35,6 +35,10 @@ integration: setup
 # Removes each supported field from the configuration of the test that claims it, and expects that test to fail.
 field-audit: setup
 	$(BIN)/python -m pytest --field-audit
+
+# Writes the pages that are generated from the code.
+docs: setup
+	$(BIN)/python -m tools.supported_fields
 
 demo:
 	PYTHON='$(PYTHON)' VENV='$(VENV)' examples/quickstart/run

@@ -14,8 +14,9 @@ import msgspec
 
 from master.config.check import check
 from master.config.finding import Finding
-from master.config.interim import Source, read, render
+from master.config.report import render
 from master.config.shortcut import bootstrap
+from master.config.source import Source, from_option, read
 from proxy.config.bootstrap import CompiledConfig, encode
 from proxy.config.common import Address, SocketAddress
 
@@ -78,7 +79,7 @@ def _sources(options: Options) -> list[Source | Finding]:
         except ValueError as error:
             sources.append(Finding("address", (), f"--listen, --upstream: {error}", "for example 127.0.0.1:8080"))
     if options.config_yaml is not None:
-        sources.append(Source("--config-yaml", options.config_yaml, "yaml"))
+        sources.append(from_option(options.config_yaml))
     return sources
 
 
@@ -89,13 +90,13 @@ def compile_options(options: Options) -> tuple[CompiledConfig | None, str]:
     if not sources:
         unreadable.append(Finding("file", (), "no configuration", "a file, --config-yaml or --listen/--upstream"))
     if unreadable:
-        return None, render(unreadable, lambda path: None)
+        return None, render(unreadable, lambda path: None, color=False)
     checked = check(
         [source for source in sources if isinstance(source, Source)],
         allow_unsupported=options.allow_unsupported,
         version=options.version,
     )
-    return checked.config, render(checked.findings, checked.locate)
+    return checked.config, render(checked.findings, checked.locate, color=False)
 
 
 def main() -> int:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from master.config.compile import compile_bootstrap
+from master.config.echo import without_echoes
 from master.config.finding import Finding
-from master.config.interim import Source, load
+from master.config.loader import load
+from master.config.source import Source
 from master.config.unsupported import find_unsupported
 from proxy.config.bootstrap import CompiledConfig
 
@@ -34,7 +36,7 @@ def check(sources: Sequence[Source], *, allow_unsupported: bool, version: int) -
         )
         if allow_unsupported:
             unsupported = [dataclasses.replace(finding, severity="warning") for finding in unsupported]
-        findings += unsupported + faults
+        findings += unsupported + without_echoes(faults, loaded.findings)
     if any(finding.severity == "error" for finding in findings):
         config = None
     return Checked(config, findings, loaded.locate)

@@ -12,11 +12,21 @@ Kind = Literal[
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a source; line and column count from 1, the column in characters."""
+
+    file: str
+    line: int
+    column: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
     """`path` is the way to the value from the root, in the source's own spelling: field names and list indexes.
 
     `message` says what is wrong; `expected` what would be right; `suggestion` the nearest valid name, if one is near.
-    Positions are looked up from `path` only once there is something to report (DESIGN §3).
+    Positions are looked up from `path` only once there is something to report (DESIGN §3);
+    `position` is set where a path cannot tell: a syntax error, or an error in one of several merged sources.
     """
 
     kind: Kind
@@ -25,6 +35,7 @@ class Finding:
     expected: str = ""
     suggestion: str = ""
     severity: Literal["error", "warning"] = "error"
+    position: Position | None = None
 
     @property
     def field_path(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from proxy.http import h1_connection, h1_head
+from proxy.http import h1_connection, h1_head, h1_outgoing
 from proxy.http.codec import CodecError
 from proxy.http.events import (
     ConnectionEnded,
@@ -17,16 +17,8 @@ from proxy.http.events import (
 from proxy.http.h1_framing import BodyReader, ChunkedReader, SizedReader, UntilCloseReader
 from proxy.http.h1_head import HeadReader, ResponseHead
 from proxy.http.h1_inbox import Inbox
-from proxy.http.h1_strict import AUTHORITY, TOKEN, content_length_of
-from proxy.http.h1_writer import (
-    BodyWriter,
-    ChunkedWriter,
-    NoBodyWriter,
-    RawWriter,
-    SizedWriter,
-    render_head,
-    unwritable,
-)
+from proxy.http.h1_strict import AUTHORITY, TOKEN
+from proxy.http.h1_writer import BodyWriter, RawWriter, render_head, unwritable
 from proxy.http.headers import Headers
 
 # An origin that answers 1xx for ever would hold the exchange without ever answering it (Go's transport stops at 5).
@@ -34,15 +26,12 @@ MAX_INFORMATIONAL = 16
 
 _PATH = re.compile(rb"[\x21\x22\x24-\x7e]+")  # visible ASCII without "#": what a request line can hold
 
-# Envoy writes `content-length: 0` for a request without body unless its method has no defined body.
-_BODILESS_METHODS = frozenset({b"GET", b"HEAD", b"DELETE", b"CONNECT", b"TRACE"})
-
 
 class H1ClientCodec:
     """Implements `ClientCodec`. Exchanges are numbered 1, 2, 3…; there is one at a time, so `stream_id` is not used.
 
-    Protocol errors of the upstream are `CodecError`s with status 502, a connection that ended too early one with
-    status 503 (`connection_termination`); a request that cannot be written raises one with status 400 and queues
+    Protocol errors of the upstream are `CodecError`s with status 502, a connection that ended instead of an answer one
+    with status 503 (`connection_termination`); a request that cannot be written raises one with status 400 and queues
     nothing. After a 101 to a request with `upgrade`, or a 2xx to CONNECT, the connection is a tunnel: data passes
     through both ways, and the upstream's end of sending is a `StreamEnded`.
     """
@@ -90,9 +79,9 @@ class H1ClientCodec:
         target = authority if method == b"CONNECT" else path
         if not _PATH.fullmatch(target):
             raise unwritable("path", status=400)
-        fields, writer = _framing(method, headers, end_stream=end_stream)
+        fields, framing, writer = h1_outgoing.frame_request(method, headers, end_stream=end_stream)
         first_line = b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, target, authority)
-        self._output.append(render_head(first_line, fields, status=400))
+        self._output.append(render_head(first_line, fields + framing, status=400))
         self._stream_id += 1
         self._method = method
         self._writer = writer
@@ -190,7 +179,8 @@ class H1ClientCodec:
         if raw is not None:
             return h1_head.parse_response(raw, max_headers_count=self._max_headers_count, upgrading=self._upgrading)
         if self._ended:
-            raise CodecError("connection_termination", status=503)
+            # Envoy: an upstream that closed without a word may be asked again; half an answer is a protocol error.
+            raise _truncated() if self._heads.begun else CodecError("connection_termination", status=503)
         return None
 
     def _count_informational(self) -> None:
@@ -225,7 +215,7 @@ class H1ClientCodec:
             events.append(StreamEnded(self._stream_id, body.trailers))
             self._finish()
         elif self._ended:
-            raise CodecError("connection_termination", status=503)
+            raise _truncated()
 
     def _finish(self) -> None:
         """The response is complete. Bytes behind it belong to no request (response splitting): never delivered.
@@ -237,24 +227,5 @@ class H1ClientCodec:
             self._close = True
 
 
-def _framing(method: bytes, headers: Headers, *, end_stream: bool) -> tuple[list[tuple[bytes, bytes]], BodyWriter]:
-    """The fields to write and the body's writer. Never Content-Length beside Transfer-Encoding (RFC 9112 6.2)."""
-    fields = [pair for pair in headers.items if pair[0] not in (b"transfer-encoding", b"host")]
-    try:
-        length = content_length_of(headers.get_all(b"content-length"))
-    except CodecError:
-        raise unwritable("content_length", status=400) from None
-    if method == b"CONNECT":
-        if length:
-            raise unwritable("content_length", status=400)
-        return [pair for pair in fields if pair[0] != b"content-length"], NoBodyWriter()
-    if end_stream and length:
-        raise unwritable("content_length", status=400)
-    if length is None and end_stream:
-        if method not in _BODILESS_METHODS:
-            fields.append((b"content-length", b"0"))
-        length = 0
-    if length is not None:
-        return fields, SizedWriter(length)
-    fields.append((b"transfer-encoding", b"chunked"))
-    return fields, ChunkedWriter()
+def _truncated() -> CodecError:
+    return CodecError("http1.truncated_response", status=502)

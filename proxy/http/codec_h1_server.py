@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from proxy.http import h1_connection, h1_head
+from proxy.http import h1_connection, h1_head, h1_outgoing
 from proxy.http.codec import CodecError
 from proxy.http.events import ConnectionEnded, DataReceived, Event, RequestReceived, StreamEnded
 from proxy.http.h1_framing import BodyReader, ChunkedReader, SizedReader, UntilCloseReader
 from proxy.http.h1_head import HeadReader, RequestHead
 from proxy.http.h1_inbox import Inbox
-from proxy.http.h1_reason import reason_phrase
-from proxy.http.h1_strict import content_length_of
-from proxy.http.h1_writer import (
-    BodyWriter,
-    ChunkedWriter,
-    NoBodyWriter,
-    RawWriter,
-    SizedWriter,
-    render_head,
-    unwritable,
-)
+from proxy.http.h1_writer import BodyWriter, render_head, unwritable
 from proxy.http.headers import Headers
 
 
@@ -170,10 +160,12 @@ class H1ServerCodec:
 
     def send_informational(self, stream_id: int, status: int, headers: Headers) -> None:
         """Queue a 1xx. RFC 9110 15.2: "A server MUST NOT send a 1xx response to an HTTP/1.0 client": dropped then."""
-        if self._writer is not None or not 100 <= status < 200 or status == 101:
-            raise unwritable("informational_response", status=0)
+        if self._writer is not None:
+            raise RuntimeError("this exchange has a response")
+        if not 100 <= status < 200 or status == 101:
+            raise unwritable("status", status=502)
         if self._request is not None and self._request.version == b"1.1":
-            self._output.append(render_head(_status_line(status), headers, status=502))
+            self._output.append(render_head(h1_outgoing.status_line(status), headers, status=502))
 
     def send_headers(self, stream_id: int, status: int, headers: Headers, *, end_stream: bool) -> None:
         """Queue the final response head. Framing and `connection: close` are the codec's to add.
@@ -185,14 +177,21 @@ class H1ServerCodec:
         if not 200 <= status <= 999 and not (status == 101 and self._upgrade):
             raise unwritable("status", status=502)
         opens_tunnel = self._opens_tunnel(status)
-        fields, writer = self._framing(status, headers, opens_tunnel, end_stream)
-        close = self._close or h1_connection.closes(headers, b"1.1") or not self._survives(opens_tunnel)
-        if isinstance(writer, RawWriter) and not opens_tunnel:
-            close = True
-        if close and not h1_connection.closes(headers, b"1.1"):
-            fields.append((b"connection", b"close"))
         version = self._request.version if self._request else b"1.1"
-        self._output.append(render_head(_status_line(status, version), fields, status=502))
+        fields, framing, writer = h1_outgoing.frame_response(
+            status,
+            headers,
+            method=self._request.method if self._request else b"GET",
+            version=version,
+            opens_tunnel=opens_tunnel,
+            end_stream=end_stream,
+        )
+        announced = b"close" in h1_connection.tokens(headers, b"connection")
+        close = self._close or announced or opens_tunnel or not self._may_go_on
+        if close and not announced and not opens_tunnel:
+            fields.append((b"connection", b"close"))
+        fields += framing
+        self._output.append(render_head(h1_outgoing.status_line(status, version), fields, status=502))
         self._writer = writer
         self._close = close
         if opens_tunnel:
@@ -233,43 +232,12 @@ class H1ServerCodec:
         connect = self._request is not None and self._request.method == b"CONNECT"
         return status == 101 or (connect and 200 <= status < 300)
 
-    def _survives(self, opens_tunnel: bool) -> bool:
-        """Whether the request leaves the connection where the next request can be told from this one's remains.
+    @property
+    def _may_go_on(self) -> bool:
+        """Whether the next request can be told from this one's remains once the response is complete.
 
         A refused upgrade or CONNECT does not: its client may already be speaking the other protocol (CVE-2026-2833).
         Nor does a response that overtakes its request (CVE-2025-4366).
         """
-        if opens_tunnel:
-            return True
         asked_to_leave = self._upgrade != "" or (self._request is not None and self._request.method == b"CONNECT")
         return self._request_complete and not asked_to_leave
-
-    def _framing(
-        self, status: int, headers: Headers, opens_tunnel: bool, end_stream: bool
-    ) -> tuple[list[tuple[bytes, bytes]], BodyWriter]:
-        """The fields to write and the body's writer. RFC 9112 6.1 and 6.2, RFC 9110 8.6."""
-        fields = [pair for pair in headers.items if pair[0] != b"transfer-encoding"]
-        if opens_tunnel or status == 204:
-            bare = [pair for pair in fields if pair[0] != b"content-length"]
-            return bare, RawWriter() if opens_tunnel else NoBodyWriter()
-        try:
-            length = content_length_of(headers.get_all(b"content-length"))
-        except CodecError:
-            raise unwritable("content_length", status=502) from None
-        if status == 304 or (self._request is not None and self._request.method == b"HEAD"):
-            return fields, NoBodyWriter()  # a Content-Length here is the one that a GET would have had
-        if end_stream and length:
-            raise unwritable("content_length", status=502)
-        if length is None and end_stream:
-            fields.append((b"content-length", b"0"))
-            length = 0
-        if length is not None:
-            return fields, SizedWriter(length)
-        if self._request is not None and self._request.version == b"1.0":
-            return fields, RawWriter()
-        fields.append((b"transfer-encoding", b"chunked"))
-        return fields, ChunkedWriter()
-
-
-def _status_line(status: int, version: bytes = b"1.1") -> bytes:
-    return b"HTTP/%b %d %b\r\n" % (version, status, reason_phrase(status))

@@ -120,19 +120,23 @@ def parse_response(head: bytes, *, max_headers_count: int, upgrading: bool) -> R
     status = h1_strict.check_response_head(head, max_headers_count=max_headers_count)
     if status == 101 and not upgrading:
         raise h1_strict.bad_request("http1.unexpected_switching_protocols")
-    response = _judge(_waiting_client(upgrading, len(head)), head)
+    response = _judge(_h11_client(status, len(head)), head)
     if not isinstance(response, h11.Response | h11.InformationalResponse):
         raise h1_strict.bad_request()
     deciding = h1_strict.Deciding(head)
     chunked = h1_strict.is_chunked(deciding, response.http_version)
-    if chunked and (status < 200 or status == 204):  # RFC 9112 6.1: "A server MUST NOT send" it there
-        raise h1_strict.bad_request("http1.transfer_encoding_not_allowed")
+    content_length = h1_strict.content_length_of(deciding.content_length)
+    if status < 200 or status == 204:  # RFC 9112 6.1 and RFC 9110 8.6: "A server MUST NOT send" either there
+        if chunked:
+            raise h1_strict.bad_request("http1.transfer_encoding_not_allowed")
+        if content_length:
+            raise h1_strict.bad_request("http1.content_length_not_allowed")
     return ResponseHead(
         status=status,
         version=response.http_version,
         headers=Headers(pair for pair in response.headers if pair[0] != b"transfer-encoding"),
         chunked=chunked,
-        content_length=h1_strict.content_length_of(deciding.content_length),
+        content_length=content_length,
     )
 
 
@@ -147,14 +151,16 @@ def _host_of(values: list[bytes], default: bytes) -> bytes:
     return values[0]
 
 
-def _waiting_client(upgrading: bool, head_size: int) -> h11.Connection:
-    """An h11 client that has sent a request. Body framing is ours, so the request's method does not matter to it."""
+def _h11_client(status: int, head_size: int) -> h11.Connection:
+    """An h11 client that may receive `status`. Body framing is ours, so what it was asked does not matter to it.
+
+    It takes a final response before its request (a 408, say), but a 1xx only after one, and a 101 only if asked for.
+    """
     client = h11.Connection(h11.CLIENT, max_incomplete_event_size=head_size)
-    headers = [("host", "x")]
-    if upgrading:
-        headers += [("connection", "upgrade"), ("upgrade", "x")]
-    client.send(h11.Request(method="GET", target="/", headers=headers))
-    client.send(h11.EndOfMessage())
+    if status < 200:
+        asking = [("host", "x"), ("connection", "upgrade"), ("upgrade", "x")]
+        client.send(h11.Request(method="GET", target="/", headers=asking))
+        client.send(h11.EndOfMessage())
     return client
 
 

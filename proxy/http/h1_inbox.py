@@ -20,11 +20,11 @@ class Inbox:
         if not len(self):
             self._data, self._start = data, 0
             return
-        if not isinstance(self._data, bytearray):
-            self._data = bytearray(self._data)
-        if self._start:
+        if isinstance(self._data, bytearray):
             del self._data[: self._start]
-            self._start = 0
+        else:
+            self._data = bytearray(memoryview(self._data)[self._start :])
+        self._start = 0
         self._data += data
 
     def view(self) -> tuple[bytes | bytearray, int]:
@@ -48,7 +48,7 @@ class Inbox:
                 return data
         else:
             self._start = end
-        return bytes(data[start:end])
+        return bytes(memoryview(data)[start:end])
 
     def take_line(self, limit: int) -> bytes | None:
         """A line of at most `limit` bytes without its CRLF, or None if its end has not come yet.

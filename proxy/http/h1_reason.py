@@ -45,6 +45,7 @@ _REASONS = {
     422: b"Unprocessable Entity",
     423: b"Locked",
     424: b"Failed Dependency",
+    425: b"Too Early",
     426: b"Upgrade Required",
     428: b"Precondition Required",
     429: b"Too Many Requests",
@@ -60,6 +61,7 @@ _REASONS = {
     508: b"Loop Detected",
     510: b"Not Extended",
     511: b"Network Authentication Required",
+    599: b"Last Unassigned Server Error Code",
 }
 
 

@@ -32,8 +32,9 @@ _FIELD_BLOCK = re.compile(rb"(?:%b:%b\r\n)*\r\n" % (_TOKEN, _VALUE))
 _REQUEST_LINE = re.compile(rb"(%b) ([\x21-\x7e]+) HTTP/([0-9]\.[0-9])\r\n" % _TOKEN)
 
 # RFC 9112 4       status-line = HTTP-version SP status-code SP [ reason-phrase ]
-# The SP before an absent reason is often missing in the wild; that is harmless, since we write our own line.
-_STATUS_LINE = re.compile(rb"HTTP/(1\.[01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?\r\n")
+# The SP before an absent reason is often missing in the wild, and statuses above 599 are in use; both are harmless,
+# since we write our own line.
+_STATUS_LINE = re.compile(rb"HTTP/(1\.[01]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?\r\n")
 
 # Octets that no part of a head may hold, found before the head is complete. RFC 9112 2.2: "a recipient MUST consider
 # [a bare CR] as invalid", and may "recognize a single LF as a line terminator": we do not.

@@ -44,14 +44,17 @@ def pattern(length: int) -> bytes:
 
 
 class Origin(KitProcess):
-    """The origin as tests see it: `with Origin() as origin: origin.port`."""
+    """The origin as tests see it: `with Origin() as origin: origin.port`.
 
-    def __init__(self, host: str = "127.0.0.1", unix: Path | None = None, name: str = "origin") -> None:
+    Each of `names` has a port of its own, and the echo tells which was asked.
+    """
+
+    def __init__(self, *names: str, host: str = "127.0.0.1", unix: Path | None = None) -> None:
         arguments = ["--unix", str(unix)] if unix else ["--host", host]
-        super().__init__("tests.kit.origin", [*arguments, "--name", name])
+        super().__init__("tests.kit.origin", [*arguments, *(names or ("origin",))])
         self.host = host
-        self.port: int = self.read_json()["port"]
-        self.address = f"{host}:{self.port}"
+        self.ports: dict[str, int] = self.read_json()["ports"]
+        self.port = next(iter(self.ports.values()))
 
 
 class _Closed(Exception):
@@ -212,23 +215,27 @@ def _accept(listener: socket.socket, name: str) -> None:
         threading.Thread(target=_Connection(sock, name).run, daemon=True).start()
 
 
+def _listen(host: str, unix: str | None) -> socket.socket:
+    if unix is None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, 0), family=family, backlog=4096)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(unix)
+    listener.listen(4096)
+    return listener
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--unix")
-    parser.add_argument("--name", default="origin")
+    parser.add_argument("names", nargs="+")
     options = parser.parse_args()
-    if options.unix:
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(options.unix)
-        listener.listen(4096)
-        port = 0
-    else:
-        family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-        listener = socket.create_server((options.host, 0), family=family, backlog=4096)
-        port = listener.getsockname()[1]
-    print(json.dumps({"port": port}), flush=True)
-    threading.Thread(target=_accept, args=(listener, options.name), daemon=True).start()
+    listeners = {name: _listen(options.host, options.unix) for name in options.names}
+    for name, listener in listeners.items():
+        threading.Thread(target=_accept, args=(listener, name), daemon=True).start()
+    ports = {name: 0 if options.unix else listener.getsockname()[1] for name, listener in listeners.items()}
+    print(json.dumps({"ports": ports}), flush=True)
     sys.stdin.buffer.read()
     os._exit(0)  # threads may be in the middle of slow bodies
 

@@ -6,23 +6,33 @@ import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from tests.kit.client import Connection, ConnectionEnded, Response
 from tests.kit.envoy import Envoy
 from tests.kit.proxy import Proxy
 
-CLOSE_DEADLINE = 0.3  # how long an answered connection is watched for a close
+CLOSE_DEADLINE = 3.0  # s, for a close that the response announced
+PROBE_DEADLINE = 0.5  # s, for the answer to the probe below
+PROBE = b"GET /probe?body=0 HTTP/1.1\r\nHost: probe\r\n\r\n"
 VOLATILE = ("x-request-id", "date", "x-envoy-upstream-service-time", "x-envoy-expected-rq-timeout-ms")
 
 
 @dataclass
 class Answer:
-    """What a client saw: the responses in order, what followed them, and whether the connection was closed then."""
+    """What a client saw: the responses in order, then what became of the connection.
+
+    A response that does not announce the close is followed by a probe, one more request: `open` if it was answered,
+    `silent` if it was not (taken for the rest of a body, for instance), `closed` with `rest` before the close.
+    """
 
     responses: list[Response]
-    rest: bytes
-    closed: bool
+    end: Literal["open", "silent", "closed"] = "open"
+    rest: bytes = b""
+
+    @property
+    def closed(self) -> bool:
+        return self.end == "closed"
 
     @property
     def only(self) -> Response:
@@ -91,12 +101,25 @@ def _exchange(address: tuple[str, int], data: bytes, expected: int, then: bytes)
                 method = methods[len(found)] if len(found) < len(methods) else "GET"
                 found.append(connection.receive(method=method))
         except ConnectionEnded as error:
-            return Answer(found, error.partial, closed=True)
-        connection.sock.settimeout(CLOSE_DEADLINE)
-        try:
-            return Answer(found, connection.rest(), closed=True)
-        except TimeoutError:
-            return Answer(found, b"", closed=False)
+            return Answer(found, "closed", error.partial)
+        return _watch(connection, found)
+
+
+def _watch(connection: Connection, found: list[Response]) -> Answer:
+    announced = "close" in found[-1].values("connection")
+    connection.sock.settimeout(CLOSE_DEADLINE if announced else PROBE_DEADLINE)
+    try:
+        if announced:
+            return Answer(found, "closed", connection.rest())
+        connection.send(PROBE)
+        connection.receive()
+    except TimeoutError:
+        return Answer(found, "silent")
+    except ConnectionEnded as error:
+        return Answer(found, "closed", error.partial)
+    except (BrokenPipeError, ConnectionResetError):
+        return Answer(found, "closed")
+    return Answer(found)
 
 
 def _normalised(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -121,7 +144,7 @@ def for_client(answer: Answer) -> dict[str, Any]:
             "informational": [one(before) for before in response.informational],
         }
 
-    return {"responses": [one(response) for response in answer.responses], "rest": answer.rest, "closed": answer.closed}
+    return {"responses": [one(response) for response in answer.responses], "end": answer.end, "rest": answer.rest}
 
 
 def for_origin(answer: Answer) -> dict[str, Any]:

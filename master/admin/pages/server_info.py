@@ -53,11 +53,11 @@ def _options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _node(node: Node) -> dict[str, Any]:
-    locality = envoy_json.set_fields(region=node.region, zone=node.zone, sub_zone=node.sub_zone)
+    locality = {"region": node.region, "zone": node.zone, "sub_zone": node.sub_zone}
     return {
         "id": node.id,
         "cluster": node.cluster,
-        **({"locality": locality} if locality else {}),
+        **({"locality": locality} if any(locality.values()) else {}),
         "user_agent_name": "trireme",
         "user_agent_version": version(),
         "extensions": [],

@@ -1,0 +1,1 @@
+"""Tools of this repository's upkeep; not installed."""
