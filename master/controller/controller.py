@@ -27,7 +27,7 @@ from shm.processes import State as ProcessState
 from shm.table import TableReader
 from workers import committed
 from workers.heartbeat import beat
-from workers.link import Received, SupervisorLink, close_all
+from workers.link import Received, SupervisorLink, close_all, reopen_logs
 
 log = logging.getLogger("controller")
 
@@ -141,6 +141,8 @@ class Controller:
         elif kind == "state":
             self.state = cast(State, message["state"])
             self.listeners = [(name, addresses) for name, addresses in message["listeners"]]
+        elif kind == "reopen_logs":
+            reopen_logs(received)
         elif kind == "workers":
             waiting = self._requests.get(message["request"])
             if waiting is not None:
