@@ -53,9 +53,12 @@ def nearest_type(name: str) -> str:
     names, successors = _all_types()
     if name in successors:
         return successors[name]
+    messages: dict[str, list[str]] = {}
+    for known in names:
+        messages.setdefault(known.rpartition(".")[2], []).append(known)
     short = name.rpartition(".")[2]
-    same_message = [known for known in names if known.rpartition(".")[2] == short]
-    return nearest(name, same_message) or (same_message[0] if len(same_message) == 1 else nearest(name, names))
+    candidates = messages.get(short) or messages.get(nearest(short, messages), [])
+    return candidates[0] if len(candidates) == 1 else nearest(name, candidates)
 
 
 def _known(name: str) -> Descriptor | None:
