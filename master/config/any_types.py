@@ -50,7 +50,7 @@ def find(name: str) -> type[Any] | None:
 
 def nearest_type(name: str) -> str:
     """The type somebody may have meant: the v3 successor of a removed v2 type, or the most similar name, or ""."""
-    names, successors = _all_types()
+    names, successors = all_types()
     if name in successors:
         return successors[name]
     messages: dict[str, list[str]] = {}
@@ -84,7 +84,7 @@ def _modules_of(package: str) -> Iterator[str]:
 
 
 @functools.cache
-def _all_types() -> tuple[list[str], dict[str, str]]:
+def all_types() -> tuple[list[str], dict[str, str]]:
     """Every type that `find` knows, and the v3 name of each v2 type."""
     names: list[str] = []
     successors: dict[str, str] = {}

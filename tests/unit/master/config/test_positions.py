@@ -89,7 +89,7 @@ def test_two_sources(path: Path, place: str) -> None:
 
 
 def test_the_value_of_a_typed_struct() -> None:
-    text = 'admin: {access_log: [{typed_config: {type_url: t, value: {\n  path: /p}}}]}'
+    text = "admin: {access_log: [{typed_config: {type_url: t, value: {\n  path: /p}}}]}"
     assert locate(("admin", "access_log", 0, "typed_config", "path"), Source("f", text, "yaml")) == "f:2:3"
 
 

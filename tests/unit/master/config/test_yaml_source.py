@@ -39,7 +39,7 @@ def root(text: str) -> Any:
         ("%YAML 1.2\n---\na: 1\n...\n", {"a": 1}),
         ("a: 1\n---\n", {"a": 1}),
         ("a: |\n  x\n  y\n", {"a": "x\ny\n"}),
-        ("a: \"x\\ty\"", {"a": "x\ty"}),
+        ('a: "x\\ty"', {"a": "x\ty"}),
     ],
 )
 def test_structure(text: str, expected: dict[str, Any]) -> None:
