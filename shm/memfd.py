@@ -30,11 +30,16 @@ def sealed(name: str, data: bytes) -> int:
     fd = _open(name)
     try:
         write_at(fd, data, 0)
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, ALL_SEALS)
+        seal(fd)
     except BaseException:
         os.close(fd)
         raise
     return fd
+
+
+def seal(fd: int) -> None:
+    """Make what another process has written into a memory file final."""
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, ALL_SEALS)
 
 
 def read_all(fd: int, limit: int = MAX_SEALED_BYTES) -> bytes:

@@ -57,6 +57,7 @@ class Word(enum.IntEnum):
     LOOP_LAG_NS = 8
     CONNECTIONS = 9
     REQUESTS_ACTIVE = 10
+    ENDPOINTS_VERSION = 11  # of the hosts that the process has applied
 
 
 class ProcessInfo(NamedTuple):
@@ -74,6 +75,7 @@ class ProcessInfo(NamedTuple):
     loop_lag_ns: int
     connections: int
     requests_active: int
+    endpoints_version: int
 
 
 class ProcessTable:

@@ -6,9 +6,10 @@ import base64
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from udpa.annotations import sensitive_pb2
+
+from master.config import any_types
 
 REDACTED = "[redacted]"
 _ADMIN = "type.googleapis.com/envoy.admin.v3."
@@ -17,12 +18,8 @@ _LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
 _ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 _MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
-# The element type of each list that `resource=` can name.
-ELEMENTS = {
-    "static_clusters": "ClustersConfigDump.StaticCluster",
-    "static_listeners": "ListenersConfigDump.StaticListener",
-    "static_route_configs": "RoutesConfigDump.StaticRouteConfig",
-}
+KINDS = ("Bootstrap", "Clusters", "Endpoints", "Listeners", "ScopedRoutes", "Routes", "Secrets")
+"""The messages `<kind>ConfigDump`, in Envoy's order."""
 
 
 def dumps(bootstrap: dict[str, Any], updated: str, keep: Callable[[str], bool]) -> list[dict[str, Any]]:
@@ -61,22 +58,26 @@ def _route_configs(value: Any) -> Iterator[dict[str, Any]]:
             yield from _route_configs(inner)
 
 
-def element_type(resource: str) -> str:
-    """The `@type` of the elements of the list `resource`."""
-    return _ADMIN + ELEMENTS[resource]
+def field_of_dump(name: str) -> FieldDescriptor | None:
+    """The field `name` (`static_clusters`) of whichever config dump has it."""
+    for kind in KINDS:
+        message = type_of(f"{_ADMIN}{kind}ConfigDump")
+        if message is not None and name in message.fields_by_name:
+            return message.fields_by_name[name]
+    return None
 
 
 def redact(value: Any, message: Descriptor | None, *, sensitive: bool = False) -> Any:
     """`value`, JSON of `message`, with every field blanked that its proto marks `udpa.annotations.sensitive`.
 
-    What is below a sensitive field is sensitive. An `Any` whose type is not known here is blanked altogether.
+    What is below a sensitive field is sensitive. An `Any` whose type is not known is blanked altogether.
     """
     if isinstance(value, list):
         return [redact(item, message, sensitive=sensitive) for item in value]
     if not isinstance(value, dict):
         return REDACTED if sensitive and isinstance(value, str) else value
     if "@type" in value:
-        message = _message(value["@type"])
+        message = type_of(value["@type"])
         sensitive = sensitive or message is None
     return {name: _redact_field(name, inner, message, sensitive) for name, inner in value.items()}
 
@@ -97,8 +98,8 @@ def _redact_field(name: str, value: Any, message: Descriptor | None, sensitive: 
     return redact(value, inner, sensitive=sensitive)
 
 
-def _message(type_url: str) -> Descriptor | None:
-    try:
-        return descriptor_pool.Default().FindMessageTypeByName(type_url.rpartition("/")[2])
-    except KeyError:
-        return None
+def type_of(type_url: str) -> Descriptor | None:
+    """The message type that `@type` names; None if there is none."""
+    name = any_types.split_url(type_url)
+    found = any_types.find(name) if name else None
+    return found.DESCRIPTOR if found else None

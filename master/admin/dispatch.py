@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
+import trio
+
 from master.admin.page import BadRequest, Context, Reply, Request
 from master.admin.pages import find, help_text, load
 
@@ -30,6 +32,8 @@ async def answer(method: str, target: str, context: Context) -> Reply:
             return Reply(f"invalid path. {help_text()}".encode(), status=404)
         if page.mutates and method != "POST":
             return Reply(f"Method {method} not allowed, POST required.".encode(), status=405)
-        return await load(page)(request, context)
+        # A page's module may bring in protobuf's descriptors: half a second that the loop must not be without.
+        handler = await trio.to_thread.run_sync(load, page)
+        return await handler(request, context)
     except BadRequest as error:
-        return Reply(str(error).encode(), status=400)
+        return Reply(str(error).encode(), status=error.status)

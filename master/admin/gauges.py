@@ -1,34 +1,20 @@
-"""Gauges that no worker can write, since they are facts about all of them: the server's state, and the clusters'."""
+"""Gauges of clusters that no worker can write, since they are facts about all of them: members and breakers."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 from master.admin.view import ServerView
 from proxy.config.cluster import Cluster, ClusterEndpoints
 from proxy.upstream.tables import ClusterColumn
-from shm.processes import Role
-
-_STATES = ("LIVE", "DRAINING", "PRE_INITIALIZING", "INITIALIZING")
-"""`admin.v3.ServerInfo.State`: the value of `server.state` is the position."""
 
 
 def known(view: ServerView) -> dict[str, int]:
     """All of them by name."""
-    return {**dict(_server(view)), **dict(_clusters(view))}
+    return dict(_all(view))
 
 
-def _server(view: ServerView) -> Iterator[tuple[str, int]]:
-    workers = [process for process in view.processes() if process.role == Role.WORKER]
-    yield "server.concurrency", len(workers)
-    yield "server.live", int(view.state == "LIVE")
-    yield "server.state", _STATES.index(view.state)
-    yield "server.total_connections", sum(process.connections for process in workers)
-    yield "server.uptime", max(0, int(time.time() - view.started_at))
-
-
-def _clusters(view: ServerView) -> Iterator[tuple[str, int]]:
+def _all(view: ServerView) -> Iterator[tuple[str, int]]:
     for cluster in view.config.clusters:
         prefix = f"cluster.{cluster.stat_name}."
         yield from _membership(prefix, view.endpoints.clusters.get(cluster.name))

@@ -37,6 +37,14 @@ class Reply:
 class BadRequest(Exception):
     """A parameter that the page cannot use: 400 with this message."""
 
+    status = 400
+
+
+class NotFound(BadRequest):
+    """What a parameter names does not exist: 404 with this message."""
+
+    status = 404
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Context:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Iterator, Mapping
 
@@ -15,7 +14,24 @@ from proxy.filters.network import NETWORK_FILTERS
 TABLES = (NETWORK_FILTERS, HTTP_FILTERS, HTTP_ROUTE_CONFIGS)
 
 
-@functools.cache
+NO_EFFECT: dict[str, tuple[str, ...]] = {
+    "envoy.config.endpoint.v3.ClusterLoadAssignment": ("cluster_name",),  # `Cluster.name` is what counts
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
+        "drain_timeout",  # between the two GOAWAYs of HTTP/2; HTTP/1 has none
+    ),
+    "envoy.type.matcher.v3.RegexMatcher": ("google_re2",),  # the default engine, said explicitly
+}
+"""Fields that change nothing in Envoy either where we take them: set or not, the compiled configuration is the same."""
+
+
+def accepted() -> dict[str, set[str]]:
+    """`supported` and the fields without effect: what may stand in a configuration."""
+    union = {message: set(names) for message, names in supported().items()}
+    for message, fields in NO_EFFECT.items():
+        union.setdefault(message, set()).update(fields)
+    return union
+
+
 def supported() -> dict[str, set[str]]:
     """Message full name → the names of its supported fields.
 

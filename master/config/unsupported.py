@@ -2,72 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from master.config import packed
 from master.config.finding import Finding
-from master.config.support import supported
+from master.config.messages import ANY, Path, messages, type_name, unpack
+from master.config.support import accepted
 
-Path = tuple[str | int, ...]
+Fields = Mapping[str, set[str]]
 
-WELL_KNOWN = "google.protobuf."
+VALUES = "google.protobuf."
 """Messages of this package are values (Duration, Struct, wrappers): whoever reads the field reads all of it."""
 
 
 def find_unsupported(message: Message) -> list[Finding]:
     """Every set field of `message` that is not supported, at the highest path: nothing below it is named again."""
-    return list(_message(message, ()))
+    return list(_in_message(message, (), accepted()))
 
 
-def _message(message: Message, path: Path) -> Iterator[Finding]:
-    fields = supported().get(message.DESCRIPTOR.full_name, set())
+def _in_message(message: Message, path: Path, known: Fields) -> Iterator[Finding]:
+    names = known.get(message.DESCRIPTOR.full_name, set())
     for field, value in message.ListFields():
-        yield from _field(field, value, fields, (*path, field.name))
+        here = (*path, field.name)
+        if field.name in names:
+            for step, part in messages(field, value):
+                yield from _in_value(part, here + step, known)
+        elif field.enum_type is not None:
+            yield from _in_enum(field, field.enum_type, value, here, names)
+        else:
+            yield _finding(here, f"{field.full_name} is not supported")
 
 
-def _field(field: FieldDescriptor, value: Any, fields: set[str], path: Path) -> Iterator[Finding]:
-    if field.enum_type is not None and field.name not in fields:
-        yield from _enum(field, field.enum_type, value, fields, path)
-    elif field.name not in fields:
-        yield _finding(path, f"{field.full_name} is not supported")
-    elif field.message_type is None:
-        return
-    elif field.message_type.GetOptions().map_entry:
-        if field.message_type.fields_by_name["value"].message_type is not None:
-            for key in sorted(value):
-                yield from _value(value[key], (*path, key))
-    elif field.is_repeated:
-        for index, item in enumerate(value):
-            yield from _value(item, (*path, index))
-    else:
-        yield from _value(value, path)
+def _in_value(message: Any, path: Path, known: Fields) -> Iterator[Finding]:
+    if message.DESCRIPTOR.full_name == ANY:
+        name = type_name(message)
+        if name in known:
+            yield from _in_message(unpack(message), path, known)
+        elif name:
+            yield _finding(path, f"{name} is not supported")
+    elif not message.DESCRIPTOR.full_name.startswith(VALUES):
+        yield from _in_message(message, path, known)
 
 
-def _enum(field: FieldDescriptor, enum: EnumDescriptor, value: Any, fields: set[str], path: Path) -> Iterator[Finding]:
-    """`field=VALUE` in `fields` supports that value alone."""
-    names = [name.partition("=")[2] for name in sorted(fields) if name.startswith(f"{field.name}=")]
+def _in_enum(
+    field: FieldDescriptor, enum: EnumDescriptor, value: Any, path: Path, names: set[str]
+) -> Iterator[Finding]:
+    """`field=VALUE` in `names` supports that value alone."""
+    ours = sorted(name.partition("=")[2] for name in names if name.startswith(f"{field.name}="))
     for number in value if field.is_repeated else [value]:
-        known = enum.values_by_number.get(number)
-        name = known.name if known else str(number)
-        if name not in names:
-            yield _finding(path, f"{field.full_name} = {name} is not supported", " or ".join(names))
+        found = enum.values_by_number.get(number)
+        name = found.name if found else str(number)
+        if name not in ours:
+            yield _finding(path, f"{field.full_name} = {name} is not supported", " or ".join(ours))
             return
-
-
-def _value(message: Message, path: Path) -> Iterator[Finding]:
-    if message.DESCRIPTOR.full_name != packed.ANY:
-        if not message.DESCRIPTOR.full_name.startswith(WELL_KNOWN):
-            yield from _message(message, path)
-        return
-    name = packed.type_name(message)
-    if name in supported():
-        yield from _message(packed.unpack(message), path)
-    elif name:
-        yield _finding(path, f"{name} is not supported")
 
 
 def _finding(path: Path, message: str, expected: str = "") -> Finding:

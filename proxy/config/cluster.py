@@ -113,3 +113,13 @@ class Cluster(msgspec.Struct, frozen=True):
     def stat_name(self) -> str:
         """The name in stats, `:` replaced as in Envoy."""
         return (self.alt_stat_name or self.name).replace(":", "_")
+
+
+def encode_endpoints(endpoints: Endpoints) -> bytes:
+    """`endpoints` as MessagePack."""
+    return msgspec.msgpack.encode(endpoints)
+
+
+def decode_endpoints(data: bytes) -> Endpoints:
+    """The inverse of `encode_endpoints`; raises `msgspec.ValidationError` on anything else."""
+    return msgspec.msgpack.decode(data, type=Endpoints)

@@ -101,7 +101,9 @@ def parse_request(
     if not isinstance(request, h11.Request):
         raise h1_strict.bad_request()
     scheme, authority, path = h1_target.parse_target(method, request.target, host)
-    if method == b"CONNECT" and (chunked or content_length):
+    if method == b"CONNECT" and chunked:  # Envoy's two answers; RFC 9110 9.3.6: no content
+        raise CodecError("http1.invalid_transfer_encoding", status=501, body="Not Implemented")
+    if method == b"CONNECT" and content_length:
         raise h1_strict.bad_request("http1.body_disallowed")
     return RequestHead(
         method=method,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
+from collections.abc import Iterator
 
 import trio
 
 from proxy.config.cluster import Host
 from proxy.errors import ProxyError
 from proxy.http.codec import CodecError
-from proxy.http.events import ConnectionEnded, Event, ResponseReceived, StreamEnded
+from proxy.http.events import ConnectionEnded, Event, InformationalReceived, ResponseReceived, StreamEnded
+from proxy.http.h1_connection import closes
 from proxy.http.headers import Headers
 from proxy.upstream import failures
 from proxy.upstream.connection import Connection, ConnectionLost
@@ -27,6 +30,7 @@ class UpstreamStream:
     __slots__ = (
         "_connection",
         "_events",
+        "_peer_closes",
         "_pool",
         "_request_ended_at",
         "_response_ended",
@@ -45,6 +49,7 @@ class UpstreamStream:
         self._events: deque[Event] = deque()
         self._stream_id = 0
         self._request_ended_at: float | None = None
+        self._peer_closes = False
         self._response_started = False
         self._response_ended = False
         self.host: Host = pool.host
@@ -52,6 +57,11 @@ class UpstreamStream:
         self.peer_gone = False
         self.bytes_sent = 0
         self.bytes_received = 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether `receive` has an event at hand and will not wait."""
+        return bool(self._events)
 
     async def send_request(
         self,
@@ -62,9 +72,14 @@ class UpstreamStream:
         *,
         end_stream: bool,
     ) -> None:
-        """Send the request head; `end_stream`: there is no body."""
+        """Send the request head; `end_stream`: there is no body.
+
+        Here and below, a request that cannot be written (or a body of another length than the head promised) raises
+        `ProxyError` with the codec's status and detail.
+        """
         codec = self._connection.codec
-        self._stream_id = codec.send_request(method, path, authority, headers, end_stream=end_stream)
+        with _sendable():
+            self._stream_id = codec.send_request(method, path, authority, headers, end_stream=end_stream)
         await self._flush()
         if end_stream:
             self._end_request()
@@ -72,20 +87,17 @@ class UpstreamStream:
     async def send_data(self, data: bytes) -> None:
         """Send body bytes; waits while the upstream does not read."""
         if not self.peer_gone:
-            self._connection.codec.send_data(self._stream_id, data)
+            with _sendable():
+                self._connection.codec.send_data(self._stream_id, data)
             await self._flush()
 
     async def send_end(self, trailers: Headers | None = None) -> None:
         """The request is complete."""
         if not self.peer_gone:
-            self._connection.codec.send_end(self._stream_id, trailers)
+            with _sendable():
+                self._connection.codec.send_end(self._stream_id, trailers)
             await self._flush()
             self._end_request()
-
-    @property
-    def pending(self) -> bool:
-        """Whether `receive` has an event at hand, so that it will not wait."""
-        return bool(self._events)
 
     async def receive(self) -> Event:
         """The next event of the response; the last one is `StreamEnded` or says `end_stream`.
@@ -97,10 +109,13 @@ class UpstreamStream:
         event = self._events.popleft()
         if isinstance(event, ResponseReceived):
             self._charge_response(event.status)
+            self._peer_closes = closes(event.headers, event.protocol[-3:].encode())
             if event.end_stream:
                 self._end_response()
         elif isinstance(event, StreamEnded):
             self._end_response()
+        elif isinstance(event, InformationalReceived):
+            self._pool.stats.charge_code(event.status)
         return event
 
     def charge_timeout(self) -> None:
@@ -112,10 +127,14 @@ class UpstreamStream:
     def close(self) -> None:
         """Exactly once, in `finally`: the connection is pooled if both sides ended cleanly, else closed."""
         complete = self._response_ended and self._request_ended_at is not None
-        if complete and self._connection.codec.reusable and not self.peer_gone and not self._events:
-            self._pool.release(self._connection)
-        else:
-            self._pool.discard(self._connection, remote=self.peer_gone, with_active_rq=not complete)
+        if complete and not self.peer_gone:
+            if self._connection.codec.reusable and not self._events:
+                self._pool.release(self._connection)
+                return
+            # Either the upstream said that it closes, or there are bytes behind the response that belong to none.
+            stats = self._pool.stats
+            (stats.cx_close_notify if self._peer_closes else stats.cx_protocol_error).inc()
+        self._pool.discard(self._connection, remote=self.peer_gone, with_active_rq=not complete)
 
     async def _flush(self) -> None:
         data = self._connection.codec.take_output()
@@ -131,21 +150,22 @@ class UpstreamStream:
             data = await self._connection.receive()
         except ConnectionLost:
             self.peer_gone = True
-            raise self._failed("connection termination") from None
+            raise self._cut_short() from None
         self.bytes_received += len(data)
         self.peer_gone = not data or self.peer_gone
         try:
             events = self._connection.codec.receive(data)
         except CodecError as error:
-            raise self._broken(at_end=not data) from error
+            raise (self._broken() if data else self._cut_short()) from error
         self._events.extend(event for event in events if not isinstance(event, ConnectionEnded))
         if not data and not self._events:
-            raise self._broken(at_end=True)
+            raise self._cut_short()
 
-    def _broken(self, *, at_end: bool) -> ProxyError:
-        """Nothing at all before the end is a lost connection; half a message, or junk, is a protocol error."""
-        if at_end and self.bytes_received == 0:
-            return self._failed("connection termination")
+    def _cut_short(self) -> ProxyError:
+        """The connection ended: without a single byte it is a lost connection, within a response a broken one."""
+        return self._broken() if self.bytes_received else self._failed("connection termination")
+
+    def _broken(self) -> ProxyError:
         self._pool.stats.cx_protocol_error.inc()
         return self._failed("protocol error")
 
@@ -173,3 +193,11 @@ class UpstreamStream:
         if self._request_ended_at is not None:
             elapsed = trio.current_time() - self._request_ended_at
             self._pool.stats.rq_time.record(round(elapsed * 1000))
+
+
+@contextlib.contextmanager
+def _sendable() -> Iterator[None]:
+    try:
+        yield
+    except CodecError as error:
+        raise ProxyError(error.detail, side="internal", status=error.status, body=error.body) from error

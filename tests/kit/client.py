@@ -50,7 +50,11 @@ class Connection:
         if isinstance(address, Path):
             self.sock = socket.socket(socket.AF_UNIX)
             self.sock.settimeout(timeout)
-            self.sock.connect(str(address))
+            try:
+                self.sock.connect(str(address))
+            except OSError:
+                self.sock.close()
+                raise
         else:
             self.sock = socket.create_connection(address, timeout)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

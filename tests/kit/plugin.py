@@ -4,4 +4,5 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("tests.kit.parity")
+pytest_plugins = ("tests.kit.field_audit",)
+pytest.register_assert_rewrite("tests.kit.parity", "tests.kit.config")

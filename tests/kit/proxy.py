@@ -52,7 +52,8 @@ class Proxy:
     """A running proxy: `with Proxy(yaml) as proxy: proxy.address("listener name")`.
 
     `bootstrap` is Envoy's YAML; its listeners and admin are moved to free ports, as `kit.envoy` does. Without one,
-    `arguments` say what to run. Leaving the block stops it and fails if anything is left behind.
+    `arguments` say what to run. `runtime` is the runtime directory, by default one of its own; `python` runs it.
+    Leaving the block stops it and fails if anything is left behind.
     """
 
     def __init__(
@@ -63,12 +64,15 @@ class Proxy:
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         deadline: float = START_DEADLINE,
+        runtime: Path | None = None,
+        python: str = sys.executable,
     ) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="trireme-")
         directory = Path(self._directory.name)
-        self.runtime, self.log, self.config = directory / "run", directory / "log", directory / "envoy.yaml"
+        self.runtime = runtime or directory / "run"
+        self.log, self.config = directory / "log", directory / "envoy.yaml"
         self.admin_socket = self.runtime / "admin.sock"
-        command = [*PROXYCTL, "run", "--concurrency", str(concurrency), *arguments]
+        command = [python, *PROXYCTL[1:], "run", "--concurrency", str(concurrency), *arguments]
         if bootstrap is not None:
             self.config.write_text(with_free_ports(bootstrap))
             command += ["-c", str(self.config)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import cast
 
@@ -32,6 +33,7 @@ PAGES = (
             ("resource", "The resource to dump", ()),
             ("mask", "The fields to keep, as a protobuf FieldMask; with resource, of each of its elements", ()),
             ("name_regex", "Dump only the configurations whose names match the regular expression", ()),
+            ("include_eds", "Dump the endpoints of the clusters as well", ()),
         ),
     ),
     Page("/help", "print out list of admin commands", "help:page"),
@@ -93,6 +95,7 @@ def find(path: str) -> Page | None:
     return _BY_PATH.get(path)
 
 
+@functools.cache
 def load(page: Page) -> Handler:
     """The function that answers for `page`; its module is imported on first use."""
     module, _, function = page.handler.partition(":")

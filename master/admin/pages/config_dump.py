@@ -4,30 +4,43 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import trio
 from envoy.config.bootstrap.v3 import bootstrap_pb2
 
 from master.admin import envoy_json, field_mask
-from master.admin.config_dump import ELEMENTS, dumps, element_type, redact
-from master.admin.page import JSON, BadRequest, Context, Reply, Request
+from master.admin.config_dump import dumps, field_of_dump, redact
+from master.admin.endpoints_dump import endpoints_dump
+from master.admin.page import JSON, BadRequest, Context, NotFound, Reply, Request
 from master.admin.parameters import compile_regex
+from proxy.config.bootstrap import CompiledConfig
+from proxy.config.cluster import Endpoints
 
 
 async def page(request: Request, context: Context) -> Reply:
-    query = request.query
+    return await trio.to_thread.run_sync(
+        _reply, request.query, context.view.config, context.view.endpoints, context.view.started_at
+    )
+
+
+def _reply(query: Mapping[str, str], config: CompiledConfig, endpoints: Endpoints, started_at: float) -> Reply:
+    """In a thread: a large configuration takes a while."""
     keep = _by_name(query.get("name_regex", ""))
-    source = json.loads(context.view.config.source)
-    bootstrap = redact(source, bootstrap_pb2.Bootstrap.DESCRIPTOR)
-    configs = dumps(bootstrap, _timestamp(context.view.started_at), keep)
-    mask = field_mask.parse(query.get("mask", ""))
-    resource = query.get("resource", "")
-    if resource:
-        return _resource(configs, resource, mask)
-    if mask:
-        configs = _masked(configs, mask, query["mask"])
-    return Reply(envoy_json.dump({"configs": configs}), JSON)
+    bootstrap = redact(json.loads(config.source), bootstrap_pb2.Bootstrap.DESCRIPTOR)
+    configs = dumps(bootstrap, _timestamp(started_at), keep)
+    if "include_eds" in query:
+        configs.insert(2, endpoints_dump(config.clusters, endpoints, keep))
+    text = query.get("mask", "")
+    mask = field_mask.parse(text)
+    if resource := query.get("resource", ""):
+        configs = _resource(configs, resource, mask, text)
+    elif mask:
+        configs = [field_mask.trim(config, mask) for config in configs if field_mask.applies(config, mask)]
+        if not configs:
+            raise BadRequest(f"FieldMask {text} could not be successfully applied to any configs.")
+    return Reply(envoy_json.dump({"configs": configs} if configs else {}), JSON)
 
 
 def _by_name(text: str) -> Callable[[str], bool]:
@@ -38,23 +51,18 @@ def _by_name(text: str) -> Callable[[str], bool]:
     return lambda name: pattern.fullmatch(name) is not None
 
 
-def _masked(configs: list[dict[str, Any]], mask: field_mask.Paths, text: str) -> list[dict[str, Any]]:
-    kept = [field_mask.trim(config, mask) for config in configs if field_mask.applies(config, mask)]
-    if not kept:
-        raise BadRequest(f"FieldMask {text} could not be successfully applied to any configs.")
-    return kept
-
-
-def _resource(configs: list[dict[str, Any]], resource: str, mask: field_mask.Paths) -> Reply:
+def _resource(configs: list[dict[str, Any]], resource: str, mask: field_mask.Paths, text: str) -> list[dict[str, Any]]:
     """The elements of the list `resource`, whichever dump has it."""
-    if resource in ELEMENTS:
-        found = [element for config in configs for element in config.get(resource, [])]
-        elements = [field_mask.trim(element, mask) if mask else element for element in found]
-        typed = [{"@type": element_type(resource), **element} for element in elements]
-        return Reply(envoy_json.dump({"configs": typed}), JSON)
-    if any(resource in config for config in configs):
+    field = field_of_dump(resource)
+    if field is None:
+        raise NotFound(f"{resource} not found in config dump")
+    if not field.is_repeated or field.message_type is None:
         raise BadRequest(f"{resource} is not a repeated field. Use ?mask={resource} to get only this field")
-    return Reply(f"{resource} not found in config dump".encode(), status=404)
+    url = f"type.googleapis.com/{field.message_type.full_name}"
+    found = [{"@type": url, **element} for config in configs for element in config.get(resource, [])]
+    if not all(field_mask.applies(element, mask) for element in found):
+        raise BadRequest(f"FieldMask {text} could not be successfully used.")
+    return [field_mask.trim(element, mask) for element in found] if mask else found
 
 
 def _timestamp(seconds: float) -> str:

@@ -7,4 +7,4 @@ from master.admin.pages.stats import exposition
 
 
 async def page(request: Request, context: Context) -> Reply:
-    return exposition(request, context)
+    return await exposition(request, context)

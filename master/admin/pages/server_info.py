@@ -46,18 +46,24 @@ async def page(request: Request, context: Context) -> Reply:
 
 def _options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Ours over Envoy's defaults. The text of `--config-yaml` may hold secrets, so only its presence is told."""
-    shown = {**_OPTIONS, **{name: value for name, value in options.items() if value is not None}}
+    given = {name: _duration(name, value) for name, value in options.items() if value is not None}
+    shown = {**_OPTIONS, **given}
     if shown["config_yaml"]:
         shown["config_yaml"] = REDACTED
     return shown
 
 
+def _duration(name: str, value: Any) -> Any:
+    """Seconds as protobuf JSON writes durations."""
+    return f"{value:g}s" if name.endswith("_time") and isinstance(value, int | float) else value
+
+
 def _node(node: Node) -> dict[str, Any]:
-    locality = envoy_json.set_fields(region=node.region, zone=node.zone, sub_zone=node.sub_zone)
+    locality = {"region": node.region, "zone": node.zone, "sub_zone": node.sub_zone}
     return {
         "id": node.id,
         "cluster": node.cluster,
-        **({"locality": locality} if locality else {}),
+        **({"locality": locality} if any(locality.values()) else {}),
         "user_agent_name": "trireme",
         "user_agent_version": version(),
         "extensions": [],

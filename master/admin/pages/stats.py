@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+
+import trio
 
 from master.admin import parameters
 from master.admin.gauges import known
@@ -19,28 +22,44 @@ async def page(request: Request, context: Context) -> Reply:
     usage = f"usage: /stats?format=({'|'.join(sorted(FORMATS))})\n\n"
     form = parameters.choice(query, "format", FORMATS, usage)
     if form == "prometheus":
-        return exposition(request, context)
+        return await exposition(request, context)
     buckets = f"usage: /stats?histogram_buckets=({'|'.join(mode for mode in text.MODES if mode)})\n"
     mode = parameters.choice(query, "histogram_buckets", text.MODES, buckets)
-    stats = of_type(snapshot(request, context), parameters.choice(query, "type", TYPES, "invalid &type= param"))
-    if form == "json":
-        return Reply(json.render(stats, mode), JSON)
-    return Reply("".join(text.render(stats, mode)).encode())
+    wanted = parameters.choice(query, "type", TYPES, "invalid &type= param")
+    stats = snapshot(request, context)
+
+    def render() -> Reply:
+        chosen = of_type(stats(), wanted)
+        if form == "json":
+            return Reply(json.render(chosen, mode), JSON)
+        return Reply("".join(text.render(chosen, mode)).encode())
+
+    return await trio.to_thread.run_sync(render)
 
 
-def exposition(request: Request, context: Context) -> Reply:
+async def exposition(request: Request, context: Context) -> Reply:
     """The stats in Prometheus' text format."""
     mode = request.query.get("histogram_buckets", "")
     if mode not in prometheus.MODES:
         raise BadRequest("unsupported prometheus histogram bucket mode")
-    return Reply("".join(prometheus.render(snapshot(request, context), mode)).encode())
+    stats = snapshot(request, context)
+
+    def render() -> Reply:
+        return Reply("".join(prometheus.render(stats(), mode)).encode())
+
+    return await trio.to_thread.run_sync(render)
 
 
-def snapshot(request: Request, context: Context) -> Snapshot:
-    """The stats that `filter`, `invert_filter` and `usedonly` leave."""
+def snapshot(request: Request, context: Context) -> Callable[[], Snapshot]:
+    """Reads the stats now; the result makes of them what `filter`, `invert_filter` and `usedonly` leave.
+
+    It is called in a thread, as is rendering: with 1,000 clusters both take most of a second, which the controller's
+    loop must not be without (its heartbeat is watched).
+    """
     keep = parameters.name_filter(request.query)
-    everything = take(context.view.metrics(), known(context.view), context.intervals.last)
-    return everything.select(keep, used_only="usedonly" in request.query)
+    used_only = "usedonly" in request.query
+    metrics, gauges, intervals = context.view.metrics(), known(context.view), context.intervals.last
+    return lambda: take(metrics, gauges, intervals).select(keep, used_only=used_only)
 
 
 def of_type(stats: Snapshot, wanted: str) -> Snapshot:

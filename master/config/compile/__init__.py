@@ -9,9 +9,10 @@ from google.protobuf import json_format
 
 from master.config.compile.address import compile_address
 from master.config.compile.cluster import compile_clusters
-from master.config.compile.context import Context, Path
+from master.config.compile.context import Context
 from master.config.compile.listener import compile_listeners
 from master.config.finding import Finding
+from master.config.messages import Path
 from proxy.config.bootstrap import CompiledConfig, Node
 from proxy.config.cluster import Endpoints
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from typing import TYPE_CHECKING, Any
 
 from proxy.config.common import Address, PipeAddress, SocketAddress
@@ -39,12 +40,22 @@ def _socket(message: Any, context: Context, hint: str) -> SocketAddress | None:
         expected = "a numeric IPv4 or IPv6 address" + (f"; {hint}" if hint else "")
         context.error(("address",), f"malformed IP address {message.address!r}", expected, kind="address")
         return None
-    return SocketAddress(str(host), message.port_value)
+    return SocketAddress(_canonical(host), message.port_value)
+
+
+def _canonical(host: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """The C library's spelling, which is Envoy's too: `::ffff:192.0.2.1`."""
+    if isinstance(host, ipaddress.IPv4Address):
+        return str(host)
+    zone = f"%{host.scope_id}" if host.scope_id else ""
+    return socket.inet_ntop(socket.AF_INET6, host.packed) + zone
 
 
 def _pipe(message: Any, context: Context) -> PipeAddress:
     if len(message.path.encode()) > MAX_PIPE_PATH:
         context.error(("path",), "path is too long for a Unix socket", f"≤ {MAX_PIPE_PATH} bytes", kind="address")
+    if "\0" in message.path:
+        context.error(("path",), "path with a NUL byte", "a path", kind="address")
     if message.path.startswith("@") and message.mode:
         context.error(("mode",), "an abstract Unix socket has no mode", "no mode", kind="address")
     return PipeAddress(message.path, message.mode)

@@ -30,7 +30,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.cluster.v3.Cluster.RefreshRate": ("base_interval", "max_interval"),
 }
 
-DEFAULT_BUFFER_LIMIT = 1024 * 1024
 DEFAULT_CONNECT_TIMEOUT = 5.0
 DEFAULT_DNS_REFRESH = 5.0
 
@@ -76,7 +75,7 @@ def _cluster(message: Any, slot: int, context: Context) -> Cluster:
         type="STATIC" if dns is None else "LOGICAL_DNS" if kind == "LOGICAL_DNS" else "STRICT_DNS",
         alt_stat_name=message.alt_stat_name,
         connect_timeout=connect_timeout,
-        per_connection_buffer_limit_bytes=message.per_connection_buffer_limit_bytes.value or DEFAULT_BUFFER_LIMIT,
+        per_connection_buffer_limit_bytes=context.buffer_limit(message),
         dns=dns,
     )
 

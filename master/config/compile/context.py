@@ -8,12 +8,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from master.config.compile import plugins, route
-from master.config.compile.regex import check_regex
+from master.config.compile.regex import regex_fault
 from master.config.finding import Finding, Kind
+from master.config.messages import Path
 from proxy.config.common import PluginConfig
 from proxy.config.route import RouteConfiguration
 
-Path = tuple[str | int, ...]
+DEFAULT_BUFFER_LIMIT = 1024 * 1024
+"""Bytes; Envoy's default for listeners and clusters."""
+
+MAX_SECONDS = (2**63 - 1) // 10**9
+"""Envoy counts nanoseconds in 64 bits, and refuses longer durations."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,14 +48,23 @@ class Context:
 
     def duration(self, value: Any, *path: str | int) -> float:
         seconds = float(value.seconds + value.nanos / 1e9)
-        if seconds < 0:
-            self.error(path, f"negative duration {seconds:g}s", "a duration of at least 0s")
+        if not 0 <= seconds < MAX_SECONDS:
+            self.error(path, f"duration of {seconds:g}s is out of range", "0s or more, below 292 years")
         return seconds
+
+    def buffer_limit(self, message: Any) -> int:
+        """`per_connection_buffer_limit_bytes` of a listener or cluster. Envoy's 0, no limit, is not to be had."""
+        if not message.HasField("per_connection_buffer_limit_bytes"):
+            return DEFAULT_BUFFER_LIMIT
+        limit = int(message.per_connection_buffer_limit_bytes.value)
+        if limit == 0:
+            self.error(("per_connection_buffer_limit_bytes",), "buffers without a limit are not supported", "1 or more")
+        return limit
 
     def regex(self, value: Any, *path: str | int) -> str:
         pattern = str(value.regex)
-        if fault := check_regex(pattern):
-            self.error((*path, "regex"), f"invalid regex {pattern!r}: {fault}", "RE2 syntax")
+        if fault := regex_fault(pattern):
+            self.error((*path, "regex"), fault, "RE2 syntax")
         return pattern
 
     def require_cluster(self, name: str, *path: str | int) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from master.config.compile.context import Context
 
 FIELDS: dict[str, tuple[str, ...]] = {
-    "envoy.config.endpoint.v3.ClusterLoadAssignment": ("cluster_name", "endpoints"),
+    "envoy.config.endpoint.v3.ClusterLoadAssignment": ("endpoints",),
     "envoy.config.endpoint.v3.LocalityLbEndpoints": ("locality", "lb_endpoints"),
     "envoy.config.endpoint.v3.LbEndpoint": ("endpoint", "load_balancing_weight"),
     "envoy.config.endpoint.v3.Endpoint": ("address", "hostname"),

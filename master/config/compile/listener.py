@@ -27,8 +27,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.listener.v3.FilterChain": ("name", "filters"),
 }
 
-DEFAULT_BUFFER_LIMIT = 1024 * 1024
-
 
 def compile_listeners(messages: Any, context: Context) -> tuple[Listener, ...]:
     """`context` stands for the list. Names and addresses are unique; port 0 is a new port each time."""
@@ -68,9 +66,16 @@ def _listener(message: Any, context: Context) -> Listener | None:
         stat_prefix=message.stat_prefix or str(addresses[0]).replace(":", "_"),
         filter_chains=chains,
         enable_reuse_port=message.enable_reuse_port.value if message.HasField("enable_reuse_port") else True,
-        backlog=message.tcp_backlog_size.value,
-        per_connection_buffer_limit_bytes=message.per_connection_buffer_limit_bytes.value or DEFAULT_BUFFER_LIMIT,
+        backlog=_backlog(message),
+        per_connection_buffer_limit_bytes=context.buffer_limit(message),
     )
+
+
+def _backlog(message: Any) -> int:
+    """What listen(2) takes, an int; 0 stands for the default here, and it asks for one place as 1 does."""
+    if not message.HasField("tcp_backlog_size"):
+        return 0
+    return min(max(int(message.tcp_backlog_size.value), 1), 2**31 - 1)
 
 
 def _addresses(message: Any, context: Context) -> tuple[Address, ...]:

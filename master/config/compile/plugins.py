@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from master.config import packed
+from master.config.messages import type_name, unpack
 from proxy import registry
 from proxy.config.common import PluginConfig
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
@@ -73,12 +73,12 @@ def _chain(values: Iterable[Any], context: Context, table: Mapping[str, str], wh
 
 def _plugin(name: str, value: Any, context: Context, table: Mapping[str, str], what: str) -> PluginConfig | None:
     """None if `value` is not of this kind: reported here, unless it is reported as unsupported or as invalid."""
-    type_url = packed.type_name(value)
+    type_url = type_name(value)
     if type_url not in table:
         if type_url and context.path not in context.unsupported:
-            context.error((), f"{type_url} is not a {what}", _expected(table), kind="reference")
+            context.error((), f"no {what} has the type {type_url}", _expected(table), kind="reference")
         return None
-    config = registry.load(table, type_url).from_proto(packed.unpack(value), context)
+    config = registry.load(table, type_url).from_proto(unpack(value), context)
     return PluginConfig(name, type_url, msgspec.Raw(msgspec.msgpack.encode(config)))
 
 

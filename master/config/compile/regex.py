@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re2
 
+MAX_PROGRAM_SIZE = 100
+"""Instructions; Envoy's `re2.max_program_size.error_level`."""
 
-def check_regex(pattern: str) -> str:
-    """RE2's own words on what is wrong with `pattern`; "" if nothing is."""
+
+def regex_fault(pattern: str) -> str:
+    """Why Envoy refuses `pattern`; "" if it does not."""
     options = re2.Options()
     options.log_errors = False
     try:
-        re2.compile(pattern, options)
+        size = re2.compile(pattern, options).programsize
     except re2.error as error:
-        text = error.args[0] if error.args else str(error)
-        return text.decode(errors="replace") if isinstance(text, bytes) else str(text)
+        return f"invalid regex {pattern!r}: {error.args[0].decode(errors='replace')}"
+    if size > MAX_PROGRAM_SIZE:
+        return f"regex {pattern!r} has an RE2 program of size {size}, more than {MAX_PROGRAM_SIZE}"
     return ""

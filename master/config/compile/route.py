@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from proxy.config.common import StringMatcher
 from proxy.config.route import ClusterAction, HeaderMatcher, Route, RouteConfiguration, RouteMatch, VirtualHost
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
+
+DEPRECATED_STRING_MATCHES: dict[str, Literal["exact", "prefix", "suffix", "contains"]] = {
+    "exact_match": "exact",
+    "prefix_match": "prefix",
+    "suffix_match": "suffix",
+    "contains_match": "contains",
+}
+"""Fields of `HeaderMatcher` that Envoy 1.40 still takes for `string_match`."""
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.route.v3.RouteConfiguration": ("name", "virtual_hosts", "typed_per_filter_config"),
@@ -28,6 +36,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "string_match",
         "present_match",
         "range_match",
+        *DEPRECATED_STRING_MATCHES,
+        "safe_regex_match",
         "invert_match",
         "treat_missing_header_as_empty",
     ),
@@ -110,9 +120,16 @@ def _match(message: Any, context: Context) -> RouteMatch | None:
 
 def _header(message: Any, context: Context) -> HeaderMatcher:
     kind = message.WhichOneof("header_match_specifier")
+    string = None
+    if kind == "string_match":
+        string = _string(message.string_match, context.at("string_match"))
+    elif kind == "safe_regex_match":
+        string = StringMatcher("regex", context.regex(message.safe_regex_match, "safe_regex_match"))
+    elif kind in DEPRECATED_STRING_MATCHES:
+        string = StringMatcher(DEPRECATED_STRING_MATCHES[kind], getattr(message, kind))
     return HeaderMatcher(
         name=message.name.lower(),
-        string=_string(message.string_match, context.at("string_match")) if kind == "string_match" else None,
+        string=string,
         present=message.present_match if kind == "present_match" else None,
         range=(message.range_match.start, message.range_match.end) if kind == "range_match" else None,
         invert=message.invert_match,

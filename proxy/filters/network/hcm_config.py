@@ -22,7 +22,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "stream_idle_timeout",
         "request_timeout",
         "request_headers_timeout",
-        "drain_timeout",
         "delayed_close_timeout",
         "common_http_protocol_options",
     ),
@@ -44,7 +43,6 @@ class Config(msgspec.Struct, frozen=True):
     stream_idle_timeout: float = 300.0
     request_timeout: float = 0.0
     request_headers_timeout: float = 0.0
-    drain_timeout: float = 5.0
     delayed_close_timeout: float = 1.0
 
 
@@ -68,6 +66,5 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         stream_idle_timeout=seconds("stream_idle_timeout", 300.0),
         request_timeout=seconds("request_timeout", 0.0),
         request_headers_timeout=seconds("request_headers_timeout", 0.0),
-        drain_timeout=seconds("drain_timeout", 5.0),
         delayed_close_timeout=seconds("delayed_close_timeout", 1.0),
     )

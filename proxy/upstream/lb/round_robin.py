@@ -23,11 +23,19 @@ class RoundRobin:
         self._queue: list[tuple[float, int, Host]] = []
 
     def update(self, hosts: Sequence[Host]) -> None:
-        """Start a new rotation. The seed moves its start, so that workers and updates do not all favour one host."""
-        self._queue = [(1 / host.weight, index, host) for index, host in enumerate(hosts)]
+        """Start a new rotation, somewhere in its cycle, so that workers and updates do not all favour one host.
+
+        Where is up to the seed; whole shares of the way there are computed and only the rest is picked, as Envoy does.
+        """
+        total = sum(host.weight for host in hosts)
+        skipped = self._seed % total if total else 0
+        shares = [skipped * host.weight // total for host in hosts]
+        self._queue = [
+            ((n + 1) / host.weight, index, host) for index, (n, host) in enumerate(zip(shares, hosts, strict=True))
+        ]
         self._ties = len(hosts)
         heapq.heapify(self._queue)
-        for _ in range(self._seed % len(hosts) if hosts else 0):
+        for _ in range(skipped - sum(shares)):
             self.pick()
 
     def pick(self) -> Host | None:

@@ -135,11 +135,13 @@ class Rig:
         return {name: value for name, value in (claims | gauges | hosts).items() if value}
 
 
-async def read_body(stream: UpstreamStream) -> bytes:
-    """Reads the response to its end."""
+async def read_body(stream: UpstreamStream, statuses: list[int] | None = None) -> bytes:
+    """Reads the response to its end; `statuses` gets the final status as soon as it is there."""
     body = b""
     while True:
         event = await stream.receive()
+        if isinstance(event, ResponseReceived) and statuses is not None:
+            statuses.append(event.status)
         if isinstance(event, DataReceived):
             body += event.data
         elif isinstance(event, StreamEnded) or (isinstance(event, ResponseReceived) and event.end_stream):

@@ -86,6 +86,12 @@ def test_what_no_descriptor_knows_is_blanked_whole() -> None:
     assert '"n"' in shown
 
 
+def test_a_type_that_nobody_imported_yet_is_found() -> None:
+    log = {"@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": "/dev/null"}
+    source = {"admin": {"access_log": [{"name": "file", "typed_config": log}]}}
+    assert redact(source, bootstrap_pb2.Bootstrap.DESCRIPTOR) == source
+
+
 def test_maps_and_structs_stay_readable() -> None:
     source = {"node": {"id": "x", "metadata": {"a": {"b": "c"}}, "dynamic_parameters": {"t": {"params": {"k": "v"}}}}}
     assert redact(source, bootstrap_pb2.Bootstrap.DESCRIPTOR) == source

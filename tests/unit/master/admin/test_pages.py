@@ -169,9 +169,6 @@ def test_bad_parameters_are_told(target: str) -> None:
 
 @run_trio
 async def test_gauges_that_only_the_whole_knows(view: LiveView) -> None:
-    view.add_process(0, Role.SUPERVISOR)
-    view.add_process(2, Role.WORKER, connections=3)
-    view.add_process(3, Role.WORKER, index=1, connections=4)
     for writer in view.cluster_writers:
         writer.add(0, ClusterColumn.CONNECTIONS, 1)
     stats = {
@@ -179,9 +176,6 @@ async def test_gauges_that_only_the_whole_knows(view: LiveView) -> None:
         for stat in json.loads((await ask(view, "/stats?format=json")).body)["stats"]
         if "value" in stat
     }
-    assert stats["server.concurrency"] == 2
-    assert stats["server.total_connections"] == 7
-    assert (stats["server.live"], stats["server.state"]) == (1, 0)
     assert stats["cluster.back.membership_total"] == 1
     assert stats["cluster.x_y.membership_total"] == 0
     assert stats["cluster.back.circuit_breakers.default.cx_open"] == 1
@@ -205,10 +199,11 @@ async def test_processes(view: LiveView) -> None:
 
 @run_trio
 async def test_server_info_hides_the_text_of_config_yaml(view: LiveView) -> None:
-    view.options = {"concurrency": 2, "config_path": None, "config_yaml": "password: x"}
+    view.options = {"concurrency": 2, "config_path": None, "config_yaml": "password: x", "drain_time": 5.5}
     info = json.loads((await ask(view, "/server_info")).body)
     assert info["command_line_options"]["config_yaml"] == "[redacted]"
     assert info["command_line_options"]["concurrency"] == 2
+    assert info["command_line_options"]["drain_time"] == "5.5s"
     assert info["node"]["id"] == "n1"
 
 

@@ -1,0 +1,55 @@
+"""`/config_dump?include_eds`: the hosts of every cluster as discovery gave them (`admin.v3.EndpointsConfigDump`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from master.admin import envoy_json
+from proxy.config.cluster import Cluster, ClusterEndpoints, Endpoints, Host, LocalityHosts
+
+_DUMP = "type.googleapis.com/envoy.admin.v3.EndpointsConfigDump"
+_ASSIGNMENT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+_OVERPROVISIONING_FACTOR = 140
+"""Envoy's default."""
+
+
+def endpoints_dump(clusters: Iterable[Cluster], endpoints: Endpoints, keep: Callable[[str], bool]) -> dict[str, Any]:
+    """The dump of those clusters whose name `keep` accepts."""
+    found = [
+        {"endpoint_config": _assignment(cluster.name, endpoints.clusters.get(cluster.name))}
+        for cluster in clusters
+        if keep(cluster.name)
+    ]
+    return {"@type": _DUMP, **({"static_endpoint_configs": found} if found else {})}
+
+
+def _assignment(name: str, endpoints: ClusterEndpoints | None) -> dict[str, Any]:
+    localities = [_locality(locality) for locality in endpoints.localities] if endpoints else []
+    return {
+        "@type": _ASSIGNMENT,
+        "cluster_name": name,
+        **({"endpoints": localities} if localities else {}),
+        "policy": {"overprovisioning_factor": _OVERPROVISIONING_FACTOR},
+    }
+
+
+def _locality(locality: LocalityHosts) -> dict[str, Any]:
+    return {
+        "locality": envoy_json.set_fields(region=locality.region, zone=locality.zone, sub_zone=locality.sub_zone),
+        "lb_endpoints": [_endpoint(host) for host in locality.hosts],
+        "load_balancing_weight": locality.weight,
+        **envoy_json.set_fields(priority=locality.priority),
+    }
+
+
+def _endpoint(host: Host) -> dict[str, Any]:
+    return {
+        "endpoint": {
+            "address": envoy_json.address(str(host.address)),
+            "health_check_config": {},
+            **envoy_json.set_fields(hostname=host.hostname),
+        },
+        "health_status": "HEALTHY",
+        "load_balancing_weight": host.weight,
+    }

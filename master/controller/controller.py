@@ -1,0 +1,172 @@
+"""The controller: configuration, discovery, the admin interface, and the one view of all processes.
+
+It may die at any moment: workers serve on, and its successor starts from the committed configuration and the last
+published endpoints, both held by the supervisor.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import time
+from typing import Any, cast
+
+import trio
+
+from master.admin import server as admin
+from master.admin.view import RejectedError, State
+from master.controller import server_stats
+from master.controller.regions import Regions
+from proxy.config.cluster import Endpoints, decode_endpoints, encode_endpoints
+from shm import memfd
+from shm.metrics import Metrics, MetricsWriter
+from shm.processes import ProcessInfo, ProcessTable, Role, Word
+from shm.processes import State as ProcessState
+from shm.table import TableReader
+from workers import committed
+from workers.heartbeat import beat
+from workers.link import Received, SupervisorLink, close_all, reopen_logs
+
+log = logging.getLogger("controller")
+
+REQUEST_DEADLINE = 60.0  # seconds for the supervisor to answer a request
+ACKNOWLEDGE_DEADLINE = 2.0  # seconds for every worker to apply endpoints (DESIGN §3)
+ACKNOWLEDGE_POLL = 0.02
+
+
+class Controller:
+    """Implements `master.admin.view.ServerView`."""
+
+    def __init__(self, order: dict[str, Any], inherited: dict[str, int], link: SupervisorLink) -> None:
+        self._link = link
+        self._inherited = inherited
+        self._slot: int = order["slot"]
+        self.config = committed.read(inherited["config"])
+        self.endpoints = self.config.endpoints
+        if "endpoints" in inherited:
+            self.endpoints = decode_endpoints(memfd.read_all(inherited["endpoints"]))
+        self.options: dict[str, Any] = json.loads(order["options"])
+        self.state: State = order["state"]
+        self.listeners: list[tuple[str, list[str]]] = [(name, addresses) for name, addresses in order["listeners"]]
+        self.hosts = TableReader(inherited["hosts"])
+        self.clusters = TableReader(inherited["clusters"])
+        self._processes = ProcessTable(inherited["processes"])
+        supervisor = self._processes.read(0)
+        self.started_at = time.time() - (time.monotonic_ns() - supervisor.started_ns) / 1e9
+        self._stats = MetricsWriter(inherited["region"])
+        self._regions = Regions(inherited["base"])
+        self._requests: dict[int, trio.MemorySendChannel[str | None]] = {}
+        self._next_request = 0
+
+    # --- ServerView -----------------------------------------------------------------------------------------------
+
+    def metrics(self) -> Metrics:
+        merged = self._regions.merged()
+        server_stats.add(merged, self)
+        return merged
+
+    def processes(self) -> list[ProcessInfo]:
+        return self._processes.live()
+
+    async def shutdown(self, *, now: bool = False) -> None:
+        await self._link.send({"type": "shutdown", "now": now})
+
+    async def set_workers(self, count: int) -> None:
+        """Ask the supervisor for `count` workers; returns when they serve. Raises `RejectedError` with the reason."""
+        self._next_request += 1
+        request = self._next_request
+        send, receive = trio.open_memory_channel[str | None](1)
+        self._requests[request] = send
+        try:
+            await self._link.send({"type": "workers", "count": count, "request": request})
+            with trio.fail_after(REQUEST_DEADLINE):
+                refusal = await receive.receive()
+        except trio.TooSlowError:
+            raise RejectedError(f"no answer from the supervisor within {REQUEST_DEADLINE:.0f} s") from None
+        finally:
+            del self._requests[request]
+        if refusal is not None:
+            raise RejectedError(refusal)
+
+    # --- running --------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until the supervisor says stop, or is gone."""
+        self._processes.write(self._slot, Word.STATE, ProcessState.STARTING)
+        self._take_inherited_regions()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(beat, self._processes, self._slot)
+            nursery.start_soon(admin.serve, self, self._admin_sockets(), self._stats)
+            await self._fold_ended()
+            self._processes.write(self._slot, Word.STATE, ProcessState.SERVING)
+            await self._link.send({"type": "ready"})
+            while (received := await self._link.receive()) is not None:
+                if received.message["type"] == "stop":
+                    break
+                await self._on_message(received)
+            nursery.cancel_scope.cancel()
+
+    def _admin_sockets(self) -> list[socket.socket]:
+        sockets = [socket.socket(fileno=fd) for name, fd in self._inherited.items() if name.startswith("admin/")]
+        for sock in sockets:
+            sock.setblocking(False)
+        return sockets
+
+    def _take_inherited_regions(self) -> None:
+        for name, fd in self._inherited.items():
+            kind, _, number = name.partition("/")
+            if kind == "region" and number:
+                self._regions.add(int(number), fd)
+
+    async def _fold_ended(self) -> None:
+        """What ended while there was no controller."""
+        for name, fd in self._inherited.items():
+            kind, _, serial = name.partition("/")
+            if kind == "ended":
+                self._regions.fold(fd)
+                os.close(fd)
+                await self._link.send({"type": "folded", "serial": int(serial)})
+
+    async def _on_message(self, received: Received) -> None:
+        message = received.message
+        kind = message["type"]
+        if kind == "region":
+            self._regions.add(message["slot"], received.fds[0])
+            return
+        if kind == "ended":
+            self._regions.end(message["slot"])
+            await self._link.send({"type": "folded", "serial": message["serial"]})
+        elif kind == "state":
+            self.state = cast(State, message["state"])
+            self.listeners = [(name, addresses) for name, addresses in message["listeners"]]
+        elif kind == "reopen_logs":
+            reopen_logs(received)
+        elif kind == "workers":
+            waiting = self._requests.get(message["request"])
+            if waiting is not None:
+                waiting.send_nowait(message["refusal"])
+        close_all(received.fds)
+
+    # --- publishing hosts -----------------------------------------------------------------------------------------
+
+    async def publish(self, endpoints: Endpoints) -> bool:
+        """Hand `endpoints` to the supervisor, which keeps them for new workers and tells the living.
+
+        Returns whether every worker applied them in time; then host slots that they do not name may be reused.
+        """
+        fd = memfd.sealed("trireme-endpoints", encode_endpoints(endpoints))
+        try:
+            await self._link.send({"type": "endpoints"}, [fd])
+        finally:
+            os.close(fd)
+        self.endpoints = endpoints
+        with trio.move_on_after(ACKNOWLEDGE_DEADLINE):
+            while not self._applied(endpoints.version):  # noqa: ASYNC110 - the words are shared memory
+                await trio.sleep(ACKNOWLEDGE_POLL)
+            return True
+        return False
+
+    def _applied(self, version: int) -> bool:
+        return all(p.endpoints_version >= version for p in self._processes.live() if p.role == Role.WORKER)

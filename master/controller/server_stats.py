@@ -1,0 +1,40 @@
+"""`server.*` and the managers' gauges: facts about the whole instance, derived when somebody looks."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from shm.metrics import Metrics
+from shm.processes import Role, State
+
+if TYPE_CHECKING:
+    from master.controller.controller import Controller
+
+# Envoy's server.state values (`envoy.admin.v3.ServerInfo.State`)
+STATES = {"LIVE": 0, "DRAINING": 1, "PRE_INITIALIZING": 2, "INITIALIZING": 3}
+
+
+def add(metrics: Metrics, controller: Controller) -> None:
+    """Add the derived gauges to `metrics`."""
+    processes = controller.processes()
+    serving = [p for p in processes if p.role == Role.WORKER and p.state == State.SERVING]
+    metrics.gauges.update(
+        {
+            "server.state": STATES[controller.state],
+            "server.live": int(controller.state == "LIVE"),
+            "server.uptime": int(time.time() - controller.started_at),
+            "server.concurrency": len(serving),
+            "server.total_connections": sum(p.connections for p in processes if p.role == Role.WORKER),
+            "server.parent_connections": 0,
+            "server.hot_restart_epoch": 0,
+            "server.hot_restart_generation": max((p.generation for p in processes), default=1),
+            "listener_manager.total_listeners_active": len(controller.listeners),
+            "listener_manager.total_listeners_warming": 0,
+            "listener_manager.total_listeners_draining": 0,
+            "listener_manager.workers_started": int(bool(serving)),
+            "cluster_manager.active_clusters": len(controller.config.clusters),
+            "cluster_manager.warming_clusters": 0,
+        }
+    )
+    metrics.counters["server.worker_restarts"] = sum(p.restarts for p in processes)

@@ -1,0 +1,76 @@
+"""The committed configuration as the supervisor sees it: a sealed memfd whose head is a JSON manifest.
+
+The rest is MessagePack for the workers, which the supervisor hands on and never parses.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+MAX_MANIFEST = 64 * 1024 * 1024
+_LENGTH = struct.Struct("<Q")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A TCP address (`host` set) or a Unix socket (`path` set; a leading `@` means the abstract namespace)."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    mode: int = 0
+
+    def __str__(self) -> str:
+        if self.path:
+            return self.path
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    name: str
+    addresses: tuple[Address, ...]
+    reuse_port: bool
+    backlog: int
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """One committed configuration. `fd` is the sealed memfd."""
+
+    fd: int
+    version: int
+    listeners: tuple[Listener, ...]
+    admin: Address | None
+    clusters: int
+    hosts: int
+
+
+def _address(data: dict[str, Any]) -> Address:
+    return Address(**data)
+
+
+def read(fd: int) -> Committed:
+    """The manifest of the memfd `fd`; raises `ValueError` if it is not one that preflight wrote."""
+    head = os.pread(fd, _LENGTH.size, 0)
+    if len(head) < _LENGTH.size:
+        raise ValueError("the compiled configuration is empty")
+    (length,) = _LENGTH.unpack(head)
+    if length > MAX_MANIFEST:
+        raise ValueError(f"manifest of {length} bytes")
+    data = json.loads(os.pread(fd, length, _LENGTH.size))
+    return Committed(
+        fd=fd,
+        version=data["version"],
+        listeners=tuple(
+            Listener(item["name"], tuple(_address(a) for a in item["addresses"]), item["reuse_port"], item["backlog"])
+            for item in data["listeners"]
+        ),
+        admin=_address(data["admin"]) if data["admin"] else None,
+        clusters=data["clusters"],
+        hosts=data["hosts"],
+    )

@@ -1,0 +1,84 @@
+"""The start of an instance, in order: lock, preflight, bind, shared memory, processes. Nothing is left on failure."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import resource
+import sys
+
+from master.supervisor import identity, log_file, preflight
+from master.supervisor.memory import Memory
+from master.supervisor.options import Options
+from master.supervisor.runtime_dir import RuntimeDir, RuntimeDirError
+from master.supervisor.signals import SignalQueue
+from master.supervisor.sockets import BindError, ListenSockets
+from master.supervisor.supervisor import Supervisor
+from proxy import log as process_log
+
+log = logging.getLogger("supervisor")
+
+OPTIONS_ENV = "TRIREME_OPTIONS"
+EXIT_REJECTED = 5
+
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def main() -> int:
+    """Run until stopped; returns the exit code (0 clean, 1 failed, 3 invalid configuration, 5 not permitted)."""
+    options = Options.from_json(os.environ.pop(OPTIONS_ENV))
+    process_log.configure(options.log_level)
+    if options.log_path:
+        try:
+            log_file.redirect(options.log_path)
+        except OSError as error:
+            print(f"error: --log-path {options.log_path}: {error.strerror}", file=sys.stderr)
+            return EXIT_REJECTED
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_NAME, b"trireme-super", 0, 0, 0)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        log.error("cannot become a subreaper: %s", os.strerror(ctypes.get_errno()))
+        return 1
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a worker's core holds its clients' secrets
+    with contextlib.suppress(ValueError, OSError):  # as many connections as the hard limit allows
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        identity.check(options.user, options.group)
+        directory = RuntimeDir(options.runtime_dir)
+    except (identity.IdentityError, RuntimeDirError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_REJECTED
+    try:
+        return _run(options, directory)
+    finally:
+        directory.clean()
+
+
+def _run(options: Options, directory: RuntimeDir) -> int:
+    signals = SignalQueue()
+    try:
+        committed = preflight.run(options, signals, version=1)
+    except preflight.PreflightError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    try:
+        sockets = ListenSockets(committed.listeners, committed.admin, directory.admin_socket)
+    except BindError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_REJECTED
+    try:
+        memory = Memory(hosts=committed.hosts, clusters=committed.clusters)
+        supervisor = Supervisor(options, committed, sockets, memory, signals)
+        try:
+            code = supervisor.run()
+        except BindError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return EXIT_REJECTED
+        log.info("exiting with status %d", code)
+        return code
+    finally:
+        sockets.close()

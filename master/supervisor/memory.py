@@ -1,0 +1,94 @@
+"""All shared memory of the instance: created here, handed to children by descriptor, cleaned up after their deaths."""
+
+from __future__ import annotations
+
+import os
+
+from proxy.upstream.tables import CLUSTER_GAUGES, HOST_GAUGES, ClusterColumn, HostColumn
+from shm import fold, metrics, table
+from shm.processes import ProcessTable, Role, Word
+
+SUPERVISOR_SLOT = 0
+CONTROLLER_SLOT = 1
+TEMPLATE_SLOT = 2  # it has no event loop and so no heartbeat; the slot is for `proxyctl ps`
+FIRST_WORKER_SLOT = 3
+MAX_SLOTS = 64
+
+
+class Memory:
+    """Slots are unique among live processes. A slot's metrics region goes on with the next process in that slot."""
+
+    def __init__(self, *, hosts: int, clusters: int) -> None:
+        self.processes_fd = ProcessTable.create(MAX_SLOTS)
+        self.processes = ProcessTable(self.processes_fd)
+        self.base = fold.create_base()
+        self.hosts = table.create_table(
+            "hosts", rows=max(1, hosts), columns=len(HostColumn), gauges=HOST_GAUGES, writers=MAX_SLOTS
+        )
+        self.clusters = table.create_table(
+            "clusters", rows=max(1, clusters), columns=len(ClusterColumn), gauges=CLUSTER_GAUGES, writers=MAX_SLOTS
+        )
+        self.regions: dict[int, int] = {}  # slot → region
+        self.ended: dict[int, int] = {}  # serial → region of a slot that was given up, until it is folded
+        self._serials: dict[int, int] = {}
+        self._next_serial = 1
+        self._used = {SUPERVISOR_SLOT, CONTROLLER_SLOT, TEMPLATE_SLOT}
+
+    def shared(self) -> dict[str, int]:
+        """What every child gets."""
+        return {"processes": self.processes_fd, "hosts": self.hosts, "clusters": self.clusters}
+
+    def take_slot(self) -> int | None:
+        """A free worker slot, or None when all are in use."""
+        for slot in range(FIRST_WORKER_SLOT, MAX_SLOTS):
+            if slot not in self._used:
+                self._used.add(slot)
+                return slot
+        return None
+
+    def has_slots(self, count: int) -> bool:
+        return MAX_SLOTS - len(self._used) >= count
+
+    def region(self, slot: int) -> int:
+        """The slot's metrics region, made on first use."""
+        if slot not in self.regions:
+            self._serials[slot] = self._next_serial
+            self.regions[slot] = metrics.create_region(self._next_serial)
+            self._next_serial += 1
+        return self.regions[slot]
+
+    def after_death(self, slot: int) -> None:
+        """A dead process has no connections: its gauges and table words become 0; its counters stay."""
+        if slot in self.regions:
+            metrics.zero_gauges(self.regions[slot])
+        table.zero_plane(self.hosts, slot)
+        table.zero_plane(self.clusters, slot)
+        for word in (Word.PID, Word.STATE, Word.HEARTBEAT_NS, Word.CONNECTIONS, Word.REQUESTS_ACTIVE, Word.LOOP_LAG_NS):
+            self.processes.write(slot, word, 0)
+
+    def release_slot(self, slot: int) -> int | None:
+        """Give the slot up after its last process: its region waits in `ended` under the returned serial."""
+        self._used.discard(slot)
+        self.processes.clear(slot)
+        if slot not in self.regions:
+            return None
+        serial = self._serials.pop(slot)
+        self.ended[serial] = self.regions.pop(slot)
+        return serial
+
+    def folded(self, serial: int) -> None:
+        """The controller has added the ended region to the base: it may go."""
+        fd = self.ended.pop(serial, None)
+        if fd is not None:
+            os.close(fd)
+
+    def describe(self, slot: int, *, role: str, pid: int, index: int, generation: int, started_ns: int) -> None:
+        """Publish who lives in `slot`."""
+        self.processes.write(slot, Word.ROLE, Role[role.upper()])
+        self.processes.write(slot, Word.INDEX, index)
+        self.processes.write(slot, Word.GENERATION, generation)
+        self.processes.write(slot, Word.STARTED_NS, started_ns)
+        self.processes.write(slot, Word.PID, pid)
+
+    def add_restart(self, slot: int) -> None:
+        self.processes.write(slot, Word.RESTARTS, self.processes.read(slot).restarts + 1)

@@ -1,0 +1,44 @@
+"""The supervisor's options: what `proxyctl run` was asked, carried over its exec as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options:
+    """Paths are absolute. Durations in seconds. `user` and `group` are names or numbers as text, "" for unchanged."""
+
+    runtime_dir: str
+    config_path: str | None = None
+    config_yaml: str | None = None
+    listen: str | None = None
+    upstream: str | None = None
+    allow_unsupported: bool = False
+    concurrency: int = 1
+    user: str = ""
+    group: str = ""
+    log_level: str = "info"
+    log_path: str = ""  # "" is standard error
+    drain_time: float = 600.0  # Envoy's --drain-time-s
+    shutdown_drain_time: float = 30.0
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Options:
+        return cls(**json.loads(text))
+
+    def preflight(self, version: int) -> dict[str, Any]:
+        """What `master.preflight` reads on its standard input."""
+        return {
+            "config_path": self.config_path,
+            "config_yaml": self.config_yaml,
+            "listen": self.listen,
+            "upstream": self.upstream,
+            "allow_unsupported": self.allow_unsupported,
+            "version": version,
+        }

@@ -1,0 +1,193 @@
+"""`pytest --field-audit`: is every field that we call supported shown to have an effect?
+
+A test that shows the effect of a field names it, `@pytest.mark.field("envoy.config.cluster.v3.Cluster.name")`, or
+`….type=STRICT_DNS` where single values of an enum are supported. The audit runs each such test once for each field that
+it names, with the field removed from its configuration wherever its message occurs, and expects it to fail then.
+At the end, every field of `master.config.support` must have been shown by a test.
+
+The configuration of such a test goes through `cut`; `tests.kit.config` and `tests.kit.proxy` see to that. Fixtures of
+every scope are torn down after each audited test, so a shared proxy is started anew with the changed configuration.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+OPTION = "--field-audit"
+
+
+@dataclasses.dataclass
+class Removal:
+    """One field to be removed. `applied` tells whether a configuration held it."""
+
+    field: str
+    applied: bool = False
+
+
+_present: Removal | None = None
+
+
+def cut(text: str) -> str:
+    """A bootstrap (YAML or JSON), without the field that the audit is removing; unchanged when there is no audit."""
+    if _present is None:
+        return text
+    from google.protobuf import json_format
+
+    from master.config.loader import load
+    from master.config.source import Source
+
+    message = load([Source("audited", text, "yaml")]).message
+    assert message is not None, "the field audit cannot read this configuration"
+    name, _, value = _present.field.partition("=")
+    owner, _, field = name.rpartition(".")
+    if _remove(message, owner, field, value):
+        _present.applied = True
+    return json_format.MessageToJson(message, preserving_proto_field_name=True)
+
+
+def _remove(message: Any, owner: str, field: str, value: str) -> bool:
+    """Clears `field` in every message of type `owner` in the tree, `Any` included; an enum only if it is `value`."""
+    from master.config.messages import ANY, messages, unpack
+
+    removed = False
+    if message.DESCRIPTOR.full_name == ANY:
+        inner = unpack(message)
+        removed = _remove(inner, owner, field, value)
+        message.value = inner.SerializeToString()
+        return removed
+    for found, content in message.ListFields():
+        if (
+            message.DESCRIPTOR.full_name == owner
+            and found.name == field
+            and (not value or found.enum_type.values_by_number[content].name == value)
+        ):
+            message.ClearField(field)
+            removed = True
+        else:
+            for _, part in messages(found, content):
+                removed |= _remove(part, owner, field, value)
+    return removed
+
+
+# --- pytest ---------------------------------------------------------------------------------------------------------
+
+FIELD = pytest.StashKey[str]()
+PROVEN = pytest.StashKey[set[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(OPTION, action="store_true", help="show that tests of fields fail without the field")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption(OPTION):
+        config.stash[PROVEN] = set()
+        # What a test that is meant to fail leaves open is reported in a later one, which must not fail by it.
+        config.addinivalue_line("filterwarnings", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Replaces the tests by one for each field of each tagged test, and the final question to `support`."""
+    if not config.getoption(OPTION):
+        return
+    audited: list[pytest.Item] = []
+    session = items[0].session if items else None
+    for item in items:
+        fields = dict.fromkeys(name for mark in item.iter_markers("field") for name in mark.args)
+        audited += [_without(item, field) for field in fields if isinstance(item, pytest.Function)]
+    if session is not None and _whole_suite(config):
+        audited.append(Completeness.from_parent(session, name="every supported field is shown by a test"))
+    config.hook.pytest_deselected(items=[item for item in items if not any(item.iter_markers("field"))])
+    items[:] = audited
+
+
+def _whole_suite(config: pytest.Config) -> bool:
+    return config.args == config.getini("testpaths") and not config.getoption("keyword")
+
+
+def _without(item: pytest.Function, field: str) -> pytest.Function:
+    """The same test once more."""
+    clone = pytest.Function.from_parent(
+        item.parent,
+        name=item.name,
+        callspec=getattr(item, "callspec", None),
+        callobj=item.obj,
+        fixtureinfo=item._fixtureinfo,
+        originalname=item.originalname,
+    )
+    clone.stash[FIELD] = field
+    return clone
+
+
+class Completeness(pytest.Item):
+    """Compares what the tests showed with what `support` claims."""
+
+    def runtest(self) -> None:
+        from master.config.support import supported
+
+        claimed = set(_visible(supported().items()))
+        proven = self.config.stash[PROVEN]
+        if missing := sorted(claimed - proven):
+            pytest.fail("supported, but no test fails without it:\n  " + "\n  ".join(missing), pytrace=False)
+        if unknown := sorted(proven - claimed):
+            pytest.fail("a test shows it, but it is not in FIELDS:\n  " + "\n  ".join(unknown), pytrace=False)
+
+    def reportinfo(self) -> tuple[str, None, str]:
+        return "master/config/support.py", None, self.name
+
+
+def _visible(supported: Iterable[tuple[str, set[str]]]) -> Iterator[str]:
+    """The supported fields that a message can hold: an enum's value 0 is the same as no value."""
+    from google.protobuf import descriptor_pool
+
+    for message, fields in supported:
+        descriptor = descriptor_pool.Default().FindMessageTypeByName(message)
+        for field in fields:
+            name, _, value = field.partition("=")
+            enum = descriptor.fields_by_name[name].enum_type
+            if not value or enum is None or enum.values_by_name[value].number != 0:
+                yield f"{message}.{field}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Runs an audited test with its field removed, tears everything down, and reports the opposite outcome."""
+    if FIELD not in item.stash:
+        return None
+    global _present
+    _present = removal = Removal(item.stash[FIELD])
+    label = f"[without {removal.field}]"
+    nodeid, (path, line, domain) = item.nodeid + label, item.location
+    location = (path, line, domain + label)
+    item.ihook.pytest_runtest_logstart(nodeid=nodeid, location=location)
+    try:
+        reports = runtestprotocol(item, log=False, nextitem=None)
+    finally:
+        _present = None
+    verdict = _invert(reports, removal)
+    verdict.nodeid, verdict.location = nodeid, location
+    if verdict.passed:
+        item.config.stash[PROVEN].add(removal.field)
+    item.ihook.pytest_runtest_logreport(report=verdict)
+    item.ihook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
+    return True
+
+
+def _invert(reports: list[pytest.TestReport], removal: Removal) -> pytest.TestReport:
+    """Failed is passed and passed is failed, if the field was there to be removed; skipped is skipped."""
+    decisive = next((report for report in reports if not report.passed), reports[min(1, len(reports) - 1)])
+    decisive.when = "call"
+    if decisive.skipped:
+        return decisive
+    if not removal.applied:
+        decisive.outcome, decisive.longrepr = "failed", f"no configuration of this test holds {removal.field}"
+    elif decisive.passed:
+        decisive.outcome, decisive.longrepr = "failed", f"it passes without {removal.field}, so it does not show it"
+    else:
+        decisive.outcome, decisive.longrepr = "passed", None
+    return decisive

@@ -1,0 +1,282 @@
+"""Admin pages of ours and of the real Envoy on an equal bootstrap (features §13 rule 53, §11.18)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+from envoy.config.bootstrap.v3 import bootstrap_pb2
+
+from master.admin.config_dump import redact
+from master.config.check import check
+from master.config.source import Source
+from tests.kit.admin import serving
+from tests.kit.client import Response, fetch
+from tests.kit.envoy import Envoy, with_free_ports
+from tests.kit.view import LiveView, live_view
+
+BOOTSTRAP = """
+node: {id: n1, cluster: c1, locality: {region: r, zone: z}}
+static_resources:
+  listeners:
+  - name: web
+    address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+    additional_addresses:
+    - address: {socket_address: {address: "::1", port_value: 0}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: ingress
+          route_config:
+            name: local
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes:
+              - {match: {prefix: /}, route: {cluster: back, timeout: 3s}}
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+  clusters:
+  - name: back
+    type: STATIC
+    connect_timeout: 1.5s
+    alt_stat_name: shown
+    load_assignment:
+      cluster_name: back
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 1}}, hostname: h}
+          load_balancing_weight: 7
+        - endpoint: {address: {socket_address: {address: "::1", port_value: 2}}}
+  - name: placed
+    type: STATIC
+    load_assignment:
+      cluster_name: placed
+      endpoints:
+      - locality: {region: r, zone: z, sub_zone: s}
+        lb_endpoints:
+        - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 3}}}
+  - name: "empty:one"
+    type: STATIC
+    load_assignment: {cluster_name: x}
+"""
+
+
+class Both(NamedTuple):
+    """Envoy, and our admin server over a view of the same bootstrap."""
+
+    envoy: Envoy
+    view: LiveView
+    ours: tuple[str, int]
+
+    def ask(self, target: str, method: str = "GET") -> tuple[Response, Response]:
+        """(ours, Envoy's)."""
+        line = f"{method} {target} HTTP/1.1\r\nHost: admin\r\n\r\n".encode()
+        return fetch(self.ours, line), fetch(self.envoy.admin_address, line)
+
+    def ask_json(self, target: str) -> tuple[Any, Any]:
+        ours, theirs = self.ask(target)
+        return json.loads(ours.body), json.loads(theirs.body)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    source = Source("envoy.yaml", with_free_ports(BOOTSTRAP), "yaml")
+    checked = check([source], allow_unsupported=False, version=1)
+    config = checked.config
+    assert config is not None, checked.findings
+    directory: Path = tmp_path_factory.mktemp("admin")
+    with Envoy(BOOTSTRAP) as envoy, live_view(config) as view, serving(view, directory) as served:
+        bound = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in envoy.listeners["web"]]
+        view.listeners = [("web", bound)]
+        yield Both(envoy, view, served.tcp)
+
+
+def head(response: Response) -> tuple[int, str, list[tuple[str, str]]]:
+    headers = [(name, "*" if name == "date" else value) for name, value in response.headers]
+    return response.status, response.reason, headers
+
+
+@pytest.mark.parity("rule 53")
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("GET", "/ready"), ("POST", "/ready"), ("GET", "/quitquitquit"), ("DELETE", "/quitquitquit"),
+        ("GET", "/stats?format=bad"), ("GET", "/stats?type=bad"), ("GET", "/stats?filter=("),
+        ("GET", "/clusters?filter=("), ("GET", "/listeners"), ("GET", "/listeners?format=json"),
+        ("GET", "/listeners?format=bad"), ("GET", "/stats/prometheus?histogram_buckets=detailed"),
+        ("GET", "/stats?filter=nothing-has-this-name"), ("GET", "/stats?filter=nothing-has-this-name&format=json"),
+        ("GET", "/stats/prometheus?filter=nothing-has-this-name"),
+    ],
+)  # fmt: skip
+def test_status_headers_and_body_are_equal(both: Both, method: str, target: str) -> None:
+    ours, theirs = both.ask(target, method)
+    assert head(ours) == head(theirs)
+    if "format=bad" not in target or "stats" not in target:  # the usage lists the formats, and ours are fewer
+        assert ours.body == theirs.body
+
+
+@pytest.mark.parity("rule 53")
+def test_an_unknown_path_gets_the_help(both: Both) -> None:
+    ours, theirs = both.ask("/nope")
+    assert head(ours) == head(theirs)
+    assert ours.body.splitlines()[:2] == theirs.body.splitlines()[:2]
+    assert both.ask("/nope/ready")[0].status == both.ask("/nope/ready")[1].status == 404
+
+
+@pytest.mark.parity("features 11.18")
+def test_pages_that_both_have_are_described_alike(both: Both) -> None:
+    ours, theirs = (set(answer.body.decode().splitlines()) for answer in both.ask("/help"))
+    own = {line for line in ours - theirs if not line.startswith("      ")}
+    assert own == {
+        "  /processes: print the processes of this proxy as JSON",
+        "  /workers (POST): change the number of workers and wait until they serve",
+    }
+
+
+@pytest.mark.parity("features 11.20")
+def test_clusters_as_text(both: Both) -> None:
+    ours, theirs = (sorted(answer.body.decode().splitlines()) for answer in both.ask("/clusters"))
+    assert ours == theirs
+
+
+@pytest.mark.parity("features 11.20")
+def test_clusters_as_text_keep_envoys_order_inside_a_cluster(both: Both) -> None:
+    ours, theirs = (answer.body for answer in both.ask("/clusters?filter=back"))
+    assert ours == theirs
+
+
+@pytest.mark.parity("features 11.20")
+def test_clusters_as_json(both: Both) -> None:
+    ours, theirs = both.ask_json("/clusters?format=json")
+    by_name = [{status["name"]: status for status in part["cluster_statuses"]} for part in (ours, theirs)]
+    assert by_name[0] == by_name[1]
+    ours_raw, theirs_raw = (answer.body for answer in both.ask("/clusters?format=json&filter=placed"))
+    assert ours_raw == theirs_raw
+
+
+@pytest.mark.parity("features 11.18")
+def test_server_info_has_envoys_keys(both: Both) -> None:
+    ours, theirs = both.ask_json("/server_info")
+    assert list(ours) == list(theirs)
+    assert ours["state"] == theirs["state"]
+    assert set(ours["command_line_options"]) <= set(theirs["command_line_options"])
+    assert set(ours["node"]) - {"user_agent_version"} <= set(theirs["node"])
+    for name in ("id", "cluster", "locality"):
+        assert ours["node"][name] == theirs["node"][name]
+    assert re.fullmatch(r"\d+s", ours["uptime_current_epoch"])
+    assert ours["version"].count("/") == theirs["version"].count("/")
+
+
+def without_times(value: Any) -> Any:
+    """Without what differs between any two runs, and what Envoy adds to the node about its own build.
+
+    Envoy's clusters come in the order of a hash map, so they are sorted.
+    """
+    if isinstance(value, dict):
+        gone = ("last_updated", "user_agent_name", "user_agent_build_version", "extensions")
+        return {name: without_times(inner) for name, inner in value.items() if name not in gone}
+    if isinstance(value, list):
+        shown = [without_times(inner) for inner in value]
+        return sorted(shown, key=json.dumps) if shown and _SORTED & set(shown[0]) else shown
+    return value
+
+
+_SORTED = {"cluster", "endpoint_config"}
+
+
+def times(value: Any) -> Iterator[str]:
+    """Every `last_updated`."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name == "last_updated":
+                yield inner
+            yield from times(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from times(inner)
+
+
+@pytest.mark.parity("features 11.18")
+@pytest.mark.parametrize(
+    "target",
+    ["/config_dump", "/config_dump?resource=static_clusters", "/config_dump?resource=static_listeners",
+     "/config_dump?resource=static_route_configs", "/config_dump?mask=bootstrap.node.id,bootstrap.admin",
+     "/config_dump?resource=static_clusters&mask=cluster.name", "/config_dump?name_regex=b.*",
+     "/config_dump?name_regex=ba", "/config_dump?mask=static_clusters", "/config_dump?include_eds",
+     "/config_dump?include_eds&resource=static_endpoint_configs", "/config_dump?resource=dynamic_active_clusters",
+     "/config_dump?include_eds&resource=static_endpoint_configs&name_regex=placed",
+     "/config_dump?resource=static_clusters&name_regex=ba", "/config_dump?mask=bootstrap.layered_runtime"],
+)  # fmt: skip
+def test_config_dump(both: Both, target: str) -> None:
+    ours, theirs = both.ask_json(target)
+    assert without_times(ours) == without_times(theirs)
+    shape = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
+    assert all(shape.fullmatch(time) for time in [*times(ours), *times(theirs)])
+    assert len(list(times(ours))) == len(list(times(theirs)))
+
+
+@pytest.mark.parity("features 11.18")
+@pytest.mark.parametrize(
+    "query",
+    [
+        "resource=nothing",
+        "resource=bootstrap",
+        "mask=nothing",
+        "mask=static_clusters.cluster",
+        "name_regex=(",
+        "mask=bootstrap.nothing",
+        "mask=bootstrap.static_resources.clusters.name",
+    ],
+)
+def test_config_dump_refuses_in_the_same_words(both: Both, query: str) -> None:
+    ours, theirs = both.ask(f"/config_dump?{query}")
+    assert (ours.status, ours.body) == (theirs.status, theirs.body)
+
+
+@pytest.mark.parity("rule 52")
+def test_the_gauges_that_we_derive_from_the_view_are_envoys_with_its_values(both: Both) -> None:
+    theirs = both.envoy.stats()
+    found = json.loads(both.ask("/stats?format=json&type=Gauges")[0].body)["stats"]
+    ours = {stat["name"]: stat["value"] for stat in found if not re.match(r"(http|listener)\.admin\.", stat["name"])}
+    assert ours
+    assert ours == {name: theirs.get(name) for name in ours}
+
+
+@pytest.mark.parity("features 11.17")
+def test_the_admin_interface_counts_itself_under_envoys_names(both: Both) -> None:
+    ours, theirs = (
+        {stat.get("name", "") for stat in json.loads(answer.body)["stats"]}
+        for answer in both.ask("/stats?format=json&filter=%5E(http%7Clistener)%5C.admin%5C.&type=Counters")
+    )
+    assert ours
+    assert ours <= theirs
+
+
+SECRETS = """
+static_resources:
+  secrets:
+  - {name: text, generic_secret: {secret: {inline_string: hush}}}
+  - {name: bytes, generic_secret: {secret: {inline_bytes: aHVzaA==}}}
+  - {name: file, generic_secret: {secret: {filename: /dev/null}}}
+  - {name: tickets, session_ticket_keys: {keys: [{inline_bytes: KEY}]}}
+"""
+
+
+@pytest.mark.parity("features 11.18")
+def test_secrets_are_blanked_as_envoy_blanks_them() -> None:
+    source = SECRETS.replace("KEY", base64.b64encode(b"k" * 80).decode())
+    with Envoy(source) as envoy:
+        theirs = json.loads(envoy.admin("/config_dump?mask=bootstrap.static_resources").body)["configs"][0]["bootstrap"]
+    shown = redact(yaml.safe_load(source), bootstrap_pb2.Bootstrap.DESCRIPTOR)
+    assert shown["static_resources"] == theirs["static_resources"]
+    assert "hush" not in json.dumps(shown)

@@ -1,0 +1,225 @@
+"""Route configurations: virtual hosts, matches, actions."""
+
+from __future__ import annotations
+
+import pytest
+
+from master.config.finding import Finding
+from proxy.config.common import StringMatcher
+from proxy.config.route import ClusterAction, HeaderMatcher, RouteMatch
+from tests.kit.config import bootstrap, findings, routes
+
+ROUTE = "envoy.config.route.v3"
+MATCHER = "envoy.type.matcher.v3"
+PREFIX = "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.route_config.virtual_hosts[0]."
+
+
+def with_route(route: str) -> str:
+    return bootstrap(
+        route_config=f'{{name: local, virtual_hosts: [{{name: all, domains: ["*"], routes: [{{{route}}}]}}]}}'
+    )
+
+
+def with_match(match: str) -> str:
+    return with_route(f"match: {{{match}}}, route: {{cluster: origin}}")
+
+
+def compiled_match(match: str) -> RouteMatch:
+    return routes(with_match(match)).virtual_hosts[0].routes[0].match
+
+
+def header(text: str) -> HeaderMatcher:
+    return compiled_match(f'prefix: "/", headers: [{{{text}}}]').headers[0]
+
+
+def fault(text: str) -> Finding:
+    (found,) = findings(text)
+    return found
+
+
+@pytest.mark.field(
+    f"{ROUTE}.RouteConfiguration.name",
+    f"{ROUTE}.RouteConfiguration.virtual_hosts",
+    f"{ROUTE}.VirtualHost.name",
+    f"{ROUTE}.VirtualHost.domains",
+    f"{ROUTE}.VirtualHost.routes",
+    f"{ROUTE}.Route.name",
+    f"{ROUTE}.Route.match",
+    f"{ROUTE}.Route.route",
+    f"{ROUTE}.RouteAction.cluster",
+    f"{ROUTE}.RouteAction.timeout",
+    f"{ROUTE}.RouteMatch.prefix",
+)
+def test_a_route_configuration() -> None:
+    found = routes(
+        bootstrap(
+            route_config="{name: local, virtual_hosts: [{name: one, domains: [A.example, '*.b.example'],"
+            "routes: [{name: all, match: {prefix: /x}, route: {cluster: origin, timeout: 0.5s}}]}]}"
+        )
+    )
+    (host,) = found.virtual_hosts
+    (route,) = host.routes
+    assert (found.name, host.name, host.domains) == ("local", "one", ("A.example", "*.b.example"))
+    assert (route.name, route.match, route.action) == (
+        "all",
+        RouteMatch("prefix", "/x"),
+        ClusterAction("origin", timeout=0.5),
+    )
+
+
+def test_a_route_waits_15_seconds_by_default_and_for_ever_with_0() -> None:
+    assert routes(with_match('prefix: "/"')).virtual_hosts[0].routes[0].action.timeout == 15.0
+    text = with_route('match: {prefix: "/"}, route: {cluster: origin, timeout: 0s}')
+    assert routes(text).virtual_hosts[0].routes[0].action.timeout == 0.0
+
+
+@pytest.mark.field(f"{ROUTE}.RouteMatch.path", f"{ROUTE}.RouteMatch.case_sensitive")
+def test_match_of_a_path() -> None:
+    assert compiled_match("path: /x, case_sensitive: false") == RouteMatch("path", "/x", case_sensitive=False)
+
+
+@pytest.mark.field(f"{ROUTE}.RouteMatch.path_separated_prefix")
+def test_match_of_a_path_separated_prefix() -> None:
+    assert compiled_match("path_separated_prefix: /x") == RouteMatch("path_separated_prefix", "/x")
+
+
+@pytest.mark.field(f"{ROUTE}.RouteMatch.safe_regex", f"{MATCHER}.RegexMatcher.regex")
+def test_match_of_a_regex() -> None:
+    assert compiled_match("safe_regex: {regex: '/x[0-9]+'}") == RouteMatch("regex", "/x[0-9]+")
+
+
+@pytest.mark.field(
+    f"{ROUTE}.RouteMatch.headers",
+    f"{ROUTE}.HeaderMatcher.name",
+    f"{ROUTE}.HeaderMatcher.string_match",
+    f"{ROUTE}.HeaderMatcher.invert_match",
+    f"{ROUTE}.HeaderMatcher.treat_missing_header_as_empty",
+    f"{MATCHER}.StringMatcher.exact",
+    f"{MATCHER}.StringMatcher.ignore_case",
+)
+def test_match_of_a_header() -> None:
+    match = "string_match: {exact: b, ignore_case: true}, invert_match: true, treat_missing_header_as_empty: true"
+    assert header(f"name: X-A, {match}") == HeaderMatcher(
+        "x-a", string=StringMatcher("exact", "b", ignore_case=True), invert=True, treat_missing_as_empty=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(f"{name}: b", StringMatcher(name, "b"), marks=pytest.mark.field(f"{MATCHER}.StringMatcher.{name}"))
+        for name in ("prefix", "suffix", "contains")
+    ]
+    + [
+        pytest.param(
+            "safe_regex: {regex: b+}",
+            StringMatcher("regex", "b+"),
+            marks=pytest.mark.field(f"{MATCHER}.StringMatcher.safe_regex", f"{MATCHER}.RegexMatcher.regex"),
+        )
+    ],
+)
+def test_match_of_a_string(text: str, expected: StringMatcher) -> None:
+    assert header(f"name: a, string_match: {{{text}}}").string == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(
+            f"{name}_match: b",
+            StringMatcher(name, "b"),
+            marks=pytest.mark.field(f"{ROUTE}.HeaderMatcher.{name}_match"),
+        )
+        for name in ("exact", "prefix", "suffix", "contains")
+    ]
+    + [
+        pytest.param(
+            "safe_regex_match: {regex: b+}",
+            StringMatcher("regex", "b+"),
+            marks=pytest.mark.field(f"{ROUTE}.HeaderMatcher.safe_regex_match"),
+        )
+    ],
+)
+def test_the_deprecated_forms_of_a_string_match_mean_the_same(text: str, expected: StringMatcher) -> None:
+    assert header(f"name: a, {text}") == HeaderMatcher("a", string=expected)
+
+
+@pytest.mark.field(f"{ROUTE}.HeaderMatcher.present_match")
+def test_match_of_a_headers_presence() -> None:
+    assert header("name: a, present_match: true").present is True
+    assert header("name: a") == HeaderMatcher("a")
+
+
+@pytest.mark.field(
+    f"{ROUTE}.HeaderMatcher.range_match", "envoy.type.v3.Int64Range.start", "envoy.type.v3.Int64Range.end"
+)
+def test_match_of_a_number() -> None:
+    assert header("name: a, range_match: {start: -1, end: 10}").range == (-1, 10)
+
+
+def test_a_route_names_a_cluster_that_exists() -> None:
+    found = fault(with_route('match: {prefix: "/"}, route: {cluster: orign}'))
+    assert found == Finding(
+        "reference",
+        found.path,
+        "unknown cluster 'orign'",
+        "the name of a cluster in static_resources.clusters",
+        "origin",
+    )
+    assert found.field_path == PREFIX + "routes[0].route.cluster"
+
+
+@pytest.mark.parametrize(
+    "domains", ["'*', '*'", "a.example, A.example", "'*.a.example', '*.A.example'", "'a.*', 'a.*'"]
+)
+@pytest.mark.parametrize("hosts", [1, 2])
+def test_a_domain_stands_once_whatever_its_case(domains: str, hosts: int) -> None:
+    """Features §13 rule 1."""
+    lists = [domains] if hosts == 1 else domains.split(", ")
+    virtual = ", ".join(f"{{name: v{number}, domains: [{found}]}}" for number, found in enumerate(lists))
+    found = fault(bootstrap(route_config=f"{{name: local, virtual_hosts: [{virtual}]}}"))
+    assert found.kind == "duplicate"
+    assert found.field_path.endswith("virtual_hosts[0].domains[1]" if hosts == 1 else "virtual_hosts[1].domains[0]")
+    assert found.message.endswith("stands already in virtual host 'v0'")
+
+
+def test_virtual_hosts_may_share_a_name() -> None:
+    hosts = "{name: v, domains: [a]}, {name: v, domains: [b]}"
+    assert len(routes(bootstrap(route_config=f"{{name: local, virtual_hosts: [{hosts}]}}")).virtual_hosts) == 2
+
+
+@pytest.mark.parametrize(
+    ("regex", "message"),
+    [
+        ("(", "invalid regex '(': missing ): ("),
+        ("(?=a)", "invalid regex '(?=a)': invalid perl operator: (?="),
+        ("a" * 97, f"regex {'a' * 97!r} has an RE2 program of size 101, more than 100"),
+    ],
+)
+def test_a_regex_is_one_that_re2_and_envoy_take(regex: str, message: str) -> None:
+    found = fault(with_match(f"safe_regex: {{regex: '{regex}'}}"))
+    assert (found.field_path, found.message) == (PREFIX + "routes[0].match.safe_regex.regex", message)
+    found = fault(with_match(f"prefix: /, headers: [{{name: a, string_match: {{safe_regex: {{regex: '{regex}'}}}}}}]"))
+    assert found.field_path == PREFIX + "routes[0].match.headers[0].string_match.safe_regex.regex"
+
+
+def test_a_regex_of_envoys_largest_size_is_taken() -> None:
+    assert compiled_match(f"safe_regex: {{regex: '{'a' * 96}'}}").value == "a" * 96
+
+
+def test_ignore_case_does_not_go_with_a_regex() -> None:
+    found = fault(
+        with_match("prefix: /, headers: [{name: a, string_match: {safe_regex: {regex: a}, ignore_case: true}}]")
+    )
+    assert found.message == "ignore_case has no effect for safe_regex"
+
+
+@pytest.mark.parametrize("seconds", ["-1s", "9223372036s"])
+def test_a_duration_is_within_envoys_range(seconds: str) -> None:
+    found = fault(with_route(f'match: {{prefix: "/"}}, route: {{cluster: origin, timeout: {seconds}}}'))
+    assert found.field_path == PREFIX + "routes[0].route.timeout"
+    assert "out of range" in found.message
+
+
+def test_the_default_regex_engine_may_be_named() -> None:
+    assert compiled_match("safe_regex: {google_re2: {}, regex: a}") == compiled_match("safe_regex: {regex: a}")

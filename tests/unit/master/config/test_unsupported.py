@@ -1,0 +1,154 @@
+"""Valid Envoy that is not implemented: found by path, an error unless the user accepts it."""
+
+from __future__ import annotations
+
+import pytest
+
+from master.config.finding import Finding
+from master.config.support import NO_EFFECT, accepted, supported
+from tests.kit.config import bootstrap, checked, compiled, findings
+
+HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+CHAIN = "static_resources.listeners[0].filter_chains[0]"
+MANAGER = f"{CHAIN}.filters[0].typed_config"
+
+
+def paths(text: str) -> list[str]:
+    found = findings(text)
+    assert {finding.kind for finding in found} <= {"unsupported"}
+    return [finding.field_path for finding in found]
+
+
+def test_a_field_that_nobody_reads_is_named_once_at_the_highest_path() -> None:
+    text = bootstrap(
+        clusters="- {name: origin, circuit_breakers: {thresholds: [{max_requests: 1}, {max_requests: 2}]}}"
+    )
+    assert findings(text) == [
+        Finding(
+            "unsupported",
+            ("static_resources", "clusters", 0, "circuit_breakers"),
+            "envoy.config.cluster.v3.Cluster.circuit_breakers is not supported",
+        )
+    ]
+
+
+def test_every_unsupported_field_is_named_in_any_lists_and_maps_too() -> None:
+    text = bootstrap(
+        hcm="via: me\ntracing: {}",
+        route_config="""
+            name: local
+            virtual_hosts:
+            - name: a
+              domains: [a]
+              routes:
+              - match: {prefix: /, query_parameters: [{name: q}]}
+                route: {cluster: origin, prefix_rewrite: /x}
+              - match: {prefix: /}
+                redirect: {host_redirect: b}
+              typed_per_filter_config:
+                cors: {"@type": type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy}
+            """,
+        http_filters="""
+            - name: cors
+              typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors}
+            - name: router
+              typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+            """,
+    )
+    host = f"{MANAGER}.route_config.virtual_hosts[0]"
+    assert sorted(paths(text)) == sorted(
+        [
+            f"{host}.routes[0].match.query_parameters",
+            f"{host}.routes[0].route.prefix_rewrite",
+            f"{host}.routes[1].redirect",
+            f"{host}.typed_per_filter_config.cors",
+            f"{MANAGER}.http_filters[0].typed_config",
+            f"{MANAGER}.tracing",
+            f"{MANAGER}.via",
+        ]
+    )
+
+
+def test_only_some_values_of_an_enum_may_be_supported() -> None:
+    (finding,) = findings(bootstrap(clusters="- {name: origin, lb_policy: MAGLEV}"))
+    assert finding.field_path == "static_resources.clusters[0].lb_policy"
+    assert finding.message == "envoy.config.cluster.v3.Cluster.lb_policy = MAGLEV is not supported"
+    assert finding.expected == "ROUND_ROBIN"
+    assert findings(bootstrap(clusters="- {name: origin, lb_policy: ROUND_ROBIN}")) == []
+
+
+@pytest.mark.parametrize("severity", ["error", "warning"])
+def test_what_follows_from_something_unsupported_is_not_reported_again(severity: str) -> None:
+    """No filter chain besides the default one, no STATIC host in an EDS cluster, no router after a Lua filter."""
+    lua = '- {name: lua, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua}}'
+    text = bootstrap(
+        http_filters=lua,
+        clusters="""
+            - name: origin
+              type: EDS
+              eds_cluster_config: {eds_config: {ads: {}}}
+            - name: original
+              type: ORIGINAL_DST
+              lb_policy: CLUSTER_PROVIDED
+            """,
+    ).replace("    filter_chains:\n    - filters", "    default_filter_chain:\n      filters")
+    result = checked(text, allow_unsupported=severity == "warning")
+    assert [(finding.kind, finding.severity, finding.field_path) for finding in result.findings] == [
+        ("unsupported", severity, path)
+        for path in (
+            "static_resources.listeners[0].default_filter_chain",
+            "static_resources.clusters[0].type",
+            "static_resources.clusters[0].eds_cluster_config",
+            "static_resources.clusters[1].type",
+            "static_resources.clusters[1].lb_policy",
+        )
+    ]
+
+
+def test_a_user_who_accepts_it_gets_warnings_and_a_configuration_without_it() -> None:
+    text = bootstrap(hcm="via: me").replace('prefix: "/"}', 'prefix: "/", grpc: {}}')
+    result = checked(text, allow_unsupported=True)
+    assert [finding.severity for finding in result.findings] == ["warning", "warning"]
+    assert result.config is not None
+    plain = compiled(bootstrap())
+    assert (result.config.listeners, result.config.clusters) == (plain.listeners, plain.clusters)
+    assert checked(text).config is None
+
+
+def test_other_faults_stay_errors_for_a_user_who_accepts_it() -> None:
+    result = checked(bootstrap(hcm="via: me").replace("cluster: origin", "cluster: x"), allow_unsupported=True)
+    assert [finding.severity for finding in result.findings] == ["warning", "error"]
+    assert result.config is None
+
+
+def test_every_claimed_field_exists() -> None:
+    from google.protobuf import descriptor_pool
+
+    for message, fields in accepted().items():
+        descriptor = descriptor_pool.Default().FindMessageTypeByName(message)
+        for field in fields:
+            name, _, value = field.partition("=")
+            found = descriptor.fields_by_name[name]
+            assert not value or (found.enum_type is not None and value in found.enum_type.values_by_name)
+
+
+def test_a_field_without_effect_is_not_called_supported() -> None:
+    for message, fields in NO_EFFECT.items():
+        assert not supported().get(message, set()) & set(fields)
+
+
+def test_fields_without_effect_change_nothing() -> None:
+    match = 'match: {safe_regex: {regex: "/.*"}}'
+    plain = bootstrap().replace('match: {prefix: "/"}', match)
+    text = bootstrap(hcm="drain_timeout: 1s").replace(
+        'match: {prefix: "/"}', match.replace('regex: "', 'google_re2: {}, regex: "')
+    )
+    text = text.replace("cluster_name: origin", "cluster_name: other")
+    for name in ("drain_timeout", "google_re2", "cluster_name: other"):
+        assert name in text
+    found, expected = compiled(text), compiled(plain)
+    assert (found.listeners, found.clusters, found.endpoints) == (
+        expected.listeners,
+        expected.clusters,
+        expected.endpoints,
+    )

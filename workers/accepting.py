@@ -1,0 +1,117 @@
+"""Which listening sockets does this worker poll? Its own, those of missing indexes, and those of siblings in trouble.
+
+Fostering (DESIGN §1): a worker whose heartbeat is older than 300 ms, or that is missing, leaves connections waiting in
+its socket's queue; its siblings accept there until it is back.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Collection, Iterable
+
+import trio
+
+from proxy.server import Server
+from shm.processes import ProcessInfo, ProcessTable, Role, State
+from shm.socket_name import SHARED, SocketName
+
+FOSTER_AFTER_NS = 300_000_000
+CHECK_INTERVAL = 0.1  # seconds
+
+
+def healthy_indexes(processes: Iterable[ProcessInfo], *, generation: int, now_ns: int) -> set[int]:
+    """Indexes of workers of `generation` that are accepting and whose heartbeat is fresh. Pure."""
+    return {
+        process.index
+        for process in processes
+        if process.role == Role.WORKER
+        and process.generation == generation
+        and process.state == State.SERVING
+        and now_ns - process.heartbeat_ns < FOSTER_AFTER_NS
+    }
+
+
+def indexes_to_poll(me: int, *, count: int, listening: int, healthy: Collection[int]) -> set[int]:
+    """The socket indexes that worker `me` of `count` polls, of `listening` ones. Pure.
+
+    Socket *i* belongs to worker *i mod count* (sockets outlive a smaller count). A healthy owner has it alone;
+    otherwise everyone helps.
+    """
+    return {i for i in range(listening) if i % count == me or i % count not in healthy}
+
+
+class Acceptors:
+    """Starts and cancels the server's accept loops so that exactly the sockets to poll are polled."""
+
+    def __init__(
+        self,
+        server: Server,
+        processes: ProcessTable,
+        *,
+        index: int,
+        generation: int,
+        nursery: trio.Nursery,
+    ) -> None:
+        self._server = server
+        self._processes = processes
+        self._index = index
+        self._generation = generation
+        self._nursery = nursery
+        self._sockets: dict[SocketName, socket.socket] = {}
+        self._polling: dict[SocketName, trio.CancelScope] = {}
+        self._count = 0
+        self._listening = 0
+
+    def add(self, fds: dict[str, int]) -> None:
+        """Take over inherited listening sockets; descriptors under other names are left alone."""
+        for text, fd in fds.items():
+            name = SocketName.parse(text)
+            if name is not None:
+                sock = socket.socket(fileno=fd)
+                sock.setblocking(False)
+                self._sockets[name] = sock
+
+    def set_topology(self, *, count: int, listening: int) -> None:
+        self._count = count
+        self._listening = listening
+        self.update()
+
+    def update(self) -> None:
+        """Look at the siblings and poll accordingly."""
+        healthy = healthy_indexes(self._processes.live(), generation=self._generation, now_ns=time.monotonic_ns())
+        if self._count == 0:
+            return
+        wanted = indexes_to_poll(self._index, count=self._count, listening=self._listening, healthy=healthy)
+        for name in self._sockets:
+            if name.index == SHARED or name.index in wanted:
+                self._start(name)
+            else:
+                self._stop(name)
+
+    def _start(self, name: SocketName) -> None:
+        if name not in self._polling:
+            scope = trio.CancelScope()
+            self._polling[name] = scope
+            self._nursery.start_soon(self._accept, name, scope)
+
+    async def _accept(self, name: SocketName, scope: trio.CancelScope) -> None:
+        with scope:
+            await self._server.accept(name.listener, name.address, self._sockets[name])
+
+    def _stop(self, name: SocketName) -> None:
+        scope = self._polling.pop(name, None)
+        if scope is not None:
+            scope.cancel()
+
+    async def watch(self, serving: Callable[[], bool]) -> None:
+        """Keep `update`d for ever while `serving`."""
+        while serving():
+            self.update()
+            await trio.sleep(CHECK_INTERVAL)
+
+    def stop(self) -> None:
+        """Poll nothing any more. The sockets stay open: they are the supervisor's."""
+        self._count = 0
+        for name in list(self._polling):
+            self._stop(name)

@@ -1,0 +1,71 @@
+"""Where a forked worker begins: inherited descriptors in, `Worker.run` under trio, exit code out."""
+
+from __future__ import annotations
+
+import json
+import os
+import traceback
+from typing import Any
+
+import trio
+
+from proxy import log as process_log
+from proxy.config.cluster import decode_endpoints
+from proxy.server import Server
+from shm import memfd
+from shm.metrics import MetricsWriter
+from shm.processes import ProcessTable
+from shm.table import TableWriter
+from workers import committed
+from workers.link import SupervisorLink
+from workers.worker import Worker
+
+EXIT_FAILED = 1
+
+
+class SharedTables:
+    """This worker's planes of the shared tables (`proxy.upstream.tables.Tables`)."""
+
+    def __init__(self, inherited: dict[str, int], slot: int) -> None:
+        self.hosts = TableWriter(inherited["hosts"], slot)
+        self.clusters = TableWriter(inherited["clusters"], slot)
+
+
+def main(order: dict[str, Any], inherited: dict[str, int]) -> int:
+    """Run one worker; returns its exit code. A failure is told to the supervisor with its traceback."""
+    options = json.loads(order["options"])
+    process_log.configure(options["log_level"])
+    link = SupervisorLink(inherited["channel"])
+    try:
+        trio.run(_run, order, inherited, link)
+    except BaseException:
+        link.send_now({"type": "failed", "traceback": traceback.format_exc()[-16_000:]})
+        return EXIT_FAILED
+    return 0
+
+
+async def _run(order: dict[str, Any], inherited: dict[str, int], link: SupervisorLink) -> None:
+    config = committed.read(inherited["config"])
+    slot = order["slot"]
+    endpoints = config.endpoints
+    if "endpoints" in inherited:
+        endpoints = decode_endpoints(memfd.read_all(inherited["endpoints"]))
+    server = Server(
+        config,
+        endpoints,
+        MetricsWriter(inherited["region"]),
+        SharedTables(inherited, slot),
+        worker_index=order["index"],
+    )
+    for name in ("config", "endpoints"):
+        if name in inherited:
+            os.close(inherited[name])
+    worker = Worker(
+        server,
+        link,
+        ProcessTable(inherited["processes"]),
+        index=order["index"],
+        slot=slot,
+        generation=order["generation"],
+    )
+    await worker.run(inherited)

@@ -1,0 +1,110 @@
+"""One worker: serves connections with `proxy.server`, obeys the supervisor, shows signs of life, drains, ends."""
+
+from __future__ import annotations
+
+import logging
+
+import trio
+
+from proxy.config.cluster import Endpoints, decode_endpoints
+from proxy.server import Server
+from shm import memfd
+from shm.processes import ProcessTable, State, Word
+from workers.accepting import Acceptors
+from workers.heartbeat import beat
+from workers.link import Received, SupervisorLink, close_all, reopen_logs
+
+log = logging.getLogger("worker")
+
+ORPHAN_DRAIN = 5.0  # seconds that requests in hand get once the supervisor is gone
+CLOSE_DEADLINE = 1.0  # seconds for the last bytes of finished responses (Envoy's delayed_close_timeout)
+DRAIN_POLL = 0.02  # seconds between looks at what is left
+
+
+class Worker:
+    """Ties `Server`, `Acceptors` and the channel together. `run` returns when the worker has drained."""
+
+    def __init__(
+        self, server: Server, link: SupervisorLink, processes: ProcessTable, *, index: int, slot: int, generation: int
+    ) -> None:
+        self._server = server
+        self._link = link
+        self._processes = processes
+        self._index = index
+        self._slot = slot
+        self._generation = generation
+        self._draining = False
+
+    async def run(self, inherited: dict[str, int]) -> None:
+        """Serve until told to drain or stop, or until the supervisor is gone."""
+        self._set_state(State.STARTING)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._beat)
+            await nursery.start(self._server.run)
+            acceptors = Acceptors(
+                self._server, self._processes, index=self._index, generation=self._generation, nursery=nursery
+            )
+            acceptors.add(inherited)
+            await self._link.send({"type": "ready"})
+            while (received := await self._link.receive()) is not None:
+                self._on_message(received, acceptors, nursery)
+                close_all(received.fds)
+            log.warning("the supervisor is gone; ending after the requests in hand (%.0f s at most)", ORPHAN_DRAIN)
+            acceptors.stop()
+            await self._drain(ORPHAN_DRAIN, close_idle=True)
+            nursery.cancel_scope.cancel()
+
+    def _on_message(self, received: Received, acceptors: Acceptors, nursery: trio.Nursery) -> None:
+        message = received.message
+        kind = message["type"]
+        if kind == "topology" and not self._draining:
+            first = self._processes.read(self._slot).state != State.SERVING
+            self._set_state(State.SERVING)
+            acceptors.set_topology(count=message["count"], listening=message["listening"])
+            if first:
+                nursery.start_soon(acceptors.watch, lambda: not self._draining)
+        elif kind == "sockets":
+            acceptors.add(received.named)
+        elif kind == "endpoints":
+            self._apply(decode_endpoints(memfd.read_all(received.fds[0])))
+        elif kind == "drain" and not self._draining:
+            self._draining = True
+            self._set_state(State.DRAINING)
+            acceptors.stop()
+            nursery.start_soon(self._drain_and_end, message["deadline"], message["close_idle"], nursery)
+        elif kind == "stop":
+            nursery.cancel_scope.cancel()
+        elif kind == "reopen_logs":
+            reopen_logs(received)
+
+    def _apply(self, endpoints: Endpoints) -> None:
+        self._server.update_endpoints(endpoints)
+        self._processes.write(self._slot, Word.ENDPOINTS_VERSION, endpoints.version)
+
+    async def _drain_and_end(self, deadline: float, close_idle: bool, nursery: trio.Nursery) -> None:
+        await self._drain(deadline, close_idle=close_idle)
+        nursery.cancel_scope.cancel()
+
+    async def _drain(self, deadline: float, *, close_idle: bool) -> None:
+        """Finish what was begun. `close_idle`: connections without a request in hand are closed, not waited for."""
+        server = self._server
+        server.start_drain()
+        with trio.move_on_after(deadline):
+            if close_idle:
+                while server.requests_active:  # noqa: ASYNC110 - plain words
+                    await trio.sleep(DRAIN_POLL)
+                server.close_idle()
+            with trio.move_on_after(CLOSE_DEADLINE if close_idle else float("inf")):
+                while server.connections:  # noqa: ASYNC110 - plain words
+                    await trio.sleep(DRAIN_POLL)
+
+    async def _beat(self) -> None:
+        await beat(
+            self._processes,
+            self._slot,
+            connections=lambda: self._server.connections,
+            requests=lambda: self._server.requests_active,
+        )
+
+    def _set_state(self, state: State) -> None:
+        self._processes.write(self._slot, Word.STATE, state)
