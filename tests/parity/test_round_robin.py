@@ -5,6 +5,7 @@ The weights are powers of two, so that sums of their inverses are exact and ties
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -55,12 +56,12 @@ def bootstrap(ports: list[int], weights: list[int]) -> str:
 @pytest.mark.parity("Cluster.lb_policy ROUND_ROBIN: earliest deadline first by load_balancing_weight")
 @pytest.mark.parametrize("weights", [[1, 1, 1], [4, 1, 1], [4, 2, 1], [8, 2, 4, 1]])
 def test_the_same_rotation(weights: list[int]) -> None:
-    with (
-        Origin(*map(str, range(len(weights)))) as origin,
-        Envoy(bootstrap(list(origin.ports.values()), weights)) as envoy,
-        Connection(envoy.address()) as connection,
-    ):
+    with contextlib.ExitStack() as stack:
+        origins = [stack.enter_context(Origin(str(index))) for index in range(len(weights))]
+        envoy = stack.enter_context(Envoy(bootstrap([origin.port for origin in origins], weights)))
+        connection = Connection(envoy.address())
         bodies = [connection.request(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").body for _ in range(2 * sum(weights))]
+        connection.close()
     theirs = [int(json.loads(body)["origin"]) for body in bodies]
     hosts = [Host(slot, SocketAddress("127.0.0.1", 1), weight=weight) for slot, weight in enumerate(weights)]
     assert tuple(theirs) in rotations(hosts, len(theirs))
