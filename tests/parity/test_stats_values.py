@@ -71,6 +71,7 @@ REQUESTS = (
     b"GET /refused HTTP/1.1\r\nHost: known\r\n\r\n",
     b"GET /nobody HTTP/1.1\r\nHost: known\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: unknown\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: known\r\nConnection: close\r\n\r\n",
 )
 
 
