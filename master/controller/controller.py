@@ -98,7 +98,7 @@ class Controller:
         self._take_inherited_regions()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(beat, self._processes, self._slot)
-            nursery.start_soon(admin.serve, self, self._admin_sockets())
+            nursery.start_soon(admin.serve, self, self._admin_sockets(), self._stats)
             await self._fold_ended()
             self._processes.write(self._slot, Word.STATE, ProcessState.SERVING)
             await self._link.send({"type": "ready"})
