@@ -88,6 +88,11 @@ class Cluster:
         for identity in self._pools.keys() - kept:
             self._retire(self._pools.pop(identity))
 
+    @property
+    def draining(self) -> bool:
+        """Whether a request still runs to a host that has left."""
+        return any(not pool.empty for pool in self._draining)
+
     def reap(self, now: float) -> None:
         """Close idle connections that are of no more use; forget drained pools."""
         for pool in self._pools.values():
