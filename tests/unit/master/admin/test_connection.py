@@ -26,7 +26,7 @@ def pair(view: LiveView) -> Iterator[tuple[Connection, socket.socket]]:
     ours, theirs = socket.socketpair()
     for sock in (ours, theirs):
         sock.setblocking(False)
-    connection = Connection(ours, Context(view, Intervals()), AdminStats(view.admin_stats))
+    connection = Connection(ours, Context(view, Intervals({})), AdminStats(view.admin_stats))
     try:
         yield connection, theirs
     finally:
