@@ -139,6 +139,7 @@ class ClientStates(RuleBasedStateMachine):
     @rule(headers=lengths, end_stream=st.booleans())
     def send_request(self, headers: Headers, end_stream: bool) -> None:
         reusable = self.codec.reusable
+        self.codec.take_output()
         try:
             self.codec.send_request(b"POST", b"/", b"a", headers, end_stream=end_stream)
         except RuntimeError:
