@@ -54,6 +54,7 @@ class Cluster:
         """
         host = self._balancer.pick()
         if host is None:
+            self._stats.lb_healthy_panic.inc()
             self._stats.cx_none_healthy.inc()
             error = failures.no_healthy_upstream()
             self._stats.charge_code(error.status)
