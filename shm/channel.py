@@ -10,7 +10,7 @@ import array
 import json
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 MAX_MESSAGE = 64 * 1024
@@ -81,7 +81,7 @@ def receive(sock: socket.socket) -> tuple[dict[str, Any], list[int]]:
     return decode(data, ancillary_data, flags)
 
 
-def fd_batches(fds: dict[str, int]) -> Iterator[tuple[dict[str, Any], list[int]]]:
+def fd_batches(fds: Mapping[str, int]) -> Iterator[tuple[dict[str, Any], list[int]]]:
     """Packets that carry named descriptors ahead of the message that uses them; see `FdCollector`."""
     names = list(fds)
     for start in range(0, len(names), MAX_FDS):

@@ -66,6 +66,11 @@ class SupervisorLink:
             return
 
 
+def reopen_logs(received: Received) -> None:
+    """Go on logging to the file that the supervisor has opened."""
+    os.dup2(received.fds[0], 2)
+
+
 def close_all(fds: Sequence[int]) -> None:
     for fd in fds:
         os.close(fd)

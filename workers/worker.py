@@ -12,11 +12,12 @@ from shm import memfd
 from shm.processes import ProcessTable, State, Word
 from workers.accepting import Acceptors
 from workers.heartbeat import beat
-from workers.link import Received, SupervisorLink, close_all
+from workers.link import Received, SupervisorLink, close_all, reopen_logs
 
 log = logging.getLogger("worker")
 
 ORPHAN_DRAIN = 5.0  # seconds that requests in hand get once the supervisor is gone
+CLOSE_DEADLINE = 1.0  # seconds for the last bytes of finished responses (Envoy's delayed_close_timeout)
 DRAIN_POLL = 0.02  # seconds between looks at what is left
 
 
@@ -46,8 +47,7 @@ class Worker:
             acceptors.add(inherited)
             await self._link.send({"type": "ready"})
             while (received := await self._link.receive()) is not None:
-                if not self._draining or received.message["type"] == "stop":
-                    self._on_message(received, acceptors, nursery)
+                self._on_message(received, acceptors, nursery)
                 close_all(received.fds)
             log.warning("the supervisor is gone; ending after the requests in hand (%.0f s at most)", ORPHAN_DRAIN)
             acceptors.stop()
@@ -57,7 +57,7 @@ class Worker:
     def _on_message(self, received: Received, acceptors: Acceptors, nursery: trio.Nursery) -> None:
         message = received.message
         kind = message["type"]
-        if kind == "topology":
+        if kind == "topology" and not self._draining:
             first = self._processes.read(self._slot).state != State.SERVING
             self._set_state(State.SERVING)
             acceptors.set_topology(count=message["count"], listening=message["listening"])
@@ -67,7 +67,7 @@ class Worker:
             acceptors.add(received.named)
         elif kind == "endpoints":
             self._apply(decode_endpoints(memfd.read_all(received.fds[0])))
-        elif kind == "drain":
+        elif kind == "drain" and not self._draining:
             self._draining = True
             self._set_state(State.DRAINING)
             acceptors.stop()
@@ -75,7 +75,7 @@ class Worker:
         elif kind == "stop":
             nursery.cancel_scope.cancel()
         elif kind == "reopen_logs":
-            log.info("reopened log files")
+            reopen_logs(received)
 
     def _apply(self, endpoints: Endpoints) -> None:
         self._server.update_endpoints(endpoints)
@@ -86,11 +86,17 @@ class Worker:
         nursery.cancel_scope.cancel()
 
     async def _drain(self, deadline: float, *, close_idle: bool) -> None:
-        """Finish what was begun. `close_idle`: connections without a request in hand are not waited for."""
-        self._server.start_drain()
+        """Finish what was begun. `close_idle`: connections without a request in hand are closed, not waited for."""
+        server = self._server
+        server.start_drain()
         with trio.move_on_after(deadline):
-            while self._server.requests_active if close_idle else self._server.connections:  # noqa: ASYNC110 - plain words
-                await trio.sleep(DRAIN_POLL)
+            if close_idle:
+                while server.requests_active:  # noqa: ASYNC110 - plain words
+                    await trio.sleep(DRAIN_POLL)
+                server.close_idle()
+            with trio.move_on_after(CLOSE_DEADLINE if close_idle else float("inf")):
+                while server.connections:  # noqa: ASYNC110 - plain words
+                    await trio.sleep(DRAIN_POLL)
 
     async def _beat(self) -> None:
         await beat(

@@ -10,6 +10,7 @@ import trio
 
 from master.admin.dispatch import answer
 from master.admin.origin import host_allowed, origin_allowed
+from master.admin.own_stats import AdminStats
 from master.admin.page import Context, Reply
 from proxy.http.codec import CodecError, ServerCodec
 from proxy.http.codec_h1_server import H1ServerCodec
@@ -47,14 +48,18 @@ class _PeerGone(Exception):
 class Connection:
     """`sock` is non-blocking and belongs to the connection."""
 
-    def __init__(self, sock: socket.socket, context: Context) -> None:
+    def __init__(self, sock: socket.socket, context: Context, stats: AdminStats) -> None:
         self._sock = sock
         self._context = context
+        self._stats = stats
+        self._opened = trio.current_time()
+        stats.opened()
         self._codec: ServerCodec = H1ServerCodec(max_headers_bytes=MAX_HEAD_BYTES, max_headers_count=MAX_HEADERS)
         self._over_tcp = sock.family != socket.AF_UNIX
 
     def close(self) -> None:
         self._sock.close()
+        self._stats.closed(trio.current_time() - self._opened)
 
     async def serve(self) -> None:
         """Until the peer is done, breaks the protocol, or takes too long."""
@@ -65,6 +70,7 @@ class Connection:
         except _PeerGone:
             return
         except CodecError as error:
+            self._stats.broke()
             await self._reject(error)
 
     async def _exchange(self, events: list[Event]) -> bool:
@@ -73,15 +79,22 @@ class Connection:
             request = await self._request(events)
         if deadline.cancelled_caught or request is None:
             return False
-        reply = self._refusal(request)
-        if reply is None:
-            reply = Reply(b"the page took too long\n", status=504)
-            with trio.move_on_after(ANSWER_TIMEOUT):
-                reply = await answer(request.method.decode("latin-1"), request.path.decode("latin-1"), self._context)
-        await self._send(request.stream_id, reply)
+        self._stats.began()
+        started, status = trio.current_time(), 500
+        try:
+            reply = self._refusal(request) or await self._answer(request)
+            status = reply.status
+            await self._send(request.stream_id, reply)
+        finally:
+            self._stats.ended(status, trio.current_time() - started)
         if reply.finish:
             await reply.finish()
         return self._codec.keep_alive
+
+    async def _answer(self, request: RequestReceived) -> Reply:
+        with trio.move_on_after(ANSWER_TIMEOUT):
+            return await answer(request.method.decode("latin-1"), request.path.decode("latin-1"), self._context)
+        return Reply(b"the page took too long\n", status=504)
 
     async def _request(self, events: list[Event]) -> RequestReceived | None:
         """The next request, its body read and dropped; None if the peer ended the connection instead."""

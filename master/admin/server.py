@@ -9,9 +9,11 @@ import socket
 import trio
 
 from master.admin.connection import Connection
+from master.admin.own_stats import AdminStats
 from master.admin.page import Context
 from master.admin.view import ServerView
 from master.stats.aggregate import FLUSH_INTERVAL, Intervals
+from proxy.stats import Stats
 
 MAX_CONNECTIONS = 64
 """Of each listening socket: whoever fills the TCP one does not lock out `proxyctl` on the Unix one."""
@@ -27,42 +29,43 @@ _IGNORED = frozenset(
 log = logging.getLogger(__name__)
 
 
-async def serve(view: ServerView, sockets: list[socket.socket]) -> None:
-    """Answers on `sockets` (listening, TCP or Unix; they stay the caller's) until cancelled."""
-    context = Context(view, Intervals())
+async def serve(view: ServerView, sockets: list[socket.socket], stats: Stats) -> None:
+    """Answers on `sockets` (listening, TCP or Unix; they stay the caller's) until cancelled.
+
+    `stats` is where the admin interface counts its own connections and requests.
+    """
+    context, own = Context(view, Intervals(view.metrics().histograms)), AdminStats(stats)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_flush_forever, context)
         for sock in sockets:
             sock.setblocking(False)
-            nursery.start_soon(_accept_forever, sock, context)
+            nursery.start_soon(_accept_forever, sock, context, own)
 
 
 async def _flush_forever(context: Context) -> None:
     while True:
-        context.intervals.flush(context.view.metrics().histograms)
         await trio.sleep(FLUSH_INTERVAL)
+        context.intervals.flush(context.view.metrics().histograms)
 
 
-async def _accept_forever(listening: socket.socket, context: Context) -> None:
-    slots = trio.CapacityLimiter(MAX_CONNECTIONS)
+async def _accept_forever(listening: socket.socket, context: Context, stats: AdminStats) -> None:
+    slots = trio.Semaphore(MAX_CONNECTIONS)
     async with trio.open_nursery() as nursery:
         while True:
-            connection = Connection(await _accept(listening), context)
-            # A token is taken before the next accept: what exceeds the limit waits in the kernel's queue.
-            await slots.acquire_on_behalf_of(connection)
+            await slots.acquire()  # before the accept: what exceeds the limit waits in the kernel's queue
+            connection = Connection(await _accept(listening), context, stats)
             nursery.start_soon(_serve_one, connection, slots)
 
 
-async def _serve_one(connection: Connection, slots: trio.CapacityLimiter) -> None:
+async def _serve_one(connection: Connection, slots: trio.Semaphore) -> None:
     try:
         await connection.serve()
-    except (
-        Exception
-    ):  # one client's request must not end the admin server; what went wrong is logged with its traceback
+    except Exception:
+        # One client's request must not end the admin interface for all; what went wrong is logged with its traceback.
         log.exception("admin: an exchange failed")
     finally:
         connection.close()
-        slots.release_on_behalf_of(connection)
+        slots.release()
 
 
 async def _accept(listening: socket.socket) -> socket.socket:

@@ -28,7 +28,7 @@ def command(client: AdminClient, *, as_json: bool) -> None:
 def _row(process: dict[str, Any]) -> tuple[object, ...]:
     return (
         process["role"],
-        process["index"],
+        process["index"] if process["role"] == "worker" else None,
         process["pid"],
         process["generation"],
         process["state"],

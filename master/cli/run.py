@@ -29,6 +29,7 @@ from proxy.log import LEVELS
     "--runtime-dir", type=click.Path(file_okay=False), help="Lock, pid file and admin socket of this instance."
 )
 @click.option("-l", "--log-level", type=click.Choice(list(LEVELS)), default="info", show_default=True)
+@click.option("--log-path", type=click.Path(dir_okay=False), help="Log to this file; USR1 reopens it.")
 @click.option("--drain-time-s", type=click.FloatRange(min=0), default=600.0, show_default=True,
               help="How long a retired worker may finish its connections.")  # fmt: skip
 @click.option("--shutdown-drain-time-s", type=click.FloatRange(min=0), default=30.0, show_default=True,
@@ -46,6 +47,7 @@ def command(
     group: str,
     runtime_dir: str | None,
     log_level: str,
+    log_path: str | None,
     drain_time_s: float,
     shutdown_drain_time_s: float,
 ) -> None:
@@ -76,6 +78,7 @@ def command(
         user=user,
         group=group,
         log_level=log_level,
+        log_path=str(Path(log_path).absolute()) if log_path else "",
         drain_time=drain_time_s,
         shutdown_drain_time=shutdown_drain_time_s,
     )

@@ -27,7 +27,7 @@ from shm.processes import State as ProcessState
 from shm.table import TableReader
 from workers import committed
 from workers.heartbeat import beat
-from workers.link import Received, SupervisorLink, close_all
+from workers.link import Received, SupervisorLink, close_all, reopen_logs
 
 log = logging.getLogger("controller")
 
@@ -98,7 +98,7 @@ class Controller:
         self._take_inherited_regions()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(beat, self._processes, self._slot)
-            nursery.start_soon(admin.serve, self, self._admin_sockets())
+            nursery.start_soon(admin.serve, self, self._admin_sockets(), self._stats)
             await self._fold_ended()
             self._processes.write(self._slot, Word.STATE, ProcessState.SERVING)
             await self._link.send({"type": "ready"})
@@ -141,6 +141,8 @@ class Controller:
         elif kind == "state":
             self.state = cast(State, message["state"])
             self.listeners = [(name, addresses) for name, addresses in message["listeners"]]
+        elif kind == "reopen_logs":
+            reopen_logs(received)
         elif kind == "workers":
             waiting = self._requests.get(message["request"])
             if waiting is not None:

@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -31,7 +31,7 @@ class Outbox:
         self._queue.append((channel.encode(message), [*fds, *give], list(give)))
         self.flush()
 
-    def send_fds(self, fds: dict[str, int]) -> None:
+    def send_fds(self, fds: Mapping[str, int]) -> None:
         for message, batch in channel.fd_batches(fds):
             self.send(message, batch)
 

@@ -9,7 +9,7 @@ import os
 import resource
 import sys
 
-from master.supervisor import identity, preflight
+from master.supervisor import identity, log_file, preflight
 from master.supervisor.memory import Memory
 from master.supervisor.options import Options
 from master.supervisor.runtime_dir import RuntimeDir, RuntimeDirError
@@ -31,6 +31,12 @@ def main() -> int:
     """Run until stopped; returns the exit code (0 clean, 1 failed, 3 invalid configuration, 5 not permitted)."""
     options = Options.from_json(os.environ.pop(OPTIONS_ENV))
     process_log.configure(options.log_level)
+    if options.log_path:
+        try:
+            log_file.redirect(options.log_path)
+        except OSError as error:
+            print(f"error: --log-path {options.log_path}: {error.strerror}", file=sys.stderr)
+            return EXIT_REJECTED
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NAME, b"trireme-super", 0, 0, 0)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:

@@ -21,6 +21,7 @@ class Options:
     user: str = ""
     group: str = ""
     log_level: str = "info"
+    log_path: str = ""  # "" is standard error
     drain_time: float = 600.0  # Envoy's --drain-time-s
     shutdown_drain_time: float = 30.0
 

@@ -11,10 +11,10 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from master.supervisor import hang, template_process
+from master.supervisor import hang, log_file, template_process
 from master.supervisor.child import Child, Outbox
 from master.supervisor.committed import Committed
 from master.supervisor.memory import CONTROLLER_SLOT, SUPERVISOR_SLOT, TEMPLATE_SLOT, Memory
@@ -33,6 +33,7 @@ TICK = 0.25  # seconds between looks at the heartbeats
 READY_DEADLINE = (
     30.0  # a controller that has not initialised by then (Envoy: 15 s of initial fetch) no longer holds up the start
 )
+TEMPLATE_DEADLINE = 10.0  # seconds for the template to start, or to fork (which takes milliseconds)
 MAX_EARLY_DEATHS = 3  # before the first "ready": the start has failed
 REPORT_GRACE = 5.0  # seconds after which nobody waits for processes that ignore SIGKILL
 
@@ -131,6 +132,7 @@ class Supervisor:
         self.memory.processes.write(SUPERVISOR_SLOT, Word.HEARTBEAT_NS, time.monotonic_ns())
         self.memory.processes.write(SUPERVISOR_SLOT, Word.LOOP_LAG_NS, int(own_lag * 1e9))
         self._watch_heartbeats(int(own_lag * 1e9))
+        self._watch_template()
         if self._exit_code is not None and now > self._stop_deadline:
             self._kill_all()
 
@@ -154,14 +156,25 @@ class Supervisor:
         elif number == signal.SIGUSR2:
             log.warning("SIGUSR2: reserved for hot restart, which this version cannot do yet; ignored")
         elif number == signal.SIGUSR1:
-            log.info("SIGUSR1: reopening log files")
-            for child in self._children.values():
-                if child.role != "template":
-                    self.send(child, {"type": "reopen_logs"})
+            self._reopen_logs()
         elif number in (signal.SIGTTIN, signal.SIGTTOU):
             count = self.workforce.count + (1 if number == signal.SIGTTIN else -1)
             log.info("%s: %d worker(s)", number.name, count)
             self.workforce.resize(count, lambda refusal: log.warning("%s", refusal) if refusal else None)
+
+    def _reopen_logs(self) -> None:
+        """The supervisor opens the new file, as only it may have the right to; the others get its descriptor."""
+        if not self.options.log_path:
+            log.info("SIGUSR1: there is no --log-path, so nothing to reopen")
+            return
+        try:
+            log_file.redirect(self.options.log_path)
+        except OSError as error:
+            log.error("SIGUSR1: cannot open %s: %s; going on with the old file", self.options.log_path, error.strerror)
+            return
+        log.info("SIGUSR1: reopened %s", self.options.log_path)
+        for child in self._children.values():
+            self.send(child, {"type": "reopen_logs"}, [log_file.STDERR])
 
     # --- stopping -------------------------------------------------------------------------------------------------
 
@@ -211,10 +224,15 @@ class Supervisor:
 
     # --- children -------------------------------------------------------------------------------------------------
 
-    def send(self, child: Child, message: dict[str, Any], **fds: Any) -> None:
-        """Send to a child; one that has stopped reading is treated as hung (its death follows)."""
+    def send(
+        self, child: Child, message: dict[str, Any], fds: Sequence[int] = (), *, named: Mapping[str, int] | None = None
+    ) -> None:
+        """Send to a child, with descriptors of the message itself or named ones ahead of it. One that has stopped
+        reading is treated as hung (its death follows).
+        """
         try:
-            child.outbox.send(message, **fds)
+            child.outbox.send_fds(named or {})
+            child.outbox.send(message, fds)
         except channel.ChannelClosedError:
             log.error("%s (pid %d) no longer reads its channel; killing it", child.name, child.pid)
             self._signal(child, signal.SIGKILL)
@@ -334,7 +352,7 @@ class Supervisor:
                 os.close(self.endpoints)
             (self.endpoints,) = fds
             for worker in self.workforce.everyone():
-                self.send(worker, {"type": "endpoints"}, fds=[self.endpoints])
+                self.send(worker, {"type": "endpoints"}, [self.endpoints])
         elif kind == "workers":
             request = message["request"]
             self.workforce.resize(
@@ -367,9 +385,9 @@ class Supervisor:
             log.info("all dependencies initialized: serving with %d worker(s)", self.workforce.count)
         self._tell_state()
 
-    def tell_controller(self, message: dict[str, Any], **fds: Any) -> None:
+    def tell_controller(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
         if self.controller is not None:
-            self.send(self.controller, message, **fds)
+            self.send(self.controller, message, fds)
 
     def controller_ready(self) -> bool:
         return self._controller_overdue or (self.controller is not None and self.controller.state == "ready")
@@ -384,8 +402,11 @@ class Supervisor:
 
     def _spawned(self, child: Child, pid: int) -> None:
         child.pid = pid
-        if pid in self._unclaimed:
-            self._died(child, self._unclaimed.pop(pid))
+        status = self._unclaimed.pop(pid, None)
+        if not self._spawning:
+            self._unclaimed.clear()  # strangers that a child of ours left behind
+        if status is not None:
+            self._died(child, status)
             return
         self._children[pid] = child
         self._describe(child)
@@ -469,6 +490,17 @@ class Supervisor:
             self.fail_start(f"{child.name} died {backoff.early_deaths} times before it was ready")
 
     # --- hangs ----------------------------------------------------------------------------------------------------
+
+    def _watch_template(self) -> None:
+        """It has no heartbeat; it hangs if an order, or its own start, takes too long."""
+        if self._template is None:
+            return
+        waiting = [child.started_ns for child in self._spawning.values()]
+        if self._template.state == "starting":
+            waiting.append(self._template.started_ns)
+        if waiting and time.monotonic_ns() - min(waiting) > TEMPLATE_DEADLINE * 1e9:
+            log.error("the template has not answered within %.0f s; killing it", TEMPLATE_DEADLINE)
+            self._signal(self._template, signal.SIGKILL)
 
     def _watch_heartbeats(self, own_lag_ns: int) -> None:
         now_ns = time.monotonic_ns()

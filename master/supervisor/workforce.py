@@ -72,7 +72,7 @@ class Workforce:
 
     def _announce_region(self, slot: int) -> None:
         fd = self._supervisor.memory.region(slot)
-        self._supervisor.tell_controller({"type": "region", "slot": slot}, fds=[fd])
+        self._supervisor.tell_controller({"type": "region", "slot": slot}, [fd])
 
     def on_ready(self, child: Child) -> None:
         if self._target is not None and self._all_ready(self._target):
@@ -129,9 +129,8 @@ class Workforce:
         except BindError as error:
             return done(str(error))
         for sockets in new:
-            for child in self.everyone():
-                child.outbox.send_fds(sockets)
-                supervisor.send(child, {"type": "sockets"})
+            for child in self._workers.values():
+                supervisor.send(child, {"type": "sockets"}, named=sockets)
         self._target, self._done = count, done
         for index in range(self.count, count):
             self._spawn(index)

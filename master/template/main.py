@@ -66,6 +66,10 @@ def _serve(sock: socket.socket, code: str) -> None:
             return
         if collector.collect(message, fds):
             continue
+        if message["type"] == "reopen_logs":
+            os.dup2(fds[0], 2)
+            os.close(fds[0])
+            continue
         inherited = collector.take()
         try:
             pid = _fork(message, inherited, code)

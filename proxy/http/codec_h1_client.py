@@ -24,7 +24,8 @@ from proxy.http.headers import Headers
 # An origin that answers 1xx for ever would hold the exchange without ever answering it (Go's transport stops at 5).
 MAX_INFORMATIONAL = 16
 
-_PATH = re.compile(rb"[\x21\x22\x24-\x7e]+")  # visible ASCII without "#": what a request line can hold
+# RFC 9112 3.2: origin-form (no "#") or asterisk-form. A path that says "http://…" would rename the host (3.2.2).
+_PATH = re.compile(rb"/[\x21\x22\x24-\x7e]*|\*")
 
 
 class H1ClientCodec:
@@ -77,7 +78,7 @@ class H1ClientCodec:
         if not AUTHORITY.fullmatch(authority):
             raise unwritable("authority", status=400)
         target = authority if method == b"CONNECT" else path
-        if not _PATH.fullmatch(target):
+        if method != b"CONNECT" and not _PATH.fullmatch(path):
             raise unwritable("path", status=400)
         fields, framing, writer = h1_outgoing.frame_request(method, headers, end_stream=end_stream)
         first_line = b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, target, authority)

@@ -13,6 +13,7 @@ from proxy.http.headers import Headers
 # RFC 9112 7.1.1   chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )
 # 15 digits stay below 2**63. Extensions are hop-by-hop: checked for octets and size, then dropped.
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
+_PLAIN_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")
 _MAX_CHUNK_LINE = 4096
 # How far chunk lines may outweigh the data that they carry, over a whole body: an endless chain of extensions costs
 # the sender little and us much (CVE-2023-39326; the figures are Go's).
@@ -108,6 +109,7 @@ class ChunkedReader:
         return self.complete
 
     def _read_size(self, inbox: Inbox, blocks: list[bytes]) -> bool:
+        self._read_plain_chunks(inbox, blocks)
         try:
             line = inbox.take_line(_MAX_CHUNK_LINE)
         except ValueError as error:
@@ -118,11 +120,28 @@ class ChunkedReader:
         if not size:
             raise bad_request()
         self._left = int(size[1], 16)
-        self._excess = max(0, self._excess + len(line) - _FREE_PER_CHUNK - 2 * self._left)
-        if self._excess > _MAX_EXCESS:
-            raise bad_request()
+        self._charge(len(line), self._left)
         self._step = self._read_data if self._left else self._read_trailer
         return True
+
+    def _read_plain_chunks(self, inbox: Inbox, blocks: list[bytes]) -> None:
+        """Chunks that are here whole and without extension: the common kind, at a price that tiny ones cannot abuse."""
+        data, start = inbox.view()
+        position = start
+        while line := _PLAIN_CHUNK_LINE.match(data, position):
+            begin, size = line.end(), int(line[1], 16)
+            end = begin + size
+            if size == 0 or data[end : end + 2] != b"\r\n":
+                break
+            self._charge(len(line[1]), size)
+            blocks.append(bytes(data[begin:end]))
+            position = end + 2
+        inbox.skip(position - start)
+
+    def _charge(self, line_length: int, size: int) -> None:
+        self._excess = max(0, self._excess + line_length - _FREE_PER_CHUNK - 2 * size)
+        if self._excess > _MAX_EXCESS:
+            raise bad_request()
 
     def _read_data(self, inbox: Inbox, blocks: list[bytes]) -> bool:
         if not len(inbox):
@@ -166,5 +185,5 @@ class ChunkedReader:
             raise bad_request()
         name = field[1].lower()
         if name not in _NOT_IN_TRAILERS and not name.startswith(_NOT_IN_TRAILERS_PREFIXES):
-            self._trailers.append((name, field[2].rstrip(b" \t")))
+            self._trailers.append((name, field[2].strip(b" \t")))
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from master.admin import connection as limits
 from master.admin import server
 from tests.kit.admin import Served, serving
 from tests.kit.client import Connection, fetch
+from tests.kit.process import wait_for
 from tests.kit.view import LiveView, live_view, one_cluster
 
 
@@ -181,3 +183,43 @@ def test_prometheus_reads_what_is_scraped(view: LiveView, served: Served) -> Non
     (sample,) = families["envoy_cluster_upstream_rq"].samples
     assert (sample.labels["envoy_response_code"], sample.value) == ("200", 3)
     assert families["envoy_cluster_upstream_rq_time"].type == "histogram"
+
+
+def counted(served: Served) -> dict[str, int]:
+    stats = json.loads(fetch(served.unix, request("/stats?format=json&filter=admin")).body)["stats"]
+    return {stat["name"]: stat["value"] for stat in stats if "name" in stat}
+
+
+def test_the_admin_interface_counts_itself(served: Served) -> None:
+    for target, method in (("/ready", "GET"), ("/nope", "GET"), ("/quitquitquit", "GET"), ("/ready", "POST")):
+        fetch(served.tcp, request(target, method=method))
+    with Connection(served.tcp) as connection:
+        connection.send(b"nonsense\r\n\r\n")
+        connection.receive()
+    counters = counted(served)
+    assert counters["http.admin.downstream_rq_2xx"] == 2
+    assert counters["http.admin.downstream_rq_4xx"] == 2
+    assert counters["listener.admin.http.admin.downstream_rq_4xx"] == 2
+    assert counters["http.admin.downstream_rq_total"] == 5  # with the one that asks
+    assert counters["http.admin.downstream_cx_protocol_error"] == 1
+    assert counters["listener.admin.downstream_cx_total"] == counters["http.admin.downstream_cx_total"] == 6
+    with Connection(served.tcp) as connection:
+        connection.send(request("/ready"))
+        connection.receive()
+        assert counted(served)["listener.admin.downstream_cx_active"] >= 2
+
+
+def test_a_flush_turns_new_samples_into_the_interval(
+    view: LiveView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "FLUSH_INTERVAL", 1.5)
+    view.stats.histogram("h").record(300)
+    with serving(view, tmp_path) as where:
+
+        def shown() -> bytes:
+            return fetch(where.unix, request("/stats?filter=^h$")).body
+
+        assert shown().startswith(b"h: P0(nan,305)")
+        view.stats.histogram("h").record(12)
+        wait_for(lambda: b"P0(12.5,12.5) " in shown(), deadline=20, what="the sample stands in an interval")
+        wait_for(lambda: b"P0(nan,12.5) " in shown(), deadline=20, what="the interval is over")

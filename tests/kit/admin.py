@@ -39,7 +39,7 @@ def serving(view: LiveView, directory: Path) -> Iterator[Served]:
             with trio.CancelScope() as scope:
                 stop.append((trio.lowlevel.current_trio_token(), scope))
                 started.set()
-                await serve(view, [tcp, unix])
+                await serve(view, [tcp, unix], view.admin_stats)
 
         def run() -> None:
             try:

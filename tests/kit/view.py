@@ -34,8 +34,10 @@ class LiveView:
         ]
         self.orders: list[str] = []
         self.fds: list[int] = []
-        self._region = self._own(metrics.create_region(1))
-        self.stats = metrics.MetricsWriter(self._region)
+        self._regions = [self._own(metrics.create_region(serial)) for serial in (1, 2)]
+        self.stats = metrics.MetricsWriter(self._regions[0])
+        # A region has one writer: the admin server may run in another thread than the test.
+        self.admin_stats = metrics.MetricsWriter(self._regions[1])
         self._aggregator = Aggregator(fold.Base(self._own(fold.create_base())))
         hosts = self._own(
             table.create_table("hosts", rows=ROWS, columns=len(HostColumn), gauges=HOST_GAUGES, writers=2)
@@ -61,7 +63,7 @@ class LiveView:
         self.process_table.write(slot, word.PID, words.get("pid", os.getpid()))
 
     def metrics(self) -> metrics.Metrics:
-        return self._aggregator.read([metrics.MetricsReader(self._region)])
+        return self._aggregator.read([metrics.MetricsReader(region) for region in self._regions])
 
     def processes(self) -> list[processes.ProcessInfo]:
         return self.process_table.live()

@@ -46,10 +46,16 @@ async def page(request: Request, context: Context) -> Reply:
 
 def _options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Ours over Envoy's defaults. The text of `--config-yaml` may hold secrets, so only its presence is told."""
-    shown = {**_OPTIONS, **{name: value for name, value in options.items() if value is not None}}
+    given = {name: _duration(name, value) for name, value in options.items() if value is not None}
+    shown = {**_OPTIONS, **given}
     if shown["config_yaml"]:
         shown["config_yaml"] = REDACTED
     return shown
+
+
+def _duration(name: str, value: Any) -> Any:
+    """Seconds as protobuf JSON writes durations."""
+    return f"{value:g}s" if name.endswith("_time") and isinstance(value, int | float) else value
 
 
 def _node(node: Node) -> dict[str, Any]:

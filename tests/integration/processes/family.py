@@ -38,7 +38,7 @@ def wait_for_workers(proxy: Proxy, count: int, *, but: frozenset[int] = frozense
         pids = {process.pid for process in workers(proxy)}
         return len(pids) == count and not but & pids and proxy.stats().get("server.concurrency") == count
 
-    wait_for(serving, deadline=20, what=f"{count} workers serve")
+    wait_for(serving, deadline=30, what=f"{count} workers serve")
 
 
 def with_patch(directory: Path, code: str) -> dict[str, str]:

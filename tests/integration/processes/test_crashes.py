@@ -181,3 +181,11 @@ def test_a_hung_controller_is_killed_and_replaced(proxy: Proxy) -> None:
         lambda: [p.pid for p in titled(proxy, "controller")] not in ([], [stopped.pid]), deadline=20, what="a new one"
     )
     wait_for(lambda: proxy.ready() == "LIVE", deadline=10, what="it answers")
+
+
+def test_a_hung_template_is_replaced_when_it_is_needed(proxy: Proxy) -> None:
+    stopped, victim = one(proxy, "template"), workers(proxy)[0]
+    stopped.suspend()
+    victim.kill()
+    wait_for_workers(proxy, 2, but=frozenset([victim.pid]))
+    assert "the template has not answered" in proxy.output()

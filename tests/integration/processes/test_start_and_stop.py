@@ -77,7 +77,7 @@ def test_the_drain_at_shutdown_is_finite(bootstrap: str) -> None:
     [
         (signal.SIGHUP, "reserved for reloading"),
         (signal.SIGUSR2, "reserved for hot restart"),
-        (signal.SIGUSR1, "reopening log files"),
+        (signal.SIGUSR1, "nothing to reopen"),
     ],
 )
 def test_a_signal_is_answered_in_the_log_and_costs_nothing(bootstrap: str, number: signal.Signals, words: str) -> None:
@@ -151,11 +151,25 @@ def test_the_stack_of_a_hung_worker_is_printed(bootstrap: str, tmp_path: Path) -
         "    if received.message['type'] == 'reopen_logs' and self._index == 0: spin_for_ever()\n"
         "    original(self, received, *rest)\nworkers.worker.Worker._on_message = _on_message\n"
     )
-    with Proxy(bootstrap, concurrency=2, environment=with_patch(tmp_path, patch)) as proxy:
+    log = tmp_path / "log"
+    arguments = ["--log-path", str(log)]
+    with Proxy(bootstrap, concurrency=2, arguments=arguments, environment=with_patch(tmp_path, patch)) as proxy:
         victim = one(proxy, "worker 0")
         proxy.kill(signal.SIGUSR1)
         wait_for_workers(proxy, 2, but=frozenset([victim.pid]))
-        assert "in spin_for_ever" in proxy.output()
+        assert "in spin_for_ever" in log.read_text()
+
+
+def test_usr1_reopens_the_log_of_every_process(bootstrap: str, tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with Proxy(bootstrap, arguments=["--log-path", str(path)]) as proxy:
+        path.rename(tmp_path / "log.1")
+        proxy.kill(signal.SIGUSR1)
+        wait_for(lambda: path.exists() and "reopened" in path.read_text(), deadline=5, what="the new file is written")
+        for role in ("controller", "template", "worker 0"):
+            logs = [fd.readlink() for fd in Path(f"/proc/{one(proxy, role).pid}/fd").iterdir() if fd.name == "2"]
+            assert logs == [path], role
+        assert "all dependencies initialized" in (tmp_path / "log.1").read_text()
 
 
 def test_an_address_in_use_is_refused_before_anything_runs(bootstrap: str, tmp_path: Path) -> None:

@@ -30,6 +30,16 @@ def test_sealed_files_read_back_and_never_change(data: bytes) -> None:
     os.close(fd)
 
 
+def test_a_file_that_was_written_elsewhere_is_sealed_later() -> None:
+    fd = memfd.create("t", 3)
+    memfd.write_at(fd, b"abc", 0)
+    memfd.seal(fd)
+    assert memfd.read_all(fd) == b"abc"
+    with pytest.raises(PermissionError):
+        os.pwrite(fd, b"y", 0)
+    os.close(fd)
+
+
 def test_only_sealed_files_of_bounded_size_are_read() -> None:
     fd = memfd.create("t", 10)
     with pytest.raises(ValueError, match="not sealed"):

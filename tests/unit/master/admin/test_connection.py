@@ -11,6 +11,7 @@ import trio
 
 from master.admin import connection as admin
 from master.admin.connection import Connection
+from master.admin.own_stats import AdminStats
 from master.admin.page import Context
 from master.stats.aggregate import Intervals
 from tests.kit.trio import run_trio
@@ -25,7 +26,7 @@ def pair(view: LiveView) -> Iterator[tuple[Connection, socket.socket]]:
     ours, theirs = socket.socketpair()
     for sock in (ours, theirs):
         sock.setblocking(False)
-    connection = Connection(ours, Context(view, Intervals()))
+    connection = Connection(ours, Context(view, Intervals({})), AdminStats(view.admin_stats))
     try:
         yield connection, theirs
     finally:

@@ -34,7 +34,7 @@ def view() -> Iterator[LiveView]:
 
 
 async def ask(view: LiveView, target: str, method: str = "GET") -> Reply:
-    return await answer(method, target, Context(view, Intervals()))
+    return await answer(method, target, Context(view, Intervals({})))
 
 
 def test_every_page_of_the_table_has_a_handler_and_stands_in_help() -> None:
@@ -199,10 +199,11 @@ async def test_processes(view: LiveView) -> None:
 
 @run_trio
 async def test_server_info_hides_the_text_of_config_yaml(view: LiveView) -> None:
-    view.options = {"concurrency": 2, "config_path": None, "config_yaml": "password: x"}
+    view.options = {"concurrency": 2, "config_path": None, "config_yaml": "password: x", "drain_time": 5.5}
     info = json.loads((await ask(view, "/server_info")).body)
     assert info["command_line_options"]["config_yaml"] == "[redacted]"
     assert info["command_line_options"]["concurrency"] == 2
+    assert info["command_line_options"]["drain_time"] == "5.5s"
     assert info["node"]["id"] == "n1"
 
 

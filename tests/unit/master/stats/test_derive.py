@@ -28,12 +28,13 @@ def test_a_connection_manager_completed_what_its_classes_say_in_both_scopes() ->
             "http.ingress.downstream_rq_2xx": 5,
             "http.ingress.downstream_rq_5xx": 2,
             "listener.127.0.0.1_80.http.ingress.downstream_rq_2xx": 5,
-            "http.ingress.downstream_rq_total": 9,
+            "http.ingress.downstream_rq_http1_total": 9,
+            "http.ingress.downstream_rq_http2_total": 2,
         }
     )
     assert derived["http.ingress.downstream_rq_completed"] == 7
     assert derived["listener.127.0.0.1_80.http.ingress.downstream_rq_completed"] == 5
-    assert derived["http.ingress.downstream_rq_total"] == 9
+    assert derived["http.ingress.downstream_rq_total"] == 11
 
 
 def test_virtual_clusters_and_routes_have_classes_but_no_external_scope() -> None:

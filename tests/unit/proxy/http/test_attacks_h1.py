@@ -315,8 +315,18 @@ def test_row_22_other_targets(target: bytes) -> None:
     assert refused(request(b"GET " + target + b" HTTP/1.1", b"Host: a")).status == 400
 
 
+ABSOLUTE = [(b"GET", b"http://evil/"), (b"GET", b"evil:80"), (b"GET", b"x"), (b"GET", b"/#"), (b"GET", b"/\xe9")]
+
+
 def test_row_24_method_and_path_that_cannot_stand_on_a_request_line() -> None:
-    for method, path in ((b"GET /x", b"/"), (b"GET", b"/a b"), (b"GET", b"/a\r\nX: y"), (b"", b"/"), (b"GET", b"")):
+    for method, path in (
+        (b"GET /x", b"/"),
+        (b"GET", b"/a b"),
+        (b"GET", b"/a\r\nX: y"),
+        (b"", b"/"),
+        (b"GET", b""),
+        *ABSOLUTE,
+    ):
         codec = H1ClientCodec()
         with pytest.raises(CodecError) as caught:
             codec.send_request(method, path, b"a", NO_HEADERS, end_stream=True)

@@ -69,6 +69,7 @@ def test_trailers_that_are_all_dropped_are_none() -> None:
         (b"a: 1\r\n" * 4, "http1.too_many_headers"),
         (b"a: " + b"1" * 100, "http1.headers_too_large"),
         ((b"a: " + b"1" * 47 + b"\r\n") * 3, "http1.headers_too_large"),
+        (b"a: " + b"1" * 96 + b"\r\n", "http1.headers_too_large"),
         (b"Host: " + b"x" * 100, "http1.headers_too_large"),
         (b"a\r\n", "http1.codec_error"),
         (b"a: 1\n", "http1.codec_error"),

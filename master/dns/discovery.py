@@ -1,0 +1,77 @@
+"""From looked-up addresses to hosts: what STRICT_DNS and LOGICAL_DNS mean. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from master.dns.result import Resolved, Result
+from proxy.config.cluster import Dns, DnsEndpoint, Host, LocalityHosts
+from proxy.config.common import SocketAddress
+
+ClusterType = Literal["STRICT_DNS", "LOGICAL_DNS"]
+Target = tuple[int, int]  # number of the locality, number of the endpoint in it
+
+
+def targets(dns: Dns) -> dict[Target, DnsEndpoint]:
+    """The names of a cluster, each of which is looked up on its own."""
+    return {
+        (at, number): endpoint
+        for at, locality in enumerate(dns.localities)
+        for number, endpoint in enumerate(locality.endpoints)
+    }
+
+
+def addresses(cluster_type: ClusterType, result: Result) -> tuple[str, ...] | None:
+    """The addresses that a lookup gives a cluster, each once; None if the lookup counts as failed.
+
+    An empty answer means no hosts for STRICT_DNS, and a failure (the old host stays) for LOGICAL_DNS, which uses the
+    first address only: Envoy's `DnsClusterImpl::ResolveTarget::isSuccessfulResponse`.
+    """
+    if not isinstance(result, Resolved):
+        return None
+    found = tuple(dict.fromkeys(answer.address for answer in result.answers))
+    if cluster_type == "LOGICAL_DNS":
+        return found[:1] or None
+    return found
+
+
+def refresh_after(dns: Dns, cluster_type: ClusterType, result: Resolved) -> float:
+    """Seconds until a name that was looked up is looked up again: the shortest TTL if it is respected and not 0."""
+    used = result.answers[:1] if cluster_type == "LOGICAL_DNS" else result.answers
+    shortest = min((answer.ttl for answer in used), default=0)
+    return float(shortest) if dns.respect_ttl and shortest > 0 else dns.refresh_rate
+
+
+def localities(
+    dns: Dns, cluster_type: ClusterType, found: Mapping[Target, tuple[str, ...]], slot_of: Callable[[str], int]
+) -> tuple[LocalityHosts, ...]:
+    """The hosts of a cluster. Every host has its endpoint's whole weight, as in Envoy.
+
+    `slot_of` gives the slot of an address with port. The one locality of LOGICAL_DNS always has priority 0.
+    """
+    return tuple(
+        LocalityHosts(
+            priority=0 if cluster_type == "LOGICAL_DNS" else locality.priority,
+            hosts=tuple(
+                _host(endpoint, address, slot_of)
+                for number, endpoint in enumerate(locality.endpoints)
+                for address in found.get((at, number), ())
+            ),
+            region=locality.region,
+            zone=locality.zone,
+            sub_zone=locality.sub_zone,
+            weight=locality.weight,
+        )
+        for at, locality in enumerate(dns.localities)
+    )
+
+
+def _host(endpoint: DnsEndpoint, address: str, slot_of: Callable[[str], int]) -> Host:
+    socket_address = SocketAddress(address, endpoint.port)
+    return Host(
+        slot=slot_of(str(socket_address)),
+        address=socket_address,
+        hostname=endpoint.hostname or endpoint.name,
+        weight=endpoint.weight,
+    )

@@ -1,0 +1,69 @@
+"""Rows of the shared hosts table: who has which, and when a row may get a new owner. Pure.
+
+Workers count a host's connections and requests in its row, so a row may change hands only when no worker can still
+write to it for the old host: after every worker has acknowledged endpoints without that host.
+"""
+
+from __future__ import annotations
+
+import heapq
+
+from proxy.config.cluster import Endpoints
+
+Key = tuple[str, str]  # cluster, address
+
+
+class SlotAllocator:
+    """Starts with the slots that `endpoints` uses; `published` and `acknowledged` keep it up to date."""
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        self._slots: dict[Key, int] = _slots_of(endpoints)
+        self._retired: dict[Key, int] = {}  # → the first version without it
+        self._rows = 1 + max(self._slots.values(), default=-1)
+        self._free: list[int] = []
+        self._reused: set[int] = set()
+
+    @property
+    def rows(self) -> int:
+        """How many rows the table needs for all slots given so far."""
+        return self._rows
+
+    def slot(self, cluster: str, address: str) -> int:
+        """The slot of a host: the one it has, or had and nobody got since, otherwise the lowest free one."""
+        key = (cluster, address)
+        if key not in self._slots:
+            if self._free:
+                self._slots[key] = heapq.heappop(self._free)
+                self._reused.add(self._slots[key])
+            else:
+                self._slots[key] = self._rows
+                self._rows += 1
+        return self._slots[key]
+
+    def take_reused(self) -> set[int]:
+        """The slots that got a new owner since the last call; their rows must be cleared before they are published."""
+        reused, self._reused = self._reused, set()
+        return reused
+
+    def published(self, endpoints: Endpoints) -> None:
+        """Retires the slots of hosts that `endpoints` has no more, and takes back those that returned."""
+        present = _slots_of(endpoints)
+        for key in self._slots.keys() - present.keys():
+            self._retired.setdefault(key, endpoints.version)
+        for key in self._retired.keys() & present.keys():
+            del self._retired[key]
+
+    def acknowledged(self, version: int) -> None:
+        """Every worker serves the endpoints of `version` or later ones: slots retired by then are free."""
+        for key in [key for key, retired in self._retired.items() if retired <= version]:
+            del self._retired[key]
+            heapq.heappush(self._free, self._slots.pop(key))
+
+
+def _slots_of(endpoints: Endpoints) -> dict[Key, int]:
+    return {
+        (name, str(host.address)): host.slot
+        for name, cluster in endpoints.clusters.items()
+        for locality in cluster.localities
+        for host in locality.hosts
+    }

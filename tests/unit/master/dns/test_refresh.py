@@ -1,0 +1,249 @@
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import trio
+
+from master.dns.family import LookupFamily
+from master.dns.refresh import discover
+from master.dns.result import Answer, Failed, Failure, Resolved, Result
+from master.dns.slots import SlotAllocator
+from proxy.config.bootstrap import CompiledConfig, Node
+from proxy.config.cluster import (
+    Cluster,
+    ClusterEndpoints,
+    Dns,
+    DnsEndpoint,
+    DnsLocality,
+    Endpoints,
+    Host,
+    LocalityHosts,
+)
+from proxy.config.common import SocketAddress
+from proxy.stats import MemoryStats
+from tests.kit.trio import run_trio
+
+LOST = Failed(Failure.TIMEOUT)
+NONE = Resolved()
+STATIC = ClusterEndpoints(
+    cluster="static",
+    version=3,
+    localities=(LocalityHosts(priority=0, hosts=(Host(0, SocketAddress("10.9.9.9", 1)),)),),
+)
+
+
+class Zone:
+    """Names whose results a test changes; it notes when each was looked up. A lookup takes 0.25 s."""
+
+    def __init__(self) -> None:
+        self.results: dict[str, Result] = {}
+        self.lookups: list[tuple[float, str]] = []
+        self.families: set[LookupFamily] = set()
+
+    async def lookup(self, name: str, family: LookupFamily) -> Result:
+        self.lookups.append((trio.current_time(), name))
+        self.families.add(family)
+        await trio.sleep(0.25)
+        return self.results[name]
+
+
+def found(*addresses: str, ttl: int = 0) -> Resolved:
+    return Resolved(tuple(Answer(address, ttl) for address in addresses))
+
+
+def cluster(name: str, *names: str, kind: Any = "STRICT_DNS", **options: Any) -> Cluster:
+    endpoints = tuple(DnsEndpoint(endpoint, 80) for endpoint in names)
+    return Cluster(slot=0, name=name, type=kind, dns=Dns(localities=(DnsLocality(0, endpoints),), **options))
+
+
+class Run:
+    """A running discovery: what it published and counted."""
+
+    def __init__(self, zone: Zone, *clusters: Cluster) -> None:
+        self.zone = zone
+        self.stats = MemoryStats()
+        self.published: list[tuple[float, Endpoints]] = []
+        self.first = Endpoints(version=3, clusters={"static": STATIC})
+        self.slots = SlotAllocator(self.first)
+        self.publish_takes = 0.0
+        self._config = CompiledConfig(
+            version=1, node=Node(), listeners=(), clusters=clusters, endpoints=self.first, admin_address=None
+        )
+
+    async def publish(self, endpoints: Endpoints) -> None:
+        self.published.append((trio.current_time(), endpoints))
+        await trio.sleep(self.publish_takes)
+
+    async def start(self, nursery: trio.Nursery) -> None:
+        start = partial(discover, slots=self.slots, resolver=self.zone)
+        await nursery.start(start, self._config, self.first, self.stats, self.publish)
+
+    def hosts(self, name: str) -> list[str]:
+        return [str(host.address) for place in self.published[-1][1].clusters[name].localities for host in place.hosts]
+
+    def counted(self, name: str) -> dict[str, int]:
+        prefix = f"cluster.{name}."
+        return {stat[len(prefix) :]: word.value for stat, word in self.stats.words.items() if stat.startswith(prefix)}
+
+
+def discovery(test: Callable[..., Any]) -> Callable[[], None]:
+    """Runs a test with a nursery of its own on a virtual clock, and cancels what it started."""
+
+    async def run() -> None:
+        async with trio.open_nursery() as nursery:
+            await test(nursery)
+            nursery.cancel_scope.cancel()
+
+    return run_trio(virtual_time=True, deadline=100_000.0)(run)
+
+
+@discovery
+async def test_hosts_follow_the_answers(nursery: trio.Nursery) -> None:
+    zone = Zone()
+    zone.results["web"] = found("10.0.0.1", "10.0.0.2")
+    run = Run(zone, cluster("c", "web", lookup_family="V4_ONLY"))
+    await run.start(nursery)
+    assert run.hosts("c") == ["10.0.0.1:80", "10.0.0.2:80"]
+    assert run.published[-1][1].version == run.published[-1][1].clusters["c"].version == 4
+    assert run.published[-1][1].clusters["static"] is STATIC
+    assert zone.families == {"V4_ONLY"}
+    zone.results["web"] = found("10.0.0.2", "10.0.0.3")
+    await trio.sleep(6)
+    assert run.hosts("c") == ["10.0.0.2:80", "10.0.0.3:80"]
+    zone.results["web"] = NONE
+    await trio.sleep(5)
+    assert run.hosts("c") == []
+    assert run.counted("c") == {
+        "update_attempt": 3,
+        "update_success": 3,
+        "update_failure": 0,
+        "update_no_rebuild": 0,
+        "update_empty": 0,
+        "membership_change": 3,
+    }
+
+
+@discovery
+async def test_the_same_addresses_in_another_order_are_no_change(nursery: trio.Nursery) -> None:
+    zone = Zone()
+    zone.results["web"] = found("10.0.0.1", "10.0.0.2")
+    run = Run(zone, cluster("c", "web"))
+    await run.start(nursery)
+    zone.results["web"] = found("10.0.0.2", "10.0.0.1", "10.0.0.2")
+    await trio.sleep(6)
+    assert len(run.published) == 1
+    assert run.counted("c")["update_no_rebuild"] == 1
+    assert run.counted("c")["membership_change"] == 1
+
+
+@discovery
+async def test_a_failure_keeps_the_hosts(nursery: trio.Nursery) -> None:
+    zone = Zone()
+    zone.results["web"] = found("10.0.0.1")
+    run = Run(zone, cluster("c", "web"), cluster("l", "web", kind="LOGICAL_DNS"))
+    await run.start(nursery)
+    zone.results["web"] = LOST
+    await trio.sleep(60)
+    zone.results["web"] = NONE  # a failure for LOGICAL_DNS alone
+    await trio.sleep(60)
+    assert run.hosts("l") == ["10.0.0.1:80"]
+    assert run.hosts("c") == []
+    assert len(run.published) == 2
+    assert run.counted("l")["update_failure"] == run.counted("l")["update_attempt"] - 1 > 10
+    assert run.counted("c")["update_success"] > 5
+
+
+@discovery
+async def test_logical_dns_uses_the_first_address(nursery: trio.Nursery) -> None:
+    zone = Zone()
+    zone.results["web"] = found("10.0.0.1", "10.0.0.2")
+    run = Run(zone, cluster("l", "web", kind="LOGICAL_DNS"))
+    await run.start(nursery)
+    assert run.hosts("l") == ["10.0.0.1:80"]
+    zone.results["web"] = found("10.0.0.2", "10.0.0.1")
+    await trio.sleep(6)
+    assert run.hosts("l") == ["10.0.0.2:80"]
+
+
+@discovery
+async def test_the_refresh_rate_and_the_ttl(nursery: trio.Nursery) -> None:
+    zone = Zone()
+    zone.results = {"a": found("10.0.0.1", ttl=60), "b": found("10.0.0.2", ttl=60)}
+    run = Run(zone, cluster("a", "a", refresh_rate=2.0), cluster("b", "b", refresh_rate=2.0, respect_ttl=True))
+    start = trio.current_time()
+    await run.start(nursery)
+    await trio.sleep(120)
+    moments = {name: [round(at - start, 2) for at, asked in zone.lookups if asked == name] for name in "ab"}
+    assert moments["a"][:4] == [0, 2.25, 4.5, 6.75]
+    assert moments["b"] == [0, 60.25]
+
+
+@discovery
+async def test_failures_back_off_and_a_success_ends_that(nursery: trio.Nursery) -> None:
+    zone = Zone()
+    zone.results["web"] = LOST
+    run = Run(zone, cluster("c", "web", refresh_rate=1_000.0, failure_refresh_base=1.0, failure_refresh_max=64.0))
+    await run.start(nursery)
+    assert run.published == []
+    await trio.sleep(2_000)
+    attempts = len(zone.lookups)
+    assert 30 < attempts < 300  # about 32 s each once the interval has grown; every second would be 2,000
+    zone.results["web"] = found("10.0.0.1")
+    await trio.sleep(900)
+    assert run.hosts("c") == ["10.0.0.1:80"]
+    assert run.counted("c")["update_success"] == 1
+    assert run.counted("c")["update_failure"] == attempts
+
+
+@discovery
+async def test_it_has_started_when_every_cluster_had_a_first_result(nursery: trio.Nursery) -> None:
+    zone = Zone()
+    zone.results = {"good": found("10.0.0.1"), "lost": LOST}
+    run = Run(zone, cluster("a", "good", "lost"), cluster("b", "lost"), cluster("empty"))
+    start = trio.current_time()
+    await run.start(nursery)
+    assert trio.current_time() - start == 0.25
+    assert run.hosts("a") == ["10.0.0.1:80"]
+
+
+@discovery
+async def test_changes_during_a_publication_go_into_the_next_one(nursery: trio.Nursery) -> None:
+    zone = Zone()
+    zone.results = {name: found(f"10.0.0.{number}") for number, name in enumerate("abc")}
+    run = Run(zone, *(cluster(name, name, refresh_rate=rate) for name, rate in (("a", 1.0), ("b", 1.5), ("c", 2.0))))
+    await run.start(nursery)
+    assert len(run.published) == 1  # all three at once
+    run.publish_takes = 10.0
+    zone.results = {name: found(f"10.0.1.{number}") for number, name in enumerate("abc")}
+    await trio.sleep(30)
+    assert [run.hosts(name) for name in "abc"] == [["10.0.1.0:80"], ["10.0.1.1:80"], ["10.0.1.2:80"]]
+    assert [endpoints.version for _, endpoints in run.published] == [4, 5, 6]
+
+
+@discovery
+async def test_slots_are_given_and_reused(nursery: trio.Nursery) -> None:
+    zone = Zone()
+    zone.results["web"] = found("10.0.0.1", "10.0.0.2")
+    run = Run(zone, cluster("c", "web", "web"))
+
+    def slots() -> list[int]:
+        return [host.slot for place in run.published[-1][1].clusters["c"].localities for host in place.hosts]
+
+    await run.start(nursery)
+    assert slots() == [1, 2, 1, 2]  # both names lead to the same two hosts
+    zone.results["web"] = found("10.0.0.2", "10.0.0.3")
+    await trio.sleep(6)
+    assert sorted(set(slots())) == [2, 3]
+    run.slots.acknowledged(run.published[-1][1].version)
+    zone.results["web"] = found("10.0.0.2", "10.0.0.4")
+    await trio.sleep(6)
+    assert sorted(set(slots())) == [1, 2]
+    assert run.slots.take_reused() == {1}
+    assert run.slots.rows == 4
+
+
+@discovery
+async def test_without_dns_clusters_it_starts_at_once(nursery: trio.Nursery) -> None:
+    run = Run(Zone(), Cluster(slot=0, name="static", type="STATIC"))
+    await run.start(nursery)
+    assert run.published == []

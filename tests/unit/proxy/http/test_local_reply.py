@@ -1,0 +1,22 @@
+"""Local replies: what a `ProxyError` looks like on the wire (features §13 rule 28)."""
+
+from __future__ import annotations
+
+from proxy.errors import ProxyError
+from proxy.http.local_reply import render
+
+
+def test_text_comes_with_its_length_and_type_first() -> None:
+    error = ProxyError("d", side="upstream", status=503, body="größe", headers=((b"x-envoy-overloaded", b"true"),))
+    headers, body = render(error)
+    assert body == "größe".encode()
+    assert headers.items == [
+        (b"content-length", b"7"),
+        (b"content-type", b"text/plain"),
+        (b"x-envoy-overloaded", b"true"),
+    ]
+
+
+def test_an_empty_reply_has_neither() -> None:
+    headers, body = render(ProxyError("d", side="downstream", status=404))
+    assert (headers.items, body) == ([], b"")
