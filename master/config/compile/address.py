@@ -22,7 +22,7 @@ MAX_PIPE_PATH = 107
 
 
 def compile_address(message: Any, context: Context, *, hint: str = "") -> Address | None:
-    """None if it is missing, malformed or unsupported. `hint` says what else the user may have meant by a name."""
+    """None if it is missing, malformed or unsupported (UDP). `hint`: what else the user may have meant by a name."""
     kind = message.WhichOneof("address")
     if kind == "socket_address":
         return _socket(message.socket_address, context.at("socket_address"), hint)
@@ -45,6 +45,8 @@ def canonical(host: str) -> str | None:
 
 
 def _socket(message: Any, context: Context, hint: str) -> SocketAddress | None:
+    if message.protocol != message.TCP:
+        return None
     host = canonical(message.address)
     if host is None:
         expected = "a numeric IPv4 or IPv6 address" + (f"; {hint}" if hint else "")
