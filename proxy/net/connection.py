@@ -54,8 +54,8 @@ class Connection:
 
     `scope` bounds everything that the connection does; `deadline(seconds)` rewrites its deadline for the next phase.
     `idle` is true while the connection waits for a request, so that a drain may close it. `bytes_received` and
-    `bytes_sent` count what passed the socket. `read_size` (bytes) bounds one receive, and so what is held. `receive` and
-    `send` raise `ProxyError` (flag DC) when the peer is gone.
+    `bytes_sent` count what passed the socket. `read_size` (bytes) bounds one receive, and so what is held.
+    `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone.
     """
 
     __slots__ = (
