@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-import msgspec
-
-from proxy.config.common import PluginConfig
 from proxy.errors import Flag, ProxyError
 from proxy.http import local_reply, normalize
 from proxy.http.body import RequestBody
@@ -18,6 +16,7 @@ from proxy.http.events import RequestReceived
 from proxy.http.headers import Headers
 from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo
+from proxy.route.table import RouteEntry
 
 _NO_BODY = frozenset({204, 304})
 
@@ -39,13 +38,8 @@ class Transform(Protocol):
     def finish(self) -> bytes: ...
 
 
-class RouteEntry(Protocol):
-    """The matched route (`proxy.route.table.RouteEntry`); `http` stands below it and knows this much."""
-
-    def filter_config(self, name: str) -> PluginConfig | None: ...
-
-
-class Policy(msgspec.Struct):
+@dataclass(frozen=True)
+class Policy:
     """What the connection manager decides for all its exchanges.
 
     `draining()` says whether connections should end with their next response. `filter_configs` holds every per-route
@@ -87,7 +81,7 @@ class Exchange:
         self.info = info
         self.request = Request()
         self.body = RequestBody(downstream, deadlines, info, expect_continue=False)
-        self.route: Any = None
+        self.route: RouteEntry | None = None
         self.response_started = False
         self.close = False
 

@@ -10,7 +10,6 @@ import trio
 from proxy.config.context import CompileContext
 from proxy.errors import Flag, ProxyError
 from proxy.filters.context import FilterContext
-from proxy.http.codec import CodecError
 from proxy.http.deadlines import Phase
 from proxy.http.events import DataReceived, InformationalReceived, ResponseReceived
 from proxy.http.exchange import Exchange
@@ -77,8 +76,6 @@ class Router:
             stream = await cluster.open_stream()
             exchange.info.upstream_host = stream.host.address
             await attempt.run(stream)
-        except CodecError as error:  # a filter made of the request what must not go on the wire
-            raise ProxyError(error.detail, side="internal", status=error.status, body=error.body) from error
         except BaseException:
             if exchange.deadlines.fired() is Phase.ROUTE:
                 cluster.charge_timeout(stream)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
+from pathlib import Path
 
 import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from proxy.server import Server
 from proxy.stats import MemoryStats
 from proxy.upstream.tables import MemoryTables
 from tests.kit.trio import run_trio
 from tests.unit.proxy.rig import GET, compiled, route, serving, until
-from tests.unit.upstream.rig import OK, answering, origin, silent
+from tests.unit.upstream.rig import OK, answering, origin, read_head, silent
 
 
 @run_trio
@@ -129,3 +133,94 @@ async def test_nothing_is_left_when_the_server_is_cancelled_under_load() -> None
         assert rig.server.connections == rig.server.requests_active == 0
         for client in clients:
             assert await client.rest() == b""
+
+
+@run_trio
+async def test_close_idle_serves_a_request_that_has_just_come() -> None:
+    async with origin(answering(OK)) as upstream, serving(compiled(upstream.address)) as rig:
+        client = await rig.connect()
+        await client.send(GET)
+        await client.response()
+        rig.server.start_drain()
+        client.stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        assert await client.stream.socket.send(GET) == len(GET)
+        rig.server.close_idle()  # before the server has looked at its sockets again
+        answer = await client.rest()
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"\r\nconnection: close\r\n" in answer
+
+
+@run_trio
+async def test_a_unix_socket_listener(tmp_path: Path) -> None:
+    async with origin(answering(OK)) as upstream, serving(compiled(upstream.address)) as rig:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind(str(tmp_path / "s"))
+            sock.listen()
+            sock.setblocking(False)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(rig.server.accept, "l", 0, sock)
+                async with await trio.open_unix_socket(tmp_path / "s") as client:
+                    await client.send_all(GET)
+                    assert (await client.receive_some()).startswith(b"HTTP/1.1 200 OK\r\n")
+                nursery.cancel_scope.cancel()
+
+
+@run_trio
+async def test_updated_endpoints_are_used_by_the_next_request_of_an_open_connection() -> None:
+    other = OK.replace(b"ok", b"2!")
+    one, two = origin(answering(OK)), origin(answering(other))
+    async with one as first, two as second, serving(compiled(first.address)) as rig:
+        client = await rig.connect()
+        await client.send(GET)
+        assert (await client.response())[1] == b"ok"
+        rig.server.update_endpoints(compiled(second.address).endpoints)
+        await client.send(GET)
+        assert (await client.response())[1] == b"2!"
+
+
+BODIES = st.lists(st.binary(min_size=1, max_size=3000), max_size=8)
+
+
+@settings(max_examples=25, deadline=None)
+@given(up=BODIES, down=BODIES, cuts=st.lists(st.integers(1, 900), min_size=1, max_size=20))
+def test_bodies_arrive_as_they_were_sent_however_they_are_cut(
+    up: list[bytes], down: list[bytes], cuts: list[int]
+) -> None:
+    got: list[bytes] = []
+
+    def chunked(pieces: list[bytes]) -> bytes:
+        return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+    def unchunked(data: bytes) -> bytes:
+        body = b""
+        while size := int(data.partition(b"\r\n")[0], 16):
+            data = data.partition(b"\r\n")[2]
+            body, data = body + data[:size], data[size + 2 :]
+        return body
+
+    async def cut(stream: trio.SocketStream, data: bytes) -> None:
+        start = 0
+        for size in itertools.cycle(cuts):
+            await stream.send_all(data[start : start + size])
+            start += size
+            if start >= len(data):
+                return
+
+    async def serve(stream: trio.SocketStream) -> None:
+        data = await read_head(stream)
+        while not data.endswith(b"\r\n0\r\n\r\n"):
+            data += await stream.receive_some()
+        got.append(unchunked(data.partition(b"\r\n\r\n")[2]))
+        await cut(stream, b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + chunked(down))
+
+    async def check() -> None:
+        async with origin(serve) as upstream, serving(compiled(upstream.address)) as rig:
+            client = await rig.connect()
+            head = b"POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+            await cut(client.stream, head + chunked(up))
+            answer = await client.rest()
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+            got.append(unchunked(answer.partition(b"\r\n\r\n")[2]))
+
+    trio.run(check)
+    assert got == [b"".join(up), b"".join(down)]
