@@ -59,7 +59,8 @@ def test_merge(option: str) -> None:
     assert loaded.findings == []
     with Envoy(FILE, arguments=("--config-yaml", option)) as envoy:
         dump = json.loads(envoy.admin("/config_dump?mask=bootstrap").body)
-    theirs = json_format.ParseDict(dump["configs"][0]["bootstrap"], bootstrap_pb2.Bootstrap(), ignore_unknown_fields=True)
+    bootstrap = dump["configs"][0]["bootstrap"]
+    theirs = json_format.ParseDict(bootstrap, bootstrap_pb2.Bootstrap(), ignore_unknown_fields=True)
     assert _comparable(loaded.message) == _comparable(theirs)
 
 
