@@ -193,6 +193,10 @@ async def test_failures_back_off_and_a_success_ends_that(nursery: trio.Nursery) 
     assert run.hosts("c") == ["10.0.0.1:80"]
     assert run.counted("c")["update_success"] == 1
     assert run.counted("c")["update_failure"] == attempts
+    zone.results["web"] = LOST
+    await trio.sleep(1_100)
+    first, second = (at for at, _ in zone.lookups[attempts + 1 : attempts + 3])
+    assert second - first <= 0.25 + 1.0
 
 
 @discovery
