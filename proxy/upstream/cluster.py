@@ -44,6 +44,7 @@ class Cluster:
         self._pools: dict[object, Pool] = {}
         self._draining: list[Pool] = []
         self._make_codec = _codec_factory(config)
+        self._endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
 
     async def open_stream(self) -> UpstreamStream:
@@ -53,6 +54,7 @@ class Cluster:
         """
         host = self._balancer.pick()
         if host is None:
+            self._stats.lb_healthy_panic.inc()
             self._stats.cx_none_healthy.inc()
             error = failures.no_healthy_upstream()
             self._stats.charge_code(error.status)
@@ -74,12 +76,23 @@ class Cluster:
             self._stats.charge_code(504)
 
     def update_endpoints(self, endpoints: ClusterEndpoints | None) -> None:
-        """Balance over `endpoints` from now on. Pools of hosts that left close their idle connections now."""
+        """Balance over `endpoints` from now on. Pools of hosts that left close their idle connections now.
+
+        Endpoints of all clusters are published together, so most calls change nothing and leave the rotation alone.
+        """
+        if endpoints == self._endpoints:
+            return
+        self._endpoints = endpoints
         hosts = HostSet(endpoints)
         self._balancer.update(hosts.eligible())
         kept = {_identity(host) for host in hosts.hosts}
         for identity in self._pools.keys() - kept:
             self._retire(self._pools.pop(identity))
+
+    @property
+    def draining(self) -> bool:
+        """Whether a request still runs to a host that has left."""
+        return any(not pool.empty for pool in self._draining)
 
     def reap(self, now: float) -> None:
         """Close idle connections that are of no more use; forget drained pools."""

@@ -77,6 +77,15 @@ async def test_a_request_cut_short_gets_no_answer() -> None:
 
 
 @run_trio
+async def test_an_order_holds_even_if_the_client_does_not_wait_for_the_answer() -> None:
+    with live_view() as view, pair(view) as (connection, client):
+        client.send(b"POST /quitquitquit HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.close()
+        await connection.serve()
+        assert view.orders == ["shutdown"]
+
+
+@run_trio
 async def test_an_expected_body_is_asked_for() -> None:
     with live_view() as view, pair(view) as (connection, client):
         client.send(b"POST /ready HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
