@@ -7,7 +7,7 @@ import enum
 import trio
 
 from proxy.errors import Flag, ProxyError
-from proxy.net.connection import disconnected
+from proxy.net.peer import disconnected
 
 NEVER = float("inf")
 
@@ -24,8 +24,8 @@ class Phase(enum.Enum):
 class Deadlines:
     """One `trio.CancelScope` whose deadline is always the earliest of the armed phases.
 
-    `stream_idle` (seconds, 0: none) starts at once and starts again with every `touch`; touches within a hundredth of it
-    count as one, so it may end that much early. Rewriting a scope's deadline costs 2 µs where a nested scope costs 6.
+    `stream_idle` (seconds, 0: none) starts at once and starts again with every `touch`; touches within a hundredth of
+    it count as one, so it may end that much early. Rewriting a deadline costs 2 µs where a nested scope costs 6.
     """
 
     __slots__ = ("_armed", "_client_gone", "_idle", "_idle_at", "_touch_at", "scope", "started")

@@ -2,51 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 
 import trio
 
-from proxy.config.common import Address, PipeAddress, SocketAddress
-from proxy.errors import Flag, ProxyError
+from proxy.config.common import Address
+from proxy.errors import ProxyError
 from proxy.limits import FAIR_BURST, LINGER_BYTES, READ_SIZE
-
-PEER_GONE = frozenset(
-    {
-        errno.ECONNRESET,
-        errno.EPIPE,
-        errno.ECONNABORTED,
-        errno.ETIMEDOUT,
-        errno.EHOSTUNREACH,
-        errno.ENETUNREACH,
-        errno.ENETDOWN,
-        errno.ENOTCONN,
-    }
-)
-"""What the network, and never our own mistake, makes of a send or receive."""
-
-
-def disconnected() -> ProxyError:
-    """The client is gone: nobody is left to answer (Envoy `downstream_remote_disconnect`, flag DC)."""
-    return ProxyError(
-        "downstream_remote_disconnect",
-        side="downstream",
-        status=0,
-        flag=Flag.DOWNSTREAM_CONNECTION_TERMINATION,
-    )
-
-
-def address_of(sock: socket.socket, *, peer: bool) -> Address:
-    """Our or the peer's address of a connected socket; an unnamed Unix socket, or one whose peer is gone, gives ""."""
-    try:
-        name = sock.getpeername() if peer else sock.getsockname()
-    except OSError as error:
-        if error.errno not in PEER_GONE:
-            raise
-        name = ("", 0)
-    if sock.family == socket.AF_UNIX:
-        return PipeAddress(path=name.decode() if isinstance(name, bytes) else str(name or ""))
-    return SocketAddress(host=name[0], port=name[1])
+from proxy.net.peer import PEER_GONE, address_of, disconnected
+from proxy.stats import Counter
 
 
 class Connection:
@@ -62,7 +26,9 @@ class Connection:
         "_fd",
         "_local",
         "_remote",
+        "_rx",
         "_socket",
+        "_tx",
         "bytes_received",
         "bytes_sent",
         "closed_by_peer",
@@ -74,6 +40,8 @@ class Connection:
         self._socket = sock
         self._fd = sock.fileno()
         self._burst = 0
+        self._rx: Counter | None = None
+        self._tx: Counter | None = None
         self._remote: Address | None = None
         self._local: Address | None = None
         self.scope = scope
@@ -101,6 +69,10 @@ class Connection:
             self._local = address_of(self._socket, peer=False)
         return self._local
 
+    def count_bytes(self, received: Counter, sent: Counter) -> None:
+        """Count into these stats as well from now on."""
+        self._rx, self._tx = received, sent
+
     def deadline(self, seconds: float) -> None:
         """The connection ends `seconds` from now unless the deadline is rewritten before; 0 means never."""
         self.scope.deadline = trio.current_time() + seconds if seconds > 0 else float("inf")
@@ -124,9 +96,12 @@ class Connection:
             else:
                 break
         self._burst += 1
-        self.bytes_received += len(data)
         if not data:
             self.closed_by_peer = True
+            return data
+        self.bytes_received += len(data)
+        if self._rx is not None:
+            self._rx.inc(len(data))
         return data
 
     async def send(self, data: bytes) -> None:
@@ -144,6 +119,8 @@ class Connection:
                 raise self._gone(error) from error
             else:
                 self.bytes_sent += sent
+                if self._tx is not None:
+                    self._tx.inc(sent)
                 rest = rest[sent:]
         self._burst += 1
 

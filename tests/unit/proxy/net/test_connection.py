@@ -14,6 +14,7 @@ from proxy.config.common import PipeAddress, SocketAddress
 from proxy.errors import Flag, ProxyError
 from proxy.limits import FAIR_BURST, LINGER_BYTES
 from proxy.net.connection import Connection
+from proxy.stats import MemoryStats
 from tests.kit.trio import run_trio
 
 
@@ -38,7 +39,9 @@ def pair(*, tcp: bool = False) -> Iterator[tuple[Connection, socket.socket]]:
 
 @run_trio
 async def test_bytes_pass_and_are_counted() -> None:
+    stats = MemoryStats()
     with pair() as (connection, peer):
+        connection.count_bytes(stats.counter("rx"), stats.counter("tx"))
         peer.send(b"hello")
         assert connection.has_input()
         assert await connection.receive(4) == b"hell"
@@ -47,6 +50,7 @@ async def test_bytes_pass_and_are_counted() -> None:
         await connection.send(b"bye")
         assert peer.recv(9) == b"bye"
         assert (connection.bytes_received, connection.bytes_sent) == (5, 3)
+        assert (stats.value("rx"), stats.value("tx")) == (5, 3)
 
 
 @run_trio
