@@ -80,15 +80,14 @@ class Connection:
         if deadline.cancelled_caught or request is None:
             return False
         self._stats.began()
-        started, status = trio.current_time(), 500
+        started = trio.current_time()
+        reply = self._refusal(request) or await self._answer(request)
         try:
-            reply = self._refusal(request) or await self._answer(request)
-            status = reply.status
             await self._send(request.stream_id, reply)
         finally:
-            self._stats.ended(status, trio.current_time() - started)
-        if reply.finish:
-            await reply.finish()
+            self._stats.ended(reply.status, trio.current_time() - started)
+            if reply.finish:  # an order holds, even if the peer did not wait for the answer
+                await reply.finish()
         return self._codec.keep_alive
 
     async def _answer(self, request: RequestReceived) -> Reply:

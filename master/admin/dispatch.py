@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from urllib.parse import parse_qsl
 
 import trio
@@ -10,6 +11,8 @@ from master.admin.page import BadRequest, Context, Reply, Request
 from master.admin.pages import find, help_text, load
 
 MAX_PARAMETERS = 32
+
+log = logging.getLogger(__name__)
 
 
 def parse(method: str, target: str) -> Request:
@@ -37,3 +40,6 @@ async def answer(method: str, target: str, context: Context) -> Reply:
         return await handler(request, context)
     except BadRequest as error:
         return Reply(str(error).encode(), status=error.status)
+    except Exception:
+        log.exception("admin: %s %s failed", method, target)
+        return Reply(b"internal error; the log has its traceback\n", status=500)

@@ -34,7 +34,7 @@ async def serve(view: ServerView, sockets: list[socket.socket], stats: Stats) ->
 
     `stats` is where the admin interface counts its own connections and requests.
     """
-    context, own = Context(view, Intervals()), AdminStats(stats)
+    context, own = Context(view, Intervals(view.metrics().histograms)), AdminStats(stats)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_flush_forever, context)
         for sock in sockets:
@@ -44,8 +44,8 @@ async def serve(view: ServerView, sockets: list[socket.socket], stats: Stats) ->
 
 async def _flush_forever(context: Context) -> None:
     while True:
-        context.intervals.flush(context.view.metrics().histograms)
         await trio.sleep(FLUSH_INTERVAL)
+        context.intervals.flush(context.view.metrics().histograms)
 
 
 async def _accept_forever(listening: socket.socket, context: Context, stats: AdminStats) -> None:

@@ -50,12 +50,15 @@ def find(name: str) -> type[Any] | None:
 
 def nearest_type(name: str) -> str:
     """The type somebody may have meant: the v3 successor of a removed v2 type, or the most similar name, or ""."""
-    names, successors = _all_types()
+    names, successors = all_types()
     if name in successors:
         return successors[name]
+    messages: dict[str, list[str]] = {}
+    for known in names:
+        messages.setdefault(known.rpartition(".")[2], []).append(known)
     short = name.rpartition(".")[2]
-    same_message = [known for known in names if known.rpartition(".")[2] == short]
-    return nearest(name, same_message) or (same_message[0] if len(same_message) == 1 else nearest(name, names))
+    candidates = messages.get(short) or messages.get(nearest(short, messages), [])
+    return candidates[0] if len(candidates) == 1 else nearest(name, candidates)
 
 
 def _known(name: str) -> Descriptor | None:
@@ -81,7 +84,7 @@ def _modules_of(package: str) -> Iterator[str]:
 
 
 @functools.cache
-def _all_types() -> tuple[list[str], dict[str, str]]:
+def all_types() -> tuple[list[str], dict[str, str]]:
     """Every type that `find` knows, and the v3 name of each v2 type."""
     names: list[str] = []
     successors: dict[str, str] = {}

@@ -44,7 +44,7 @@ def load(sources: Sequence[Source]) -> Loaded:
     for index, root in enumerate(roots):
         message = bootstrap_pb2.Bootstrap()
         for finding in strict.fill(message, root):
-            broken.append(finding)
+            broken.append(dataclasses.replace(finding, path=locator.to_merged(index, finding.path)))
             findings.append(dataclasses.replace(finding, position=locator.in_source(index, finding.path)))
         merged.MergeFrom(message)
     if len(roots) < len(sources):

@@ -61,26 +61,39 @@ class Locator:
             node, depth = child, depth + 1
         return depth, Position(self._sources[index].name, node.line + 1, node.column + 1)
 
+    def to_merged(self, index: int, path: Path) -> Path:
+        """A path of source `index` in the indexes of the merged message."""
+        at, offset, _ = self._first_list(index, path)
+        return path if at is None else (*path[:at], int(path[at]) + offset, *path[at + 1 :])
+
     def _to_source(self, path: Path, index: int) -> Path | None:
         """`path` in the indexes of source `index`; None if it leads to a list element of another source."""
-        if len(self._sources) == 1:
+        at, offset, length = self._first_list(index, path)
+        if at is None:
             return path
+        position = int(path[at]) - offset
+        return (*path[:at], position, *path[at + 1 :]) if 0 <= position < length else None
+
+    def _first_list(self, index: int, path: Path) -> tuple[int | None, int, int]:
+        """Where in `path` the first list index stands, how many elements earlier sources have, and how many this one.
+
+        Only the first matters: elements are never merged with each other.
+        """
+        if len(self._sources) == 1:
+            return None, 0, 0
         message: Descriptor | None = self._root
-        earlier: list[Node | None] = list(self._nodes[:index])
-        own: Node | None = self._nodes[index]
-        for at, part in enumerate(path):
+        nodes: list[Node | None] = list(self._nodes[: index + 1])
+        for at, part in enumerate(path[:-1]):
             field = _field(message, part)
             if field is None or not isinstance(part, str):
-                return path
-            earlier = [_child(node, part) if node else None for node in earlier]
-            own = _child(own, part) if own else None
+                break
+            nodes = [_child(node, part) if node else None for node in nodes]
             if field.is_repeated:
-                if at + 1 == len(path) or not isinstance(path[at + 1], int):
-                    return path
-                position = int(path[at + 1]) - sum(_length(node) for node in earlier)
-                return (*path[: at + 1], position, *path[at + 2 :]) if 0 <= position < _length(own) else None
+                if not isinstance(path[at + 1], int):
+                    break
+                return at + 1, sum(_length(node) for node in nodes[:-1]), _length(nodes[-1])
             message = field.message_type
-        return path
+        return None, 0, 0
 
 
 def _child(node: Node, part: str | int) -> Node | None:

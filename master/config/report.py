@@ -56,23 +56,17 @@ def _located(findings: Iterable[Finding], locate: Locate) -> list[tuple[Finding,
 
 def _line(finding: Finding, position: Position | None, *, color: bool) -> str:
     place = f"{position.file}:{position.line}:{position.column}: " if position else ""
-    severity = f"{finding.severity}:"
-    if color:
-        place, severity = f"{_BOLD}{place}{_RESET}", f"{_COLORS[finding.severity]}{severity}{_RESET}"
-    text = f"{place}{severity} "
-    if finding.path:
-        text += f"{finding.field_path}: "
-    text += finding.message
+    text = f"{finding.field_path}: {finding.message}" if finding.path else finding.message
     if finding.expected:
         text += f"; expected {finding.expected}"
     if finding.suggestion:
         text += f'; did you mean "{finding.suggestion}"?'
-    return _printable(text, color=color)
+    place, severity, text = _printable(place), f"{finding.severity}:", _printable(text)
+    if color:
+        place, severity = f"{_BOLD}{place}{_RESET}", f"{_COLORS[finding.severity]}{severity}{_RESET}"
+    return f"{place}{severity} {text}"
 
 
-def _printable(text: str, *, color: bool) -> str:
+def _printable(text: str) -> str:
     """Control characters from a configuration must not reach the terminal."""
-    return "".join(
-        character if character.isprintable() or (color and character == "\x1b") else repr(character)[1:-1]
-        for character in text
-    )
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

@@ -70,7 +70,8 @@ def string(value: object) -> str:
 
 def data(value: object) -> bytes:
     expected = "a base64 string"
-    if not isinstance(value, str) or not _BASE64.fullmatch(value):
+    # protobuf takes both alphabets, and padding that is complete or absent.
+    if not isinstance(value, str) or not _BASE64.fullmatch(value) or (value.endswith("=") and len(value) % 4):
         raise WrongValueError(f"{describe(value)} is not base64", expected)
     digits = value.rstrip("=").translate(str.maketrans("-_", "+/"))
     try:

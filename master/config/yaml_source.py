@@ -59,11 +59,14 @@ def parse(source: Source) -> Parsed:
     return Parsed(root, tuple(builder.findings))
 
 
-def scalar(text: str, *, plain: bool) -> Any:
-    """The JSON value of a scalar; `plain` is false for quoted and block scalars, which are always strings."""
-    if not plain:
+def scalar(text: str, tag: str | None, *, plain: bool) -> Any:
+    """The JSON value of a scalar; `plain` is false for quoted and block scalars, which are strings.
+
+    yaml-cpp gives them the tag `!`; so with any other tag, even `!!str`, they are read as if they were plain.
+    """
+    if tag == "!" or (tag is None and not plain):
         return text
-    if text in _NULLS:
+    if tag is None and text in _NULLS:
         return None
     truth = _BOOLEANS.get(text)
     if truth is not None:
@@ -114,11 +117,10 @@ class _Builder:
                 continue
             size, levels = 1, 0
             if kind is yaml.ScalarEvent:
-                plain = not event.style and event.tag != "!"
                 if stack and stack[-1][1] is _NO_KEY:
                     self._take_key(stack, event)
                     continue
-                value = scalar(event.value, plain=plain)
+                value = scalar(event.value, event.tag, plain=not event.style)
                 if event.anchor:
                     self._anchors[event.anchor] = (value, size, levels)
             elif kind is yaml.AliasEvent:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from master.dns.result import Resolved, Result
@@ -65,6 +65,27 @@ def localities(
         )
         for at, locality in enumerate(dns.localities)
     )
+
+
+def found_in(dns: Dns, hosts: Sequence[LocalityHosts]) -> dict[Target, tuple[str, ...]]:
+    """The inverse of `localities`: what a predecessor had found for each name, by hostname and port.
+
+    Without it a new controller would drop the hosts of a name that fails to resolve while another one does.
+    """
+    if len(hosts) != len(dns.localities):
+        return {}
+    found = {
+        (at, number): tuple(
+            dict.fromkeys(
+                host.address.host
+                for host in hosts[at].hosts
+                if isinstance(host.address, SocketAddress)
+                and (host.hostname, host.address.port) == (endpoint.hostname or endpoint.name, endpoint.port)
+            )
+        )
+        for (at, number), endpoint in targets(dns).items()
+    }
+    return {target: addresses for target, addresses in found.items() if addresses}
 
 
 def _host(endpoint: DnsEndpoint, address: str, slot_of: Callable[[str], int]) -> Host:

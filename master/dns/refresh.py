@@ -9,7 +9,7 @@ from typing import Protocol
 import trio
 
 from master.dns.backoff import FailureBackoff
-from master.dns.discovery import ClusterType, Target, addresses, localities, refresh_after, targets
+from master.dns.discovery import ClusterType, Target, addresses, found_in, localities, refresh_after, targets
 from master.dns.family import LookupFamily
 from master.dns.resolver import Resolver
 from master.dns.result import Resolved, Result
@@ -40,11 +40,14 @@ async def discover(
 
     Every change is published as a whole new `Endpoints`, its version one above the last; changes that come while
     `publish` runs go into the next one. `slots` was made from `endpoints`; `publish` lets the hosts table grow to
-    `slots.rows` and clears the rows of `slots.take_reused()` before any worker hears of the new endpoints.
+    `slots.rows` and clears the rows of `slots.take_reused()` before any worker hears of the new endpoints. Hosts that
+    `endpoints` has already (of a controller that died) stay until their name resolves to something else.
     `task_status.started` is called once every cluster has had a first result, as Envoy's clusters warm.
     """
+    resolver = resolver or Resolver()
+    rng = rng or random.Random()
     clusters = [
-        _ClusterRefresh(cluster, cluster.type, cluster.dns, stats, resolver or Resolver(), rng or random.Random())
+        _ClusterRefresh(cluster, cluster.type, cluster.dns, endpoints.clusters.get(cluster.name), stats, resolver, rng)
         for cluster in config.clusters
         if cluster.dns is not None and cluster.type != "STATIC"
     ]
@@ -65,10 +68,10 @@ async def _publish_changes(
     warming = bool(clusters)
     if not warming:
         task_status.started()
-    changed = trio.Event()
-    for cluster in clusters:
-        cluster.wake = changed.set
     while True:
+        changed = trio.Event()
+        for cluster in clusters:
+            cluster.wake = changed.set
         dirty = [cluster for cluster in clusters if cluster.take_changed()]
         if dirty:
             version = endpoints.version + 1
@@ -81,16 +84,20 @@ async def _publish_changes(
             warming = False
             task_status.started()
         await changed.wait()
-        changed = trio.Event()
-        for cluster in clusters:
-            cluster.wake = changed.set
 
 
 class _ClusterRefresh:
     """One cluster: the addresses found for each of its names."""
 
     def __init__(
-        self, cluster: Cluster, cluster_type: ClusterType, dns: Dns, stats: Stats, resolver: Lookup, rng: random.Random
+        self,
+        cluster: Cluster,
+        cluster_type: ClusterType,
+        dns: Dns,
+        before: ClusterEndpoints | None,
+        stats: Stats,
+        resolver: Lookup,
+        rng: random.Random,
     ) -> None:
         self.name = cluster.name
         self.warm = False
@@ -99,7 +106,7 @@ class _ClusterRefresh:
         self._dns = dns
         self._resolver = resolver
         self._backoff = FailureBackoff(dns.refresh_rate, dns.failure_refresh_base, dns.failure_refresh_max, rng)
-        self._found: dict[Target, tuple[str, ...]] = {}
+        self._found: dict[Target, tuple[str, ...]] = found_in(dns, before.localities) if before else {}
         self._changed = False
         prefix = f"cluster.{cluster.stat_name}."
         self._attempt = stats.counter(prefix + "update_attempt")

@@ -14,12 +14,18 @@ Key = tuple[str, str]  # cluster, address
 
 
 class SlotAllocator:
-    """Starts with the slots that `endpoints` uses; `published` and `acknowledged` keep it up to date."""
+    """Starts with the slots that `endpoints` uses; `published` and `acknowledged` keep it up to date.
 
-    def __init__(self, endpoints: Endpoints) -> None:
+    `rows` is how many rows the table has already. Those that `endpoints` does not use may be in use by a worker that
+    still serves what a dead controller had published before: they wait for an acknowledgement like retired ones.
+    """
+
+    def __init__(self, endpoints: Endpoints, *, rows: int = 0) -> None:
         self._slots: dict[Key, int] = _slots_of(endpoints)
         self._retired: dict[Key, int] = {}  # → the first version without it
-        self._rows = 1 + max(self._slots.values(), default=-1)
+        self._rows = max(rows, 1 + max(self._slots.values(), default=-1))
+        self._unknown = set(range(self._rows)) - set(self._slots.values())
+        self._unknown_until = endpoints.version
         self._free: list[int] = []
         self._reused: set[int] = set()
 
@@ -55,6 +61,10 @@ class SlotAllocator:
 
     def acknowledged(self, version: int) -> None:
         """Every worker serves the endpoints of `version` or later ones: slots retired by then are free."""
+        if version >= self._unknown_until:
+            for slot in self._unknown:
+                heapq.heappush(self._free, slot)
+            self._unknown = set()
         for key in [key for key, retired in self._retired.items() if retired <= version]:
             del self._retired[key]
             heapq.heappush(self._free, self._slots.pop(key))

@@ -40,11 +40,14 @@ class Aggregator:
 
 
 class Intervals:
-    """What each histogram gained between the last two flushes (features §13 rule 51)."""
+    """What each histogram gained between the last two flushes (features §13 rule 51).
 
-    def __init__(self) -> None:
+    It begins with the counts that there are already: those of a controller's predecessor belong to no interval.
+    """
+
+    def __init__(self, histograms: Mapping[str, Mapping[int, int]]) -> None:
         self.last: dict[str, dict[int, int]] = {}
-        self._flushed: dict[str, dict[int, int]] = {}
+        self._flushed = _copied(histograms)
 
     def flush(self, histograms: Mapping[str, Mapping[int, int]]) -> None:
         """Ends an interval; called every `FLUSH_INTERVAL` seconds with the counts since start."""
@@ -55,7 +58,11 @@ class Intervals:
             gained = {bucket: count for bucket, count in gained.items() if count > 0}
             if gained:
                 self.last[name] = gained
-        self._flushed = {name: dict(buckets) for name, buckets in histograms.items()}
+        self._flushed = _copied(histograms)
+
+
+def _copied(histograms: Mapping[str, Mapping[int, int]]) -> dict[str, dict[int, int]]:
+    return {name: dict(buckets) for name, buckets in histograms.items()}
 
 
 def _raise_to(kept: dict[Key, int], now: Mapping[Key, int]) -> None:

@@ -44,6 +44,7 @@ class Cluster:
         self._pools: dict[object, Pool] = {}
         self._draining: list[Pool] = []
         self._make_codec = _codec_factory(config)
+        self._endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
 
     async def open_stream(self) -> UpstreamStream:
@@ -74,7 +75,13 @@ class Cluster:
             self._stats.charge_code(504)
 
     def update_endpoints(self, endpoints: ClusterEndpoints | None) -> None:
-        """Balance over `endpoints` from now on. Pools of hosts that left close their idle connections now."""
+        """Balance over `endpoints` from now on. Pools of hosts that left close their idle connections now.
+
+        Endpoints of all clusters are published together, so most calls change nothing and leave the rotation alone.
+        """
+        if endpoints == self._endpoints:
+            return
+        self._endpoints = endpoints
         hosts = HostSet(endpoints)
         self._balancer.update(hosts.eligible())
         kept = {_identity(host) for host in hosts.hosts}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
-from collections.abc import Iterator
 
 import trio
 
@@ -78,8 +76,10 @@ class UpstreamStream:
         `ProxyError` with the codec's status and detail.
         """
         codec = self._connection.codec
-        with _sendable():
+        try:
             self._stream_id = codec.send_request(method, path, authority, headers, end_stream=end_stream)
+        except CodecError as error:
+            raise _unwritable(error) from error
         await self._flush()
         if end_stream:
             self._end_request()
@@ -87,15 +87,19 @@ class UpstreamStream:
     async def send_data(self, data: bytes) -> None:
         """Send body bytes; waits while the upstream does not read."""
         if not self.peer_gone:
-            with _sendable():
+            try:
                 self._connection.codec.send_data(self._stream_id, data)
+            except CodecError as error:
+                raise _unwritable(error) from error
             await self._flush()
 
     async def send_end(self, trailers: Headers | None = None) -> None:
         """The request is complete."""
         if not self.peer_gone:
-            with _sendable():
+            try:
                 self._connection.codec.send_end(self._stream_id, trailers)
+            except CodecError as error:
+                raise _unwritable(error) from error
             await self._flush()
             self._end_request()
 
@@ -128,7 +132,7 @@ class UpstreamStream:
         """Exactly once, in `finally`: the connection is pooled if both sides ended cleanly, else closed."""
         complete = self._response_ended and self._request_ended_at is not None
         if complete and not self.peer_gone:
-            if self._connection.codec.reusable and not self._events:
+            if self._connection.codec.reusable:
                 self._pool.release(self._connection)
                 return
             # Either the upstream said that it closes, or there are bytes behind the response that belong to none.
@@ -195,9 +199,5 @@ class UpstreamStream:
             self._pool.stats.rq_time.record(round(elapsed * 1000))
 
 
-@contextlib.contextmanager
-def _sendable() -> Iterator[None]:
-    try:
-        yield
-    except CodecError as error:
-        raise ProxyError(error.detail, side="internal", status=error.status, body=error.body) from error
+def _unwritable(error: CodecError) -> ProxyError:
+    return ProxyError(error.detail, side="internal", status=error.status, body=error.body)

@@ -16,6 +16,7 @@ from master.admin import connection as limits
 from master.admin import server
 from tests.kit.admin import Served, serving
 from tests.kit.client import Connection, fetch
+from tests.kit.process import wait_for
 from tests.kit.view import LiveView, live_view, one_cluster
 
 
@@ -206,3 +207,19 @@ def test_the_admin_interface_counts_itself(served: Served) -> None:
         connection.send(request("/ready"))
         connection.receive()
         assert counted(served)["listener.admin.downstream_cx_active"] >= 2
+
+
+def test_a_flush_turns_new_samples_into_the_interval(
+    view: LiveView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "FLUSH_INTERVAL", 1.5)
+    view.stats.histogram("h").record(300)
+    with serving(view, tmp_path) as where:
+
+        def shown() -> bytes:
+            return fetch(where.unix, request("/stats?filter=^h$")).body
+
+        assert shown().startswith(b"h: P0(nan,305)")
+        view.stats.histogram("h").record(12)
+        wait_for(lambda: b"P0(12.5,12.5) " in shown(), deadline=20, what="the sample stands in an interval")
+        wait_for(lambda: b"P0(nan,12.5) " in shown(), deadline=20, what="the interval is over")

@@ -7,6 +7,7 @@ import selectors
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from typing import Self
 
 import dns.flags
@@ -23,10 +24,11 @@ class DnsServer:
     """`with DnsServer() as server: server.add("web.example", "A", "10.0.0.1")`. Names are absolute, without final dot.
 
     A name nobody added is NXDOMAIN; a name without records of the type asked for has an empty answer. CNAMEs are
-    followed. `queries` lists what was asked: (name, type, "udp" or "tcp").
+    followed. `queries` lists what was asked: (name, type, "udp" or "tcp"). `mangle` spoils replies.
     """
 
     def __init__(self) -> None:
+        self.mangle: Callable[[bytes], bytes] = lambda reply: reply
         self.queries: list[tuple[str, str, str]] = []
         self._records: dict[tuple[str, str], list[dns.rrset.RRset]] = {}
         self._rcodes: dict[str, dns.rcode.Rcode] = {}
@@ -70,7 +72,7 @@ class DnsServer:
                     return
                 if self._udp in ready:
                     wire, client = self._udp.recvfrom(65_535)
-                    if reply := self._reply(wire, "udp"):
+                    if (reply := self._reply(wire, "udp")) is not None:
                         self._udp.sendto(reply, client)
                 if self._tcp in ready:
                     connection, _ = self._tcp.accept()
@@ -109,7 +111,7 @@ class DnsServer:
             response.answer.clear()
             response.flags |= dns.flags.TC
             reply = response.to_wire()
-        return reply
+        return self.mangle(reply)
 
     def _answer(self, response: dns.message.Message, name: str, kind: str) -> None:
         for _ in range(20):

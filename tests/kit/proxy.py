@@ -179,6 +179,7 @@ class Proxy:
             member.kill()
         self.process.kill()
         self.process.wait()
+        wait_for(lambda: not self.members(), deadline=10, what="killed processes are gone")
         self._directory.cleanup()
 
     def __enter__(self) -> Self:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +14,7 @@ import trio
 import trio.testing
 import yaml
 
+from master.dns.discovery import ClusterType
 from master.dns.family import LookupFamily
 from master.dns.refresh import discover
 from master.dns.resolver import Resolver
@@ -32,8 +35,8 @@ LONG = 1_000.0  # seconds between lookups: both sides look once
 class Case(NamedTuple):
     """One cluster; `names` are (name, weight)."""
 
-    kind: str
-    family: str
+    kind: ClusterType
+    family: LookupFamily
     names: tuple[tuple[str, int], ...]
 
 
@@ -79,7 +82,7 @@ def serve(server: DnsServer) -> None:
     server.fail("bad.example", dns.rcode.SERVFAIL)
 
 
-def bootstrap(port: int) -> str:
+def bootstrap(port: int, cases: dict[str, Case], refresh: float) -> str:
     resolver = {
         "name": "envoy.network.dns_resolver.cares",
         "typed_config": {
@@ -93,11 +96,11 @@ def bootstrap(port: int) -> str:
             "name": name,
             "type": case.kind,
             "dns_lookup_family": case.family,
-            "dns_refresh_rate": f"{LONG:g}s",
+            "dns_refresh_rate": f"{refresh:g}s",
             "typed_dns_resolver_config": resolver,
             "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": _endpoints(case)}]},
         }
-        for name, case in CASES.items()
+        for name, case in cases.items()
     ]
     return yaml.safe_dump({"static_resources": {"clusters": clusters}})
 
@@ -112,6 +115,27 @@ def _endpoints(case: Case) -> list[dict[str, Any]]:
     ]
 
 
+def compiled(cases: dict[str, Case], refresh: float) -> CompiledConfig:
+    """What the compiler makes of `bootstrap`."""
+    clusters = tuple(
+        Cluster(
+            slot=number,
+            name=name,
+            type=case.kind,
+            dns=Dns(
+                localities=(DnsLocality(0, tuple(DnsEndpoint(dns, 80, weight=weight) for dns, weight in case.names)),),
+                lookup_family=case.family,
+                refresh_rate=refresh,
+                failure_refresh_base=refresh,
+                failure_refresh_max=refresh,
+            ),
+        )
+        for number, (name, case) in enumerate(cases.items())
+    )
+    empty = Endpoints(version=0, clusters={})
+    return CompiledConfig(version=1, node=Node(), listeners=(), clusters=clusters, endpoints=empty)
+
+
 class Seen(NamedTuple):
     """(address, weight, hostname) of each host, and the counters."""
 
@@ -120,7 +144,7 @@ class Seen(NamedTuple):
 
 
 def of_envoy(port: int) -> dict[str, Seen]:
-    with Envoy(bootstrap(port)) as envoy:
+    with Envoy(bootstrap(port, CASES, LONG)) as envoy:
 
         def settled() -> bool:
             stats = envoy.stats()
@@ -161,24 +185,9 @@ class Counted:
 def of_ours(port: int, directory: Path) -> dict[str, Seen]:
     resolv_conf = directory / "resolv.conf"
     resolv_conf.write_text("nameserver 127.0.0.1\nsearch .\n")
-    clusters = tuple(
-        Cluster(
-            slot=number,
-            name=name,
-            type=case.kind,  # type: ignore[arg-type]
-            dns=Dns(
-                localities=(DnsLocality(0, tuple(DnsEndpoint(dns, 80, weight=weight) for dns, weight in case.names)),),
-                lookup_family=case.family,  # type: ignore[arg-type]
-                refresh_rate=LONG,
-                failure_refresh_base=LONG,
-                failure_refresh_max=LONG,
-            ),
-        )
-        for number, (name, case) in enumerate(CASES.items())
-    )
     empty = Endpoints(version=0, clusters={})
     stats = MemoryStats()
-    config = CompiledConfig(version=1, node=Node(), listeners=(), clusters=clusters, endpoints=empty)
+    config = compiled(CASES, LONG)
     published = [empty]
 
     async def publish(endpoints: Endpoints) -> None:
@@ -190,14 +199,8 @@ def of_ours(port: int, directory: Path) -> dict[str, Seen]:
         )
         with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
-
-                async def run(*, task_status: trio.TaskStatus[None]) -> None:
-                    slots = SlotAllocator(empty)
-                    await discover(
-                        config, empty, stats, publish, slots=slots, resolver=resolver, task_status=task_status
-                    )
-
-                await nursery.start(run)
+                start = partial(discover, slots=SlotAllocator(empty), resolver=resolver)
+                await nursery.start(start, config, empty, stats, publish)
                 await resolver.done.wait()
                 await trio.testing.wait_all_tasks_blocked()
                 nursery.cancel_scope.cancel()
@@ -227,3 +230,76 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Seen], dic
 def test_the_same_hosts_and_counts(case: str, both: tuple[dict[str, Seen], dict[str, Seen]]) -> None:
     envoy, ours = both
     assert ours[case] == envoy[case]
+
+
+LATER = "later.example"
+STEPS: tuple[tuple[tuple[str, ...], dns.rcode.Rcode | None], ...] = (
+    (("127.0.0.1", "127.0.0.2"), None),
+    (("127.0.0.1", "127.0.0.2"), dns.rcode.SERVFAIL),  # what was found stays
+    (("127.0.0.3",), None),
+    ((), None),
+    (("127.0.0.3",), None),
+)
+
+
+def take_step(server: DnsServer, addresses: tuple[str, ...], rcode: dns.rcode.Rcode | None) -> None:
+    server.add(LATER, "A", *addresses, ttl=0)
+    server.fail(LATER, rcode)
+
+
+def steps_of_envoy(case: Case) -> tuple[list[list[str]], int]:
+    """The hosts after each step, and `membership_change` at the end."""
+    hosts: list[list[str]] = []
+    with DnsServer() as server:
+        take_step(server, *STEPS[0])
+        with Envoy(bootstrap(server.port, {"later": case}, 0.1)) as envoy:
+            for step in STEPS:
+                take_step(server, *step)
+                done = _lookups(envoy.stats())
+                # The first lookup to end may have begun before the step.
+                wait_for(lambda done=done: _lookups(envoy.stats()) >= done + 2, deadline=30, what="two more lookups")
+                (cluster,) = json.loads(envoy.admin("/clusters?format=json").body)["cluster_statuses"]
+                found = [host["address"]["socket_address"]["address"] for host in cluster.get("host_statuses", [])]
+                hosts.append(sorted(found))
+            return hosts, envoy.stats()["cluster.later.membership_change"]
+
+
+def _lookups(stats: Mapping[str, int]) -> int:
+    return stats["cluster.later.update_success"] + stats["cluster.later.update_failure"]
+
+
+async def steps_of_ours(case: Case, directory: Path) -> tuple[list[list[str]], int]:
+    resolv_conf = directory / "resolv.conf"
+    resolv_conf.write_text("nameserver 127.0.0.1\nsearch .\n")
+    config, stats = compiled({"later": case}, 0.1), MemoryStats()
+    published = [config.endpoints]
+    hosts: list[list[str]] = []
+
+    async def publish(endpoints: Endpoints) -> None:
+        published.append(endpoints)
+
+    def lookups() -> int:
+        return _lookups({name: word.value for name, word in stats.words.items()})
+
+    with DnsServer() as server, trio.fail_after(60):
+        take_step(server, *STEPS[0])
+        resolver = Resolver(resolv_conf_path=resolv_conf, port=server.port)
+        slots = SlotAllocator(config.endpoints)
+        async with trio.open_nursery() as nursery:
+            start = partial(discover, slots=slots, resolver=resolver)
+            await nursery.start(start, config, config.endpoints, stats, publish)
+            for step in STEPS:
+                take_step(server, *step)
+                done = lookups()
+                while lookups() < done + 2:  # noqa: ASYNC110 - a counter wakes nobody
+                    await trio.sleep(0.01)
+                places = published[-1].clusters["later"].localities
+                hosts.append(sorted(str(host.address).partition(":")[0] for place in places for host in place.hosts))
+            nursery.cancel_scope.cancel()
+    return hosts, stats.value("cluster.later.membership_change")
+
+
+@pytest.mark.parametrize("kind", ["STRICT_DNS", "LOGICAL_DNS"])
+def test_what_becomes_of_hosts_later(kind: ClusterType, tmp_path: Path) -> None:
+    case = Case(kind, "V4_ONLY", ((LATER, 1),))
+    assert trio.run(steps_of_ours, case, tmp_path) == steps_of_envoy(case)

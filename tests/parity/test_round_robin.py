@@ -57,7 +57,7 @@ def bootstrap(ports: list[int], weights: list[int]) -> str:
 @pytest.mark.parametrize("weights", [[1, 1, 1], [4, 1, 1], [4, 2, 1], [8, 2, 4, 1]])
 def test_the_same_rotation(weights: list[int]) -> None:
     with contextlib.ExitStack() as stack:
-        origins = [stack.enter_context(Origin(name=str(index))) for index in range(len(weights))]
+        origins = [stack.enter_context(Origin(str(index))) for index in range(len(weights))]
         envoy = stack.enter_context(Envoy(bootstrap([origin.port for origin in origins], weights)))
         connection = Connection(envoy.address())
         bodies = [connection.request(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").body for _ in range(2 * sum(weights))]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import trio
+
 from master.admin import envoy_json, parameters
 from master.admin.page import JSON, Context, Reply, Request
 from master.admin.view import ServerView
@@ -28,9 +30,16 @@ async def page(request: Request, context: Context) -> Reply:
     view = context.view
     wanted = parameters.regex(request.query.get("filter", ""), "Invalid re2 regex")
     clusters = [cluster for cluster in view.config.clusters if wanted(cluster.name)]
-    if request.query.get("format") == "json":
-        return Reply(envoy_json.dump({"cluster_statuses": [_status(view, cluster) for cluster in clusters]}), JSON)
-    return Reply("".join(line for cluster in clusters for line in _lines(view, cluster)).encode())
+    as_json = request.query.get("format") == "json"
+    statuses: list[dict[str, Any]] = []
+    lines: list[str] = []
+    for cluster in clusters:
+        if as_json:
+            statuses.append(_status(view, cluster))
+        else:
+            lines += _lines(view, cluster)
+        await trio.lowlevel.checkpoint()  # hundreds of thousands of hosts take seconds; the loop goes on meanwhile
+    return Reply(envoy_json.dump({"cluster_statuses": statuses}), JSON) if as_json else Reply("".join(lines).encode())
 
 
 def _priorities(cluster: Cluster) -> tuple[tuple[str, CircuitBreaker], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,9 +21,9 @@ from proxy.config.cluster import Endpoints
 
 
 async def page(request: Request, context: Context) -> Reply:
-    return await trio.to_thread.run_sync(
-        _reply, request.query, context.view.config, context.view.endpoints, context.view.started_at
-    )
+    view = context.view
+    reply = functools.partial(_reply, request.query, view.config, view.endpoints, view.started_at)
+    return await trio.to_thread.run_sync(reply, abandon_on_cancel=True)
 
 
 def _reply(query: Mapping[str, str], config: CompiledConfig, endpoints: Endpoints, started_at: float) -> Reply:

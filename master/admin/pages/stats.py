@@ -34,7 +34,7 @@ async def page(request: Request, context: Context) -> Reply:
             return Reply(json.render(chosen, mode), JSON)
         return Reply("".join(text.render(chosen, mode)).encode())
 
-    return await trio.to_thread.run_sync(render)
+    return await trio.to_thread.run_sync(render, abandon_on_cancel=True)
 
 
 async def exposition(request: Request, context: Context) -> Reply:
@@ -47,7 +47,7 @@ async def exposition(request: Request, context: Context) -> Reply:
     def render() -> Reply:
         return Reply("".join(prometheus.render(stats(), mode)).encode())
 
-    return await trio.to_thread.run_sync(render)
+    return await trio.to_thread.run_sync(render, abandon_on_cancel=True)
 
 
 def snapshot(request: Request, context: Context) -> Callable[[], Snapshot]:

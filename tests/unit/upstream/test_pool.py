@@ -245,8 +245,11 @@ def test_cancelled_anywhere_nothing_leaks(scenario: Callable[[Rig], Awaitable[No
     async def run(step: int) -> bool:
         canceller = CancelAt(step, blocked=blocked)
         trio.lowlevel.add_instrument(canceller)
-        async with origin(answering(OK)) as server, Rig(server.address, breaker={"max_connections": 1}) as rig:
-            with canceller.scope:
+        async with (
+            origin(answering(OK)) as server,
+            Rig(server.address, breaker={"max_connections": 1}) as rig,
+        ):
+            with trio.fail_after(10), canceller.scope:
                 canceller.task = trio.lowlevel.current_task()
                 await scenario(rig)
             canceller.task = None
@@ -255,7 +258,8 @@ def test_cancelled_anywhere_nothing_leaks(scenario: Callable[[Rig], Awaitable[No
                 {},
                 {"CONNECTIONS": idle, "CX_ACTIVE": idle, "cx_active": idle},
             )
-            assert await rig.get() == b"ok"  # and it still works
+            with trio.fail_after(10):
+                assert await rig.get() == b"ok"  # and it still works
             rig.cluster.close()
             assert rig.in_use() == {}
             caught.append(canceller.scope.cancelled_caught)

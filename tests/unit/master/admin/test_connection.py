@@ -26,7 +26,7 @@ def pair(view: LiveView) -> Iterator[tuple[Connection, socket.socket]]:
     ours, theirs = socket.socketpair()
     for sock in (ours, theirs):
         sock.setblocking(False)
-    connection = Connection(ours, Context(view, Intervals()), AdminStats(view.admin_stats))
+    connection = Connection(ours, Context(view, Intervals({})), AdminStats(view.admin_stats))
     try:
         yield connection, theirs
     finally:
@@ -74,6 +74,15 @@ async def test_a_request_cut_short_gets_no_answer() -> None:
         await connection.serve()
         with pytest.raises(BlockingIOError):
             client.recv(1)
+
+
+@run_trio
+async def test_an_order_holds_even_if_the_client_does_not_wait_for_the_answer() -> None:
+    with live_view() as view, pair(view) as (connection, client):
+        client.send(b"POST /quitquitquit HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.close()
+        await connection.serve()
+        assert view.orders == ["shutdown"]
 
 
 @run_trio

@@ -11,7 +11,8 @@ from master.admin.dispatch import MAX_PARAMETERS, answer, parse
 from master.admin.page import BadRequest, Context
 from master.admin.pages import PAGES
 from master.stats.aggregate import Intervals
-from tests.kit.view import live_view, one_cluster
+from shm.metrics import Metrics
+from tests.kit.view import LiveView, live_view, one_cluster
 
 PATHS = [page.path for page in PAGES if page.path != "/processes"]  # which samples for a while
 NAMES = sorted({name for page in PAGES for name, _, _ in page.parameters})
@@ -30,12 +31,28 @@ def test_any_target_gets_an_answer(targets: list[str]) -> None:
             view.stats.counter("cluster.back.upstream_rq_200").inc()
             view.stats.histogram("cluster.back.upstream_rq_time").record(5)
             for target in targets:
-                reply = await answer("GET", target, Context(view, Intervals()))
+                reply = await answer("GET", target, Context(view, Intervals({})))
                 assert reply.status in (200, 400, 404, 405)
                 assert reply.finish is None
             assert view.orders == []
 
     trio.run(ask_all)
+
+
+def test_a_page_that_fails_is_told_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(LiveView):
+        def metrics(self) -> Metrics:
+            raise OSError("the region is gone")
+
+    async def ask() -> None:
+        with live_view() as view:
+            view.__class__ = Broken
+            reply = await answer("GET", "/stats", Context(view, Intervals({})))
+            assert reply.status == 500
+            assert b"gone" not in reply.body
+
+    trio.run(ask)
+    assert "the region is gone" in caplog.text
 
 
 @given(LATIN)

@@ -34,7 +34,7 @@ def view() -> Iterator[LiveView]:
 
 
 async def ask(view: LiveView, target: str, method: str = "GET") -> Reply:
-    return await answer(method, target, Context(view, Intervals()))
+    return await answer(method, target, Context(view, Intervals({})))
 
 
 def test_every_page_of_the_table_has_a_handler_and_stands_in_help() -> None:

@@ -52,6 +52,17 @@ def test_every_command_is_in_the_help_and_names_itself() -> None:
         assert re.search(rf"^  {entry.name} +{re.escape(entry.help)}$", shown, re.MULTILINE)
 
 
+@pytest.mark.parametrize("name", [entry.name for entry in COMMANDS])
+def test_every_command_of_the_table_can_be_used(name: str) -> None:
+    result = CliRunner().invoke(main, [name, "--help"])
+    assert result.exit_code == 0
+    assert f"Usage: main {name} " in result.output
+
+
+def test_an_unknown_command_is_a_usage_error() -> None:
+    assert CliRunner().invoke(main, ["nothing"]).exit_code == 2
+
+
 def test_ps_shows_a_row_per_process(run: Run) -> None:
     result = run("ps")
     assert result.exit_code == 0

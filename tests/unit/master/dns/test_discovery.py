@@ -1,6 +1,6 @@
 import pytest
 
-from master.dns.discovery import addresses, localities, refresh_after, targets
+from master.dns.discovery import addresses, found_in, localities, refresh_after, targets
 from master.dns.result import Answer, Failed, Failure, Resolved
 from proxy.config.cluster import Dns, DnsEndpoint, DnsLocality, Host, LocalityHosts
 from proxy.config.common import SocketAddress
@@ -58,6 +58,13 @@ def test_hosts_have_the_whole_weight_of_their_endpoint() -> None:
         ),
         LocalityHosts(priority=0, hosts=()),
     )
+
+
+def test_what_was_found_is_found_again() -> None:
+    found = {(0, 0): ("10.0.0.1", "fd00::1"), (0, 1): ("10.0.0.2",), (1, 0): ("10.0.0.1",)}
+    assert found_in(DNS, localities(DNS, "STRICT_DNS", found, lambda _: 0)) == found
+    assert found_in(DNS, ()) == {}
+    assert found_in(DNS, localities(DNS, "STRICT_DNS", {}, lambda _: 0)) == {}
 
 
 def test_logical_dns_has_priority_0() -> None:

@@ -243,6 +243,27 @@ async def test_slots_are_given_and_reused(nursery: trio.Nursery) -> None:
 
 
 @discovery
+async def test_a_new_controller_keeps_what_its_predecessor_found(nursery: trio.Nursery) -> None:
+    zone = Zone()
+    zone.results = {"a": found("10.0.0.1"), "b": found("10.0.0.2")}
+    first = Run(zone, cluster("c", "a", "b"))
+    await first.start(nursery)
+    zone.results = {"a": found("10.0.0.3"), "b": LOST}
+    second = Run(zone, cluster("c", "a", "b"))
+    second.first = first.published[-1][1]
+    second.slots = SlotAllocator(second.first, rows=first.slots.rows)
+    await second.start(nursery)
+    assert second.hosts("c") == ["10.0.0.3:80", "10.0.0.2:80"]
+    assert second.published[-1][1].version == second.first.version + 1
+    zone.results["b"] = found("10.0.0.2")
+    third = Run(zone, cluster("c", "a", "b"))
+    third.first = second.published[-1][1]
+    await third.start(nursery)
+    assert third.published == []
+    assert third.counted("c")["update_no_rebuild"] == 2
+
+
+@discovery
 async def test_without_dns_clusters_it_starts_at_once(nursery: trio.Nursery) -> None:
     run = Run(Zone(), Cluster(slot=0, name="static", type="STATIC"))
     await run.start(nursery)

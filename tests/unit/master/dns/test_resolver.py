@@ -1,8 +1,10 @@
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dns.rcode
 import pytest
+import trio
 
 from master.dns.resolver import Resolver
 from master.dns.result import Answer, Failed, Failure, Resolved
@@ -159,6 +161,56 @@ async def test_the_hosts_file_comes_first_and_is_read_again(server: DnsServer, f
     assert await looking.lookup("localhost", "V6_ONLY") == Resolved((Answer("::1"),))
     (files / "hosts").unlink()
     assert await looking.lookup("moved.example", "V4_ONLY") == Resolved((Answer("10.0.0.8", 60),))
+
+
+SPOILED: dict[str, Callable[[bytes], bytes]] = {
+    "nothing": lambda reply: b"",
+    "one byte": lambda reply: reply[:1],
+    "cut": lambda reply: reply[:-3],
+    "trailing bytes": lambda reply: reply + b"x",
+    "another query's": lambda reply: bytes([reply[0] ^ 1]) + reply[1:],
+    "a question": lambda reply: reply[:2] + bytes([reply[2] & 0x7F]) + reply[3:],
+    "more answers promised": lambda reply: reply[:6] + b"\xff\xff" + reply[8:],
+    "for another name": lambda reply: reply.replace(b"\x03web", b"\x03abc"),
+    "a compression loop": lambda reply: reply[:12] + b"\xc0\x0c" + reply[14:],
+    "zeros": lambda reply: bytes(len(reply)),
+    "longer than any message": lambda reply: reply[:12] + b"\xff" * 60_000,
+}
+
+
+@pytest.mark.parametrize("spoiled", SPOILED)
+@run_trio
+async def test_a_spoiled_reply_is_a_failure(spoiled: str, server: DnsServer, files: Path) -> None:
+    server.add("web.example", "A", "10.0.0.1")
+    server.mangle = SPOILED[spoiled]
+    result = await resolver(server, files, deadline=5.0).lookup("web.example.", "V4_ONLY")
+    assert isinstance(result, Failed), result
+
+
+@run_trio
+async def test_replies_with_any_bytes_changed_end_the_lookup(server: DnsServer, files: Path) -> None:
+    rng = random.Random(1)
+
+    def mangle(reply: bytes) -> bytes:
+        spoiled = bytearray(reply)
+        for _ in range(rng.randint(1, 4)):
+            spoiled[rng.randrange(len(spoiled))] = rng.randrange(256)
+        return bytes(spoiled)
+
+    server.add("www.example", "CNAME", "web.example.")
+    server.add("web.example", "A", "10.0.0.1", "10.0.0.2")
+    server.mangle = mangle
+    looking = resolver(server, files, deadline=5.0)
+    kinds: list[type] = []
+
+    async def look() -> None:
+        kinds.append(type(await looking.lookup("www.example.", "V4_ONLY")))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(120):
+            nursery.start_soon(look)
+    assert len(kinds) == 120
+    assert set(kinds) == {Resolved, Failed}
 
 
 @run_trio

@@ -58,6 +58,17 @@ def test_a_host_that_returns_in_time_has_its_slot_again() -> None:
     assert slots.slot("c", "10.0.0.1:2") == 1
 
 
+def test_rows_that_a_dead_controller_may_have_given_away_wait_as_well() -> None:
+    slots = SlotAllocator(endpoints(7, {("c", 1): 1}), rows=4)
+    assert slots.rows == 4
+    assert slots.slot("c", "10.0.0.1:2") == 4
+    slots.acknowledged(6)
+    assert slots.slot("c", "10.0.0.1:3") == 5
+    slots.acknowledged(7)
+    assert [slots.slot("c", f"10.0.0.1:{port}") for port in (4, 5, 6, 7)] == [0, 2, 3, 6]
+    assert slots.take_reused() == {0, 2, 3}
+
+
 class SlotMachine(RuleBasedStateMachine):
     """Against what workers may still use: the union of all published endpoints not known to be gone."""
 

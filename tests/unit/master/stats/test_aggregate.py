@@ -62,9 +62,10 @@ def test_a_region_that_cannot_be_read_for_a_moment_takes_nothing_away(regions: R
 
 
 def test_an_interval_holds_what_came_since_the_last_flush() -> None:
-    intervals = Intervals()
-    intervals.flush({"h": {3: 2}})
-    assert intervals.last == {"h": {3: 2}}
+    intervals = Intervals({"h": {3: 1}})
+    assert intervals.last == {}
+    intervals.flush({"h": {3: 2}, "new": {9: 1}})
+    assert intervals.last == {"h": {3: 1}, "new": {9: 1}}
     intervals.flush({"h": {3: 2, 4: 1}})
     assert intervals.last == {"h": {4: 1}}
     intervals.flush({"h": {3: 2, 4: 1}})

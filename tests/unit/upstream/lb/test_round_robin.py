@@ -73,6 +73,17 @@ def test_changes_of_hosts_and_weights(phases: list[tuple[list[int], int]], seed:
         assert_fair(sequence, group)
 
 
+@given(st.integers(1, 8), SEEDS, st.integers(0, 30))
+def test_equal_weights_go_on_after_an_update(count: int, seed: int, before: int) -> None:
+    group = hosts([1] * count)
+    updated, undisturbed = RoundRobin(seed), RoundRobin(seed)
+    updated.update(group)
+    undisturbed.update(group)
+    assert picks(updated, before) == picks(undisturbed, before)
+    updated.update(group)
+    assert picks(updated, 2 * count) == picks(undisturbed, 2 * count)
+
+
 def test_heavy_hosts_are_spread() -> None:
     balancer = RoundRobin(0)
     balancer.update(hosts([5, 1, 1]))

@@ -1,0 +1,37 @@
+"""Documentation that can be wrong is checked: generated pages are current, links lead somewhere, commands exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from master.cli.main import COMMANDS
+from tools import supported_fields
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")))
+
+
+def test_supported_fields_are_current() -> None:
+    assert supported_fields.PAGE.read_text() == supported_fields.render(), "run `make docs`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_that_are_shown_exist(page: Path) -> None:
+    shown = set(re.findall(r"(?:`|\$ )proxyctl ([a-z-]+)", page.read_text()))
+    assert shown - {entry.name for entry in COMMANDS} == set()
+
+
+def test_the_readme_shows_every_command() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert [
+        entry.name for entry in COMMANDS if not re.search(rf"`(proxyctl )?{entry.name}\b|proxyctl {entry.name}\b", text)
+    ] == []
