@@ -17,7 +17,8 @@ class Connection:
     """A non-blocking stream socket under one cancel scope.
 
     `scope` bounds everything that the connection does; `deadline(seconds)` rewrites its deadline for the next phase.
-    `idle` is true while the connection waits for a request, so that a drain may close it. `bytes_received` and
+    `idle` is true while the connection waits for a request, so that a drain may close it. `sending` stays true when a
+    `send` was cancelled: the peer has a part of it, and nothing may follow. `bytes_received` and
     `bytes_sent` count what passed the socket. `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone.
     """
 
@@ -34,6 +35,7 @@ class Connection:
         "closed_by_peer",
         "idle",
         "scope",
+        "sending",
     )
 
     def __init__(self, sock: socket.socket, scope: trio.CancelScope) -> None:
@@ -47,6 +49,7 @@ class Connection:
         self.scope = scope
         self.idle = False
         self.closed_by_peer = False
+        self.sending = False
         self.bytes_received = 0
         self.bytes_sent = 0
 
@@ -79,6 +82,7 @@ class Connection:
 
     async def wait_readable(self) -> None:
         """Until there are bytes, or the peer has closed: where a keep-alive connection spends its life."""
+        self._burst = 0
         await trio.lowlevel.wait_readable(self._fd)
 
     async def receive(self, limit: int = READ_SIZE) -> bytes:
@@ -108,6 +112,7 @@ class Connection:
         """All of `data`; returns when the kernel has taken it, so that a slow peer holds its sender back."""
         if self._burst >= FAIR_BURST:
             await self._yield()
+        self.sending = True
         rest = memoryview(data)
         while rest:
             try:
@@ -122,6 +127,7 @@ class Connection:
                 if self._tx is not None:
                     self._tx.inc(sent)
                 rest = rest[sent:]
+        self.sending = False
         self._burst += 1
 
     async def linger(self) -> None:

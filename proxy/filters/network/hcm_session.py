@@ -105,21 +105,8 @@ class Session:
         self._stats.rq_http1_total.inc()
         self._stats.rq_active.add(1)
         manager.disconnects.add(connection.fd, deadlines)
-        failure: ProxyError | None = None
         try:
-            try:
-                with deadlines.scope:
-                    await self._read_head(exchange)
-                    await manager.chain(exchange)
-            except ProxyError as error:
-                failure = error
-            except Exception:
-                log.exception("a filter failed")
-                failure = ProxyError("internal_error", side="internal", status=500, close=True)
-            if deadlines.scope.cancelled_caught:
-                failure = exchange.failure()
-            if failure is not None:
-                await self._reply(exchange, failure)
+            await self._answer(exchange)
         finally:
             manager.disconnects.discard(connection.fd)
             manager.activity.requests -= 1
@@ -133,6 +120,23 @@ class Session:
             return False
         self._client_closes = not self._downstream.codec.keep_alive
         return not self._client_closes
+
+    async def _answer(self, exchange: Exchange) -> None:
+        """Read the head and run the filters, which answer; reply to what fails outside of them, or in all of them."""
+        failure: ProxyError | None = None
+        try:
+            with exchange.deadlines.scope as scope:
+                await self._read_head(exchange)
+                await self._manager.chain(exchange)
+        except ProxyError as error:
+            failure = error
+        except Exception:
+            log.exception("a filter failed")
+            failure = ProxyError("internal_error", side="internal", status=500, close=True)
+        if scope.cancelled_caught:
+            failure = exchange.failure()
+        if failure is not None:
+            await self._reply(exchange, failure)
 
     async def _read_head(self, exchange: Exchange) -> None:
         config = self._config

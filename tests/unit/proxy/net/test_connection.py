@@ -80,6 +80,17 @@ async def test_send_waits_for_a_slow_reader_and_holds_nothing_back() -> None:
 
 
 @run_trio
+async def test_a_send_that_was_cancelled_leaves_its_mark() -> None:
+    with pair() as (connection, peer):
+        await connection.send(b"whole")
+        assert not connection.sending
+        with trio.move_on_after(0.01):
+            await connection.send(bytes(10_000_000))
+        assert connection.sending
+        assert peer.recv(5) == b"whole"
+
+
+@run_trio
 async def test_a_peer_that_is_gone_is_a_proxy_error() -> None:
     with pair() as (connection, peer):
         peer.close()
