@@ -93,6 +93,11 @@ class Server:
         """Use these hosts from the next request on."""
         self._clusters.update_endpoints(endpoints)
 
+    @property
+    def hosts_draining(self) -> bool:
+        """Whether a request still runs to a host that the endpoints no longer name."""
+        return self._clusters.draining
+
     def start_drain(self) -> None:
         """From now on each connection ends with its next response. The caller has stopped accepting."""
         self._activity.draining = True
