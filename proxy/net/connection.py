@@ -18,14 +18,16 @@ class Connection:
 
     `scope` bounds everything that the connection does; `deadline(seconds)` rewrites its deadline for the next phase.
     `idle` is true while the connection waits for a request, so that a drain may close it. `sending` stays true when a
-    `send` was cancelled: the peer has a part of it, and nothing may follow. `bytes_received` and
-    `bytes_sent` count what passed the socket. `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone.
+    `send` was cancelled: the peer has a part of it, and nothing may follow. `bytes_received` and `bytes_sent` count
+    what passed the socket. `read_size` (bytes) bounds one receive, and so what is held. `receive` and `send` raise
+    `ProxyError` (flag DC) when the peer is gone.
     """
 
     __slots__ = (
         "_burst",
         "_fd",
         "_local",
+        "_read_size",
         "_remote",
         "_rx",
         "_socket",
@@ -38,10 +40,11 @@ class Connection:
         "sending",
     )
 
-    def __init__(self, sock: socket.socket, scope: trio.CancelScope) -> None:
+    def __init__(self, sock: socket.socket, scope: trio.CancelScope, *, read_size: int = READ_SIZE) -> None:
         self._socket = sock
         self._fd = sock.fileno()
         self._burst = 0
+        self._read_size = read_size
         self._rx: Counter | None = None
         self._tx: Counter | None = None
         self._remote: Address | None = None
@@ -85,13 +88,13 @@ class Connection:
         self._burst = 0
         await trio.lowlevel.wait_readable(self._fd)
 
-    async def receive(self, limit: int = READ_SIZE) -> bytes:
-        """The next bytes, at most `limit`; `b""` once the peer has finished sending."""
+    async def receive(self) -> bytes:
+        """The next bytes, at most `read_size`; `b""` once the peer has finished sending."""
         if self._burst >= FAIR_BURST:
             await self._yield()
         while True:
             try:
-                data = self._socket.recv(limit)
+                data = self._socket.recv(self._read_size)
             except BlockingIOError:
                 self._burst = 0
                 await trio.lowlevel.wait_readable(self._fd)
