@@ -17,17 +17,19 @@ def known(view: ServerView) -> dict[str, int]:
 def _all(view: ServerView) -> Iterator[tuple[str, int]]:
     for cluster in view.config.clusters:
         prefix = f"cluster.{cluster.stat_name}."
-        yield from _membership(prefix, view.endpoints.clusters.get(cluster.name))
+        yield from _membership(prefix, cluster, view.endpoints.clusters.get(cluster.name))
         yield from _breaker(prefix, cluster, view)
 
 
-def _membership(prefix: str, endpoints: ClusterEndpoints | None) -> Iterator[tuple[str, int]]:
+def _membership(prefix: str, cluster: Cluster, endpoints: ClusterEndpoints | None) -> Iterator[tuple[str, int]]:
     hosts = [host for locality in endpoints.localities for host in locality.hosts] if endpoints else []
     # Without health checks every host that discovery gave is healthy.
     yield f"{prefix}membership_total", len(hosts)
     yield f"{prefix}membership_healthy", len(hosts)
     yield f"{prefix}membership_degraded", 0
     yield f"{prefix}membership_excluded", 0
+    weights = [host.weight for host in hosts if cluster.type == "STRICT_DNS"]  # Envoy leaves the other types at 0
+    yield f"{prefix}max_host_weight", max(weights, default=0)
 
 
 def _breaker(prefix: str, cluster: Cluster, view: ServerView) -> Iterator[tuple[str, int]]:

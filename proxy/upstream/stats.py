@@ -18,6 +18,9 @@ class ClusterStats:
         self._prefix = prefix
         self._codes: dict[int, Counter] = {}
 
+        # Without health checks no cluster panics; Envoy shows the counter all the same.
+        self.lb_healthy_panic = counter(f"{prefix}lb_healthy_panic")
+
         self.cx_total = counter(f"{prefix}upstream_cx_total")
         self.cx_http1_total = counter(f"{prefix}upstream_cx_http1_total")
         self.cx_active = stats.gauge(f"{prefix}upstream_cx_active")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from master.admin.dispatch import answer
+from master.admin.gauges import known
 from master.admin.page import Context, Reply
 from master.admin.pages import PAGES, help_text, load
 from master.stats.aggregate import Intervals
@@ -167,6 +168,12 @@ def test_bad_parameters_are_told(target: str) -> None:
     check()
 
 
+def test_max_host_weight_of_dns_clusters() -> None:
+    hosts = [("d", Host(slot, SocketAddress("::1", slot), weight=weight)) for slot, weight in enumerate((2, 7))]
+    with live_view(configuration([Cluster(0, "d", "STRICT_DNS")], hosts)) as made:
+        assert known(made)["cluster.d.max_host_weight"] == 7
+
+
 @run_trio
 async def test_gauges_that_only_the_whole_knows(view: LiveView) -> None:
     for writer in view.cluster_writers:
@@ -178,6 +185,7 @@ async def test_gauges_that_only_the_whole_knows(view: LiveView) -> None:
     }
     assert stats["cluster.back.membership_total"] == 1
     assert stats["cluster.x_y.membership_total"] == 0
+    assert stats["cluster.back.max_host_weight"] == 0  # a STATIC cluster, as in Envoy
     assert stats["cluster.back.circuit_breakers.default.cx_open"] == 1
     assert stats["cluster.back.circuit_breakers.default.rq_open"] == 0
 
