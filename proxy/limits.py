@@ -8,7 +8,8 @@ from __future__ import annotations
 
 READ_SIZE = 64 * 1024
 """One `recv`. nginx's proxy_buffer_size is 4–8 KiB, HAProxy's tune.bufsize 16 KiB, Envoy reads up to 16 slices of
-16 KiB; a Python loop pays per call, so it takes more at once. It bounds what one direction of an exchange holds."""
+16 KiB; a Python loop pays per call, so it takes more at once. It bounds what one direction of an exchange holds;
+a smaller `per_connection_buffer_limit_bytes` is used instead."""
 
 FAIR_BURST = 16
 """Socket operations that may succeed without blocking before a connection lets the others run (≤ 1 MiB; Envoy yields

@@ -18,6 +18,7 @@ from proxy.errors import ProxyError
 from proxy.filters.context import Activity, CallNextNetwork, FilterContext, NetworkFilter
 from proxy.filters.network import NETWORK_FILTERS
 from proxy.http.disconnects import DisconnectWatch
+from proxy.limits import READ_SIZE
 from proxy.net.connection import Connection
 from proxy.net.listener import accept_loop
 from proxy.stats import Stats
@@ -93,6 +94,11 @@ class Server:
         """Use these hosts from the next request on."""
         self._clusters.update_endpoints(endpoints)
 
+    @property
+    def hosts_draining(self) -> bool:
+        """Whether a request still runs to a host that the endpoints no longer name."""
+        return self._clusters.draining
+
     def start_drain(self) -> None:
         """From now on each connection ends with its next response. The caller has stopped accepting."""
         self._activity.draining = True
@@ -107,7 +113,7 @@ class Server:
     async def _serve(self, listener: _Listener, client: socket.socket) -> None:
         listener.opened()
         with trio.CancelScope() as scope:
-            connection = Connection(client, scope)
+            connection = Connection(client, scope, read_size=listener.read_size)
             self._connections.add(connection)
             started = trio.current_time()
             try:
@@ -153,6 +159,7 @@ class _Listener:
         self._destroy = stats.counter(f"{prefix}downstream_cx_destroy")
         self._length_ms = stats.histogram(f"{prefix}downstream_cx_length_ms")
         context = FilterContext(stats, clusters, prefix, activity, disconnects)
+        self.read_size = min(READ_SIZE, config.per_connection_buffer_limit_bytes)
         self.chain = _chain([_build(plugin, context) for plugin in config.filter_chains[0].filters])
 
     def opened(self) -> None:

@@ -58,6 +58,7 @@ class Word(enum.IntEnum):
     CONNECTIONS = 9
     REQUESTS_ACTIVE = 10
     ENDPOINTS_VERSION = 11  # of the hosts that the process has applied
+    ENDPOINTS_DRAINED = 12  # the last version at which it had no connection to a host that had left
 
 
 class ProcessInfo(NamedTuple):
@@ -76,6 +77,7 @@ class ProcessInfo(NamedTuple):
     connections: int
     requests_active: int
     endpoints_version: int
+    endpoints_drained: int
 
 
 class ProcessTable:

@@ -67,5 +67,6 @@ async def _run(order: dict[str, Any], inherited: dict[str, int], link: Superviso
         index=order["index"],
         slot=slot,
         generation=order["generation"],
+        endpoints_version=endpoints.version,
     )
     await worker.run(inherited)

@@ -18,6 +18,7 @@ log = logging.getLogger("worker")
 
 ORPHAN_DRAIN = 5.0  # seconds that requests in hand get once the supervisor is gone
 CLOSE_DEADLINE = 1.0  # seconds for the last bytes of finished responses (Envoy's delayed_close_timeout)
+DEPARTURE_POLL = 1.0  # seconds between looks at requests to hosts that have left
 DRAIN_POLL = 0.02  # seconds between looks at what is left
 
 
@@ -25,7 +26,15 @@ class Worker:
     """Ties `Server`, `Acceptors` and the channel together. `run` returns when the worker has drained."""
 
     def __init__(
-        self, server: Server, link: SupervisorLink, processes: ProcessTable, *, index: int, slot: int, generation: int
+        self,
+        server: Server,
+        link: SupervisorLink,
+        processes: ProcessTable,
+        *,
+        index: int,
+        slot: int,
+        generation: int,
+        endpoints_version: int,
     ) -> None:
         self._server = server
         self._link = link
@@ -33,13 +42,16 @@ class Worker:
         self._index = index
         self._slot = slot
         self._generation = generation
+        self._endpoints_version = endpoints_version
         self._draining = False
 
     async def run(self, inherited: dict[str, int]) -> None:
         """Serve until told to drain or stop, or until the supervisor is gone."""
         self._set_state(State.STARTING)
+        self._processes.write(self._slot, Word.ENDPOINTS_VERSION, self._endpoints_version)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._beat)
+            nursery.start_soon(self._watch_departures)
             await nursery.start(self._server.run)
             acceptors = Acceptors(
                 self._server, self._processes, index=self._index, generation=self._generation, nursery=nursery
@@ -77,8 +89,18 @@ class Worker:
         elif kind == "reopen_logs":
             reopen_logs(received)
 
+    async def _watch_departures(self) -> None:
+        """Tell when no request writes to the rows of hosts that have left, so that the rows may be reused."""
+        drained = -1
+        while True:
+            if self._endpoints_version != drained and not self._server.hosts_draining:
+                drained = self._endpoints_version
+                self._processes.write(self._slot, Word.ENDPOINTS_DRAINED, drained)
+            await trio.sleep(DEPARTURE_POLL)
+
     def _apply(self, endpoints: Endpoints) -> None:
         self._server.update_endpoints(endpoints)
+        self._endpoints_version = endpoints.version
         self._processes.write(self._slot, Word.ENDPOINTS_VERSION, endpoints.version)
 
     async def _drain_and_end(self, deadline: float, close_idle: bool, nursery: trio.Nursery) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
+
+from master.config.compile.address import canonical
 
 HTTP_CONNECTION_MANAGER = (
     "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -39,7 +40,7 @@ static_resources:
             typed_config: {{ "@type": {ROUTER} }}
   clusters:
   - name: upstream
-    type: {"STATIC" if _numeric(host) else "STRICT_DNS"}
+    type: {"STATIC" if canonical(host) else "STRICT_DNS"}
     load_assignment:
       cluster_name: upstream
       endpoints:
@@ -58,11 +59,3 @@ def _split(address: str) -> tuple[str, int]:
     if int(port) > 65535:
         raise ValueError(f"port {port} of {address!r} is above 65535")
     return host, int(port)
-
-
-def _numeric(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -6,6 +6,7 @@ published endpoints, both held by the supervisor.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -19,12 +20,15 @@ from master.admin import server as admin
 from master.admin.view import RejectedError, State
 from master.controller import server_stats
 from master.controller.regions import Regions
+from master.dns.refresh import discover
+from master.dns.slots import SlotAllocator
 from proxy.config.cluster import Endpoints, decode_endpoints, encode_endpoints
 from shm import memfd
 from shm.metrics import Metrics, MetricsWriter
 from shm.processes import ProcessInfo, ProcessTable, Role, Word
 from shm.processes import State as ProcessState
-from shm.table import TableReader
+from shm.ring import RingReader
+from shm.table import TableReader, clear_row, grow
 from workers import committed
 from workers.heartbeat import beat
 from workers.link import Received, SupervisorLink, close_all, reopen_logs
@@ -32,8 +36,9 @@ from workers.link import Received, SupervisorLink, close_all, reopen_logs
 log = logging.getLogger("controller")
 
 REQUEST_DEADLINE = 60.0  # seconds for the supervisor to answer a request
-ACKNOWLEDGE_DEADLINE = 2.0  # seconds for every worker to apply endpoints (DESIGN §3)
-ACKNOWLEDGE_POLL = 0.02
+APPLY_DEADLINE = 2.0  # seconds for every worker to apply endpoints
+APPLY_POLL = 0.02
+FREE_INTERVAL = 1.0  # seconds between looks at host slots that might be reused
 
 
 class Controller:
@@ -57,6 +62,8 @@ class Controller:
         self.started_at = time.time() - (time.monotonic_ns() - supervisor.started_ns) / 1e9
         self._stats = MetricsWriter(inherited["region"])
         self._regions = Regions(inherited["base"])
+        self.rings: dict[int, RingReader] = {}  # the workers' flight recorders
+        self._slots = SlotAllocator(self.endpoints, rows=self.hosts.rows)
         self._requests: dict[int, trio.MemorySendChannel[str | None]] = {}
         self._next_request = 0
 
@@ -98,15 +105,22 @@ class Controller:
         self._take_inherited_regions()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(beat, self._processes, self._slot)
+            nursery.start_soon(self._free_slots)
             nursery.start_soon(admin.serve, self, self._admin_sockets(), self._stats)
             await self._fold_ended()
-            self._processes.write(self._slot, Word.STATE, ProcessState.SERVING)
-            await self._link.send({"type": "ready"})
+            nursery.start_soon(self._initialise, nursery)
             while (received := await self._link.receive()) is not None:
                 if received.message["type"] == "stop":
                     break
                 await self._on_message(received)
             nursery.cancel_scope.cancel()
+
+    async def _initialise(self, nursery: trio.Nursery) -> None:
+        """Ready is who knows the hosts of every cluster: each name has had a first answer, be it a failure."""
+        arguments = (self.config, self.endpoints, self._stats, self.publish)
+        await nursery.start(functools.partial(discover, *arguments, slots=self._slots))
+        self._processes.write(self._slot, Word.STATE, ProcessState.SERVING)
+        await self._link.send({"type": "ready"})
 
     def _admin_sockets(self) -> list[socket.socket]:
         sockets = [socket.socket(fileno=fd) for name, fd in self._inherited.items() if name.startswith("admin/")]
@@ -119,6 +133,15 @@ class Controller:
             kind, _, number = name.partition("/")
             if kind == "region" and number:
                 self._regions.add(int(number), fd)
+            elif kind == "ring" and number:
+                self._add_ring(int(number), fd)
+
+    def _add_ring(self, slot: int, fd: int) -> None:
+        """A slot keeps its ring for ever; one that is known already came again with the slot's next region."""
+        if slot in self.rings:
+            os.close(fd)
+        else:
+            self.rings[slot] = RingReader(fd)
 
     async def _fold_ended(self) -> None:
         """What ended while there was no controller."""
@@ -134,6 +157,7 @@ class Controller:
         kind = message["type"]
         if kind == "region":
             self._regions.add(message["slot"], received.fds[0])
+            self._add_ring(message["slot"], received.fds[1])
             return
         if kind == "ended":
             self._regions.end(message["slot"])
@@ -151,22 +175,36 @@ class Controller:
 
     # --- publishing hosts -----------------------------------------------------------------------------------------
 
-    async def publish(self, endpoints: Endpoints) -> bool:
+    async def publish(self, endpoints: Endpoints) -> None:
         """Hand `endpoints` to the supervisor, which keeps them for new workers and tells the living.
 
-        Returns whether every worker applied them in time; then host slots that they do not name may be reused.
+        Returns once every worker has applied them, or after `APPLY_DEADLINE`: the supervisor replaces who hangs.
         """
+        grow(self._inherited["hosts"], self._slots.rows)
+        for row in self._slots.take_reused():
+            clear_row(self._inherited["hosts"], row)
         fd = memfd.sealed("trireme-endpoints", encode_endpoints(endpoints))
         try:
             await self._link.send({"type": "endpoints"}, [fd])
         finally:
             os.close(fd)
         self.endpoints = endpoints
-        with trio.move_on_after(ACKNOWLEDGE_DEADLINE):
+        with trio.move_on_after(APPLY_DEADLINE):
             while not self._applied(endpoints.version):  # noqa: ASYNC110 - the words are shared memory
-                await trio.sleep(ACKNOWLEDGE_POLL)
-            return True
-        return False
+                await trio.sleep(APPLY_POLL)
+            return
+        log.warning("not every worker has applied version %d of the hosts in time", endpoints.version)
+
+    async def _free_slots(self) -> None:
+        """Let host slots be reused whose host no worker talks to any more."""
+        freed = -1
+        while True:
+            await trio.sleep(FREE_INTERVAL)
+            workers = [p.endpoints_drained for p in self._processes.live() if p.role == Role.WORKER]
+            drained = min(workers, default=freed)
+            if drained > freed:
+                self._slots.acknowledged(drained)
+                freed = drained
 
     def _applied(self, version: int) -> bool:
         return all(p.endpoints_version >= version for p in self._processes.live() if p.role == Role.WORKER)

@@ -54,6 +54,7 @@ class Cluster:
         """
         host = self._balancer.pick()
         if host is None:
+            self._stats.lb_healthy_panic.inc()
             self._stats.cx_none_healthy.inc()
             error = failures.no_healthy_upstream()
             self._stats.charge_code(error.status)
@@ -87,6 +88,11 @@ class Cluster:
         kept = {_identity(host) for host in hosts.hosts}
         for identity in self._pools.keys() - kept:
             self._retire(self._pools.pop(identity))
+
+    @property
+    def draining(self) -> bool:
+        """Whether a request still runs to a host that has left."""
+        return any(not pool.empty for pool in self._draining)
 
     def reap(self, now: float) -> None:
         """Close idle connections that are of no more use; forget drained pools."""

@@ -8,9 +8,8 @@ import socket
 import trio
 
 from proxy.http.codec import ClientCodec
+from proxy.limits import READ_SIZE
 from proxy.upstream.stats import ClusterStats
-
-READ_SIZE = 64 * 1024
 
 # The peer, or the path to it, is gone. Anything else is our own mistake and must not pass for a network failure.
 _LOST = frozenset(
@@ -41,10 +40,13 @@ class Connection:
     `requests` counts those that began here. Times are trio's clock, in seconds.
     """
 
-    __slots__ = ("_sock", "_stats", "codec", "created", "idle_since", "requests")
+    __slots__ = ("_read_size", "_sock", "_stats", "codec", "created", "idle_since", "requests")
 
-    def __init__(self, sock: socket.socket, codec: ClientCodec, stats: ClusterStats) -> None:
+    def __init__(
+        self, sock: socket.socket, codec: ClientCodec, stats: ClusterStats, *, read_size: int = READ_SIZE
+    ) -> None:
         self._sock = sock
+        self._read_size = read_size
         self._stats = stats
         self.codec = codec
         self.requests = 0
@@ -68,7 +70,7 @@ class Connection:
         return sent
 
     async def receive(self) -> bytes:
-        """The next bytes, at most `READ_SIZE`; b"" when the peer has finished. Raises `ConnectionLost`.
+        """The next bytes, at most `read_size`; b"" when the peer has finished. Raises `ConnectionLost`.
 
         Waits for readiness first, even if bytes are there: that is the checkpoint which keeps one busy connection
         from starving the others.
@@ -76,7 +78,7 @@ class Connection:
         while True:
             await trio.lowlevel.wait_readable(self._sock)
             try:
-                data = self._sock.recv(READ_SIZE)
+                data = self._sock.recv(self._read_size)
             except BlockingIOError:
                 continue
             except OSError as error:

@@ -43,6 +43,11 @@ class ClusterManager:
         for name, cluster in self._clusters.items():
             cluster.update_endpoints(endpoints.clusters.get(name))
 
+    @property
+    def draining(self) -> bool:
+        """Whether a request still runs to a host that has left its cluster."""
+        return any(cluster.draining for cluster in self._clusters.values())
+
     async def run(self) -> None:
         """Close idle connections in time: one coarse timer for the whole worker. Runs until cancelled."""
         while True:

@@ -18,7 +18,7 @@ class ClusterStats:
         self._prefix = prefix
         self._codes: dict[int, Counter] = {}
 
-        # Without health checks no cluster panics; Envoy shows the counter all the same.
+        # Without health checks only a cluster without hosts is in panic; Envoy counts its picks.
         self.lb_healthy_panic = counter(f"{prefix}lb_healthy_panic")
 
         self.cx_total = counter(f"{prefix}upstream_cx_total")

@@ -169,6 +169,37 @@ async def test_names_in_stats() -> None:
             assert rig.stats.value(name) == 1, name
 
 
+@virtual
+@pytest.mark.field(f"{CLUSTER}.per_connection_buffer_limit_bytes")
+async def test_a_clusters_buffer_limit() -> None:
+    """A chunk that arrives in parts goes on in parts."""
+    response = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1000\r\n" + bytes(4096) + b"\r\n0\r\n\r\n"
+    async with proxy(answering(response), cluster_fields="per_connection_buffer_limit_bytes: 512") as rig:
+        client = await asked(rig)
+        await client.until(b"\r\n\r\n")
+        answer = await client.until(b"\r\n0\r\n\r\n")
+        assert answer.count(bytes(1)) == 4096
+        assert answer.count(b"\r\n200\r\n") >= 6
+
+
+@virtual
+@pytest.mark.field("envoy.config.listener.v3.Listener.per_connection_buffer_limit_bytes")
+async def test_a_listeners_buffer_limit() -> None:
+    seen = bytearray()
+
+    async def reading(stream: trio.SocketStream) -> None:
+        while not seen.endswith(b"\r\n0\r\n\r\n"):
+            seen.extend(await stream.receive_some())
+        await stream.send_all(OK)
+
+    async with proxy(reading, listener="per_connection_buffer_limit_bytes: 512") as rig:
+        body = b"1000\r\n" + bytes(4096) + b"\r\n0\r\n\r\n"
+        client = await asked(rig, request("transfer-encoding: chunked", line="POST /") + body)
+        await client.response()
+        assert seen.count(bytes(1)) == 4096
+        assert seen.count(b"\r\n200\r\n") >= 6
+
+
 @contextlib.contextmanager
 def full() -> Iterator[SocketAddress]:
     """A listening socket whose queue is full: a connection to it is neither made nor refused."""

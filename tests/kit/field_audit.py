@@ -52,11 +52,14 @@ def cut(text: str) -> str:
 
 def _remove(message: Any, owner: str, field: str, value: str) -> bool:
     """Clears `field` in every message of type `owner` in the tree, `Any` included; an enum only if it is `value`."""
-    from master.config.messages import ANY, messages, unpack
+    from master.config.unsupported import ANY, elements
+    from master.config.walk import unpack
 
     removed = False
     if message.DESCRIPTOR.full_name == ANY:
         inner = unpack(message)
+        if inner is None:
+            return False
         removed = _remove(inner, owner, field, value)
         message.value = inner.SerializeToString()
         return removed
@@ -68,8 +71,8 @@ def _remove(message: Any, owner: str, field: str, value: str) -> bool:
         ):
             message.ClearField(field)
             removed = True
-        else:
-            for _, part in messages(found, content):
+        elif found.message_type is not None:
+            for _, part in elements(found, content):
                 removed |= _remove(part, owner, field, value)
     return removed
 

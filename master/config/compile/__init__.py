@@ -12,7 +12,7 @@ from master.config.compile.cluster import compile_clusters
 from master.config.compile.context import Context
 from master.config.compile.listener import compile_listeners
 from master.config.finding import Finding
-from master.config.messages import Path
+from master.config.walk import Path
 from proxy.config.bootstrap import CompiledConfig, Node
 from proxy.config.cluster import Endpoints
 
@@ -44,6 +44,7 @@ def compile_bootstrap(
     admin = None
     if message.admin.HasField("address"):
         admin = compile_address(message.admin.address, context.at("admin", "address"))
+    source = _source(message, context)
     if context.findings:
         return None, context.findings
     config = CompiledConfig(
@@ -53,9 +54,18 @@ def compile_bootstrap(
         clusters=clusters,
         endpoints=Endpoints(version=1, clusters=hosts),
         admin_address=admin,
-        source=json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None),
+        source=source,
     )
     return config, []
+
+
+def _source(message: Any, context: Context) -> str:
+    """The message as Envoy's JSON. A well-known type that is out of its range has none."""
+    try:
+        return json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None)
+    except (json_format.SerializeToJsonError, TypeError) as error:
+        context.error((), str(error), kind="type")
+        return ""
 
 
 def _node(message: Any) -> Node:

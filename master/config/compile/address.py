@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
+import contextlib
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ MAX_PIPE_PATH = 107
 
 
 def compile_address(message: Any, context: Context, *, hint: str = "") -> Address | None:
-    """None if it is missing, malformed or unsupported. `hint` says what else the user may have meant by a name."""
+    """None if it is missing, malformed or unsupported (UDP). `hint`: what else the user may have meant by a name."""
     kind = message.WhichOneof("address")
     if kind == "socket_address":
         return _socket(message.socket_address, context.at("socket_address"), hint)
@@ -33,22 +33,26 @@ def compile_address(message: Any, context: Context, *, hint: str = "") -> Addres
     return None
 
 
+def canonical(host: str) -> str | None:
+    """The C library's spelling of a numeric address, which is Envoy's too (`::ffff:192.0.2.1`); None for a name."""
+    address, percent, zone = host.partition("%")
+    if percent and (not zone or "%" in zone):
+        return None
+    for family in (socket.AF_INET6,) if percent else (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError, ValueError):  # ValueError: a NUL in it, or no Unicode
+            return socket.inet_ntop(family, socket.inet_pton(family, address)) + percent + zone
+    return None
+
+
 def _socket(message: Any, context: Context, hint: str) -> SocketAddress | None:
-    try:
-        host = ipaddress.ip_address(message.address)
-    except ValueError:
+    if message.protocol != message.TCP:
+        return None
+    host = canonical(message.address)
+    if host is None:
         expected = "a numeric IPv4 or IPv6 address" + (f"; {hint}" if hint else "")
         context.error(("address",), f"malformed IP address {message.address!r}", expected, kind="address")
         return None
-    return SocketAddress(_canonical(host), message.port_value)
-
-
-def _canonical(host: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    """The C library's spelling, which is Envoy's too: `::ffff:192.0.2.1`."""
-    if isinstance(host, ipaddress.IPv4Address):
-        return str(host)
-    zone = f"%{host.scope_id}" if host.scope_id else ""
-    return socket.inet_ntop(socket.AF_INET6, host.packed) + zone
+    return SocketAddress(host, message.port_value)
 
 
 def _pipe(message: Any, context: Context) -> PipeAddress:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from master.config.compile import endpoints
 from proxy.config.cluster import Cluster, ClusterEndpoints, Dns, LocalityHosts
@@ -29,6 +29,18 @@ FIELDS: dict[str, tuple[str, ...]] = {
     ),
     "envoy.config.cluster.v3.Cluster.RefreshRate": ("base_interval", "max_interval"),
 }
+
+TYPES: dict[int, Literal["STATIC", "STRICT_DNS", "LOGICAL_DNS"]] = {0: "STATIC", 1: "STRICT_DNS", 2: "LOGICAL_DNS"}
+"""`Cluster.DiscoveryType`, those that are ours."""
+
+LOOKUP_FAMILIES: dict[int, Literal["AUTO", "V4_ONLY", "V6_ONLY", "V4_PREFERRED", "ALL"]] = {
+    0: "AUTO",
+    1: "V4_ONLY",
+    2: "V6_ONLY",
+    3: "V4_PREFERRED",
+    4: "ALL",
+}
+"""`Cluster.DnsLookupFamily`. The loader refuses other numbers (`defined_only`)."""
 
 DEFAULT_CONNECT_TIMEOUT = 5.0
 DEFAULT_DNS_REFRESH = 5.0
@@ -56,10 +68,10 @@ def compile_clusters(messages: Any, context: Context) -> tuple[tuple[Cluster, ..
 
 
 def _type(message: Any) -> str:
-    """The discovery type; "" for a custom one (`cluster_type`)."""
+    """The discovery type; "" for one that is not ours, which is reported as unsupported."""
     if message.WhichOneof("cluster_discovery_type") == "cluster_type":
         return ""
-    return str(message.DiscoveryType.Name(message.type))
+    return TYPES.get(message.type, "")
 
 
 def _cluster(message: Any, slot: int, context: Context) -> Cluster:
@@ -94,7 +106,7 @@ def _dns(message: Any, kind: str, context: Context) -> Dns:
         base, longest = _failure_refresh(message.dns_failure_refresh_rate, context.at("dns_failure_refresh_rate"))
     return Dns(
         localities=localities,
-        lookup_family=message.DnsLookupFamily.Name(message.dns_lookup_family),
+        lookup_family=LOOKUP_FAMILIES.get(message.dns_lookup_family, "AUTO"),
         refresh_rate=refresh,
         failure_refresh_base=base,
         failure_refresh_max=longest,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from master.config.compile import plugins, route
 from master.config.compile.regex import regex_fault
 from master.config.finding import Finding, Kind
-from master.config.messages import Path
+from master.config.suggest import nearest
+from master.config.walk import Path
 from proxy.config.common import PluginConfig
 from proxy.config.route import RouteConfiguration
 
@@ -35,7 +35,7 @@ class Context:
     findings: list[Finding] = dataclasses.field(default_factory=list)
 
     def at(self, *path: str | int) -> Context:
-        return dataclasses.replace(self, path=self.path + path)
+        return Context(self.clusters, self.unsupported, self.path + path, self.findings)
 
     def incomplete(self) -> bool:
         """Whether an unsupported field is set in the message itself (not further down)."""
@@ -70,13 +70,12 @@ class Context:
     def require_cluster(self, name: str, *path: str | int) -> None:
         if name in self.clusters:
             return
-        near = difflib.get_close_matches(name, self.clusters, 1)
         self.error(
             path,
             f"unknown cluster {name!r}",
             "the name of a cluster in static_resources.clusters",
             kind="reference",
-            suggestion=near[0] if near else "",
+            suggestion=nearest(name, sorted(self.clusters)),
         )
 
     def http_filters(self, values: Iterable[Any]) -> tuple[PluginConfig, ...]:

@@ -56,9 +56,10 @@ def compile_listeners(messages: Any, context: Context) -> tuple[Listener, ...]:
 
 
 def _listener(message: Any, context: Context) -> Listener | None:
+    """None if it could not serve, which is reported: here, or as unsupported."""
     chains = _filter_chains(message, context)
     addresses = _addresses(message, context)
-    if not addresses:
+    if not addresses or not chains:
         return None
     return Listener(
         name=message.name or str(addresses[0]),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from master.config.messages import type_name, unpack
+from master.config import any_types
+from master.config.walk import unpack
 from proxy import registry
 from proxy.config.common import PluginConfig
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
@@ -73,12 +74,13 @@ def _chain(values: Iterable[Any], context: Context, table: Mapping[str, str], wh
 
 def _plugin(name: str, value: Any, context: Context, table: Mapping[str, str], what: str) -> PluginConfig | None:
     """None if `value` is not of this kind: reported here, unless it is reported as unsupported or as invalid."""
-    type_url = type_name(value)
-    if type_url not in table:
-        if type_url and context.path not in context.unsupported:
+    message = unpack(value)
+    type_url = any_types.split_url(value.type_url) or ""
+    if message is None or type_url not in table:
+        if message is not None and context.path not in context.unsupported:
             context.error((), f"no {what} has the type {type_url}", _expected(table), kind="reference")
         return None
-    config = registry.load(table, type_url).from_proto(unpack(value), context)
+    config = registry.load(table, type_url).from_proto(message, context)
     return PluginConfig(name, type_url, msgspec.Raw(msgspec.msgpack.encode(config)))
 
 

@@ -48,7 +48,7 @@ async def test_no_host() -> None:
         "no healthy upstream",
         Flag.NO_HEALTHY_UPSTREAM,
     )
-    assert rig.nonzero() == {"cx_none_healthy": 1, "rq_503": 1}
+    assert rig.nonzero() == {"cx_none_healthy": 1, "rq_503": 1, "cluster.c.lb_healthy_panic": 1}
 
 
 @run_trio

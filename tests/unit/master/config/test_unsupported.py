@@ -115,6 +115,21 @@ def test_a_user_who_accepts_it_gets_warnings_and_a_configuration_without_it() ->
     assert checked(text).config is None
 
 
+def test_a_listener_whose_only_ways_in_are_unsupported_is_dropped() -> None:
+    chain = "filter_chains: [{}]"
+    udp = "socket_address: {protocol: UDP, address: 127.0.0.1, port_value: 1}"
+    for body in (
+        f"address: {{{udp}}}, {chain}",
+        f"address: {{envoy_internal_address: {{server_listener_name: x}}}}, {chain}",
+        f"address: {{{udp.replace('UDP', 'TCP')}}}, default_filter_chain: {{}}",
+    ):
+        text = f"static_resources: {{listeners: [{{name: a, {body}}}]}}"
+        assert len(paths(text)) == 1
+        result = checked(text, allow_unsupported=True)
+        assert result.config is not None
+        assert result.config.listeners == ()
+
+
 def test_other_faults_stay_errors_for_a_user_who_accepts_it() -> None:
     result = checked(bootstrap(hcm="via: me").replace("cluster: origin", "cluster: x"), allow_unsupported=True)
     assert [finding.severity for finding in result.findings] == ["warning", "error"]

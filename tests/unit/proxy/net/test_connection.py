@@ -14,11 +14,12 @@ from proxy.config.common import PipeAddress, SocketAddress
 from proxy.errors import Flag, ProxyError
 from proxy.limits import FAIR_BURST, LINGER_BYTES
 from proxy.net.connection import Connection
+from proxy.stats import MemoryStats
 from tests.kit.trio import run_trio
 
 
 @contextmanager
-def pair(*, tcp: bool = False) -> Iterator[tuple[Connection, socket.socket]]:
+def pair(*, tcp: bool = False, read_size: int = 65536) -> Iterator[tuple[Connection, socket.socket]]:
     """A connection and the peer's non-blocking socket."""
     if tcp:
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -28,7 +29,7 @@ def pair(*, tcp: bool = False) -> Iterator[tuple[Connection, socket.socket]]:
         ours, peer = socket.socketpair()
     ours.setblocking(False)
     peer.setblocking(False)
-    connection = Connection(ours, trio.CancelScope())
+    connection = Connection(ours, trio.CancelScope(), read_size=read_size)
     try:
         yield connection, peer
     finally:
@@ -38,15 +39,18 @@ def pair(*, tcp: bool = False) -> Iterator[tuple[Connection, socket.socket]]:
 
 @run_trio
 async def test_bytes_pass_and_are_counted() -> None:
-    with pair() as (connection, peer):
+    stats = MemoryStats()
+    with pair(read_size=4) as (connection, peer):
+        connection.count_bytes(stats.counter("rx"), stats.counter("tx"))
         peer.send(b"hello")
         assert connection.has_input()
-        assert await connection.receive(4) == b"hell"
+        assert await connection.receive() == b"hell"
         assert await connection.receive() == b"o"
         assert not connection.has_input()
         await connection.send(b"bye")
         assert peer.recv(9) == b"bye"
         assert (connection.bytes_received, connection.bytes_sent) == (5, 3)
+        assert (stats.value("rx"), stats.value("tx")) == (5, 3)
 
 
 @run_trio
@@ -73,6 +77,17 @@ async def test_send_waits_for_a_slow_reader_and_holds_nothing_back() -> None:
                 got += peer.recv(100_000)
         assert bytes(got) == data
         assert connection.bytes_sent == len(data)
+
+
+@run_trio
+async def test_a_send_that_was_cancelled_leaves_its_mark() -> None:
+    with pair() as (connection, peer):
+        await connection.send(b"whole")
+        assert not connection.sending
+        with trio.move_on_after(0.01):
+            await connection.send(bytes(10_000_000))
+        assert connection.sending
+        assert peer.recv(5) == b"whole"
 
 
 @run_trio

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import ipaddress
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from master.config.compile.address import canonical
 from proxy.config.common import Address, PipeAddress, SocketAddress
 from tests.kit.config import findings, listener
 
@@ -33,6 +38,18 @@ def test_a_numeric_address_and_a_port() -> None:
 )
 def test_ipv6_addresses_are_canonical(written: str, host: str) -> None:
     assert address(f'{{socket_address: {{address: "{written}", port_value: 1}}}}') == SocketAddress(host, 1)
+
+
+@given(st.text("0123456789abcdef:.%", max_size=20) | st.ip_addresses().map(str))
+def test_what_is_numeric_is_what_the_standard_library_parses(host: str) -> None:
+    try:
+        expected = ipaddress.ip_address(host)
+    except ValueError:
+        assert canonical(host) is None
+    else:
+        found = canonical(host)
+        assert found is not None
+        assert ipaddress.ip_address(found) == expected
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.1", "127.0.0.01", "[::1]", "192.0.2.256", "1.2.3.4:80"])
