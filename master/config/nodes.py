@@ -14,9 +14,11 @@ class Node:
     children: list[tuple[str | int, Node]]
 
     def child(self, name: str | int) -> Node | None:
-        """The child called `name`, in either spelling of a proto field; the last one, as parsers have it."""
+        """The last child called `name`, or else the last with the other spelling of that field."""
         folded = _fold(name)
-        return next((node for key, node in reversed(self.children) if key == name or _fold(key) == folded), None)
+        same = (node for key, node in reversed(self.children) if key == name)
+        alike = (node for key, node in reversed(self.children) if _fold(key) == folded)
+        return next(same, None) or next(alike, None)
 
 
 def _fold(name: str | int) -> str:

@@ -52,10 +52,8 @@ def fill_timestamp(message: Any, value: Any) -> None:
 
 def fill_field_mask(message: Any, value: Any) -> None:
     if not isinstance(value, str):
-        raise WrongValueError(f"{describe(value)} is not a field mask", "paths in camelCase, separated by commas")
+        raise WrongValueError(f"{describe(value)} is not a field mask", "field paths separated by commas")
     paths = [part for part in string(value).split(",") if part]
-    if any("_" in part for part in paths):
-        raise WrongValueError(f"{describe(value)} is not a field mask", "paths in camelCase, separated by commas")
     message.paths.extend(re.sub("[A-Z]", lambda letter: "_" + letter[0].lower(), part) for part in paths)
 
 

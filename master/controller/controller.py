@@ -27,6 +27,7 @@ from shm import memfd
 from shm.metrics import Metrics, MetricsWriter
 from shm.processes import ProcessInfo, ProcessTable, Role, Word
 from shm.processes import State as ProcessState
+from shm.ring import RingReader
 from shm.table import TableReader, clear_row, grow
 from workers import committed
 from workers.heartbeat import beat
@@ -61,6 +62,7 @@ class Controller:
         self.started_at = time.time() - (time.monotonic_ns() - supervisor.started_ns) / 1e9
         self._stats = MetricsWriter(inherited["region"])
         self._regions = Regions(inherited["base"])
+        self.rings: dict[int, RingReader] = {}  # the workers' flight recorders
         self._slots = SlotAllocator(self.endpoints, rows=self.hosts.rows)
         self._requests: dict[int, trio.MemorySendChannel[str | None]] = {}
         self._next_request = 0
@@ -131,6 +133,15 @@ class Controller:
             kind, _, number = name.partition("/")
             if kind == "region" and number:
                 self._regions.add(int(number), fd)
+            elif kind == "ring" and number:
+                self._add_ring(int(number), fd)
+
+    def _add_ring(self, slot: int, fd: int) -> None:
+        """A slot keeps its ring for ever; one that is known already came again with the slot's next region."""
+        if slot in self.rings:
+            os.close(fd)
+        else:
+            self.rings[slot] = RingReader(fd)
 
     async def _fold_ended(self) -> None:
         """What ended while there was no controller."""
@@ -146,6 +157,7 @@ class Controller:
         kind = message["type"]
         if kind == "region":
             self._regions.add(message["slot"], received.fds[0])
+            self._add_ring(message["slot"], received.fds[1])
             return
         if kind == "ended":
             self._regions.end(message["slot"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -12,11 +13,13 @@ from master.dns.backoff import FailureBackoff
 from master.dns.discovery import ClusterType, Target, addresses, found_in, localities, refresh_after, targets
 from master.dns.family import LookupFamily
 from master.dns.resolver import Resolver
-from master.dns.result import Resolved, Result
+from master.dns.result import Failed, Resolved, Result
 from master.dns.slots import SlotAllocator
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Cluster, ClusterEndpoints, Dns, DnsEndpoint, Endpoints
 from proxy.stats import Stats
+
+log = logging.getLogger("dns")
 
 
 class Lookup(Protocol):
@@ -107,6 +110,7 @@ class _ClusterRefresh:
         self._resolver = resolver
         self._backoff = FailureBackoff(dns.refresh_rate, dns.failure_refresh_base, dns.failure_refresh_max, rng)
         self._found: dict[Target, tuple[str, ...]] = found_in(dns, before.localities) if before else {}
+        self._failing: set[Target] = set()
         self._changed = False
         prefix = f"cluster.{cluster.stat_name}."
         self._attempt = stats.counter(prefix + "update_attempt")
@@ -128,6 +132,7 @@ class _ClusterRefresh:
         while True:
             self._attempt.inc()
             result = await self._resolver.lookup(endpoint.name, self._dns.lookup_family)
+            self._report(target, endpoint, result)
             delay = self._apply(target, result)
             self._settled()
             await trio.sleep(delay)
@@ -148,6 +153,17 @@ class _ClusterRefresh:
             self._membership_change.inc()
             self._changed = True
         return refresh_after(self._dns, self._type, result)
+
+    def _report(self, target: Target, endpoint: DnsEndpoint, result: Result) -> None:
+        """Logs that a name began to fail, with the reason, and that it resolves again."""
+        if addresses(self._type, result) is None:
+            if target not in self._failing:
+                reason = f"{result.failure.value} ({result.detail})" if isinstance(result, Failed) else "no addresses"
+                log.warning("cluster %s: %s: %s; its hosts stay as they are", self.name, endpoint.name, reason)
+            self._failing.add(target)
+        elif target in self._failing:
+            self._failing.discard(target)
+            log.info("cluster %s: %s resolves again", self.name, endpoint.name)
 
     def _settled(self) -> None:
         self.warm = True

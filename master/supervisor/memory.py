@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from proxy.upstream.tables import CLUSTER_GAUGES, HOST_GAUGES, ClusterColumn, HostColumn
-from shm import fold, metrics, table
+from shm import fold, metrics, ring, table
 from shm.processes import ProcessTable, Role, Word
 
 SUPERVISOR_SLOT = 0
@@ -13,6 +13,7 @@ CONTROLLER_SLOT = 1
 TEMPLATE_SLOT = 2  # it has no event loop and so no heartbeat; the slot is for `proxyctl ps`
 FIRST_WORKER_SLOT = 3
 MAX_SLOTS = 64
+RING_SLOTS, RING_SLOT_BYTES = 256, 2048  # the last failed and slow requests of one worker
 
 
 class Memory:
@@ -29,6 +30,7 @@ class Memory:
             "clusters", rows=max(1, clusters), columns=len(ClusterColumn), gauges=CLUSTER_GAUGES, writers=MAX_SLOTS
         )
         self.regions: dict[int, int] = {}  # slot → region
+        self.rings: dict[int, int] = {}  # slot → flight recorder; it stays when the slot is given up
         self.ended: dict[int, int] = {}  # serial → region of a slot that was given up, until it is folded
         self._serials: dict[int, int] = {}
         self._next_serial = 1
@@ -56,6 +58,12 @@ class Memory:
             self.regions[slot] = metrics.create_region(self._next_serial)
             self._next_serial += 1
         return self.regions[slot]
+
+    def ring(self, slot: int) -> int:
+        """The slot's flight recorder, made on first use; what a dead process wrote stays readable."""
+        if slot not in self.rings:
+            self.rings[slot] = ring.create_ring(slots=RING_SLOTS, slot_bytes=RING_SLOT_BYTES)
+        return self.rings[slot]
 
     def after_death(self, slot: int) -> None:
         """A dead process has no connections: its gauges and table words become 0; its counters stay."""

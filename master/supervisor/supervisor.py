@@ -281,9 +281,11 @@ class Supervisor:
         }
         if child.role == "worker":
             inherited |= self.sockets.named()
+            inherited["ring"] = self.memory.ring(child.slot)
         else:
             inherited |= {f"admin/{name}": sock.fileno() for name, sock in self.sockets.admin.items()}
             inherited |= {f"region/{slot}": fd for slot, fd in self.memory.regions.items()}
+            inherited |= {f"ring/{slot}": fd for slot, fd in self.memory.rings.items()}
             inherited |= {f"ended/{serial}": fd for serial, fd in self.memory.ended.items()}
             inherited["base"] = self.memory.base
         message = {

@@ -71,8 +71,9 @@ class Workforce:
         self._supervisor.spawn(child)
 
     def _announce_region(self, slot: int) -> None:
-        fd = self._supervisor.memory.region(slot)
-        self._supervisor.tell_controller({"type": "region", "slot": slot}, [fd])
+        memory = self._supervisor.memory
+        fds = [memory.region(slot), memory.ring(slot)]
+        self._supervisor.tell_controller({"type": "region", "slot": slot}, fds)
 
     def on_ready(self, child: Child) -> None:
         if self._target is not None and self._all_ready(self._target):

@@ -7,7 +7,8 @@ from collections import deque
 from proxy.errors import Flag, ProxyError
 from proxy.http.codec import CodecError, ServerCodec
 from proxy.http.events import DataReceived, Event, StreamEnded
-from proxy.net.connection import Connection, disconnected
+from proxy.net.connection import Connection
+from proxy.net.peer import disconnected
 
 
 def protocol_error(error: CodecError) -> ProxyError:

@@ -152,7 +152,7 @@ class Exchange:
     async def reply(self, error: ProxyError) -> None:
         """Answer with the local reply to `error`, or end the connection if a response has begun or nobody listens."""
         self.note(error)
-        if self.response_started or error.status == 0:
+        if self.response_started or error.status == 0 or self._downstream.connection.sending:
             self.close = True
             return
         self.close = self.close or error.close

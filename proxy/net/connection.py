@@ -2,60 +2,25 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 
 import trio
 
-from proxy.config.common import Address, PipeAddress, SocketAddress
-from proxy.errors import Flag, ProxyError
+from proxy.config.common import Address
+from proxy.errors import ProxyError
 from proxy.limits import FAIR_BURST, LINGER_BYTES, READ_SIZE
-
-PEER_GONE = frozenset(
-    {
-        errno.ECONNRESET,
-        errno.EPIPE,
-        errno.ECONNABORTED,
-        errno.ETIMEDOUT,
-        errno.EHOSTUNREACH,
-        errno.ENETUNREACH,
-        errno.ENETDOWN,
-        errno.ENOTCONN,
-    }
-)
-"""What the network, and never our own mistake, makes of a send or receive."""
-
-
-def disconnected() -> ProxyError:
-    """The client is gone: nobody is left to answer (Envoy `downstream_remote_disconnect`, flag DC)."""
-    return ProxyError(
-        "downstream_remote_disconnect",
-        side="downstream",
-        status=0,
-        flag=Flag.DOWNSTREAM_CONNECTION_TERMINATION,
-    )
-
-
-def address_of(sock: socket.socket, *, peer: bool) -> Address:
-    """Our or the peer's address of a connected socket; an unnamed Unix socket, or one whose peer is gone, gives ""."""
-    try:
-        name = sock.getpeername() if peer else sock.getsockname()
-    except OSError as error:
-        if error.errno not in PEER_GONE:
-            raise
-        name = ("", 0)
-    if sock.family == socket.AF_UNIX:
-        return PipeAddress(path=name.decode() if isinstance(name, bytes) else str(name or ""))
-    return SocketAddress(host=name[0], port=name[1])
+from proxy.net.peer import PEER_GONE, address_of, disconnected
+from proxy.stats import Counter
 
 
 class Connection:
     """A non-blocking stream socket under one cancel scope.
 
     `scope` bounds everything that the connection does; `deadline(seconds)` rewrites its deadline for the next phase.
-    `idle` is true while the connection waits for a request, so that a drain may close it. `bytes_received` and
-    `bytes_sent` count what passed the socket. `read_size` (bytes) bounds one receive, and so what is held.
-    `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone.
+    `idle` is true while the connection waits for a request, so that a drain may close it. `sending` stays true when a
+    `send` was cancelled: the peer has a part of it, and nothing may follow. `bytes_received` and `bytes_sent` count
+    what passed the socket. `read_size` (bytes) bounds one receive, and so what is held. `receive` and `send` raise
+    `ProxyError` (flag DC) when the peer is gone.
     """
 
     __slots__ = (
@@ -64,12 +29,15 @@ class Connection:
         "_local",
         "_read_size",
         "_remote",
+        "_rx",
         "_socket",
+        "_tx",
         "bytes_received",
         "bytes_sent",
         "closed_by_peer",
         "idle",
         "scope",
+        "sending",
     )
 
     def __init__(self, sock: socket.socket, scope: trio.CancelScope, *, read_size: int = READ_SIZE) -> None:
@@ -77,11 +45,14 @@ class Connection:
         self._fd = sock.fileno()
         self._burst = 0
         self._read_size = read_size
+        self._rx: Counter | None = None
+        self._tx: Counter | None = None
         self._remote: Address | None = None
         self._local: Address | None = None
         self.scope = scope
         self.idle = False
         self.closed_by_peer = False
+        self.sending = False
         self.bytes_received = 0
         self.bytes_sent = 0
 
@@ -104,12 +75,17 @@ class Connection:
             self._local = address_of(self._socket, peer=False)
         return self._local
 
+    def count_bytes(self, received: Counter, sent: Counter) -> None:
+        """Count into these stats as well from now on."""
+        self._rx, self._tx = received, sent
+
     def deadline(self, seconds: float) -> None:
         """The connection ends `seconds` from now unless the deadline is rewritten before; 0 means never."""
         self.scope.deadline = trio.current_time() + seconds if seconds > 0 else float("inf")
 
     async def wait_readable(self) -> None:
         """Until there are bytes, or the peer has closed: where a keep-alive connection spends its life."""
+        self._burst = 0
         await trio.lowlevel.wait_readable(self._fd)
 
     async def receive(self) -> bytes:
@@ -127,15 +103,19 @@ class Connection:
             else:
                 break
         self._burst += 1
-        self.bytes_received += len(data)
         if not data:
             self.closed_by_peer = True
+            return data
+        self.bytes_received += len(data)
+        if self._rx is not None:
+            self._rx.inc(len(data))
         return data
 
     async def send(self, data: bytes) -> None:
         """All of `data`; returns when the kernel has taken it, so that a slow peer holds its sender back."""
         if self._burst >= FAIR_BURST:
             await self._yield()
+        self.sending = True
         rest = memoryview(data)
         while rest:
             try:
@@ -147,7 +127,10 @@ class Connection:
                 raise self._gone(error) from error
             else:
                 self.bytes_sent += sent
+                if self._tx is not None:
+                    self._tx.inc(sent)
                 rest = rest[sent:]
+        self.sending = False
         self._burst += 1
 
     async def linger(self) -> None:

@@ -34,6 +34,50 @@ Predicate = Callable[[bytes], bool]
 Lookup = Callable[[RequestHead], Sequence[bytes]]
 HeaderPredicate = Callable[[RequestHead], bool]
 
+# Names that Envoy's header map holds as one value: further lines are appended to it with ",". All other names keep
+# their lines apart. (`content-length`, `host` and the like never come twice.)
+JOINED = frozenset(
+    {
+        b"accept",
+        b"accept-encoding",
+        b"access-control-request-headers",
+        b"access-control-request-method",
+        b"access-control-request-private-network",
+        b"authorization",
+        b"cache-control",
+        b"content-encoding",
+        b"content-type",
+        b"expect",
+        b"grpc-accept-encoding",
+        b"grpc-timeout",
+        b"if-match",
+        b"if-modified-since",
+        b"if-none-match",
+        b"if-range",
+        b"if-unmodified-since",
+        b"origin",
+        b"pragma",
+        b"proxy-status",
+        b"referer",
+        b"user-agent",
+        b"via",
+        b"x-client-trace-id",
+        b"x-envoy-attempt-count",
+        b"x-envoy-decorator-operation",
+        b"x-envoy-downstream-service-cluster",
+        b"x-envoy-downstream-service-node",
+        b"x-envoy-external-address",
+        b"x-envoy-is-timeout-retry",
+        b"x-envoy-original-host",
+        b"x-envoy-original-path",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-proto",
+        b"x-request-id",
+    }
+)
+
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
 
@@ -133,4 +177,6 @@ def _lookup(name: str) -> Lookup:
     if name == ":scheme":
         return lambda head: (head.scheme,)
     key = name.encode()
+    if key in JOINED:
+        return lambda head: () if (value := head.headers.joined(key)) is None else (value,)
     return lambda head: head.headers.get_all(key)

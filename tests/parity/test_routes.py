@@ -17,6 +17,7 @@ from proxy.config.common import StringMatcher
 from proxy.config.route import ClusterAction, HeaderMatcher, Route, RouteConfiguration, RouteMatch, VirtualHost
 from proxy.http.events import RequestReceived
 from proxy.http.headers import Headers
+from proxy.route.matcher import JOINED
 from proxy.route.table import RouteTable
 from tests.kit.client import Connection
 from tests.kit.envoy import Envoy
@@ -132,6 +133,14 @@ AUTHORITIES = [
 ]  # fmt: skip
 
 
+# Header names of both kinds: those whose lines Envoy joins, and those whose lines it looks at one by one.
+SEVERAL_LINES = [
+    *sorted(name.decode() for name in JOINED),
+    "accept-charset", "accept-language", "content-language", "cookie", "date", "dnt", "expires", "forwarded", "link",
+    "max-forwards", "proxy-authorization", "range", "tracestate", "vary", "x-custom", "x-real-ip",
+]  # fmt: skip
+
+
 def tables() -> RouteConfiguration:
     """One virtual host per header case, one for all paths, and those of the domain rules."""
 
@@ -144,8 +153,18 @@ def tables() -> RouteConfiguration:
         for name, matcher in HEADER_CASES.items()
     ]
     by_domain = [host(f"domain-{index}", domains, on()) for index, domains in enumerate(DOMAINS)]
+    by_lines = [
+        host(
+            f"lines-{name}",
+            (f"lines-{name}.test",),
+            *(on(HeaderMatcher(name, string("exact", value))) for value in ("a,b", "a", "b")),
+        )
+        for name in SEVERAL_LINES
+    ]
     everything = host("default", ("*",), on(HeaderMatcher("x-default", present=True)))
-    return RouteConfiguration("rc", (*by_header, *by_domain, host("paths", ("paths.test",), *PATH_ROUTES), everything))
+    return RouteConfiguration(
+        "rc", (*by_header, *by_domain, *by_lines, host("paths", ("paths.test",), *PATH_ROUTES), everything)
+    )
 
 
 def envoy_string(matcher: StringMatcher) -> dict[str, Any]:
@@ -264,6 +283,13 @@ def test_paths(sides: Sides, path: str) -> None:
 def test_headers(sides: Sides, case: str) -> None:
     for values in HEADER_VALUES:
         sides.assert_same(f"header-{case}.test", "/", tuple(("x-p", value) for value in values))
+
+
+@pytest.mark.parity("HeaderMatcher: lines that Envoy's header map joins, and lines that it keeps apart")
+@pytest.mark.parametrize("name", SEVERAL_LINES)
+def test_several_lines_of_one_name(sides: Sides, name: str) -> None:
+    for values in [("a", "b"), ("b", "a"), ("a", "c"), ("a,b",), ("b",), ("a", "b", "b")]:
+        sides.assert_same(f"lines-{name}.test", "/", tuple((name, value) for value in values))
 
 
 @pytest.mark.parity("HeaderMatcher.name: :method, :path, :authority, host, :scheme")

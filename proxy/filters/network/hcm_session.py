@@ -15,7 +15,8 @@ from proxy.http.events import ConnectionEnded, RequestReceived
 from proxy.http.exchange import Exchange
 from proxy.http.normalize import clean_request
 from proxy.http.stream_info import StreamInfo
-from proxy.net.connection import Connection, disconnected
+from proxy.net.connection import Connection
+from proxy.net.peer import disconnected
 
 if TYPE_CHECKING:
     from proxy.filters.network.http_connection_manager import HttpConnectionManager
@@ -35,9 +36,7 @@ class Session:
         "_connection",
         "_downstream",
         "_manager",
-        "_rx",
         "_stats",
-        "_tx",
     )
 
     def __init__(self, manager: HttpConnectionManager, connection: Connection) -> None:
@@ -50,9 +49,9 @@ class Session:
         self._stats = manager.stats
         self._connection = connection
         self._downstream = Downstream(connection, codec)
+        connection.count_bytes(manager.stats.cx_rx_bytes_total, manager.stats.cx_tx_bytes_total)
         self._active = False
         self._client_closes = False
-        self._rx = self._tx = 0
 
     async def run(self) -> None:
         """Serve the connection until it ends. Does not close the socket."""
@@ -65,7 +64,6 @@ class Session:
         try:
             await self._serve()
         finally:
-            self._charge_bytes()
             stats.cx_active.add(-1)
             stats.cx_http1_active.add(-1)
             stats.cx_length_ms.record(round((trio.current_time() - started) * 1000))
@@ -107,27 +105,13 @@ class Session:
         self._stats.rq_http1_total.inc()
         self._stats.rq_active.add(1)
         manager.disconnects.add(connection.fd, deadlines)
-        failure: ProxyError | None = None
         try:
-            try:
-                with deadlines.scope:
-                    await self._read_head(exchange)
-                    await manager.chain(exchange)
-            except ProxyError as error:
-                failure = error
-            except Exception:
-                log.exception("a filter failed")
-                failure = ProxyError("internal_error", side="internal", status=500, close=True)
-            if deadlines.scope.cancelled_caught:
-                failure = exchange.failure()
-            if failure is not None:
-                await self._reply(exchange, failure)
+            await self._answer(exchange)
         finally:
             manager.disconnects.discard(connection.fd)
             manager.activity.requests -= 1
             now = exchange.info.ended = trio.current_time()
             self._stats.charge_exchange(exchange, now - started)
-            self._charge_bytes()
         self._active = Flag.DOWNSTREAM_CONNECTION_TERMINATION in exchange.info.flags
         connection.closed_by_peer = connection.closed_by_peer or self._active
         if exchange.close or not exchange.info.response_complete:
@@ -136,6 +120,23 @@ class Session:
             return False
         self._client_closes = not self._downstream.codec.keep_alive
         return not self._client_closes
+
+    async def _answer(self, exchange: Exchange) -> None:
+        """Read the head and run the filters, which answer; reply to what fails outside of them, or in all of them."""
+        failure: ProxyError | None = None
+        try:
+            with exchange.deadlines.scope as scope:
+                await self._read_head(exchange)
+                await self._manager.chain(exchange)
+        except ProxyError as error:
+            failure = error
+        except Exception:
+            log.exception("a filter failed")
+            failure = ProxyError("internal_error", side="internal", status=500, close=True)
+        if scope.cancelled_caught:
+            failure = exchange.failure()
+        if failure is not None:
+            await self._reply(exchange, failure)
 
     async def _read_head(self, exchange: Exchange) -> None:
         config = self._config
@@ -184,12 +185,6 @@ class Session:
             if connection.scope.deadline <= trio.current_time():
                 self._stats.cx_delayed_close_timeout.inc()
             raise
-
-    def _charge_bytes(self) -> None:
-        connection = self._connection
-        self._stats.cx_rx_bytes_total.inc(connection.bytes_received - self._rx)
-        self._stats.cx_tx_bytes_total.inc(connection.bytes_sent - self._tx)
-        self._rx, self._tx = connection.bytes_received, connection.bytes_sent
 
     def _charge_destroy(self) -> None:
         stats, remote = self._stats, self._connection.closed_by_peer

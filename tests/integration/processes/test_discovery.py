@@ -34,5 +34,4 @@ def test_workers_that_start_without_a_controller_know_the_hosts() -> None:
         )
         for _ in range(8):
             assert get(proxy.address()).status == 200
-        controller.resume()
-        wait_for_workers(proxy, 2)
+        wait_for_workers(proxy, 2)  # the controller hangs, so it is replaced, and can tell again

@@ -80,6 +80,14 @@ def test_one_line_of_several_is_enough() -> None:
     assert {v: matches(head) for v, matches in inverted.items()} == {v: not matches for v, matches in wanted.items()}
 
 
+def test_some_names_are_one_value_however_many_lines_they_have() -> None:
+    head = request(headers=(("user-agent", "1"), ("user-agent", "2")))
+    wanted = {"1": False, "2": False, "1,2": True}
+    found = {v: compile_header(HeaderMatcher("user-agent", string=StringMatcher("exact", v)))(head) for v in wanted}
+    assert found == wanted
+    assert not compile_header(HeaderMatcher("user-agent"))(request())
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [(":method", "GET"), (":path", "/p?q=1"), (":authority", "h:1"), ("host", "h:1"), (":scheme", "https")],

@@ -1,7 +1,9 @@
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import pytest
 import trio
 
 from master.dns.family import LookupFamily
@@ -193,6 +195,10 @@ async def test_failures_back_off_and_a_success_ends_that(nursery: trio.Nursery) 
     assert run.hosts("c") == ["10.0.0.1:80"]
     assert run.counted("c")["update_success"] == 1
     assert run.counted("c")["update_failure"] == attempts
+    zone.results["web"] = LOST
+    await trio.sleep(1_100)
+    first, second = (at for at, _ in zone.lookups[attempts + 1 : attempts + 3])
+    assert second - first <= 0.25 + 1.0
 
 
 @discovery
@@ -261,6 +267,27 @@ async def test_a_new_controller_keeps_what_its_predecessor_found(nursery: trio.N
     await third.start(nursery)
     assert third.published == []
     assert third.counted("c")["update_no_rebuild"] == 2
+
+
+def test_a_failure_is_logged_once_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "dns")
+
+    @discovery
+    async def fail_and_recover(nursery: trio.Nursery) -> None:
+        zone = Zone()
+        zone.results = {"web": Failed(Failure.TIMEOUT, "web.a.test: asked 10.0.0.53"), "old": NONE}
+        run = Run(zone, cluster("c", "web"), cluster("l", "old", kind="LOGICAL_DNS"))
+        await run.start(nursery)
+        await trio.sleep(60)
+        zone.results["web"] = found("10.0.0.1")
+        await trio.sleep(60)
+
+    fail_and_recover()
+    assert [record.getMessage() for record in caplog.records] == [
+        "cluster c: web: no server answered in time (web.a.test: asked 10.0.0.53); its hosts stay as they are",
+        "cluster l: old: no addresses; its hosts stay as they are",
+        "cluster c: web resolves again",
+    ]
 
 
 @discovery

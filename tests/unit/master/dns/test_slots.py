@@ -40,6 +40,7 @@ def test_static_slots_are_kept_and_new_ones_follow() -> None:
 def test_a_slot_changes_hands_only_after_all_workers_have_acknowledged() -> None:
     slots = SlotAllocator(endpoints(1, {("c", 1): 0, ("c", 2): 1}))
     slots.published(endpoints(2, {("c", 2): 1}))
+    slots.published(endpoints(3, {("c", 2): 1}))
     slots.acknowledged(1)
     assert slots.slot("c", "10.0.0.1:3") == 2
     slots.acknowledged(2)

@@ -14,6 +14,7 @@ from proxy.config.common import PipeAddress, SocketAddress
 from proxy.errors import Flag, ProxyError
 from proxy.limits import FAIR_BURST, LINGER_BYTES
 from proxy.net.connection import Connection
+from proxy.stats import MemoryStats
 from tests.kit.trio import run_trio
 
 
@@ -38,7 +39,9 @@ def pair(*, tcp: bool = False, read_size: int = 65536) -> Iterator[tuple[Connect
 
 @run_trio
 async def test_bytes_pass_and_are_counted() -> None:
+    stats = MemoryStats()
     with pair(read_size=4) as (connection, peer):
+        connection.count_bytes(stats.counter("rx"), stats.counter("tx"))
         peer.send(b"hello")
         assert connection.has_input()
         assert await connection.receive() == b"hell"
@@ -47,6 +50,7 @@ async def test_bytes_pass_and_are_counted() -> None:
         await connection.send(b"bye")
         assert peer.recv(9) == b"bye"
         assert (connection.bytes_received, connection.bytes_sent) == (5, 3)
+        assert (stats.value("rx"), stats.value("tx")) == (5, 3)
 
 
 @run_trio
@@ -73,6 +77,17 @@ async def test_send_waits_for_a_slow_reader_and_holds_nothing_back() -> None:
                 got += peer.recv(100_000)
         assert bytes(got) == data
         assert connection.bytes_sent == len(data)
+
+
+@run_trio
+async def test_a_send_that_was_cancelled_leaves_its_mark() -> None:
+    with pair() as (connection, peer):
+        await connection.send(b"whole")
+        assert not connection.sending
+        with trio.move_on_after(0.01):
+            await connection.send(bytes(10_000_000))
+        assert connection.sending
+        assert peer.recv(5) == b"whole"
 
 
 @run_trio
