@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
 import pytest
 
-from master.cli.main import COMMANDS
+from master.cli.main import COMMANDS, main
 from tools import supported_fields
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +29,21 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
 def test_commands_that_are_shown_exist(page: Path) -> None:
     shown = set(re.findall(r"(?:`|\$ )proxyctl ([a-z-]+)", page.read_text()))
     assert shown - {entry.name for entry in COMMANDS} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_options_that_are_shown_exist(page: Path) -> None:
+    commands = [main, *(importlib.import_module(entry.module).command for entry in COMMANDS)]
+    known = {
+        name for command in commands for option in command.params for name in (*option.opts, *option.secondary_opts)
+    }
+    shown = {
+        option
+        for line in page.read_text().splitlines()
+        if "proxyctl" in line or re.match(r"`--", line)
+        for option in re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", line)
+    }
+    assert shown - known == set()
 
 
 def test_the_readme_shows_every_command() -> None:

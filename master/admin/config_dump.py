@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import functools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from udpa.annotations import sensitive_pb2
@@ -12,6 +13,7 @@ from udpa.annotations import sensitive_pb2
 from master.config import any_types
 
 REDACTED = "[redacted]"
+_BLANK_BYTES = base64.b64encode(REDACTED.encode()).decode()
 _ADMIN = "type.googleapis.com/envoy.admin.v3."
 _CLUSTER = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 _LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
@@ -79,23 +81,46 @@ def redact(value: Any, message: Descriptor | None, *, sensitive: bool = False) -
     if "@type" in value:
         message = type_of(value["@type"])
         sensitive = sensitive or message is None
+        if message is not None and message.full_name in any_types.TYPED_STRUCTS:
+            packed = type_of(value.get("type_url", ""))
+            return {**value, "value": redact(value.get("value"), packed, sensitive=sensitive or packed is None)}
     return {name: _redact_field(name, inner, message, sensitive) for name, inner in value.items()}
 
 
 def _redact_field(name: str, value: Any, message: Descriptor | None, sensitive: bool) -> Any:
     if name == "@type":
         return value
-    field = message.fields_by_name.get(name) if message else None
-    if field is None:  # a map's key, or a value inside a Struct
+    field = _field(message, name) if message else None
+    if field is None:  # a value inside a Struct
         return redact(value, None, sensitive=sensitive)
-    sensitive = sensitive or bool(field.GetOptions().Extensions[sensitive_pb2.sensitive])
-    if sensitive and field.type == FieldDescriptor.TYPE_BYTES:
-        return base64.b64encode(REDACTED.encode()).decode()
+    sensitive = sensitive or field.sensitive
+    if sensitive and field.bytes_:
+        return _BLANK_BYTES
+    if field.map_:
+        return {key: redact(item, field.message, sensitive=sensitive) for key, item in value.items()}
+    return redact(value, field.message, sensitive=sensitive)
+
+
+class _Field(NamedTuple):
+    """What redaction asks of a field. `message` is the type of its value, or of a map's values."""
+
+    sensitive: bool
+    bytes_: bool
+    map_: bool
+    message: Descriptor | None
+
+
+@functools.lru_cache(maxsize=4096)
+def _field(message: Descriptor, name: str) -> _Field | None:
+    """Cached: a configuration has few kinds of fields and many of each, and descriptors are slow to ask."""
+    field = message.fields_by_name.get(name)
+    if field is None:
+        return None
+    sensitive = bool(field.GetOptions().Extensions[sensitive_pb2.sensitive])
     inner = field.message_type
     if inner is not None and inner.GetOptions().map_entry:
-        of_values = inner.fields_by_name["value"].message_type
-        return {key: redact(item, of_values, sensitive=sensitive) for key, item in value.items()}
-    return redact(value, inner, sensitive=sensitive)
+        return _Field(sensitive, False, True, inner.fields_by_name["value"].message_type)
+    return _Field(sensitive, field.type == FieldDescriptor.TYPE_BYTES, False, inner)
 
 
 def type_of(type_url: str) -> Descriptor | None:

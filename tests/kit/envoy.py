@@ -38,9 +38,12 @@ def _socket_addresses(node: Any) -> Iterator[dict[str, Any]]:
             yield from _socket_addresses(value)
 
 
-def with_free_ports(bootstrap: str) -> str:
-    """`bootstrap` (YAML) with every listener on port 0 and an admin listener on a free port of 127.0.0.1."""
-    tree = yaml.safe_load(bootstrap)
+def with_free_ports(bootstrap: str, directory: Path = Path()) -> str:
+    """`bootstrap` (YAML) with every listener on port 0 and an admin listener on a free port of 127.0.0.1.
+
+    `{directory}` in it stands for `directory`, the instance's own: two instances cannot share a Unix socket.
+    """
+    tree = yaml.safe_load(bootstrap.replace("{directory}", str(directory)))
     for listener in tree.get("static_resources", {}).get("listeners", []):
         for address in _socket_addresses([listener.get("address"), listener.get("additional_addresses")]):
             address["port_value"] = 0
@@ -53,9 +56,9 @@ class Envoy:
 
     def __init__(self, bootstrap: str, *, concurrency: int = 1, arguments: tuple[str, ...] = ()) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="envoy-")
-        directory = Path(self._directory.name)
+        self.directory = directory = Path(self._directory.name)
         config, admin_file, self.log = directory / "envoy.yaml", directory / "admin", directory / "log"
-        config.write_text(with_free_ports(bootstrap))
+        config.write_text(with_free_ports(bootstrap, directory))
         command = [str(binary()), "-c", str(config), "--concurrency", str(concurrency), "--disable-hot-restart"]
         command += ["--admin-address-path", str(admin_file), "--log-path", str(self.log), "-l", "info", *arguments]
         self.process = subprocess.Popen(
@@ -88,7 +91,7 @@ class Envoy:
         return found
 
     def address(self, listener: str | None = None) -> tuple[str, int]:
-        """Where `listener` (or the only one) is bound."""
+        """The first TCP address where `listener` (or the only one) is bound."""
         if listener is None:
             (addresses,) = self.listeners.values()
             return addresses[0]

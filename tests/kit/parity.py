@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from tests.kit.client import Connection, ConnectionEnded, Response
+from tests.kit.client import Address, Connection, ConnectionEnded, Response
 from tests.kit.envoy import Envoy
 from tests.kit.proxy import Proxy
 
@@ -77,7 +77,7 @@ class Pair:
         `then` is sent after a first part of the response came: a 1xx, or the first response.
         """
         addresses = self.envoy.address(listener), self.ours.address(listener)
-        return Answers(*(_exchange(address, data, responses, then) for address in addresses))
+        return Answers(*(exchange(address, data, responses, then) for address in addresses))
 
 
 @contextlib.contextmanager
@@ -87,7 +87,8 @@ def run_pair(bootstrap: str, *, concurrency: int = 1) -> Iterator[Pair]:
         yield Pair(envoy, ours)
 
 
-def _exchange(address: tuple[str, int], data: bytes, expected: int, then: bytes) -> Answer:
+def exchange(address: Address, data: bytes, expected: int = 1, then: bytes = b"") -> Answer:
+    """Sends `data` on a new connection and reads what comes, as `Pair.send` says."""
     methods = [line.split(b" ", 1)[0].decode("latin-1") for line in data.split(b"\r\n") if b" HTTP/1." in line]
     found: list[Response] = []
     with Connection(address) as connection:

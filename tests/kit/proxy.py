@@ -69,13 +69,13 @@ class Proxy:
         python: str = sys.executable,
     ) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="trireme-")
-        directory = Path(self._directory.name)
+        self.directory = directory = Path(self._directory.name)
         self.runtime = runtime or directory / "run"
         self.log, self.config = directory / "log", directory / "envoy.yaml"
         self.admin_socket = self.runtime / "admin.sock"
         command = [python, *PROXYCTL[1:], "run", "--concurrency", str(concurrency), *arguments]
         if bootstrap is not None:
-            self.config.write_text(with_free_ports(field_audit.cut(bootstrap)))
+            self.config.write_text(with_free_ports(field_audit.cut(bootstrap), directory))
             command += ["-c", str(self.config)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -124,7 +124,7 @@ class Proxy:
         return found
 
     def address(self, listener: str | None = None) -> tuple[str, int]:
-        """Where `listener` (or the only one) is bound."""
+        """The first TCP address where `listener` (or the only one) is bound."""
         listeners = self.listeners()
         if listener is None:
             (addresses,) = listeners.values()

@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from master.config import any_types, walk
 from master.config import compile as compile_package
 from master.config.compile import compile_bootstrap, plugins
+from master.config.loader import load
+from master.config.source import Source
 from master.config.support import accepted
 from master.config.unsupported import find_unsupported
 from proxy.config.bootstrap import decode, encode
+from tests.parity.test_config_verdicts import BOTH_TAKE
 
 TEXTS = st.sampled_from(
     ["", "a", "origin", "*", "*.a", "127.0.0.1", "::1", "fe80::1%lo", "@x", "/x", "a\0b", "é", "(", "a" * 120]
@@ -154,12 +157,9 @@ class Recorder:
         return bool(self.message.HasField(name))
 
 
-@settings(
-    max_examples=50, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)  # fmt: skip
-@given(bootstraps())
-def test_the_compiler_looks_at_no_field_that_is_not_in_fields(message: bootstrap_pb2.Bootstrap) -> None:
+@pytest.mark.parametrize("text", BOTH_TAKE.values(), ids=BOTH_TAKE)
+def test_the_compiler_looks_at_no_field_that_is_not_in_fields(text: str) -> None:
+    message = load([Source("envoy.yaml", text, "yaml")]).message
     reads: set[tuple[str, str]] = set()
 
     def unpack_recorder(value: Any) -> Any:

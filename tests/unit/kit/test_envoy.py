@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psutil
 import pytest
 
@@ -55,6 +57,7 @@ def test_a_bad_bootstrap_shows_envoys_words() -> None:
 
 
 def test_only_ports_change() -> None:
-    text = with_free_ports("static_resources: {listeners: [{name: a, address: {pipe: {path: /x}}}]}\nnode: {id: n}")
-    assert "path: /x" in text
+    bootstrap = "static_resources: {listeners: [{name: a, address: {pipe: {path: '{directory}/x'}}}]}\nnode: {id: n}"
+    text = with_free_ports(bootstrap, Path("/somewhere"))
+    assert "path: /somewhere/x" in text
     assert "id: n" in text

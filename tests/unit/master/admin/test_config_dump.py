@@ -86,6 +86,24 @@ def test_what_no_descriptor_knows_is_blanked_whole() -> None:
     assert '"n"' in shown
 
 
+def test_a_typed_struct_is_what_its_type_url_says() -> None:
+    def of(url: str) -> str:
+        packed = {
+            "@type": "type.googleapis.com/xds.type.v3.TypedStruct",
+            "type_url": url,
+            "value": {"common_tls_context": {"tls_certificates": [
+                {"private_key": {"inline_string": SECRET}, "certificate_chain": {"inline_string": "public"}}]}},
+        }  # fmt: skip
+        socket = {"name": "tls", "typed_config": packed}
+        return json.dumps(redact({"static_resources": {"clusters": [{"transport_socket": socket}]}},
+                                 bootstrap_pb2.Bootstrap.DESCRIPTOR))  # fmt: skip
+
+    assert SECRET not in of(TLS)
+    assert "public" in of(TLS)
+    assert SECRET not in of("type.googleapis.com/no.such.Message")
+    assert SECRET not in of("")
+
+
 def test_a_type_that_nobody_imported_yet_is_found() -> None:
     log = {"@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": "/dev/null"}
     source = {"admin": {"access_log": [{"name": "file", "typed_config": log}]}}
