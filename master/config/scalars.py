@@ -54,9 +54,13 @@ def describe(value: object) -> str:
     if isinstance(value, int | float):
         return f"the number {value}"
     if isinstance(value, str):
-        text = json.dumps(value, ensure_ascii=False)
-        return f"the string {text if len(text) <= 80 else text[:77] + '…' + text[-1]}"
+        return f"the string {quoted(value)}"
     return "a list" if isinstance(value, list) else "an object"
+
+
+def quoted(text: str) -> str:
+    """`text` in quotes, shortened to what fits a line."""
+    return json.dumps(text if len(text) <= 80 else text[:80] + "…", ensure_ascii=False)
 
 
 def string(value: object) -> str:
@@ -142,7 +146,7 @@ def enumeration(descriptor: EnumDescriptor) -> Converter:
             if not _INTEGER.fullmatch(value):
                 names = list(descriptor.values_by_name)
                 raise WrongValueError(
-                    f"unknown value {json.dumps(value)} of enum {descriptor.full_name}",
+                    f"unknown value {quoted(value)} of enum {descriptor.full_name}",
                     "one of " + ", ".join(names),
                     nearest(value, names),
                     "enum",

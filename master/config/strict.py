@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from master.config import any_types, well_known
 from master.config.finding import Finding
-from master.config.scalars import Converter, WrongValueError, converter, describe
+from master.config.scalars import Converter, WrongValueError, converter, describe, quoted
 from master.config.suggest import nearest
 
 Path = tuple[str | int, ...]
@@ -183,10 +182,10 @@ def _named(url: Any, path: Path, findings: list[Finding]) -> Any:
     guess = any_types.nearest_type(name if name is not None else url)
     suggestion = f"type.googleapis.com/{guess}" if guess else ""
     if name is None:
-        findings.append(Finding("missing_type", path, f"{json.dumps(url)} is not a type URL", expected, suggestion))
+        findings.append(Finding("missing_type", path, f"{quoted(url)} is not a type URL", expected, suggestion))
     else:
         findings.append(
-            Finding("missing_type", path, f"unknown type {json.dumps(name)}", "a type of Envoy's v3 API", suggestion)
+            Finding("missing_type", path, f"unknown type {quoted(name)}", "a type of Envoy's v3 API", suggestion)
         )
     return None
 
@@ -215,7 +214,7 @@ def _unknown(descriptor: Descriptor, name: str, path: Path, names: list[str] | N
     return Finding(
         "unknown_field",
         (*path, name),
-        f"unknown field {json.dumps(name)} of {descriptor.full_name}",
+        f"unknown field {quoted(name)} of {descriptor.full_name}",
         expected,
         suggestion,
     )

@@ -51,6 +51,8 @@ REFUSED = [
     ("Status codes", 502, from_origin("HTTP/1.1 1000 High\r\ncontent-length: 0\r\n\r\n")),
 ]
 OTHERWISE = [
+    ("Protected fields in Connection", get("Host: h", "Connection: authorization", "Authorization: a")),
+    ("Protected fields in Connection", get("Host: h", "Connection: x-request-id", "x-request-id: 7")),
     ("Repeated fields", get("Host: h", "Accept: a", "Accept: b")),
     ("Absolute form without a path", get("Host: h", first="GET http://other?q HTTP/1.1")),
     ("Empty x-forwarded-proto", get("Host: h", "x-forwarded-proto:")),

@@ -136,7 +136,6 @@ def test_absolute_form(pair: Pair, target: str) -> None:
     pair.send(head("Host: h", first=f"GET {target} HTTP/1.1")).assert_same()
 
 
-@pytest.mark.xfail(reason="x-forwarded-proto is taken from the target instead of the connection", strict=True)
 @pytest.mark.parity("rule 17: https in absolute form over plaintext")
 def test_absolute_form_claims_https(pair: Pair) -> None:
     pair.send(head("Host: h", first="GET https://other/ HTTP/1.1")).assert_same()

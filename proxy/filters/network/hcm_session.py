@@ -21,6 +21,9 @@ from proxy.net.peer import disconnected
 if TYPE_CHECKING:
     from proxy.filters.network.http_connection_manager import HttpConnectionManager
 
+PLAINTEXT = b"http"
+"""The connection's scheme: an `https` in the request's target claims nothing about it (features §13 rule 17)."""
+
 log = logging.getLogger("proxy.http")
 
 
@@ -154,7 +157,7 @@ class Session:
         if event.end_stream:
             deadlines.disarm(Phase.REQUEST)
         request = exchange.request
-        clean_request(request.headers, request.scheme)
+        clean_request(request.headers, PLAINTEXT)
         exchange.route = self._manager.routes.match(request)
         if event.upgrade:
             self._stats.rq_ws_on_non_ws_route.inc()
