@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.integration.processes.family import one, titled, wait_for_workers, workers
-from tests.kit.bootstraps import one_origin
+from tests.kit.bootstrap import one_origin
 from tests.kit.client import Connection, get
 from tests.kit.load import Load
 from tests.kit.origin import Origin
