@@ -143,6 +143,24 @@ def test_a_worker_that_keeps_dying_later_is_not_respawned_in_a_tight_loop(bootst
         wait_for_workers(proxy, 2)
 
 
+def test_a_damaged_metrics_region_does_not_keep_a_worker_down(bootstrap: str, tmp_path: Path) -> None:
+    with Proxy(bootstrap, concurrency=2) as proxy:
+        for _ in range(8):
+            get(proxy.address())
+        before = proxy.stats()["http.ingress.downstream_rq_total"]
+        victim = one(proxy, "worker 1")
+        victim.suspend()
+        regions = [fd for fd in Path(f"/proc/{victim.pid}/fd").iterdir() if "memfd:metrics" in str(fd.readlink())]
+        damaged = os.open(regions[0], os.O_RDWR)
+        os.pwrite(damaged, bytes(64), 0)  # what a worker gone mad might do to its own region
+        os.close(damaged)
+        victim.kill()
+        wait_for_workers(proxy, 2, but=frozenset([victim.pid]))
+        for _ in range(8):
+            assert get(proxy.address()).status == 200
+        assert proxy.stats()["http.ingress.downstream_rq_total"] >= before  # what was seen once stays
+
+
 def test_the_stack_of_a_hung_worker_is_printed(bootstrap: str, tmp_path: Path) -> None:
     patch = (
         "import workers.worker\noriginal = workers.worker.Worker._on_message\n"
