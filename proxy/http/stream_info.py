@@ -15,6 +15,7 @@ class StreamInfo:
     body bytes without framing, as in `%BYTES_RECEIVED%` and `%BYTES_SENT%`. `request_complete` turns true when the
     last byte of the request has been read, `response_complete` when the last byte of the response was handed over.
     `continued`: we sent `100 Continue`. `stream_id` is the codec's, 0 while no head has been read.
+    `downstream_remote` is the trusted client address, None while no head has been read: then it is the peer's.
     """
 
     __slots__ = (
@@ -22,6 +23,7 @@ class StreamInfo:
         "bytes_sent",
         "continued",
         "detail",
+        "downstream_remote",
         "ended",
         "flags",
         "request_complete",
@@ -49,6 +51,7 @@ class StreamInfo:
         self.route_name = ""
         self.upstream_cluster = ""
         self.upstream_host: Address | None = None
+        self.downstream_remote: Address | None = None
 
     def response_flags(self) -> str:
         """`%RESPONSE_FLAGS%`: comma-joined in the order of `Flag`, `-` if there is none (features §13 rule 31)."""
