@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import trio
 
 from proxy.config.context import CompileContext
-from proxy.errors import Flag, ProxyError
+from proxy.errors import Flag, ProxyError, describe
 from proxy.filters.context import FilterContext
 from proxy.http.deadlines import Phase
 from proxy.http.events import DataReceived, InformationalReceived, ResponseReceived
 from proxy.http.exchange import Exchange
 from proxy.http.filter_chain import CallNext
+from proxy.http.stream_info import Attempt
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.stream import UpstreamStream
 
@@ -73,12 +74,12 @@ class Router:
             attempt.request_sent()
         stream = None
         try:
-            stream = await cluster.open_stream()
-            exchange.info.upstream_host = stream.host.address
+            stream = await cluster.open_stream(exchange.info)
             await attempt.run(stream)
-        except BaseException:
+        except BaseException as error:
             if exchange.deadlines.fired() is Phase.ROUTE:
                 cluster.charge_timeout(stream)
+            attempt.failed(error, connected=stream is not None)
             raise
         finally:
             if stream is not None:
@@ -88,18 +89,34 @@ class Router:
 class _Attempt:
     """One request on one upstream stream."""
 
-    __slots__ = ("_exchange", "_sent_at", "_service_time", "_timeout")
+    __slots__ = ("_exchange", "_service_time", "_started", "_timeout")
 
     def __init__(self, exchange: Exchange, timeout: float, *, service_time: bool) -> None:
         self._exchange = exchange
         self._timeout = timeout
         self._service_time = service_time
-        self._sent_at: float | None = None
+        self._started = trio.current_time()
 
     def request_sent(self) -> None:
         """The whole request has been received (and sent, or is about to be): the route's timeout begins."""
-        self._sent_at = trio.current_time()
+        self._exchange.info.request_sent = trio.current_time()
         self._exchange.deadlines.arm(Phase.ROUTE, self._timeout)
+
+    def failed(self, error: BaseException, *, connected: bool) -> None:
+        """Put this attempt on record. `error` is whatever ended it: a `ProxyError`, or the exchange's cancellation."""
+        info = self._exchange.info
+        if info.upstream_host is None:
+            return
+        reason = error if isinstance(error, ProxyError) else self._exchange.failure()
+        phase: Literal["connect", "request", "response"] = "response" if info.request_sent >= 0 else "request"
+        info.attempts += (
+            Attempt(
+                host=str(info.upstream_host),
+                phase=phase if connected else "connect",
+                error=describe(reason or error),
+                seconds=trio.current_time() - self._started,
+            ),
+        )
 
     async def run(self, stream: UpstreamStream) -> None:
         """Send the request and pass the response on. Raises `ProxyError`."""
@@ -152,9 +169,11 @@ class _Attempt:
         if not isinstance(event, ResponseReceived):
             raise AssertionError(f"{event!r} before a response")
         exchange.deadlines.disarm(Phase.REQUEST)
-        exchange.info.detail = "via_upstream"
-        if self._service_time and self._sent_at is not None:
-            elapsed = trio.current_time() - self._sent_at
+        info = exchange.info
+        info.detail = "via_upstream"
+        info.responded = trio.current_time()
+        if self._service_time and info.request_sent >= 0:
+            elapsed = info.responded - info.request_sent
             event.headers.set(b"x-envoy-upstream-service-time", b"%d" % int(elapsed * 1000))
         await exchange.send_headers(event.status, event.headers, end_stream=event.end_stream, flush=not stream.pending)
         ended = event.end_stream
