@@ -160,8 +160,8 @@ class Controller:
             self._add_ring(message["slot"], received.fds[1])
             return
         if kind == "ended":
-            self._regions.end(message["slot"])
-            await self._link.send({"type": "folded", "serial": message["serial"]})
+            if self._regions.end(message["slot"], message["serial"]):
+                await self._link.send({"type": "folded", "serial": message["serial"]})
         elif kind == "state":
             self.state = cast(State, message["state"])
             self.listeners = [(name, addresses) for name, addresses in message["listeners"]]

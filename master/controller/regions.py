@@ -19,11 +19,16 @@ class Regions:
         """A new region for `slot`."""
         self._live[slot] = MetricsReader(fd)
 
-    def end(self, slot: int) -> None:
-        """The slot was given up: add its counters to the base for ever."""
-        reader = self._live.pop(slot, None)
-        if reader is not None:
-            self._base.fold(reader)
+    def end(self, slot: int, serial: int) -> bool:
+        """The region `serial` of `slot` was given up: add its counters to the base for ever. False if it is not known
+        here: the supervisor then keeps it for the next controller.
+        """
+        reader = self._live.get(slot)
+        if reader is None or reader.serial != serial:
+            return False
+        del self._live[slot]
+        self._base.fold(reader)
+        return True
 
     def fold(self, fd: int) -> None:
         """Fold a region whose end was not seen (this controller's predecessor died before)."""

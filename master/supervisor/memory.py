@@ -78,6 +78,10 @@ class Memory:
         """Give the slot up after its last process: its region waits in `ended` under the returned serial."""
         self._used.discard(slot)
         self.processes.clear(slot)
+        return self.end_region(slot)
+
+    def end_region(self, slot: int) -> int | None:
+        """Give the slot's region up: it waits in `ended` under the returned serial, and the next one is new."""
         if slot not in self.regions:
             return None
         serial = self._serials.pop(slot)

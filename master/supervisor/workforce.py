@@ -204,8 +204,15 @@ class Workforce:
         self._supervisor.memory.add_restart(child.slot)
         backoff = self._backoff.setdefault(child.index, Backoff())
         delay = backoff.died(lived=lived, ready=child.state != "starting")
+        if child.state == "starting" and backoff.early_deaths > 1:
+            self._renew_region(child.slot)
         self._supervisor.respawn_later(child.name, delay, lambda: self._spawn(child.index))
         self._supervisor.give_up_if_start_failed(backoff, child)
+
+    def _renew_region(self, slot: int) -> None:
+        """A worker that keeps dying at its start may die of what its predecessor left in the region."""
+        self._tell_ended(slot, self._supervisor.memory.end_region(slot))
+        self._announce_region(slot)
 
     def on_lost(self, child: Child) -> None:
         """Ordered from a template that died: order again."""
@@ -217,6 +224,8 @@ class Workforce:
             self._spawn(child.index)
 
     def _release(self, slot: int) -> None:
-        serial = self._supervisor.memory.release_slot(slot)
+        self._tell_ended(slot, self._supervisor.memory.release_slot(slot))
+
+    def _tell_ended(self, slot: int, serial: int | None) -> None:
         if serial is not None:
             self._supervisor.tell_controller({"type": "ended", "slot": slot, "serial": serial})

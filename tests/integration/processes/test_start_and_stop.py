@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.processes.family import one, titled, wait_for_workers, with_patch, workers
-from tests.kit.bootstraps import one_origin
+from tests.kit.bootstrap import one_origin
 from tests.kit.client import Connection, get
 from tests.kit.origin import Origin
 from tests.kit.process import wait_for
@@ -141,6 +141,24 @@ def test_a_worker_that_keeps_dying_later_is_not_respawned_in_a_tight_loop(bootst
             assert get(proxy.address()).status == 200
         (tmp_path / "break").unlink()
         wait_for_workers(proxy, 2)
+
+
+def test_a_damaged_metrics_region_does_not_keep_a_worker_down(bootstrap: str, tmp_path: Path) -> None:
+    with Proxy(bootstrap, concurrency=2) as proxy:
+        for _ in range(8):
+            get(proxy.address())
+        before = proxy.stats()["http.ingress.downstream_rq_total"]
+        victim = one(proxy, "worker 1")
+        victim.suspend()
+        regions = [fd for fd in Path(f"/proc/{victim.pid}/fd").iterdir() if "memfd:metrics" in str(fd.readlink())]
+        damaged = os.open(regions[0], os.O_RDWR)
+        os.pwrite(damaged, bytes(64), 0)  # what a worker gone mad might do to its own region
+        os.close(damaged)
+        victim.kill()
+        wait_for_workers(proxy, 2, but=frozenset([victim.pid]))
+        for _ in range(8):
+            assert get(proxy.address()).status == 200
+        assert proxy.stats()["http.ingress.downstream_rq_total"] >= before  # what was seen once stays
 
 
 def test_the_stack_of_a_hung_worker_is_printed(bootstrap: str, tmp_path: Path) -> None:
