@@ -53,8 +53,8 @@ class ProxyError(Exception):
     `status` is the HTTP status of the local reply (0: no reply can be sent, close). `body` is its text. `detail` is
     Envoy's response code detail. `side` says whose fault it is; `retryable="reused"` allows a retry only when the
     upstream connection had served a request before. `close` asks that the downstream connection ends with the reply.
-    `transport_failure` is what the upstream's socket said, `upstream_host` the host that was chosen when no stream to it
-    could be opened.
+    `transport_failure` is what the upstream's socket said, `upstream_host` the host that was chosen when no
+    stream to it could be opened.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from proxy.access_log.operator import FormatError, Getter, truncated
+from proxy.access_log.operator import FormatError, Getter, Value, truncated
 from proxy.access_log.operators import NOT_SUPPORTED, OPERATORS, WITH_LENGTH
 from proxy.http.stream_info import StreamInfo
 
@@ -82,10 +82,17 @@ def text_renderer(pieces: Sequence[Piece], *, missing: bytes = b"-") -> Renderer
         values = []
         for get in getters:
             value = get(info)
-            values.append(value if type(value) is bytes else missing if value is None else b"%d" % value)
+            values.append(as_text(value, missing))
         return template % tuple(values)
 
     return render
+
+
+def as_text(value: Value, missing: bytes = b"-") -> bytes:
+    """An operator's value as it stands in text."""
+    if isinstance(value, bytes):
+        return value
+    return missing if value is None else b"%d" % value
 
 
 def _operator(name: str, parameter: str | None, length: str | None) -> Operator:

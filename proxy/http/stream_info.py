@@ -27,10 +27,10 @@ class StreamInfo:
     `started_at` is the wall clock (Unix seconds) at `started`. `connection`, `request` and `response_headers` are the
     exchange's own, None where there is none (yet). `upstream_host` is the host that was chosen last,
     `upstream_remote` and `upstream_local` the ends of the connection to it, None if there was no connection.
-    `upstream_failure` is what the socket said when connecting failed. `local_reply_body` is set only while the format of
-    a local reply is rendered. `request_received` and `request_sent` are when
-    the last byte of the request came and when it went to the upstream, `request_begun` when its first byte went,
-    `response_begun` and `response_received` when the first and the last byte of the response came.
+    `upstream_failure` is what the socket said when connecting failed. `local_reply_body` is set only while the format
+    of a local reply is rendered. `request_received` and `request_sent` are when the last byte of the request came and
+    when it went to the upstream, `request_begun` when its first byte went, `response_begun` and `response_received`
+    when the first and the last byte of the response came.
     """
 
     __slots__ = (

@@ -19,8 +19,8 @@ class Connection:
     `scope` bounds everything that the connection does; `deadline(seconds)` rewrites its deadline for the next phase.
     `idle` is true while the connection waits for a request, so that a drain may close it. `sending` stays true when a
     `send` was cancelled: the peer has a part of it, and nothing may follow. `bytes_received` and `bytes_sent` count
-    what passed the socket. `id` is the connection's number (`%CONNECTION_ID%`). `read_size` (bytes) bounds one receive, and so what is held. `receive` and `send` raise
-    `ProxyError` (flag DC) when the peer is gone.
+    what passed the socket. `id` is the connection's number (`%CONNECTION_ID%`). `read_size` (bytes) bounds one receive,
+    and so what is held. `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone.
     """
 
     __slots__ = (
@@ -41,7 +41,9 @@ class Connection:
         "sending",
     )
 
-    def __init__(self, sock: socket.socket, scope: trio.CancelScope, *, read_size: int = READ_SIZE, id: int = 0) -> None:
+    def __init__(
+        self, sock: socket.socket, scope: trio.CancelScope, *, read_size: int = READ_SIZE, id: int = 0
+    ) -> None:
         self.id = id
         self._socket = sock
         self._fd = sock.fileno()
