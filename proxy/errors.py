@@ -59,7 +59,7 @@ class ProxyError(Exception):
         *,
         side: Side,
         status: int,
-        body: str = "",
+        body: str | bytes = "",
         flag: Flag | None = None,
         retryable: Retryable = "never",
         close: bool = False,

@@ -97,8 +97,16 @@ class Exchange:
         plugin = self.route.filter_config(name) if self.route is not None else None
         return None if plugin is None else self._policy.filter_configs.get(id(plugin))
 
+    def filter_configs(self, name: str) -> tuple[Any, ...]:
+        """The per-route configurations of `name` at all levels, from the least specific to the most specific one."""
+        plugins = self.route.filter_configs(name) if self.route is not None else ()
+        return tuple(self._policy.filter_configs[id(plugin)] for plugin in plugins)
+
     def on_response_headers(self, hook: Callable[[ResponseHead], None]) -> None:
-        """Call `hook` with the response head, of local replies too, before it is sent; the last registered first."""
+        """Call `hook` once with the response head, of local replies too, before it is sent; the last registered first.
+
+        A `ProxyError` of a hook becomes a local reply, which the hooks registered before it see.
+        """
         self._header_hooks.append(hook)
 
     def transform_response(self, transform: Transform) -> None:
@@ -110,8 +118,8 @@ class Exchange:
         with the first body bytes: the caller must then send more without waiting for anything else.
         """
         head = ResponseHead(status, headers)
-        for hook in reversed(self._header_hooks):
-            hook(head)
+        while self._header_hooks:
+            self._header_hooks.pop()(head)
         if end_stream or head.status in _NO_BODY or self.request.method == b"HEAD":
             self._transforms.clear()
         elif self._transforms:

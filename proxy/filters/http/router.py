@@ -8,12 +8,14 @@ import msgspec
 import trio
 
 from proxy.config.context import CompileContext
+from proxy.config.route import DirectResponseAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.context import FilterContext
 from proxy.http.deadlines import Phase
 from proxy.http.events import DataReceived, InformationalReceived, ResponseReceived
 from proxy.http.exchange import Exchange
 from proxy.http.filter_chain import CallNext
+from proxy.http.request import Request
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.stream import UpstreamStream
 
@@ -48,6 +50,7 @@ class Router:
         self._rq_total = counter(f"{context.stat_prefix}rq_total")
         self._no_route = counter(f"{context.stat_prefix}no_route")
         self._no_cluster = counter(f"{context.stat_prefix}no_cluster")
+        self._direct_response = counter(f"{context.stat_prefix}rq_direct_response")
 
     async def __call__(self, exchange: Exchange, call_next: CallNext) -> None:
         self._rq_total.inc()
@@ -56,6 +59,9 @@ class Router:
             raise ProxyError("route_not_found", side="downstream", status=404, flag=Flag.NO_ROUTE_FOUND)
         action = exchange.route.route.action
         exchange.info.route_name = exchange.route.route.name
+        if isinstance(action, DirectResponseAction):
+            self._direct_response.inc()
+            raise _direct_response(action, exchange.request)
         exchange.info.upstream_cluster = action.cluster
         cluster = self._clusters.get(action.cluster)
         if cluster is None:
@@ -83,6 +89,14 @@ class Router:
         finally:
             if stream is not None:
                 stream.close()
+
+
+def _direct_response(action: DirectResponseAction, request: Request) -> ProxyError:
+    """The reply that the route itself gives. 201 and 3xx say where: at the request's own URL (features §13 rule 9)."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    if action.status == 201 or 300 <= action.status < 400:
+        headers = ((b"location", b"%b://%b%b" % (request.scheme, request.authority, request.path)),)
+    return ProxyError("direct_response", side="downstream", status=action.status, body=action.body, headers=headers)
 
 
 class _Attempt:
