@@ -15,7 +15,7 @@ $(VENV)/.ready: pyproject.toml
 	touch $@
 
 # The tests come last, so that pytest's verdict is the last line.
-test: setup lint types
+test: setup lint types field-audit
 	$(BIN)/python -m pytest
 
 lint: setup

@@ -73,14 +73,20 @@ def _sources(options: Options) -> list[Source | Finding]:
     sources: list[Source | Finding] = []
     if options.config_path is not None:
         sources.append(read(options.config_path))
-    if options.listen is not None and options.upstream is not None:
-        try:
-            sources.append(Source("--listen --upstream", bootstrap(options.listen, options.upstream), "yaml"))
-        except ValueError as error:
-            sources.append(Finding("address", (), f"--listen, --upstream: {error}", "for example 127.0.0.1:8080"))
+    if options.listen is not None or options.upstream is not None:
+        sources.append(_shortcut(options))
     if options.config_yaml is not None:
         sources.append(from_option(options.config_yaml))
     return sources
+
+
+def _shortcut(options: Options) -> Source | Finding:
+    if options.listen is None or options.upstream is None:
+        return Finding("address", (), "--listen and --upstream go together", "both of them")
+    try:
+        return Source("--listen --upstream", bootstrap(options.listen, options.upstream), "yaml")
+    except ValueError as error:
+        return Finding("address", (), f"--listen, --upstream: {error}", "for example 127.0.0.1:8080")
 
 
 def compile_options(options: Options) -> tuple[CompiledConfig | None, str]:

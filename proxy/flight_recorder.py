@@ -120,7 +120,7 @@ def kind_of(info: StreamInfo, slow: float) -> Kind | None:
     """Whether the exchange that has ended belongs on record, and as what. `slow` in seconds."""
     if info.flags or (info.status >= FAILED_STATUS and info.detail not in NO_FAILURE):
         return "failed"
-    answered = info.responded if info.responded >= 0 else info.ended
+    answered = info.response_begun or info.ended
     return "slow" if answered - info.started >= slow else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 import socket
 from typing import Any
@@ -28,6 +29,9 @@ from proxy.upstream.manager import ClusterManager
 from proxy.upstream.tables import Tables
 
 log = logging.getLogger("proxy.server")
+
+MAX_WORKERS = 1024
+"""Connection numbers count in such steps, so that no two of this many workers use the same one."""
 
 
 class Server:
@@ -57,6 +61,7 @@ class Server:
             listener.name: _Listener(listener, context, worker_index=worker_index) for listener in config.listeners
         }
         self._connections: set[Connection] = set()
+        self._connection_ids = itertools.count(worker_index + 1, MAX_WORKERS)
         self._nursery: trio.Nursery | None = None
         self._drained = trio.Event()
 
@@ -122,7 +127,7 @@ class Server:
     async def _serve(self, listener: _Listener, client: socket.socket) -> None:
         listener.opened()
         with trio.CancelScope() as scope:
-            connection = Connection(client, scope, read_size=listener.read_size)
+            connection = Connection(client, scope, read_size=listener.read_size, id=next(self._connection_ids))
             self._connections.add(connection)
             started = trio.current_time()
             try:

@@ -115,3 +115,10 @@ class Acceptors:
         self._count = 0
         for name in list(self._polling):
             self._stop(name)
+
+    def close(self) -> None:
+        """Poll nothing and close the sockets: the supervisor is gone, and its successor wants the addresses."""
+        self.stop()
+        for sock in self._sockets.values():
+            sock.close()
+        self._sockets.clear()

@@ -62,7 +62,7 @@ class Worker:
                 self._on_message(received, acceptors, nursery)
                 close_all(received.fds)
             log.warning("the supervisor is gone; ending after the requests in hand (%.0f s at most)", ORPHAN_DRAIN)
-            acceptors.stop()
+            acceptors.close()
             await self._drain(ORPHAN_DRAIN, close_idle=True)
             nursery.cancel_scope.cancel()
 

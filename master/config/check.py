@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from master.config.compile import compile_bootstrap
 from master.config.echo import without_echoes
-from master.config.finding import Finding
+from master.config.finding import Finding, Position
 from master.config.loader import load
 from master.config.source import Source
 from master.config.unsupported import find_unsupported
@@ -21,7 +20,7 @@ class Checked:
 
     config: CompiledConfig | None
     findings: list[Finding]
-    locate: Callable[[tuple[str | int, ...]], Any]
+    locate: Callable[[tuple[str | int, ...]], Position | None]
 
 
 def check(sources: Sequence[Source], *, allow_unsupported: bool, version: int) -> Checked:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from master.config import compile as bootstrap
-from master.config.compile import address, cluster, endpoints, listener, plugins, route
+from master.config.compile import address, cluster, data_source, endpoints, listener, plugins, route
 from proxy import registry
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
 from proxy.filters.network import NETWORK_FILTERS
@@ -46,7 +46,7 @@ def supported() -> dict[str, set[str]]:
 
 def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
     """A plug-in's `FIELDS` stand in the file of its `from_proto`."""
-    for module in (bootstrap, address, cluster, endpoints, listener, plugins, route):
+    for module in (bootstrap, address, cluster, data_source, endpoints, listener, plugins, route):
         yield module.FIELDS
     for table in TABLES:
         for type_url in table:

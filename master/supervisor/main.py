@@ -8,8 +8,10 @@ import logging
 import os
 import resource
 import sys
+import time
 
 from master.supervisor import identity, log_file, preflight
+from master.supervisor.committed import Committed
 from master.supervisor.memory import Memory
 from master.supervisor.options import Options
 from master.supervisor.runtime_dir import RuntimeDir, RuntimeDirError
@@ -22,6 +24,7 @@ log = logging.getLogger("supervisor")
 
 OPTIONS_ENV = "TRIREME_OPTIONS"
 EXIT_REJECTED = 5
+CRASH_PATIENCE = 6.0  # seconds; orphans end within 5
 
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
@@ -66,7 +69,7 @@ def _run(options: Options, directory: RuntimeDir) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     try:
-        sockets = ListenSockets(committed.listeners, committed.admin, directory.admin_socket)
+        sockets = _bind(committed, directory)
     except BindError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_REJECTED
@@ -82,3 +85,15 @@ def _run(options: Options, directory: RuntimeDir) -> int:
         return code
     finally:
         sockets.close()
+
+
+def _bind(committed: Committed, directory: RuntimeDir) -> ListenSockets:
+    """All listening sockets. After a crash, the last instance's children get the time that they need to end."""
+    patience = time.monotonic() + (CRASH_PATIENCE if directory.unclean else 0.0)
+    while True:
+        try:
+            return ListenSockets(committed.listeners, committed.admin, directory.admin_socket)
+        except BindError:
+            if time.monotonic() >= patience:
+                raise
+            time.sleep(0.1)

@@ -37,6 +37,7 @@ class RuntimeDir:
                 f"runtime directory {path} is in use by another instance ({self._holder()}); "
                 "stop it with `proxyctl shutdown` or choose another with --runtime-dir"
             ) from None
+        self.unclean = os.path.exists(self.pid_file)  # the last instance was killed; its children may still be ending
         with open(self.pid_file, "w", encoding="ascii") as file:
             file.write(f"{os.getpid()}\n")
 

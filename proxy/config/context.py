@@ -39,6 +39,12 @@ class CompileContext(Protocol):
         """Reports `name`, which stands at `path`, unless there is a cluster of that name."""
         ...
 
+    def data_source(self, value: Any, *path: str | int, limit: int | None = None) -> bytes:
+        """The content of the `config.core.v3.DataSource` at `path`, read now; a source that cannot be read, or has more
+        than `limit` bytes, is reported.
+        """
+        ...
+
     def http_filters(self, values: Iterable[Any]) -> tuple[PluginConfig, ...]:
         """Compiles a chain of `HttpFilter` messages; this context stands for their list."""
         ...

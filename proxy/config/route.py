@@ -37,18 +37,25 @@ class RouteMatch(msgspec.Struct, frozen=True, gc=False):
     headers: tuple[HeaderMatcher, ...] = ()
 
 
-class ClusterAction(msgspec.Struct, frozen=True, gc=False):
+class ClusterAction(msgspec.Struct, frozen=True, gc=False, tag="cluster"):
     """`config.route.v3.RouteAction` that forwards. `timeout` in seconds; 0 means none (default 15, Envoy's)."""
 
     cluster: str
     timeout: float = 15.0
 
 
+class DirectResponseAction(msgspec.Struct, frozen=True, gc=False, tag="direct_response"):
+    """`config.route.v3.DirectResponseAction`: an answer without an upstream."""
+
+    status: int
+    body: bytes = b""
+
+
 class Route(msgspec.Struct, frozen=True):
     """`config.route.v3.Route`. `typed_per_filter_config` is keyed by the filter's configured name."""
 
     match: RouteMatch
-    action: ClusterAction
+    action: ClusterAction | DirectResponseAction
     name: str = ""
     typed_per_filter_config: dict[str, PluginConfig] = {}
 

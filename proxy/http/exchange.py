@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import trio
+
 from proxy.errors import Flag, ProxyError, describe
 from proxy.http import local_reply, normalize
 from proxy.http.body import RequestBody
@@ -89,7 +91,9 @@ class Exchange:
         """The request's head has arrived."""
         self.info.stream_id = event.stream_id
         self.info.request_complete = event.end_stream
-        self.request = Request(event)
+        if event.end_stream:
+            self.info.request_received = trio.current_time()
+        self.request = self.info.request = Request(event)
         self.body = RequestBody(self._downstream, self.deadlines, self.info, expect_continue=event.expect_continue)
 
     def filter_config(self, name: str) -> Any:
@@ -97,8 +101,16 @@ class Exchange:
         plugin = self.route.filter_config(name) if self.route is not None else None
         return None if plugin is None else self._policy.filter_configs.get(id(plugin))
 
+    def filter_configs(self, name: str) -> tuple[Any, ...]:
+        """The per-route configurations of `name` at all levels, from the least specific to the most specific one."""
+        plugins = self.route.filter_configs(name) if self.route is not None else ()
+        return tuple(self._policy.filter_configs[id(plugin)] for plugin in plugins)
+
     def on_response_headers(self, hook: Callable[[ResponseHead], None]) -> None:
-        """Call `hook` with the response head, of local replies too, before it is sent; the last registered first."""
+        """Call `hook` once with the response head, of local replies too, before it is sent; the last registered first.
+
+        A `ProxyError` of a hook becomes a local reply, which the hooks registered before it see.
+        """
         self._header_hooks.append(hook)
 
     def transform_response(self, transform: Transform) -> None:
@@ -110,8 +122,8 @@ class Exchange:
         with the first body bytes: the caller must then send more without waiting for anything else.
         """
         head = ResponseHead(status, headers)
-        for hook in reversed(self._header_hooks):
-            hook(head)
+        while self._header_hooks:
+            self._header_hooks.pop()(head)
         if end_stream or head.status in _NO_BODY or self.request.method == b"HEAD":
             self._transforms.clear()
         elif self._transforms:
@@ -125,6 +137,7 @@ class Exchange:
             raise _unwritable(error) from error
         self.response_started = True
         self.info.status = head.status
+        self.info.response_headers = head.headers
         if flush:
             await self._flush()
         if end_stream:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from proxy.errors import ProxyError
-from proxy.http.exchange import Exchange
+from proxy.http.exchange import Exchange, ResponseHead
 
 CallNext = Callable[[Exchange], Awaitable[None]]
 
@@ -22,11 +23,29 @@ class HttpFilter(Protocol):
     async def __call__(self, exchange: Exchange, call_next: CallNext) -> None: ...
 
 
-def build_chain(filters: Sequence[HttpFilter]) -> CallNext:
+class HookFilter(Protocol):
+    """A filter that never waits: either hook may be missing. It costs no coroutine.
+
+    A `ProxyError` of `on_request_headers` becomes a local reply. `on_response_headers` sees that too.
+    """
+
+    def on_request_headers(self, exchange: Exchange) -> None: ...
+    def on_response_headers(self, exchange: Exchange, head: ResponseHead) -> None: ...
+
+
+def build_chain(filters: Sequence[HttpFilter | HookFilter]) -> CallNext:
     """`filters`, first to last, as one call. The last one must be terminal: it does not call its `call_next`."""
     chain: CallNext = _past_the_last
     for http_filter in reversed(filters):
-        chain = _link(http_filter, chain)
+        on_request = getattr(http_filter, "on_request_headers", None)
+        on_response = getattr(http_filter, "on_response_headers", None)
+        if on_response is not None:
+            chain = _link_response_hook(on_response, on_request, chain)
+        elif on_request is not None:
+            chain = _link_request_hook(on_request, chain)
+        else:
+            assert callable(http_filter)
+            chain = _link(http_filter, chain)
     return chain
 
 
@@ -46,5 +65,30 @@ def _link(http_filter: HttpFilter, call_next: CallNext) -> CallNext:
             if failure is not None:
                 exchange.note(failure)
             raise
+
+    return call
+
+
+def _link_request_hook(on_request: Callable[[Exchange], None], call_next: CallNext) -> CallNext:
+    def call(exchange: Exchange) -> Awaitable[None]:
+        try:
+            on_request(exchange)
+        except ProxyError as error:
+            return exchange.reply(error)
+        return call_next(exchange)
+
+    return call
+
+
+def _link_response_hook(
+    on_response: Callable[[Exchange, ResponseHead], None],
+    on_request: Callable[[Exchange], None] | None,
+    call_next: CallNext,
+) -> CallNext:
+    rest = call_next if on_request is None else _link_request_hook(on_request, call_next)
+
+    def call(exchange: Exchange) -> Awaitable[None]:
+        exchange.on_response_headers(functools.partial(on_response, exchange))
+        return rest(exchange)
 
     return call

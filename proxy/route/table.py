@@ -17,12 +17,10 @@ class RouteEntry:
     def __init__(self, config: RouteConfiguration, virtual_host: VirtualHost, route: Route) -> None:
         self.route = route
         self.virtual_host = virtual_host
-        # The most specific override wins whole: route over virtual host over route configuration.
-        self._filter_configs: dict[str, PluginConfig] = {
-            **config.typed_per_filter_config,
-            **virtual_host.typed_per_filter_config,
-            **route.typed_per_filter_config,
-        }
+        self._filter_configs: dict[str, tuple[PluginConfig, ...]] = {}
+        for level in (config, virtual_host, route):
+            for name, plugin in level.typed_per_filter_config.items():
+                self._filter_configs[name] = (*self._filter_configs.get(name, ()), plugin)
         self._path_matches: Predicate = compile_path(route.match)
         self._headers_match: tuple[HeaderPredicate, ...] = tuple(map(compile_header, route.match.headers))
 
@@ -33,8 +31,14 @@ class RouteEntry:
         return all(header_matches(request) for header_matches in self._headers_match)
 
     def filter_config(self, name: str) -> PluginConfig | None:
-        """`typed_per_filter_config` of the filter instance called `name`, or None."""
-        return self._filter_configs.get(name)
+        """`typed_per_filter_config` of the filter instance called `name`, or None. The most specific one wins whole:
+        route over virtual host over route configuration."""
+        levels = self._filter_configs.get(name)
+        return levels[-1] if levels else None
+
+    def filter_configs(self, name: str) -> tuple[PluginConfig, ...]:
+        """Those of all levels, from the route configuration's to the route's."""
+        return self._filter_configs.get(name, ())
 
 
 class RouteTable:

@@ -63,13 +63,14 @@ class Cluster:
             self._stats.charge_code(error.status)
             raise error
         if info is not None:
-            info.upstream_host = host.address
+            info.upstream_tried = host.address
         pool = self._pool(host)
         try:
             return UpstreamStream(pool, await pool.acquire())
         except ProxyError as error:
             self._stats.charge_code(error.status)
             pool.count(HostColumn.RQ_ERROR)
+            error.upstream_host = host.address
             raise
 
     def charge_timeout(self, stream: UpstreamStream | None) -> None:

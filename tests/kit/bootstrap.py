@@ -65,3 +65,12 @@ def one_cluster(port: int, **hcm: Any) -> str:
     """Everything to one cluster `origin` on `port` of 127.0.0.1."""
     everything = virtual_host("everything", ["*"], route("/", "origin"))
     return bootstrap([http_listener(everything, **hcm)], [static_cluster("origin", port)])
+
+
+def one_origin(port: int, *, host: str = "127.0.0.1", **cluster: Any) -> str:
+    """One listener `web` (stat prefix `ingress`) that forwards everything to the origin at `host`:`port`.
+
+    `cluster` are further fields of the cluster `origin`.
+    """
+    listener = http_listener(virtual_host("all", ["*"], route("/", "origin")), name="web", stat_prefix="ingress")
+    return bootstrap([listener], [static_cluster("origin", port, host=host, **cluster)])

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import psutil
 
+from tests.kit import field_audit
 from tests.kit.client import Response, fetch
 from tests.kit.envoy import with_free_ports
 from tests.kit.process import ROOT, START_DEADLINE, stop, wait_for
@@ -74,7 +75,7 @@ class Proxy:
         self.admin_socket = self.runtime / "admin.sock"
         command = [python, *PROXYCTL[1:], "run", "--concurrency", str(concurrency), *arguments]
         if bootstrap is not None:
-            self.config.write_text(with_free_ports(bootstrap, directory))
+            self.config.write_text(with_free_ports(field_audit.cut(bootstrap), directory))
             command += ["-c", str(self.config)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(

@@ -77,6 +77,14 @@ BOTH_TAKE = {
     "HeaderMatcher.exact_match": match("prefix: /, headers: [{name: a, exact_match: b}]"),
     "Cluster alone": cluster("connect_timeout: 1s"),
     "STATIC": endpoints("STATIC", IP, PIPE, IP),
+    "Endpoint.hostname, Locality, weights": cluster(
+        "load_assignment: {cluster_name: x, endpoints: [{locality: {zone: z}, lb_endpoints: [{load_balancing_weight: 2,"
+        f"endpoint: {{hostname: a.example, address: {IP}}}}}]}}]}}"
+    ),
+    "Cluster.dns_*": cluster(
+        "type: STRICT_DNS, dns_lookup_family: V4_ONLY, dns_refresh_rate: 1s, respect_dns_ttl: true,"
+        "dns_failure_refresh_rate: {base_interval: 1s, max_interval: 2s}"
+    ),
     "STRICT_DNS": endpoints("STRICT_DNS", NAME, IP),
     "STRICT_DNS without endpoints": cluster("type: STRICT_DNS"),
     "LOGICAL_DNS": endpoints("LOGICAL_DNS", NAME),

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from envoy.config.bootstrap.v3 import bootstrap_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
-from master.config import any_types
-from master.config.compile import compile_bootstrap
+from master.config import any_types, walk
+from master.config import compile as compile_package
+from master.config.compile import compile_bootstrap, plugins
+from master.config.loader import load
+from master.config.source import Source
 from master.config.support import accepted
 from master.config.unsupported import find_unsupported
 from proxy.config.bootstrap import decode, encode
+from tests.parity.test_config_verdicts import BOTH_TAKE
 
 TEXTS = st.sampled_from(
     ["", "a", "origin", "*", "*.a", "127.0.0.1", "::1", "fe80::1%lo", "@x", "/x", "a\0b", "é", "(", "a" * 120]
@@ -125,3 +130,47 @@ def exists(message: Any, path: tuple[str | int, ...]) -> bool:
             value = kind.FromString(value.value)
         value = value[step] if isinstance(step, int) or not hasattr(value, "DESCRIPTOR") else getattr(value, step)
     return value is not None
+
+
+class Recorder:
+    """A message that notes in `reads` each field that is looked at."""
+
+    def __init__(self, message: Any, reads: set[tuple[str, str]]) -> None:
+        self.message, self.reads = message, reads
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.message, name)
+        if name not in self.message.DESCRIPTOR.fields_by_name:
+            return value
+        self.reads.add((self.message.DESCRIPTOR.full_name, name))
+        field = self.message.DESCRIPTOR.fields_by_name[name]
+        if field.message_type is None:
+            return value
+        if field.message_type.GetOptions().map_entry:
+            return {key: Recorder(value[key], self.reads) for key in value}
+        if field.is_repeated:
+            return [Recorder(item, self.reads) for item in value]
+        return Recorder(value, self.reads)
+
+    def HasField(self, name: str) -> bool:  # noqa: N802  protobuf's name
+        self.reads.add((self.message.DESCRIPTOR.full_name, name))
+        return bool(self.message.HasField(name))
+
+
+@pytest.mark.parametrize("text", BOTH_TAKE.values(), ids=BOTH_TAKE)
+def test_the_compiler_looks_at_no_field_that_is_not_in_fields(text: str) -> None:
+    message = load([Source("envoy.yaml", text, "yaml")]).message
+    reads: set[tuple[str, str]] = set()
+
+    def unpack_recorder(value: Any) -> Any:
+        inner = walk.unpack(value.message)
+        return None if inner is None else Recorder(inner, reads)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compile_package, "_source", lambda message, context: "{}")
+        patch.setattr(plugins, "unpack", unpack_recorder)
+        compile_bootstrap(Recorder(message, reads), version=1)
+    known = accepted()
+    for name, field in reads:
+        if not name.startswith("google.protobuf."):
+            assert field in {entry.partition("=")[0] for entry in known[name]}, f"{name}.{field}"

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from master.config.compile import plugins, route
+from master.config.compile import data_source, plugins, route
 from master.config.compile.regex import regex_fault
 from master.config.finding import Finding, Kind
 from master.config.suggest import nearest
@@ -77,6 +77,9 @@ class Context:
             kind="reference",
             suggestion=nearest(name, sorted(self.clusters)),
         )
+
+    def data_source(self, value: Any, *path: str | int, limit: int | None = None) -> bytes:
+        return data_source.read(value, self.at(*path), limit)
 
     def http_filters(self, values: Iterable[Any]) -> tuple[PluginConfig, ...]:
         return plugins.compile_http_filters(values, self)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from proxy.config.common import StringMatcher
-from proxy.config.route import ClusterAction, HeaderMatcher, Route, RouteConfiguration, RouteMatch, VirtualHost
+from proxy.config.route import (
+    ClusterAction,
+    DirectResponseAction,
+    HeaderMatcher,
+    Route,
+    RouteConfiguration,
+    RouteMatch,
+    VirtualHost,
+)
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
@@ -18,10 +26,19 @@ DEPRECATED_STRING_MATCHES: dict[str, Literal["exact", "prefix", "suffix", "conta
 }
 """Fields of `HeaderMatcher` that Envoy 1.40 still takes for `string_match`."""
 
+MAX_DIRECT_RESPONSE_BODY = 4096
+"""Bytes; Envoy's default of `max_direct_response_body_size_bytes`."""
+
 FIELDS: dict[str, tuple[str, ...]] = {
-    "envoy.config.route.v3.RouteConfiguration": ("name", "virtual_hosts", "typed_per_filter_config"),
+    "envoy.config.route.v3.RouteConfiguration": (
+        "name",
+        "virtual_hosts",
+        "typed_per_filter_config",
+        "max_direct_response_body_size_bytes",
+    ),
     "envoy.config.route.v3.VirtualHost": ("name", "domains", "routes", "typed_per_filter_config"),
-    "envoy.config.route.v3.Route": ("name", "match", "route", "typed_per_filter_config"),
+    "envoy.config.route.v3.Route": ("name", "match", "route", "direct_response", "typed_per_filter_config"),
+    "envoy.config.route.v3.DirectResponseAction": ("status", "body"),
     "envoy.config.route.v3.RouteMatch": (
         "prefix",
         "path",
@@ -50,10 +67,14 @@ FIELDS: dict[str, tuple[str, ...]] = {
 def compile_route_configuration(message: Any, context: Context) -> RouteConfiguration:
     """Domains are unique over the whole configuration, whatever their case (features §13 rule 1)."""
     _check_domains(message, context)
+    limit = MAX_DIRECT_RESPONSE_BODY
+    if message.HasField("max_direct_response_body_size_bytes"):
+        limit = message.max_direct_response_body_size_bytes.value
     return RouteConfiguration(
         name=message.name,
         virtual_hosts=tuple(
-            _virtual_host(host, context.at("virtual_hosts", index)) for index, host in enumerate(message.virtual_hosts)
+            _virtual_host(host, limit, context.at("virtual_hosts", index))
+            for index, host in enumerate(message.virtual_hosts)
         ),
         typed_per_filter_config=context.at("typed_per_filter_config").typed_per_filter_config(
             message.typed_per_filter_config
@@ -77,8 +98,9 @@ def _check_domains(message: Any, context: Context) -> None:
                 seen[key] = host.name
 
 
-def _virtual_host(message: Any, context: Context) -> VirtualHost:
-    routes = (_route(route, context.at("routes", index)) for index, route in enumerate(message.routes))
+def _virtual_host(message: Any, limit: int, context: Context) -> VirtualHost:
+    """`limit`: bytes of a direct response's body."""
+    routes = (_route(route, limit, context.at("routes", index)) for index, route in enumerate(message.routes))
     return VirtualHost(
         name=message.name,
         domains=tuple(message.domains),
@@ -89,10 +111,14 @@ def _virtual_host(message: Any, context: Context) -> VirtualHost:
     )
 
 
-def _route(message: Any, context: Context) -> Route | None:
+def _route(message: Any, limit: int, context: Context) -> Route | None:
     """None for a route whose match or action is not one of ours; others name that as unsupported or invalid."""
     match = _match(message.match, context.at("match"))
-    action = _action(message.route, context.at("route"))
+    action: ClusterAction | DirectResponseAction | None
+    if message.HasField("direct_response"):
+        action = _direct_response(message.direct_response, limit, context.at("direct_response"))
+    else:
+        action = _action(message.route, context.at("route"))
     per_filter = context.at("typed_per_filter_config").typed_per_filter_config(message.typed_per_filter_config)
     if match is None or action is None:
         return None
@@ -105,6 +131,10 @@ def _action(message: Any, context: Context) -> ClusterAction | None:
         return None
     context.require_cluster(message.cluster, "cluster")
     return ClusterAction(cluster=message.cluster, timeout=timeout)
+
+
+def _direct_response(message: Any, limit: int, context: Context) -> DirectResponseAction:
+    return DirectResponseAction(message.status, context.data_source(message.body, "body", limit=limit))
 
 
 def _match(message: Any, context: Context) -> RouteMatch | None:

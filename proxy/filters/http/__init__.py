@@ -1,8 +1,17 @@
 """HTTP filters: one file each, one line each here."""
 
 HTTP_FILTERS: dict[str, str] = {
+    "envoy.extensions.filters.http.buffer.v3.Buffer": "proxy.filters.http.buffer:Buffer",
+    "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation": (
+        "proxy.filters.http.header_mutation:HeaderMutation"
+    ),
     "envoy.extensions.filters.http.router.v3.Router": "proxy.filters.http.router:Router",
 }
 
-HTTP_ROUTE_CONFIGS: dict[str, str] = {}
-"""Per-route configuration (`typed_per_filter_config`): type URL → a class with `from_proto`."""
+HTTP_ROUTE_CONFIGS: dict[str, str] = {
+    "envoy.extensions.filters.http.buffer.v3.BufferPerRoute": "proxy.filters.http.buffer:Buffer",
+    "envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute": (
+        "proxy.filters.http.header_mutation:HeaderMutation"
+    ),
+}
+"""Per-route configuration (`typed_per_filter_config`): type URL → a class with `from_proto` and `Config`."""

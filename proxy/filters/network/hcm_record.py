@@ -67,8 +67,8 @@ def add(exchange: Exchange, connection: Connection, manager: HttpConnectionManag
             cause=info.cause,
             attempts=info.attempts,
             attempts_total=len(info.attempts),
-            request_ms=_milliseconds(info.request_sent, info.started),
-            response_ms=_milliseconds(info.responded, info.started),
+            request_ms=_milliseconds(info.request_received, info.started) if info.request_complete else -1.0,
+            response_ms=_milliseconds(info.response_begun, info.started) if info.response_begun else -1.0,
             total_ms=_milliseconds(info.ended, info.started),
             bytes_received=info.bytes_received,
             bytes_sent=info.bytes_sent,
@@ -90,4 +90,4 @@ def limits(exchange: Exchange, manager: HttpConnectionManager) -> Limits:
 
 
 def _milliseconds(moment: float, since: float) -> float:
-    return round((moment - since) * 1000, 3) if moment >= 0 else -1.0
+    return round((moment - since) * 1000, 3)

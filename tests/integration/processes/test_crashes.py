@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import socket
 import time
 from collections.abc import Iterator
 
@@ -11,8 +12,8 @@ import psutil
 import pytest
 
 from tests.integration.processes.family import one, titled, wait_for_workers, workers
-from tests.kit.bootstraps import one_origin
-from tests.kit.client import get
+from tests.kit.bootstrap import one_origin
+from tests.kit.client import Connection, get
 from tests.kit.load import Load
 from tests.kit.origin import Origin
 from tests.kit.process import wait_for
@@ -149,6 +150,21 @@ def test_no_orphan_survives_the_supervisor(origin: Origin) -> None:
         # What it left behind does not keep the next one from starting in the same place.
         with Proxy(arguments=["-c", str(proxy.config)], runtime=proxy.runtime) as successor:
             assert get(successor.address()).status == 200
+
+
+def test_a_successor_starts_at_once_while_orphans_finish(origin: Origin) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    arguments = ["--config-yaml", one_origin(origin.port).replace("port_value: 0", f"port_value: {port}")]
+    address = ("127.0.0.1", port)
+    with Proxy(arguments=arguments, concurrency=2) as proxy, Connection(address) as connection:
+        connection.send(b"GET /?delay=3 HTTP/1.1\r\nHost: a\r\n\r\n")
+        wait_for(lambda: proxy.stats()["http.ingress.downstream_rq_active"] == 1, deadline=5, what="it is in hand")
+        proxy.kill(signal.SIGKILL)
+        proxy.process.wait()
+        with Proxy(arguments=arguments, runtime=proxy.runtime):
+            assert get(address).status == 200
+            assert connection.receive().status == 200
 
 
 def test_a_stopped_worker_does_not_hold_new_connections(proxy: Proxy) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.integration.processes.family import one, wait_for_workers, workers
-from tests.kit.bootstraps import one_origin
+from tests.kit.bootstrap import one_origin
 from tests.kit.client import get
 from tests.kit.origin import Origin
 from tests.kit.process import wait_for
@@ -11,8 +11,7 @@ from tests.kit.proxy import Proxy
 
 
 def by_name(origin: Origin) -> str:
-    bootstrap = one_origin(origin.port, host="localhost").replace("type: STATIC", "type: STRICT_DNS")
-    return bootstrap.replace("connect_timeout: 2s", "connect_timeout: 2s\n    dns_lookup_family: V4_ONLY")
+    return one_origin(origin.port, host="localhost", type="STRICT_DNS", dns_lookup_family="V4_ONLY")
 
 
 def test_a_name_is_resolved_before_the_first_connection_is_accepted() -> None:

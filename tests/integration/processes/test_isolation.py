@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.processes.family import one, workers
-from tests.kit.bootstraps import one_origin
+from tests.kit.bootstrap import one_origin
 from tests.kit.client import get
 from tests.kit.origin import Origin
 from tests.kit.process import ROOT

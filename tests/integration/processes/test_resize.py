@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.processes.family import wait_for_workers, workers
-from tests.kit.bootstraps import one_origin
+from tests.kit.bootstrap import one_origin
 from tests.kit.load import Load, Mode
 from tests.kit.origin import Origin
 from tests.kit.process import wait_for

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.processes.family import one, titled, wait_for_workers, with_patch, workers
-from tests.kit.bootstraps import one_origin
+from tests.kit.bootstrap import one_origin
 from tests.kit.client import Connection, get
 from tests.kit.origin import Origin
 from tests.kit.process import wait_for

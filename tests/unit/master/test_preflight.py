@@ -8,8 +8,12 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
+from master.preflight import committed
 from proxy.config.bootstrap import CompiledConfig, decode
 from proxy.config.common import SocketAddress
+from tests.kit.config import compiled
 
 
 def preflight(**options: Any) -> tuple[int, str, bytes]:
@@ -76,4 +80,21 @@ def test_config_yaml_is_merged_over_the_rest() -> None:
 def test_a_missing_file_and_a_bad_shortcut_are_named() -> None:
     assert preflight(config_path="/nonexistent/envoy.yaml")[:2][0] == 3
     assert "/nonexistent/envoy.yaml" in preflight(config_path="/nonexistent/envoy.yaml")[1]
+    assert "go together" in preflight(upstream="127.0.0.1:1")[1]
     assert "'8080' is not host:port" in preflight(listen="8080", upstream="127.0.0.1:1")[1]
+
+
+@pytest.mark.field(
+    "envoy.config.listener.v3.Listener.enable_reuse_port",
+    "envoy.config.listener.v3.Listener.tcp_backlog_size",
+    "envoy.config.core.v3.Pipe.mode",
+)
+def test_the_manifest_tells_the_supervisor_how_to_listen() -> None:
+    text = (
+        "static_resources: {listeners: [{name: a, address: {pipe: {path: /run/x, mode: 384}}, filter_chains: [{}],"
+        "enable_reuse_port: false, tcp_backlog_size: 7}]}"
+    )
+    manifest, _ = split(committed(compiled(text)))
+    assert manifest["listeners"] == [
+        {"name": "a", "addresses": [{"path": "/run/x", "mode": 0o600}], "reuse_port": False, "backlog": 7}
+    ]

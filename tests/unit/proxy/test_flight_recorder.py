@@ -45,8 +45,8 @@ def ended(**facts: object) -> StreamInfo:
         ({"status": 500, "detail": "internal_error"}, "failed"),
         ({"status": 408, "detail": "request_overall_timeout"}, "failed"),
         ({"flags": {Flag.UPSTREAM_REQUEST_TIMEOUT}}, "failed"),
-        ({"ended": 102.0, "responded": 100.5}, None),  # a long stream
-        ({"ended": 102.0, "responded": 101.0}, "slow"),
+        ({"ended": 102.0, "response_begun": 100.5}, None),  # a long stream
+        ({"ended": 102.0, "response_begun": 101.0}, "slow"),
         ({"ended": 101.0, "detail": "direct_response"}, "slow"),
     ],
 )

@@ -117,6 +117,7 @@ def probe(name: str, do: str) -> PluginConfig:
 def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The test filter is in the tables as any other would be."""
     monkeypatch.setitem(HTTP_FILTERS, "test.Probe", f"{__name__}:Probe")
+    monkeypatch.setitem(HTTP_FILTERS, "test.Hooks", f"{__name__}:Hooks")
     monkeypatch.setitem(HTTP_ROUTE_CONFIGS, "test.Probe", f"{__name__}:Probe")
     Probe.log.clear()
     yield
@@ -268,3 +269,54 @@ async def test_a_bug_in_a_filter_is_a_500_and_not_the_end_of_the_worker(caplog: 
             await client.send(GET)
             assert (await client.response())[1] == b"ok"
             assert rig.server.requests_active == 0
+
+
+class Hooks:
+    """A filter of hooks alone, which never waits."""
+
+    class Config(msgspec.Struct):
+        refuse: bool = False
+        fail: bool = False
+
+    def __init__(self, name: str, config: Config, context: FilterContext) -> None:
+        self.name = name
+        self.config = config
+
+    def on_request_headers(self, exchange: Exchange) -> None:
+        exchange.request.headers.add(b"x-way", self.name.encode())
+        if self.config.refuse:
+            raise ProxyError("denied", side="downstream", status=403, body="no")
+
+    def on_response_headers(self, exchange: Exchange, head: ResponseHead) -> None:
+        head.headers.add(b"x-back", self.name.encode())
+        if self.config.fail:
+            raise ProxyError("failed", side="internal", status=500)
+
+
+def hooks(name: str, **config: bool) -> PluginConfig:
+    return plugin(name, "test.Hooks", Hooks.Config(**config))
+
+
+@run_trio
+async def test_hooks_stand_in_the_onion_as_coroutines_do() -> None:
+    answer = await through(hooks("one"), probe("two", "headers"), hooks("three"))
+    assert b"x-way: one\r\nx-way: two\r\nx-way: three\r\n" in seen("origin")
+    assert b"x-back: three\r\nx-back: two\r\nx-back: one\r\n" in answer
+
+
+@run_trio
+async def test_a_hook_refuses_with_a_local_reply_that_it_sees_itself() -> None:
+    answer = await through(probe("end", "outcome"), hooks("one"), hooks("two", refuse=True), hooks("three"))
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert b"x-back: two\r\nx-back: one\r\n" in answer
+    assert b"three" not in answer
+    assert seen("end") == (403, "denied", "-")
+    assert seen("origin") is None
+
+
+@run_trio
+async def test_a_failing_response_hook_is_a_local_reply_that_outer_hooks_see() -> None:
+    answer = await through(hooks("one"), hooks("two", fail=True), hooks("three"))
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert b"x-back: one\r\n" in answer
+    assert b"x-back: two" not in answer

@@ -6,7 +6,7 @@ import pytest
 
 from master.config.finding import Finding
 from proxy.config.common import StringMatcher
-from proxy.config.route import ClusterAction, HeaderMatcher, RouteMatch
+from proxy.config.route import ClusterAction, DirectResponseAction, HeaderMatcher, RouteMatch
 from tests.kit.config import bootstrap, findings, routes
 
 ROUTE = "envoy.config.route.v3"
@@ -223,3 +223,27 @@ def test_a_duration_is_within_envoys_range(seconds: str) -> None:
 
 def test_the_default_regex_engine_may_be_named() -> None:
     assert compiled_match("safe_regex: {google_re2: {}, regex: a}") == compiled_match("safe_regex: {regex: a}")
+
+
+@pytest.mark.field(
+    f"{ROUTE}.Route.direct_response", f"{ROUTE}.DirectResponseAction.status", f"{ROUTE}.DirectResponseAction.body"
+)
+def test_a_direct_response() -> None:
+    text = with_route('match: {prefix: "/"}, direct_response: {status: 418, body: {inline_string: tea}}')
+    assert routes(text).virtual_hosts[0].routes[0].action == DirectResponseAction(418, b"tea")
+
+
+@pytest.mark.field(f"{ROUTE}.RouteConfiguration.max_direct_response_body_size_bytes")
+def test_the_body_of_a_direct_response_has_a_limit() -> None:
+    def sized(size: int, more: str = "") -> str:
+        answer = f"direct_response: {{status: 200, body: {{inline_string: {'a' * size}}}}}"
+        hosts = f'[{{name: all, domains: ["*"], routes: [{{match: {{prefix: "/"}}, {answer}}}]}}]'
+        return bootstrap(route_config=f"{{name: local, virtual_hosts: {hosts}, {more}}}")
+
+    assert routes(sized(4096)).virtual_hosts
+    found = fault(sized(4097))
+    assert (found.field_path, found.message) == (
+        f"{PREFIX}routes[0].direct_response.body.inline_string",
+        "4097 bytes are too many",
+    )
+    assert routes(sized(5000, "max_direct_response_body_size_bytes: 5000")).virtual_hosts
