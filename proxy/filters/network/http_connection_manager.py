@@ -36,6 +36,9 @@ class HttpConnectionManager:
         self.config = config
         self.activity = context.activity
         self.disconnects = context.disconnects
+        self.clusters = context.clusters
+        self.recorder = context.recorder
+        self.listener = context.listener_prefix.removeprefix("listener.").removesuffix(".")
         self.stats = HcmStats(context.stats, config.stat_prefix, context.listener_prefix)
         self.identities = Identities(config.identity, own_address())
         self.codec_options = _codec_options(config)
