@@ -1,7 +1,7 @@
 """A service for the examples: `origin.py NAME PORT|SOCKET [PEER]`. Standard library alone.
 
-It answers every request with its name and what it received; `?delay=SECONDS` makes it slow. `/ask` also asks the service
-at the URL PEER and repeats its answer.
+It answers every request with its name and what it received; `?delay=SECONDS` makes it slow. `/ask` also asks the
+service at the URL PEER and repeats its answer.
 """
 
 from __future__ import annotations

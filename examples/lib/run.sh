@@ -23,7 +23,7 @@ if [[ -z "${PROXYCTL:-}" ]]; then
 fi
 
 work="$(mktemp -d)"
-children=() awaited=() edits=(-e "s|/tmp/trireme-example|$work|")
+children=() awaited=() marks=() values=(-e "s|/tmp/trireme-example|$work|")
 finish() {
     for child in "${children[@]}"; do kill "$child" 2>/dev/null || true; done
     wait || true
@@ -39,7 +39,9 @@ ports() {
     for pair in "$@"; do
         name="${pair%%=*}"
         declare -g "$name=${!name:-${pair#*=}}"
-        edits+=(-e "s/port_value: ${pair#*=}\b/port_value: ${!name}/")
+        # In two steps, so that a chosen number is never taken for the default of another port.
+        marks+=(-e "s/port_value: ${pair#*=}\b/port_value: @$name@/")
+        values+=(-e "s/@$name@/${!name}/")
         awaited+=("${!name}")
     done
 }
@@ -53,7 +55,7 @@ service() {
 
 # proxy FILE OPTION…: runs the proxy on the example's FILE, with the ports that were chosen.
 proxy() {
-    sed "${edits[@]}" "$example/$1" > "$work/$1"
+    sed "${marks[@]}" "${values[@]}" "$example/$1" > "$work/$1"
     # Unquoted on purpose: PROXYCTL may be a command with arguments.
     $PROXYCTL run -c "$work/$1" "${@:2}" &
     children+=($!)
