@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import logging
 import socket
 from typing import Any
@@ -17,6 +19,7 @@ from proxy.config.listener import Listener as ListenerConfig
 from proxy.errors import ProxyError
 from proxy.filters.context import Activity, CallNextNetwork, FilterContext, NetworkFilter
 from proxy.filters.network import NETWORK_FILTERS
+from proxy.flight_recorder import Recorder
 from proxy.http.disconnects import DisconnectWatch
 from proxy.limits import READ_SIZE
 from proxy.net.connection import Connection
@@ -27,6 +30,9 @@ from proxy.upstream.tables import Tables
 
 log = logging.getLogger("proxy.server")
 
+MAX_WORKERS = 1024
+"""Connection numbers count in such steps, so that no two of this many workers use the same one."""
+
 
 class Server:
     """Built from one configuration. `run` must be running for `accept` to be used.
@@ -36,18 +42,26 @@ class Server:
     """
 
     def __init__(
-        self, config: CompiledConfig, endpoints: Endpoints, stats: Stats, tables: Tables, *, worker_index: int
+        self,
+        config: CompiledConfig,
+        endpoints: Endpoints,
+        stats: Stats,
+        tables: Tables,
+        *,
+        worker_index: int,
+        recorder: Recorder | None = None,
     ) -> None:
         self._clusters = ClusterManager(config, endpoints, stats, tables)
         self._activity = Activity()
         self._disconnects = DisconnectWatch()
+        context = FilterContext(stats, self._clusters, "", self._activity, self._disconnects)
+        if recorder is not None:
+            context = dataclasses.replace(context, recorder=recorder)
         self._listeners = {
-            listener.name: _Listener(
-                listener, stats, self._clusters, self._activity, self._disconnects, worker_index=worker_index
-            )
-            for listener in config.listeners
+            listener.name: _Listener(listener, context, worker_index=worker_index) for listener in config.listeners
         }
         self._connections: set[Connection] = set()
+        self._connection_ids = itertools.count(worker_index + 1, MAX_WORKERS)
         self._nursery: trio.Nursery | None = None
         self._drained = trio.Event()
 
@@ -113,7 +127,7 @@ class Server:
     async def _serve(self, listener: _Listener, client: socket.socket) -> None:
         listener.opened()
         with trio.CancelScope() as scope:
-            connection = Connection(client, scope, read_size=listener.read_size)
+            connection = Connection(client, scope, read_size=listener.read_size, id=next(self._connection_ids))
             self._connections.add(connection)
             started = trio.current_time()
             try:
@@ -140,14 +154,11 @@ class _Listener:
     def __init__(
         self,
         config: ListenerConfig,
-        stats: Stats,
-        clusters: ClusterManager,
-        activity: Activity,
-        disconnects: DisconnectWatch,
+        context: FilterContext,
         *,
         worker_index: int,
     ) -> None:
-        prefix = f"listener.{config.stat_prefix}."
+        stats, prefix = context.stats, f"listener.{config.stat_prefix}."
         self._totals = [
             stats.counter(f"{prefix}downstream_cx_total"),
             stats.counter(f"{prefix}worker_{worker_index}.downstream_cx_total"),
@@ -158,7 +169,7 @@ class _Listener:
         ]
         self._destroy = stats.counter(f"{prefix}downstream_cx_destroy")
         self._length_ms = stats.histogram(f"{prefix}downstream_cx_length_ms")
-        context = FilterContext(stats, clusters, prefix, activity, disconnects)
+        context = dataclasses.replace(context, listener_prefix=prefix)
         self.read_size = min(READ_SIZE, config.per_connection_buffer_limit_bytes)
         self.chain = _chain([_build(plugin, context) for plugin in config.filter_chains[0].filters])
 

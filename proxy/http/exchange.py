@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from proxy.errors import Flag, ProxyError
+import trio
+
+from proxy.errors import Flag, ProxyError, describe
 from proxy.http import local_reply, normalize
 from proxy.http.body import RequestBody
 from proxy.http.codec import CodecError
@@ -89,7 +91,9 @@ class Exchange:
         """The request's head has arrived."""
         self.info.stream_id = event.stream_id
         self.info.request_complete = event.end_stream
-        self.request = Request(event)
+        if event.end_stream:
+            self.info.request_received = trio.current_time()
+        self.request = self.info.request = Request(event)
         self.body = RequestBody(self._downstream, self.deadlines, self.info, expect_continue=event.expect_continue)
 
     def filter_config(self, name: str) -> Any:
@@ -133,6 +137,7 @@ class Exchange:
             raise _unwritable(error) from error
         self.response_started = True
         self.info.status = head.status
+        self.info.response_headers = head.headers
         if flush:
             await self._flush()
         if end_stream:
@@ -174,6 +179,8 @@ class Exchange:
     def note(self, error: ProxyError) -> None:
         """Record why the exchange fails; a status that the client has seen stays."""
         self.info.detail = error.detail
+        if error.__cause__ is not None and not self.info.cause:
+            self.info.cause = describe(error.__cause__)
         if error.flag is not None:
             self.info.flags.add(error.flag)
         if not self.response_started:

@@ -7,6 +7,7 @@ from collections import deque
 import trio
 
 from proxy.config.cluster import Host
+from proxy.config.common import Address
 from proxy.errors import ProxyError
 from proxy.http.codec import CodecError
 from proxy.http.events import ConnectionEnded, Event, InformationalReceived, ResponseReceived, StreamEnded
@@ -55,6 +56,11 @@ class UpstreamStream:
         self.peer_gone = False
         self.bytes_sent = 0
         self.bytes_received = 0
+
+    @property
+    def local(self) -> Address:
+        """Our end of the connection."""
+        return self._connection.local
 
     @property
     def pending(self) -> bool:
@@ -152,9 +158,9 @@ class UpstreamStream:
     async def _read(self) -> None:
         try:
             data = await self._connection.receive()
-        except ConnectionLost:
+        except ConnectionLost as lost:
             self.peer_gone = True
-            raise self._cut_short() from None
+            raise self._cut_short() from lost
         self.bytes_received += len(data)
         self.peer_gone = not data or self.peer_gone
         try:
