@@ -8,6 +8,8 @@ from __future__ import annotations
 import enum
 from typing import Literal
 
+from proxy.config.common import Address
+
 
 class Flag(enum.Enum):
     """Envoy's response flags, in the order in which `%RESPONSE_FLAGS%` joins them (`StreamInfo::CoreResponseFlag`)."""
@@ -52,6 +54,8 @@ class ProxyError(Exception):
     `status` is the HTTP status of the local reply (0: no reply can be sent, close). `body` is its text. `detail` is
     Envoy's response code detail. `side` says whose fault it is; `retryable="reused"` allows a retry only when the
     upstream connection had served a request before. `close` asks that the downstream connection ends with the reply.
+    `transport_failure` is what the upstream's socket said, `upstream_host` the host that was chosen when no
+    stream to it could be opened.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class ProxyError(Exception):
         retryable: Retryable = "never",
         close: bool = False,
         headers: tuple[tuple[bytes, bytes], ...] = (),
+        transport_failure: str = "",
     ) -> None:
         super().__init__(detail)
         self.detail = detail
@@ -75,3 +80,5 @@ class ProxyError(Exception):
         self.retryable = retryable
         self.close = close
         self.headers = headers
+        self.transport_failure = transport_failure
+        self.upstream_host: Address | None = None

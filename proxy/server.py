@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import socket
 from typing import Any
@@ -27,6 +28,9 @@ from proxy.upstream.tables import Tables
 
 log = logging.getLogger("proxy.server")
 
+MAX_WORKERS = 1024
+"""Connection numbers count in such steps, so that no two of this many workers use the same one."""
+
 
 class Server:
     """Built from one configuration. `run` must be running for `accept` to be used.
@@ -48,6 +52,7 @@ class Server:
             for listener in config.listeners
         }
         self._connections: set[Connection] = set()
+        self._connection_ids = itertools.count(worker_index + 1, MAX_WORKERS)
         self._nursery: trio.Nursery | None = None
         self._drained = trio.Event()
 
@@ -113,7 +118,7 @@ class Server:
     async def _serve(self, listener: _Listener, client: socket.socket) -> None:
         listener.opened()
         with trio.CancelScope() as scope:
-            connection = Connection(client, scope, read_size=listener.read_size)
+            connection = Connection(client, scope, read_size=listener.read_size, id=next(self._connection_ids))
             self._connections.add(connection)
             started = trio.current_time()
             try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import trio
+
 from proxy.errors import ProxyError
 from proxy.http.deadlines import Deadlines, Phase
 from proxy.http.downstream import Downstream
@@ -72,6 +74,7 @@ class RequestBody:
             raise AssertionError(f"{event!r} within a request body")
         self.trailers = event.trailers
         self._info.request_complete = True
+        self._info.request_received = trio.current_time()
         self._deadlines.disarm(Phase.REQUEST)
         return b""
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import trio
+
 from proxy.errors import Flag, ProxyError
 from proxy.http import local_reply, normalize
 from proxy.http.body import RequestBody
@@ -91,7 +93,9 @@ class Exchange:
         """The request's head has arrived."""
         self.info.stream_id = event.stream_id
         self.info.request_complete = event.end_stream
-        self.request = Request(event)
+        if event.end_stream:
+            self.info.request_received = trio.current_time()
+        self.request = self.info.request = Request(event)
         self.body = RequestBody(self._downstream, self.deadlines, self.info, expect_continue=event.expect_continue)
 
     def filter_config(self, name: str) -> Any:
@@ -135,6 +139,7 @@ class Exchange:
             raise _unwritable(error) from error
         self.response_started = True
         self.info.status = head.status
+        self.info.response_headers = head.headers
         if flush:
             await self._flush()
         if end_stream:

@@ -1,11 +1,11 @@
-"""Message heads: found within their limit, checked, judged by h11, and read."""
+"""Message heads: found within their limit, checked, and read; h11 judges those that are not plain."""
 
 from __future__ import annotations
 
 import h11
 import msgspec
 
-from proxy.http import h1_strict, h1_target
+from proxy.http import h1_canonical, h1_strict, h1_target
 from proxy.http.codec import CodecError
 from proxy.http.h1_inbox import Inbox
 from proxy.http.headers import Headers
@@ -86,7 +86,7 @@ def parse_request(
     default_host_for_http_10: bytes,
     allow_custom_methods: bool,
 ) -> RequestHead:
-    method, version = h1_strict.check_request_head(head, max_headers_count=max_headers_count)
+    method, target, version, fields_at = h1_strict.check_request_head(head, max_headers_count=max_headers_count)
     if version == b"1.0" and not accept_http_10:
         raise CodecError("low_version", status=426, body="Upgrade Required")
     if version not in (b"1.0", b"1.1"):
@@ -97,10 +97,13 @@ def parse_request(
     chunked = h1_strict.is_chunked(deciding, version)
     content_length = h1_strict.content_length_of(deciding.content_length)
     host = _host_of(deciding.host, b"" if version == b"1.1" else default_host_for_http_10)
-    request = _judge(h11.Connection(h11.SERVER, max_incomplete_event_size=len(head)), head)
-    if not isinstance(request, h11.Request):
-        raise h1_strict.bad_request()
-    scheme, authority, path = h1_target.parse_target(method, request.target, host)
+    fields = h1_canonical.fields(head, fields_at)
+    if fields is None:
+        request = _judge(h11.Connection(h11.SERVER, max_incomplete_event_size=len(head)), head)
+        if not isinstance(request, h11.Request):
+            raise h1_strict.bad_request()
+        target, fields = request.target, list(request.headers)
+    scheme, authority, path = h1_target.parse_target(method, target, host)
     if method == b"CONNECT" and chunked:  # Envoy's two answers; RFC 9110 9.3.6: no content
         raise CodecError("http1.invalid_transfer_encoding", status=501, body="Not Implemented")
     if method == b"CONNECT" and content_length:
@@ -111,7 +114,7 @@ def parse_request(
         authority=authority,
         path=path,
         version=version,
-        headers=Headers(pair for pair in request.headers if pair[0] not in (b"host", b"transfer-encoding")),
+        headers=Headers(pair for pair in fields if pair[0] not in (b"host", b"transfer-encoding")),
         chunked=chunked,
         content_length=content_length,
     )
@@ -119,14 +122,17 @@ def parse_request(
 
 def parse_response(head: bytes, *, max_headers_count: int, upgrading: bool) -> ResponseHead:
     """`upgrading`: the request offered to leave HTTP, so that a 101 may come."""
-    status = h1_strict.check_response_head(head, max_headers_count=max_headers_count)
+    version, status, fields_at = h1_strict.check_response_head(head, max_headers_count=max_headers_count)
     if status == 101 and not upgrading:
         raise h1_strict.bad_request("http1.unexpected_switching_protocols")
-    response = _judge(_h11_client(status, len(head)), head)
-    if not isinstance(response, h11.Response | h11.InformationalResponse):
-        raise h1_strict.bad_request()
+    fields = h1_canonical.fields(head, fields_at)
+    if fields is None:
+        response = _judge(_h11_client(status, len(head)), head)
+        if not isinstance(response, h11.Response | h11.InformationalResponse):
+            raise h1_strict.bad_request()
+        version, fields = response.http_version, list(response.headers)
     deciding = h1_strict.Deciding(head)
-    chunked = h1_strict.is_chunked(deciding, response.http_version)
+    chunked = h1_strict.is_chunked(deciding, version)
     content_length = h1_strict.content_length_of(deciding.content_length)
     if status < 200 or status == 204:  # RFC 9112 6.1 and RFC 9110 8.6: "A server MUST NOT send" either there
         if chunked:
@@ -135,8 +141,8 @@ def parse_response(head: bytes, *, max_headers_count: int, upgrading: bool) -> R
             raise h1_strict.bad_request("http1.content_length_not_allowed")
     return ResponseHead(
         status=status,
-        version=response.http_version,
-        headers=Headers(pair for pair in response.headers if pair[0] != b"transfer-encoding"),
+        version=version,
+        headers=Headers(pair for pair in fields if pair[0] != b"transfer-encoding"),
         chunked=chunked,
         content_length=content_length,
     )

@@ -10,6 +10,7 @@ The expressions are unambiguous (no octet can match in two places), so that none
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from proxy.http.codec import CodecError
 
@@ -85,22 +86,39 @@ def check_octets(data: bytes | bytearray, start: int, end: int) -> None:
         raise bad_request("http1.codec_error" if bad[0] in (b"\r", b"\n") else "http1.invalid_characters")
 
 
-def check_request_head(head: bytes, *, max_headers_count: int) -> tuple[bytes, bytes]:
-    """Check a whole request head (final empty line included) but for its version; returns (method, version)."""
+class RequestLine(NamedTuple):
+    """The parts of a checked request line. `fields_at` is where the field lines begin in the head."""
+
+    method: bytes
+    target: bytes
+    version: bytes
+    fields_at: int
+
+
+class StatusLine(NamedTuple):
+    """The parts of a checked status line. `fields_at` as in `RequestLine`."""
+
+    version: bytes
+    status: int
+    fields_at: int
+
+
+def check_request_head(head: bytes, *, max_headers_count: int) -> RequestLine:
+    """Check a whole request head (final empty line included) but for its version."""
     line = _REQUEST_LINE.match(head)
     if not line:
         raise bad_request()
     _check_fields(head, line.end(), max_headers_count)
-    return line[1], line[3]
+    return RequestLine(line[1], line[2], line[3], line.end())
 
 
-def check_response_head(head: bytes, *, max_headers_count: int) -> int:
-    """Check a whole response head; returns its status."""
+def check_response_head(head: bytes, *, max_headers_count: int) -> StatusLine:
+    """Check a whole response head."""
     line = _STATUS_LINE.match(head)
     if not line:
         raise bad_request()
     _check_fields(head, line.end(), max_headers_count)
-    return int(line[2])
+    return StatusLine(line[1], int(line[2]), line.end())
 
 
 def _check_fields(head: bytes, start: int, max_headers_count: int) -> None:

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from typing import TYPE_CHECKING
+
 from proxy.config.common import Address
 from proxy.errors import Flag
+
+if TYPE_CHECKING:
+    from proxy.http.headers import Headers
+    from proxy.http.request import Request
+    from proxy.net.connection import Connection
 
 NO_STATUS = 0
 
@@ -15,41 +23,72 @@ class StreamInfo:
     body bytes without framing, as in `%BYTES_RECEIVED%` and `%BYTES_SENT%`. `request_complete` turns true when the
     last byte of the request has been read, `response_complete` when the last byte of the response was handed over.
     `continued`: we sent `100 Continue`. `stream_id` is the codec's, 0 while no head has been read.
+
+    `started_at` is the wall clock (Unix seconds) at `started`. `connection`, `request` and `response_headers` are the
+    exchange's own, None where there is none (yet). `upstream_host` is the host that was chosen last,
+    `upstream_remote` and `upstream_local` the ends of the connection to it, None if there was no connection.
+    `upstream_failure` is what the socket said when connecting failed. `local_reply_body` is set only while the format
+    of a local reply is rendered. `request_received` and `request_sent` are when the last byte of the request came and
+    when it went to the upstream, `request_begun` when its first byte went, `response_begun` and `response_received`
+    when the first and the last byte of the response came.
     """
 
     __slots__ = (
         "bytes_received",
         "bytes_sent",
+        "connection",
         "continued",
         "detail",
         "ended",
         "flags",
+        "local_reply_body",
+        "request",
+        "request_begun",
         "request_complete",
+        "request_received",
+        "request_sent",
+        "response_begun",
         "response_complete",
+        "response_headers",
+        "response_received",
         "route_name",
         "started",
+        "started_at",
         "status",
         "stream_id",
+        "upstream_attempts",
+        "upstream_bytes_received",
+        "upstream_bytes_sent",
         "upstream_cluster",
+        "upstream_failure",
         "upstream_host",
+        "upstream_local",
+        "upstream_remote",
     )
 
-    def __init__(self, started: float) -> None:
+    def __init__(self, started: float, connection: Connection | None = None) -> None:
         self.started = started
+        self.started_at = time.time()
+        self.connection = connection
+        self.request: Request | None = None
+        self.response_headers: Headers | None = None
         self.stream_id = 0
-        self.ended = 0.0
         self.status = NO_STATUS
         self.detail = ""
+        self.local_reply_body = b""
         self.flags: set[Flag] = set()
-        self.bytes_received = 0
-        self.bytes_sent = 0
-        self.continued = False
-        self.request_complete = False
-        self.response_complete = False
-        self.route_name = ""
-        self.upstream_cluster = ""
+        self.bytes_received = self.bytes_sent = 0
+        self.continued = self.request_complete = self.response_complete = False
+        self.request_received = self.request_begun = self.request_sent = 0.0
+        self.response_begun = self.response_received = self.ended = 0.0
+        self.route_name = self.upstream_cluster = self.upstream_failure = ""
         self.upstream_host: Address | None = None
+        self.upstream_remote: Address | None = None
+        self.upstream_local: Address | None = None
+        self.upstream_attempts = self.upstream_bytes_sent = self.upstream_bytes_received = 0
 
     def response_flags(self) -> str:
         """`%RESPONSE_FLAGS%`: comma-joined in the order of `Flag`, `-` if there is none (features §13 rule 31)."""
-        return ",".join(flag.value for flag in Flag if flag in self.flags) or "-"
+        if not self.flags:
+            return "-"
+        return ",".join(flag.value for flag in Flag if flag in self.flags)

@@ -19,8 +19,8 @@ class Connection:
     `scope` bounds everything that the connection does; `deadline(seconds)` rewrites its deadline for the next phase.
     `idle` is true while the connection waits for a request, so that a drain may close it. `sending` stays true when a
     `send` was cancelled: the peer has a part of it, and nothing may follow. `bytes_received` and `bytes_sent` count
-    what passed the socket. `read_size` (bytes) bounds one receive, and so what is held. `receive` and `send` raise
-    `ProxyError` (flag DC) when the peer is gone.
+    what passed the socket. `id` is the connection's number (`%CONNECTION_ID%`). `read_size` (bytes) bounds one receive,
+    and so what is held. `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone.
     """
 
     __slots__ = (
@@ -35,12 +35,16 @@ class Connection:
         "bytes_received",
         "bytes_sent",
         "closed_by_peer",
+        "id",
         "idle",
         "scope",
         "sending",
     )
 
-    def __init__(self, sock: socket.socket, scope: trio.CancelScope, *, read_size: int = READ_SIZE) -> None:
+    def __init__(
+        self, sock: socket.socket, scope: trio.CancelScope, *, read_size: int = READ_SIZE, id: int = 0
+    ) -> None:
+        self.id = id
         self._socket = sock
         self._fd = sock.fileno()
         self._burst = 0

@@ -65,6 +65,7 @@ class Cluster:
         except ProxyError as error:
             self._stats.charge_code(error.status)
             pool.count(HostColumn.RQ_ERROR)
+            error.upstream_host = host.address
             raise
 
     def charge_timeout(self, stream: UpstreamStream | None) -> None:

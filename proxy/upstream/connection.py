@@ -7,8 +7,10 @@ import socket
 
 import trio
 
+from proxy.config.common import Address
 from proxy.http.codec import ClientCodec
 from proxy.limits import READ_SIZE
+from proxy.net.peer import address_of
 from proxy.upstream.stats import ClusterStats
 
 # The peer, or the path to it, is gone. Anything else is our own mistake and must not pass for a network failure.
@@ -40,17 +42,25 @@ class Connection:
     `requests` counts those that began here. Times are trio's clock, in seconds.
     """
 
-    __slots__ = ("_read_size", "_sock", "_stats", "codec", "created", "idle_since", "requests")
+    __slots__ = ("_local", "_read_size", "_sock", "_stats", "codec", "created", "idle_since", "requests")
 
     def __init__(
         self, sock: socket.socket, codec: ClientCodec, stats: ClusterStats, *, read_size: int = READ_SIZE
     ) -> None:
         self._sock = sock
+        self._local: Address | None = None
         self._read_size = read_size
         self._stats = stats
         self.codec = codec
         self.requests = 0
         self.created = self.idle_since = trio.current_time()
+
+    @property
+    def local(self) -> Address:
+        """Our end's address."""
+        if self._local is None:
+            self._local = address_of(self._sock, peer=False)
+        return self._local
 
     async def send(self, data: bytes) -> None:
         """Send all of `data`; waits while the socket's buffer is full. Raises `ConnectionLost`."""

@@ -48,6 +48,7 @@ def reset(reason: Reason, *, transport_failure: str = "", response_started: bool
         flag=_FLAGS[reason],
         retryable="never" if response_started else _RETRYABLE[reason],
         headers=((b"x-envoy-overloaded", b"true"),) if reason == "overflow" else (),
+        transport_failure=transport_failure,
     )
 
 

@@ -7,6 +7,7 @@ from collections import deque
 import trio
 
 from proxy.config.cluster import Host
+from proxy.config.common import Address
 from proxy.errors import ProxyError
 from proxy.http.codec import CodecError
 from proxy.http.events import ConnectionEnded, Event, InformationalReceived, ResponseReceived, StreamEnded
@@ -55,6 +56,11 @@ class UpstreamStream:
         self.peer_gone = False
         self.bytes_sent = 0
         self.bytes_received = 0
+
+    @property
+    def local(self) -> Address:
+        """Our end of the connection."""
+        return self._connection.local
 
     @property
     def pending(self) -> bool:

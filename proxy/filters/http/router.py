@@ -77,17 +77,25 @@ class Router:
         attempt = _Attempt(exchange, timeout, service_time=self._envoy_headers)
         if exchange.body.ended:
             attempt.request_sent()
+        info = exchange.info
+        info.upstream_attempts += 1
         stream = None
         try:
             stream = await cluster.open_stream()
-            exchange.info.upstream_host = stream.host.address
+            info.upstream_host = info.upstream_remote = stream.host.address
+            info.upstream_local = stream.local
             await attempt.run(stream)
-        except BaseException:
+        except BaseException as error:
+            if stream is None and isinstance(error, ProxyError):
+                info.upstream_host = error.upstream_host
+                info.upstream_failure = error.transport_failure
             if exchange.deadlines.fired() is Phase.ROUTE:
                 cluster.charge_timeout(stream)
             raise
         finally:
             if stream is not None:
+                info.upstream_bytes_sent += stream.bytes_sent
+                info.upstream_bytes_received += stream.bytes_received
                 stream.close()
 
 
@@ -120,8 +128,10 @@ class _Attempt:
         exchange = self._exchange
         request = exchange.request
         ended = exchange.body.ended
+        exchange.info.request_begun = trio.current_time()
         await stream.send_request(request.method, request.path, request.authority, request.headers, end_stream=ended)
         if ended:
+            exchange.info.request_sent = trio.current_time()
             await self._download(stream)
         elif exchange.body.is_small:
             await self._upload(stream)
@@ -156,6 +166,7 @@ class _Attempt:
             await stream.send_data(data)
             exchange.deadlines.touch()
         await stream.send_end()  # trailers stay behind, as in Envoy without `enable_trailers`
+        exchange.info.request_sent = trio.current_time()
         self.request_sent()
 
     async def _download(self, stream: UpstreamStream) -> None:
@@ -167,8 +178,9 @@ class _Attempt:
             raise AssertionError(f"{event!r} before a response")
         exchange.deadlines.disarm(Phase.REQUEST)
         exchange.info.detail = "via_upstream"
+        now = exchange.info.response_begun = trio.current_time()
         if self._service_time and self._sent_at is not None:
-            elapsed = trio.current_time() - self._sent_at
+            elapsed = now - self._sent_at
             event.headers.set(b"x-envoy-upstream-service-time", b"%d" % int(elapsed * 1000))
         await exchange.send_headers(event.status, event.headers, end_stream=event.end_stream, flush=not stream.pending)
         ended = event.end_stream
@@ -179,3 +191,4 @@ class _Attempt:
             else:
                 await exchange.send_end()
                 ended = True
+        exchange.info.response_received = trio.current_time()

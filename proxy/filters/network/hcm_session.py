@@ -102,7 +102,7 @@ class Session:
         manager, connection = self._manager, self._connection
         started = trio.current_time()
         deadlines = Deadlines(self._config.stream_idle_timeout, started)
-        exchange = Exchange(self._downstream, deadlines, StreamInfo(started), manager.policy)
+        exchange = Exchange(self._downstream, deadlines, StreamInfo(started, connection), manager.policy)
         self._active = True
         manager.activity.requests += 1
         self._stats.rq_http1_total.inc()

@@ -1,0 +1,128 @@
+"""Envoy's substitution formats: text with command operators, compiled once into pieces, rendered per exchange.
+
+Used by access logs, and by every header or body that may contain operators.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from proxy.access_log.operator import FormatError, Getter, Value, truncated
+from proxy.access_log.operators import NOT_SUPPORTED, OPERATORS, WITH_LENGTH
+from proxy.http.stream_info import StreamInfo
+
+_OPERATOR = re.compile(
+    r"""%(?:
+        (?P<name>[A-Z][A-Z0-9_]*)
+        (?:\((?P<parameter>[^)]*)\))?
+        (?::(?P<length>[0-9]+))?
+        %
+        | (?P<percent>%)
+    )""",
+    re.VERBOSE,
+)
+_MAX_LENGTH = 2**63 - 1
+
+
+class Operator(NamedTuple):
+    """A compiled operator, in the place where it stood."""
+
+    name: str
+    get: Getter
+
+
+Piece = bytes | Operator
+Renderer = Callable[[StreamInfo], bytes]
+
+
+def parse(text: str) -> list[Piece]:
+    """`text` as literals and compiled operators; raises `FormatError`. `%%` is a literal percent sign."""
+    pieces: list[Piece] = []
+    literal = ""
+    position = 0
+    while (start := text.find("%", position)) >= 0:
+        found = _OPERATOR.match(text, start)
+        if found is None:
+            raise FormatError(
+                f"incorrect configuration at offset {start}: {text[start : start + 40]!r}",
+                "%NAME%, %NAME(parameter)%, %NAME(parameter):length%, or %% for a percent sign",
+                _suggestion(text[start + 1 :]),
+            )
+        literal += text[position:start]
+        position = found.end()
+        if found["percent"]:
+            literal += "%"
+            continue
+        if literal:
+            pieces.append(literal.encode())
+            literal = ""
+        pieces.append(_operator(found["name"], found["parameter"], found["length"]))
+    literal += text[position:]
+    if literal:
+        pieces.append(literal.encode())
+    return pieces
+
+
+def compile_text(text: str, *, missing: bytes = b"-") -> Renderer:
+    """A function that renders `text`; operators without a value give `missing`. Raises `FormatError`."""
+    return text_renderer(parse(text), missing=missing)
+
+
+def text_renderer(pieces: Sequence[Piece], *, missing: bytes = b"-") -> Renderer:
+    """A function that renders compiled pieces as text."""
+    getters = tuple(piece.get for piece in pieces if isinstance(piece, Operator))
+    template = b"".join(b"%b" if isinstance(piece, Operator) else piece.replace(b"%", b"%%") for piece in pieces)
+    if not getters:
+        literal = template % ()
+        return lambda info: literal
+
+    def render(info: StreamInfo) -> bytes:
+        values = []
+        for get in getters:
+            value = get(info)
+            values.append(as_text(value, missing))
+        return template % tuple(values)
+
+    return render
+
+
+def as_text(value: Value, missing: bytes = b"-") -> bytes:
+    """An operator's value as it stands in text."""
+    if isinstance(value, bytes):
+        return value
+    return missing if value is None else b"%d" % value
+
+
+def _operator(name: str, parameter: str | None, length: str | None) -> Operator:
+    build = OPERATORS.get(name)
+    if build is None:
+        raise _unknown(name)
+    try:
+        getter = build(parameter or None)
+        if length is not None:
+            if name not in WITH_LENGTH:
+                raise FormatError("the operator has no maximal length", "no colon behind it")
+            if int(length) > _MAX_LENGTH:
+                raise FormatError(f"maximal length {length} is out of range", "a number below 2^63")
+            getter = truncated(getter, int(length))
+    except FormatError as error:
+        raise FormatError(f"%{name}%: {error.message}", error.expected) from error
+    return Operator(name, getter)
+
+
+def _unknown(name: str) -> FormatError:
+    if name in NOT_SUPPORTED:
+        return FormatError(f"%{name}% is not supported", NOT_SUPPORTED[name])
+    return FormatError(f"unknown operator %{name}%", "a command operator", _suggestion(name))
+
+
+def _suggestion(text: str) -> str:
+    """The operator that is nearest to what stands at the beginning of `text`."""
+    # Imported here: only a wrong format needs it, and the data plane starts faster without.
+    import difflib
+
+    word = re.match(r"\w*", text)
+    near = difflib.get_close_matches(word[0].upper() if word else "", OPERATORS, n=1, cutoff=0.5)
+    return f"%{near[0]}%" if near else ""

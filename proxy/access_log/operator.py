@@ -1,0 +1,56 @@
+"""What a command operator is: `%NAME(parameter):length%` compiled to a function of `StreamInfo`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from proxy.http.stream_info import StreamInfo
+
+Value = bytes | int | None
+Getter = Callable[[StreamInfo], Value]
+"""The operator's value: text, a number (JSON keeps it one), or None if there is none (`-` in text, null in JSON)."""
+
+Build = Callable[[str | None], Getter]
+"""Compiles the parameter, None if there are no parentheses. Raises `FormatError`."""
+
+
+class FormatError(Exception):
+    """A format is wrong. `expected` says what would be right; `suggestion` is the nearest operator, if one is near."""
+
+    def __init__(self, message: str, expected: str = "", suggestion: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.expected = expected
+        self.suggestion = suggestion
+
+
+def plain(getter: Getter) -> Build:
+    """An operator without parameter."""
+
+    def build(parameter: str | None) -> Getter:
+        if parameter is not None:
+            raise FormatError("the operator takes no parameters", "no parentheses")
+        return getter
+
+    return build
+
+
+def constant(value: Value) -> Getter:
+    return lambda info: value
+
+
+def required(parameter: str | None, what: str) -> str:
+    """The parameter of an operator that cannot do without."""
+    if not parameter:
+        raise FormatError("the operator requires a parameter", what)
+    return parameter
+
+
+def truncated(getter: Getter, length: int) -> Getter:
+    """`:length`: at most so many bytes of text; numbers stay whole, as in Envoy."""
+
+    def get(info: StreamInfo) -> Value:
+        value = getter(info)
+        return value[:length] if isinstance(value, bytes) else value
+
+    return get

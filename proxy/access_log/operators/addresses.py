@@ -1,0 +1,67 @@
+"""Both ends of the downstream connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from proxy.access_log.operator import Build, Getter, Value, plain
+from proxy.config.common import Address, SocketAddress
+from proxy.http.stream_info import StreamInfo
+
+Side = Callable[[StreamInfo], Address | None]
+
+
+def whole(side: Side) -> Getter:
+    """`127.0.0.1:80`, `[::1]:80`, or the path of a Unix socket."""
+
+    def get(info: StreamInfo) -> Value:
+        address = side(info)
+        return None if address is None else str(address).encode()
+
+    return get
+
+
+def without_port(side: Side) -> Getter:
+    """`127.0.0.1`, `::1`; a Unix socket stays whole."""
+
+    def get(info: StreamInfo) -> Value:
+        address = side(info)
+        if address is None:
+            return None
+        return (address.host if isinstance(address, SocketAddress) else address.path).encode()
+
+    return get
+
+
+def port(side: Side) -> Getter:
+    """The port as a number; None for a Unix socket."""
+
+    def get(info: StreamInfo) -> Value:
+        address = side(info)
+        return address.port if isinstance(address, SocketAddress) else None
+
+    return get
+
+
+def _remote(info: StreamInfo) -> Address | None:
+    return info.connection.remote if info.connection is not None else None
+
+
+def _local(info: StreamInfo) -> Address | None:
+    return info.connection.local if info.connection is not None else None
+
+
+OPERATORS: dict[str, Build] = {
+    "DOWNSTREAM_REMOTE_ADDRESS": plain(whole(_remote)),
+    "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": plain(without_port(_remote)),
+    "DOWNSTREAM_REMOTE_PORT": plain(port(_remote)),
+    "DOWNSTREAM_DIRECT_REMOTE_ADDRESS": plain(whole(_remote)),
+    "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT": plain(without_port(_remote)),
+    "DOWNSTREAM_DIRECT_REMOTE_PORT": plain(port(_remote)),
+    "DOWNSTREAM_LOCAL_ADDRESS": plain(whole(_local)),
+    "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT": plain(without_port(_local)),
+    "DOWNSTREAM_LOCAL_PORT": plain(port(_local)),
+    "DOWNSTREAM_DIRECT_LOCAL_ADDRESS": plain(whole(_local)),
+    "DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT": plain(without_port(_local)),
+    "DOWNSTREAM_DIRECT_LOCAL_PORT": plain(port(_local)),
+}

@@ -1,0 +1,54 @@
+"""How long the phases of an exchange took."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from proxy.access_log.operator import Build, FormatError, Getter, Value, plain, required
+from proxy.http.stream_info import StreamInfo
+
+Point = Callable[[StreamInfo], float]
+
+POINTS: dict[str, Point] = {
+    "DS_RX_BEG": lambda info: info.started,
+    "DS_RX_END": lambda info: info.request_received,
+    "US_TX_BEG": lambda info: info.request_begun,
+    "US_TX_END": lambda info: info.request_sent,
+    "US_RX_BEG": lambda info: info.response_begun,
+    "US_RX_END": lambda info: info.response_received,
+    "DS_TX_END": lambda info: info.ended,
+}
+_PRECISIONS = {"ms": 1e3, "us": 1e6, "ns": 1e9}
+
+
+def _between(begin: Point, end: Point, per_second: float = 1e3) -> Getter:
+    """From `begin` to `end`, whole units; None if either was not reached."""
+
+    def get(info: StreamInfo) -> Value:
+        first, last = begin(info), end(info)
+        return int((last - first) * per_second) if first and last >= first else None
+
+    return get
+
+
+def _common_duration(parameter: str | None) -> Getter:
+    names = required(parameter, "BEGIN:END or BEGIN:END:ms|us|ns").split(":")
+    if len(names) not in (2, 3):
+        raise FormatError(f"incorrect duration {parameter!r}", "BEGIN:END or BEGIN:END:ms|us|ns")
+    for name in names[:2]:
+        if name not in POINTS:
+            raise FormatError(f"unknown point in time {name!r}", f"one of {', '.join(POINTS)}")
+    precision = names[2] if len(names) == 3 else "ms"
+    if precision not in _PRECISIONS:
+        raise FormatError(f"unknown precision {precision!r}", "ms, us or ns")
+    return _between(POINTS[names[0]], POINTS[names[1]], _PRECISIONS[precision])
+
+
+OPERATORS: dict[str, Build] = {
+    "COMMON_DURATION": _common_duration,
+    "DURATION": plain(_between(POINTS["DS_RX_BEG"], POINTS["DS_TX_END"])),
+    "REQUEST_DURATION": plain(_between(POINTS["DS_RX_BEG"], POINTS["DS_RX_END"])),
+    "REQUEST_TX_DURATION": plain(_between(POINTS["DS_RX_BEG"], POINTS["US_TX_END"])),
+    "RESPONSE_DURATION": plain(_between(POINTS["DS_RX_BEG"], POINTS["US_RX_BEG"])),
+    "RESPONSE_TX_DURATION": plain(_between(POINTS["US_RX_BEG"], POINTS["DS_TX_END"])),
+}

@@ -1,0 +1,109 @@
+"""The request: its headers, as they went to the upstream, its path and query."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from proxy.access_log.operator import Build, FormatError, Getter, Value, plain, required
+from proxy.access_log.operators.header import lookup, names, one_line
+from proxy.http.normalize import new_request_id
+from proxy.http.request import Request
+from proxy.http.stream_info import StreamInfo
+from proxy.route.path import without_query
+
+RequestGetter = Callable[[Request], bytes | None]
+
+_PSEUDO: dict[str, RequestGetter] = {
+    ":method": lambda request: request.method,
+    ":path": lambda request: one_line(request.path),
+    ":authority": lambda request: request.authority or None,
+    ":scheme": lambda request: request.scheme,
+    "host": lambda request: request.authority or None,
+}
+
+
+def _header(name: str) -> RequestGetter:
+    if name in _PSEUDO:
+        return _PSEUDO[name]
+    find = lookup(name)
+    return lambda request: find(request.headers)
+
+
+def _of_request(*getters: RequestGetter) -> Getter:
+    """The first of `getters` that finds something; None while no head has been read."""
+
+    def get(info: StreamInfo) -> Value:
+        request = info.request
+        if request is None:
+            return None
+        for getter in getters:
+            if (value := getter(request)) is not None:
+                return value
+        return None
+
+    return get
+
+
+def _req(parameter: str | None) -> Getter:
+    return _of_request(*map(_header, names(parameter)))
+
+
+def _path(parameter: str | None) -> Getter:
+    """`%PATH(WQ|NQ:PATH|ORIG|ORIG_OR_PATH)%`: with or without the query, of which header (`:path`, or the original)."""
+    query, _, source = (parameter or "WQ").partition(":")
+    if query not in ("", "WQ", "NQ"):
+        raise FormatError(f"unknown option {query!r}", "WQ or NQ")
+    sources = {
+        "": ("x-envoy-original-path", ":path"),
+        "ORIG_OR_PATH": ("x-envoy-original-path", ":path"),
+        "PATH": (":path",),
+        "ORIG": ("x-envoy-original-path",),
+    }
+    if source not in sources:
+        raise FormatError(f"unknown source {source!r}", "PATH, ORIG or ORIG_OR_PATH")
+    get = _of_request(*map(_header, sources[source]))
+    if query != "NQ":
+        return get
+
+    def get_without_query(info: StreamInfo) -> Value:
+        path = get(info)
+        return without_query(path) if isinstance(path, bytes) else None
+
+    return get_without_query
+
+
+def _query_param(parameter: str | None) -> Getter:
+    """The first parameter of that name, as it came (no percent-decoding)."""
+    wanted = required(parameter, "the name of a query parameter").encode()
+
+    def get(request: Request) -> bytes | None:
+        for pair in _query(request).split(b"&"):
+            name, _, value = pair.partition(b"=")
+            if name == wanted:
+                return value
+        return None
+
+    return _of_request(get)
+
+
+def _query(request: Request) -> bytes:
+    return one_line(request.path.partition(b"#")[0].partition(b"?")[2]) or b""
+
+
+def _protocol(info: StreamInfo) -> Value:
+    """A head that could not be read was HTTP/1.1 to Envoy's codec."""
+    return info.request.protocol.encode() if info.request is not None else b"HTTP/1.1"
+
+
+def _unique_id(info: StreamInfo) -> Value:
+    return new_request_id()
+
+
+OPERATORS: dict[str, Build] = {
+    "REQ": _req,
+    "PATH": _path,
+    "PROTOCOL": plain(_protocol),
+    "QUERY_PARAM": _query_param,
+    "STREAM_ID": plain(_of_request(_header("x-request-id"))),
+    "UNIQUE_ID": plain(_unique_id),
+}

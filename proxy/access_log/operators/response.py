@@ -1,0 +1,75 @@
+"""The response to the client: status, headers, why it is what it is, and byte counts."""
+
+from __future__ import annotations
+
+from proxy.access_log.operator import Build, Getter, Value, constant, plain
+from proxy.access_log.operators.header import lookup, names, one_line
+from proxy.errors import Flag
+from proxy.http.stream_info import StreamInfo
+
+
+def _long_name(flag: Flag) -> str:
+    if flag is Flag.OVERLOAD_MANAGER:
+        return "OverloadManagerTerminated"
+    return flag.name.title().replace("_", "")
+
+
+_LONG_NAMES = {flag: _long_name(flag) for flag in Flag}
+
+
+def _header(name: str) -> Getter:
+    if name == ":status":
+        return lambda info: b"%d" % info.status if info.response_headers is not None else None
+    find = lookup(name)
+
+    def get(info: StreamInfo) -> Value:
+        headers = info.response_headers
+        return None if headers is None else find(headers)
+
+    return get
+
+
+def _resp(parameter: str | None) -> Getter:
+    getters = [_header(name) for name in names(parameter)]
+    if len(getters) == 1:
+        return getters[0]
+
+    def get(info: StreamInfo) -> Value:
+        for getter in getters:
+            if (value := getter(info)) is not None:
+                return value
+        return None
+
+    return get
+
+
+def _trailer(parameter: str | None) -> Getter:
+    """HTTP/1 drops trailers, as Envoy does without `enable_trailers`, so there is never one to log."""
+    names(parameter)
+    return constant(None)
+
+
+def _details(info: StreamInfo) -> Value:
+    return one_line(info.detail.replace(" ", "_").encode()) or None
+
+
+def _flags(info: StreamInfo) -> Value:
+    return info.response_flags().encode()
+
+
+def _flags_long(info: StreamInfo) -> Value:
+    return ",".join(_LONG_NAMES[flag] for flag in Flag if flag in info.flags).encode() or b"-"
+
+
+OPERATORS: dict[str, Build] = {
+    "BYTES_RECEIVED": plain(lambda info: info.bytes_received),
+    "BYTES_SENT": plain(lambda info: info.bytes_sent),
+    "CONNECTION_TERMINATION_DETAILS": plain(constant(None)),
+    "LOCAL_REPLY_BODY": plain(lambda info: info.local_reply_body),
+    "RESP": _resp,
+    "RESPONSE_CODE": plain(lambda info: info.status),
+    "RESPONSE_CODE_DETAILS": plain(_details),
+    "RESPONSE_FLAGS": plain(_flags),
+    "RESPONSE_FLAGS_LONG": plain(_flags_long),
+    "TRAILER": _trailer,
+}
