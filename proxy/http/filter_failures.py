@@ -27,19 +27,21 @@ class FilterFailures:
         self._logged: set[tuple[str, int, str]] = set()
 
     def report(self, error: BaseException) -> ProxyError:
-        """Counts `error`, logs it if it is the first of its kind from its place, and gives the reply to it.
-
-        The detail is `filter_exception{<file>:<line>|<class>}`.
-        """
+        """Counts `error`, logs it if it is the first of its kind from its place, and gives the reply to it."""
         self._counter.inc()
-        file, line = place(error)
         kind = type(error).__name__
+        file, line = place(error)
         key = (file, line, kind)
-        where = f"{Path(file).name}:{line}"
         if key not in self._logged and len(self._logged) < MAX_PLACES:
             self._logged.add(key)
-            log.error("a filter failed at %s; further %s there are counted only", where, kind, exc_info=error)
-        detail = f"filter_exception{{{where}|{kind}}}".replace(" ", "_")
+            log.error("a filter failed at %s:%d; further %s there are counted only", file, line, kind, exc_info=error)
+        return self.reply_to(error)
+
+    @staticmethod
+    def reply_to(error: BaseException) -> ProxyError:
+        """500; the detail is `filter_exception{<file>:<line>|<class>}`."""
+        file, line = place(error)
+        detail = f"filter_exception{{{Path(file).name}:{line}|{type(error).__name__}}}".replace(" ", "_")
         return ProxyError(detail, side="internal", status=500, flag=Flag.FILTER_EXCEPTION)
 
 

@@ -19,8 +19,19 @@ def read(value: Any, context: Context) -> Any:
         return None
     name = message.DESCRIPTOR.full_name
     if name == "google.protobuf.Struct":
-        return json_format.MessageToDict(message)
+        return _whole(json_format.MessageToDict(message))
     if name in ("google.protobuf.StringValue", "google.protobuf.BytesValue"):
         return message.value
     context.error((), f"{name} is no configuration of a filter", "google.protobuf.Struct, StringValue or BytesValue")
     return None
+
+
+def _whole(value: Any) -> Any:
+    """A `Struct` holds doubles alone; those that are whole and exact become integers."""
+    if isinstance(value, dict):
+        return {key: _whole(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_whole(part) for part in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
+        return int(value)
+    return value

@@ -54,7 +54,7 @@ def append_paths(paths: Iterable[str]) -> None:
 
 def load(module: str, name: str) -> Loaded:
     """The filter `name` of `module`. Raises `LoadError`."""
-    return _inspect(_find(_import(module), name), name)
+    return inspect_filter(_find(_import(module), name), name)
 
 
 def decode(config_type: Any, value: Any) -> Any:
@@ -115,7 +115,8 @@ def _find(module: Any, name: str) -> Any:
     return found
 
 
-def _inspect(found: Any, name: str) -> Loaded:
+def inspect_filter(found: Any, name: str) -> Loaded:
+    """What `found` is, which is called `name`. Raises `LoadError` unless it is a filter."""
     if inspect.iscoroutinefunction(found):
         return Loaded(found, None, None)
     if not inspect.isclass(found):
