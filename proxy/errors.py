@@ -44,6 +44,8 @@ class Flag(enum.Enum):
     FILTER_EXCEPTION = "FE"  # ours; Envoy lists flags that extensions register behind its own, too
 
 
+MAX_CAUSES = 4
+
 Side = Literal["downstream", "upstream", "internal"]
 Retryable = Literal["never", "always", "reused"]
 
@@ -82,3 +84,19 @@ class ProxyError(Exception):
         self.headers = headers
         self.transport_failure = transport_failure
         self.upstream_host: Address | None = None
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line with what lies behind it: `connection termination: Connection reset by peer`.
+
+    Of a detail with a reason in braces, the reason alone.
+    """
+    parts: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(parts) < MAX_CAUSES:
+        said = str(cause) or type(cause).__name__
+        reason = said.partition("{")[2].rstrip("}").replace("_", " ").replace("|", ": ") or said
+        if not parts or reason.replace("_", " ") not in parts[-1].replace("_", " "):
+            parts.append(reason)
+        cause = cause.__cause__
+    return ": ".join(parts)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from proxy.flight_recorder import MemoryRecorder, Recorder
 from proxy.http.disconnects import DisconnectWatch
 from proxy.net.connection import Connection
 from proxy.stats import Stats
@@ -31,6 +32,7 @@ class FilterContext:
     listener_prefix: str
     activity: Activity = field(default_factory=Activity)
     disconnects: DisconnectWatch = field(default_factory=DisconnectWatch)
+    recorder: Recorder = field(default_factory=MemoryRecorder)
     stat_prefix: str = ""
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import trio
 
-from proxy.errors import Flag, ProxyError
+from proxy.errors import Flag, ProxyError, describe
 from proxy.http import local_reply, normalize
 from proxy.http.body import RequestBody
 from proxy.http.codec import CodecError
@@ -181,6 +182,7 @@ class Exchange:
     async def fail(self, error: BaseException) -> None:
         """Answer `error`, a filter's own exception, with a 500. After the end of the response only its flag is left."""
         failure = self._policy.failures.report(error)
+        self.info.cause = "".join(traceback.format_exception(error))
         if self.info.response_complete:
             self.info.flags.add(Flag.FILTER_EXCEPTION)
         else:
@@ -189,6 +191,8 @@ class Exchange:
     def note(self, error: ProxyError) -> None:
         """Record why the exchange fails; a status that the client has seen stays."""
         self.info.detail = error.detail
+        if error.__cause__ is not None and not self.info.cause:
+            self.info.cause = describe(error.__cause__)
         if error.flag is not None:
             self.info.flags.add(error.flag)
         if not self.response_started:
