@@ -190,6 +190,13 @@ class _Connection:
         self.lingered = True
 
 
+class _NoClusters:
+    """The upstream of a scene belongs to no cluster."""
+
+    def get(self, name: str) -> None:
+        return None
+
+
 class _Scene:
     """A connection manager whose chain is the filter and an upstream in memory."""
 
@@ -204,7 +211,7 @@ class _Scene:
         route = Route(RouteMatch("prefix", "/"), ClusterAction("upstream"), "", overrides)
         routes = RouteConfiguration("", (VirtualHost("", ("*",), (route,)),))
         manager = HttpConnectionManager(
-            "", HcmConfig("test", routes, ()), FilterContext(MemoryStats(), cast(Any, None), "listener.test.")
+            "", HcmConfig("test", routes, ()), FilterContext(MemoryStats(), cast(Any, _NoClusters()), "listener.test.")
         )
         manager.chain = build_chain([self._watch, http_filter, self._upstream])
         manager.policy = dataclasses.replace(
