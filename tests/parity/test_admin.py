@@ -139,6 +139,7 @@ def test_pages_that_both_have_are_described_alike(both: Both) -> None:
     own = {line for line in ours - theirs if not line.startswith("      ")}
     assert own == {
         "  /processes: print the processes of this proxy as JSON",
+        "  /why: print the last failed and slow requests as JSON, newest first",
         "  /workers (POST): change the number of workers and wait until they serve",
     }
 
