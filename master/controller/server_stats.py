@@ -21,7 +21,7 @@ def add(metrics: Metrics, controller: Controller) -> None:
     serving = [p for p in processes if p.role == Role.WORKER and p.state == State.SERVING]
     metrics.gauges.update(
         {
-            "server.state": STATES[controller.state],
+            "server.state": STATES[controller.own_state],
             "server.live": int(controller.state == "LIVE"),
             "server.uptime": int(time.time() - controller.started_at),
             "server.concurrency": len(serving),
@@ -36,5 +36,8 @@ def add(metrics: Metrics, controller: Controller) -> None:
             "cluster_manager.active_clusters": len(controller.config.clusters),
             "cluster_manager.warming_clusters": 0,
         }
+    )
+    metrics.counters["listener_manager.listener_stopped"] = (
+        len(controller.listeners) if controller.listeners_closed else 0
     )
     metrics.counters["server.worker_restarts"] = sum(p.restarts for p in processes)

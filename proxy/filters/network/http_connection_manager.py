@@ -42,7 +42,7 @@ class HttpConnectionManager:
         self.chain = build_chain([_build(plugin, http_context) for plugin in config.http_filters])
         self.policy = Policy(
             server_name=config.server_name.encode(),
-            draining=lambda: context.activity.draining,
+            draining=lambda: context.activity.closing,
             filter_configs=_decode_overrides(config),
         )
 
