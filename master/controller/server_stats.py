@@ -21,7 +21,7 @@ def add(metrics: Metrics, controller: Controller) -> None:
     serving = [p for p in processes if p.role == Role.WORKER and p.state == State.SERVING]
     metrics.gauges.update(
         {
-            "server.state": STATES[controller.own_state],
+            "server.state": STATES[controller.state],
             "server.live": int(controller.state == "LIVE"),
             "server.uptime": int(time.time() - controller.started_at),
             "server.concurrency": len(serving),
