@@ -35,3 +35,13 @@ MAX_NOMINATED_HEADERS = 10
 SMALL_BODY = 16 * 1024
 """A request body that is sent before the response is looked for: it fits every socket's send buffer (Linux's
 `tcp_wmem` default is 16 KiB), so sending it cannot wait for an upstream that answers before it reads."""
+
+PIPE_SIZE = 256 * 1024
+"""What one direction of a proxied TCP connection holds while its sink is slow. Linux gives 64 KiB, HAProxy's
+tune.pipesize leaves that, an unprivileged process may have 1 MiB."""
+
+SPARE_PIPES = 64
+"""Empty pipes that a worker keeps for the next use, two descriptors each (HAProxy's maxpipes: a quarter of maxconn)."""
+
+IDLE_SLACK = 1.0
+"""How late the idle timeout of a proxied TCP connection may be, at most; see `proxy/net/relay.py`."""

@@ -23,6 +23,7 @@ COMPONENTS = (
     "admin",
     "controller",
     "dns",
+    "filter",
     "proxy.http",
     "proxy.listener",
     "proxy.server",

@@ -24,6 +24,7 @@ from proxy.http.disconnects import DisconnectWatch
 from proxy.limits import READ_SIZE
 from proxy.net.connection import Connection
 from proxy.net.listener import accept_loop
+from proxy.net.pipe import PipePool
 from proxy.stats import Stats
 from proxy.upstream.manager import ClusterManager
 from proxy.upstream.tables import Tables
@@ -54,7 +55,8 @@ class Server:
         self._clusters = ClusterManager(config, endpoints, stats, tables)
         self._activity = Activity()
         self._disconnects = DisconnectWatch()
-        context = FilterContext(stats, self._clusters, "", self._activity, self._disconnects)
+        self._pipes = PipePool()
+        context = FilterContext(stats, self._clusters, "", self._activity, self._disconnects, self._pipes)
         if recorder is not None:
             context = dataclasses.replace(context, recorder=recorder)
         self._listeners = {
@@ -88,6 +90,7 @@ class Server:
         finally:
             self._nursery = None
             self._clusters.close()
+            self._pipes.close()
 
     async def accept(self, listener: str, address: int, sock: socket.socket) -> None:
         """Serve what arrives at `sock`, a non-blocking listening socket of the listener's address number `address`,

@@ -9,6 +9,7 @@ from typing import Protocol
 from proxy.flight_recorder import MemoryRecorder, Recorder
 from proxy.http.disconnects import DisconnectWatch
 from proxy.net.connection import Connection
+from proxy.net.pipe import PipePool
 from proxy.stats import Stats
 from proxy.upstream.manager import ClusterManager
 
@@ -37,6 +38,7 @@ class FilterContext:
     listener_prefix: str
     activity: Activity = field(default_factory=Activity)
     disconnects: DisconnectWatch = field(default_factory=DisconnectWatch)
+    pipes: PipePool = field(default_factory=PipePool)
     recorder: Recorder = field(default_factory=MemoryRecorder)
     stat_prefix: str = ""
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from master.config.compile import data_source, plugins, route
+from master.config.compile import data_source, plain_value, plugins, route
 from master.config.compile.regex import regex_fault
 from master.config.finding import Finding, Kind
 from master.config.suggest import nearest
@@ -80,6 +80,9 @@ class Context:
 
     def data_source(self, value: Any, *path: str | int, limit: int | None = None) -> bytes:
         return data_source.read(value, self.at(*path), limit)
+
+    def plain_value(self, value: Any, *path: str | int) -> Any:
+        return plain_value.read(value, self.at(*path))
 
     def http_filters(self, values: Iterable[Any]) -> tuple[PluginConfig, ...]:
         return plugins.compile_http_filters(values, self)
