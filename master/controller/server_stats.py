@@ -43,6 +43,9 @@ def add(metrics: Metrics, controller: Controller) -> None:
             **_memory(p.pid for p in processes),
         }
     )
+    metrics.counters["listener_manager.listener_stopped"] = (
+        len(controller.listeners) if controller.listeners_closed else 0
+    )
     metrics.counters["server.worker_restarts"] = sum(p.restarts for p in processes)
 
 
