@@ -11,6 +11,7 @@ import msgspec
 import trio
 
 from proxy import registry
+from proxy.access_log.writer import LogWriter
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Endpoints
 from proxy.config.common import PluginConfig
@@ -19,7 +20,7 @@ from proxy.errors import ProxyError
 from proxy.filters.context import Activity, CallNextNetwork, FilterContext, NetworkFilter
 from proxy.filters.network import NETWORK_FILTERS
 from proxy.http.disconnects import DisconnectWatch
-from proxy.limits import READ_SIZE
+from proxy.limits import LOG_CLOSE_DEADLINE, READ_SIZE
 from proxy.net.connection import Connection
 from proxy.net.listener import accept_loop
 from proxy.stats import Stats
@@ -45,9 +46,16 @@ class Server:
         self._clusters = ClusterManager(config, endpoints, stats, tables)
         self._activity = Activity()
         self._disconnects = DisconnectWatch()
+        self._log_writer = LogWriter(stats)
         self._listeners = {
             listener.name: _Listener(
-                listener, stats, self._clusters, self._activity, self._disconnects, worker_index=worker_index
+                listener,
+                stats,
+                self._clusters,
+                self._activity,
+                self._disconnects,
+                self._log_writer,
+                worker_index=worker_index,
             )
             for listener in config.listeners
         }
@@ -68,6 +76,7 @@ class Server:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled, or until a drain has ended the last connection."""
+        self._log_writer.start()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._clusters.run)
@@ -79,6 +88,7 @@ class Server:
         finally:
             self._nursery = None
             self._clusters.close()
+            self._log_writer.close(LOG_CLOSE_DEADLINE)
 
     async def accept(self, listener: str, address: int, sock: socket.socket) -> None:
         """Serve what arrives at `sock`, a non-blocking listening socket of the listener's address number `address`,
@@ -103,6 +113,10 @@ class Server:
     def hosts_draining(self) -> bool:
         """Whether a request still runs to a host that the endpoints no longer name."""
         return self._clusters.draining
+
+    def reopen_logs(self) -> None:
+        """Open the access logs' files anew: they have been moved away (USR1, `/reopen_logs`)."""
+        self._log_writer.reopen()
 
     def start_drain(self) -> None:
         """From now on each connection ends with its next response. The caller has stopped accepting."""
@@ -149,6 +163,7 @@ class _Listener:
         clusters: ClusterManager,
         activity: Activity,
         disconnects: DisconnectWatch,
+        log_writer: LogWriter,
         *,
         worker_index: int,
     ) -> None:
@@ -163,7 +178,7 @@ class _Listener:
         ]
         self._destroy = stats.counter(f"{prefix}downstream_cx_destroy")
         self._length_ms = stats.histogram(f"{prefix}downstream_cx_length_ms")
-        context = FilterContext(stats, clusters, prefix, activity, disconnects)
+        context = FilterContext(stats, clusters, prefix, activity, disconnects, log_writer=log_writer)
         self.read_size = min(READ_SIZE, config.per_connection_buffer_limit_bytes)
         self.chain = _chain([_build(plugin, context) for plugin in config.filter_chains[0].filters])
 

@@ -88,6 +88,7 @@ class Worker:
             nursery.cancel_scope.cancel()
         elif kind == "reopen_logs":
             reopen_logs(received)
+            self._server.reopen_logs()
 
     async def _watch_departures(self) -> None:
         """Tell when no request writes to the rows of hosts that have left, so that the rows may be reused."""

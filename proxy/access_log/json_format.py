@@ -14,7 +14,7 @@ Node = Callable[[StreamInfo], bytes | None]
 """A value as JSON; None: leave it out."""
 
 _PLAIN = re.compile(rb"[ !#-\[\]-~]*")
-_SPECIAL = re.compile(rb'[^ !#-\[\]-~]')
+_SPECIAL = re.compile(rb"[^ !#-\[\]-~]")
 _MAX_SAFE = 2**53
 
 

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from proxy.limits import LOG_PATIENCE
 
-_STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
+STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 
 
@@ -32,12 +32,16 @@ class Output(Protocol):
         """Begin anew at the same name; says whether that worked."""
         ...
 
+    def close(self) -> None:
+        """Let go of what is open; a later `write` opens it again."""
+        ...
+
 
 def file_output(path: str) -> Output:
     """The output to `path`. A standard stream by its device name is the one that we have: opening it again may be
     forbidden to our user, and would begin a regular file anew.
     """
-    return StandardOutput(_STANDARD[path]) if path in _STANDARD else FileOutput(path)
+    return StandardOutput(STANDARD[path]) if path in STANDARD else FileOutput(path)
 
 
 class _Descriptor:
@@ -114,8 +118,12 @@ class _Descriptor:
         """Whether this is a file without a name: what is written there is lost when we close it."""
         return self._regular and os.fstat(self.fd).st_nlink == 0
 
-    def close(self) -> None:
-        os.close(self.fd)
+    def close(self, *, owned: bool) -> None:
+        """`owned`: the descriptor is ours alone."""
+        if self._socket is not None:
+            self._socket.close()
+        if owned:
+            os.close(self.fd)
 
 
 class FileOutput:
@@ -131,7 +139,7 @@ class FileOutput:
         assert self._open is not None
         done, error = self._open.write(lines)
         if error is not None and error.errno in (errno.EPIPE, errno.EIO, errno.ESTALE, errno.EBADF):
-            self._close()
+            self.close()
         return done
 
     def reopen(self) -> bool:
@@ -139,13 +147,13 @@ class FileOutput:
             fd = os.open(self.name, _FLAGS, 0o644)
         except OSError:
             return False
-        self._close()
+        self.close()
         self._open = _Descriptor(fd, nonblocking=True)
         return True
 
-    def _close(self) -> None:
+    def close(self) -> None:
         if self._open is not None:
-            self._open.close()
+            self._open.close(owned=True)
             self._open = None
 
 
@@ -165,11 +173,17 @@ class StandardOutput:
 
     def reopen(self) -> bool:
         """Look at what the descriptor is now: `--log-path` puts another file there."""
+        self.close()
         try:
             self._open = _Descriptor(self._fd, nonblocking=False)
         except OSError:
             return False
         return True
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open.close(owned=False)
+            self._open = None
 
 
 def _batches(lines: Sequence[bytes], limit: int) -> Iterator[Sequence[bytes]]:

@@ -111,6 +111,8 @@ class LogWriter:
                 self._flushed_by_timer.inc()
             self._flush()
         self._flush()
+        for queue in self._queues.values():
+            queue.output.close()
 
     def _flush(self) -> None:
         """One round: a file that cannot be written to loses its lines of this round and is tried again in the next."""

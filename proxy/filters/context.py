@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from proxy.access_log.writer import LogWriter
 from proxy.http.disconnects import DisconnectWatch
 from proxy.net.connection import Connection
-from proxy.stats import Stats
+from proxy.stats import MemoryStats, Stats
 from proxy.upstream.manager import ClusterManager
 
 
@@ -32,6 +33,7 @@ class FilterContext:
     activity: Activity = field(default_factory=Activity)
     disconnects: DisconnectWatch = field(default_factory=DisconnectWatch)
     stat_prefix: str = ""
+    log_writer: LogWriter = field(default_factory=lambda: LogWriter(MemoryStats()))
 
 
 CallNextNetwork = Callable[[Connection], Awaitable[None]]

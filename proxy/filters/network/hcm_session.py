@@ -115,6 +115,8 @@ class Session:
             manager.activity.requests -= 1
             now = exchange.info.ended = trio.current_time()
             self._stats.charge_exchange(exchange, now - started)
+            for log_exchange in manager.access_logs:
+                log_exchange(exchange.info)
         self._active = Flag.DOWNSTREAM_CONNECTION_TERMINATION in exchange.info.flags
         connection.closed_by_peer = connection.closed_by_peer or self._active
         if exchange.close or not exchange.info.response_complete:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from proxy import registry
+from proxy.access_log.access_log import build_access_logs
 from proxy.config.common import PluginConfig
 from proxy.config.route import RouteConfiguration
 from proxy.filters.context import CallNextNetwork, FilterContext
@@ -34,6 +35,7 @@ class HttpConnectionManager:
         self.activity = context.activity
         self.disconnects = context.disconnects
         self.stats = HcmStats(context.stats, config.stat_prefix, context.listener_prefix)
+        self.access_logs = build_access_logs(config.access_log, context.log_writer)
         self.routes = RouteTable(config.route_config)
         http_context = dataclasses.replace(context, stat_prefix=f"http.{config.stat_prefix}.")
         self.chain = build_chain([_build(plugin, http_context) for plugin in config.http_filters])
