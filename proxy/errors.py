@@ -8,8 +8,6 @@ from __future__ import annotations
 import enum
 from typing import Literal
 
-from proxy.config.common import Address
-
 
 class Flag(enum.Enum):
     """Envoy's response flags, in the order in which `%RESPONSE_FLAGS%` joins them (`StreamInfo::CoreResponseFlag`)."""
@@ -43,6 +41,8 @@ class Flag(enum.Enum):
     DNS_RESOLUTION_FAILED = "DF"
 
 
+MAX_CAUSES = 4
+
 Side = Literal["downstream", "upstream", "internal"]
 Retryable = Literal["never", "always", "reused"]
 
@@ -53,8 +53,7 @@ class ProxyError(Exception):
     `status` is the HTTP status of the local reply (0: no reply can be sent, close). `body` is its text. `detail` is
     Envoy's response code detail. `side` says whose fault it is; `retryable="reused"` allows a retry only when the
     upstream connection had served a request before. `close` asks that the downstream connection ends with the reply.
-    `transport_failure` is what the upstream's socket said, `upstream_host` the host that was chosen when no
-    stream to it could be opened.
+    `transport_failure` is what the upstream's socket said when connecting failed.
     """
 
     def __init__(
@@ -80,4 +79,19 @@ class ProxyError(Exception):
         self.close = close
         self.headers = headers
         self.transport_failure = transport_failure
-        self.upstream_host: Address | None = None
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line with what lies behind it: `connection termination: Connection reset by peer`.
+
+    Of a detail with a reason in braces, the reason alone.
+    """
+    parts: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(parts) < MAX_CAUSES:
+        said = str(cause) or type(cause).__name__
+        reason = said.partition("{")[2].rstrip("}").replace("_", " ").replace("|", ": ") or said
+        if not parts or reason.replace("_", " ") not in parts[-1].replace("_", " "):
+            parts.append(reason)
+        cause = cause.__cause__
+    return ": ".join(parts)

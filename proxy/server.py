@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import logging
 import socket
@@ -19,6 +20,7 @@ from proxy.config.listener import Listener as ListenerConfig
 from proxy.errors import ProxyError
 from proxy.filters.context import Activity, CallNextNetwork, FilterContext, NetworkFilter
 from proxy.filters.network import NETWORK_FILTERS
+from proxy.flight_recorder import Recorder
 from proxy.http.disconnects import DisconnectWatch
 from proxy.limits import LOG_CLOSE_DEADLINE, READ_SIZE
 from proxy.net.connection import Connection
@@ -41,23 +43,26 @@ class Server:
     """
 
     def __init__(
-        self, config: CompiledConfig, endpoints: Endpoints, stats: Stats, tables: Tables, *, worker_index: int
+        self,
+        config: CompiledConfig,
+        endpoints: Endpoints,
+        stats: Stats,
+        tables: Tables,
+        *,
+        worker_index: int,
+        recorder: Recorder | None = None,
     ) -> None:
         self._clusters = ClusterManager(config, endpoints, stats, tables)
         self._activity = Activity()
         self._disconnects = DisconnectWatch()
         self._log_writer = LogWriter(stats)
+        context = FilterContext(
+            stats, self._clusters, "", self._activity, self._disconnects, log_writer=self._log_writer
+        )
+        if recorder is not None:
+            context = dataclasses.replace(context, recorder=recorder)
         self._listeners = {
-            listener.name: _Listener(
-                listener,
-                stats,
-                self._clusters,
-                self._activity,
-                self._disconnects,
-                self._log_writer,
-                worker_index=worker_index,
-            )
-            for listener in config.listeners
+            listener.name: _Listener(listener, context, worker_index=worker_index) for listener in config.listeners
         }
         self._connections: set[Connection] = set()
         self._connection_ids = itertools.count(worker_index + 1, MAX_WORKERS)
@@ -159,15 +164,11 @@ class _Listener:
     def __init__(
         self,
         config: ListenerConfig,
-        stats: Stats,
-        clusters: ClusterManager,
-        activity: Activity,
-        disconnects: DisconnectWatch,
-        log_writer: LogWriter,
+        context: FilterContext,
         *,
         worker_index: int,
     ) -> None:
-        prefix = f"listener.{config.stat_prefix}."
+        stats, prefix = context.stats, f"listener.{config.stat_prefix}."
         self._totals = [
             stats.counter(f"{prefix}downstream_cx_total"),
             stats.counter(f"{prefix}worker_{worker_index}.downstream_cx_total"),
@@ -178,7 +179,7 @@ class _Listener:
         ]
         self._destroy = stats.counter(f"{prefix}downstream_cx_destroy")
         self._length_ms = stats.histogram(f"{prefix}downstream_cx_length_ms")
-        context = FilterContext(stats, clusters, prefix, activity, disconnects, log_writer=log_writer)
+        context = dataclasses.replace(context, listener_prefix=prefix)
         self.read_size = min(READ_SIZE, config.per_connection_buffer_limit_bytes)
         self.chain = _chain([_build(plugin, context) for plugin in config.filter_chains[0].filters])
 

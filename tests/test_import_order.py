@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("shm", "proxy", "workers", "master")
 FLOORS_OF_PROXY = (
     ("config", "errors", "limits", "stats", "registry", "log"),
-    ("net", "http", "route"),
+    ("net", "http", "route", "flight_recorder"),
     ("upstream",),
     ("filters", "access_log"),
     ("snapshot",),

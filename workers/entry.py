@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import traceback
 from typing import Any
@@ -11,10 +12,12 @@ import trio
 
 from proxy import log as process_log
 from proxy.config.cluster import decode_endpoints
+from proxy.flight_recorder import RingRecorder
 from proxy.server import Server
 from shm import memfd
 from shm.metrics import MetricsWriter
 from shm.processes import ProcessTable
+from shm.ring import RingWriter
 from shm.table import TableWriter
 from workers import committed
 from workers.link import SupervisorLink
@@ -45,6 +48,7 @@ def main(order: dict[str, Any], inherited: dict[str, int]) -> int:
 
 
 async def _run(order: dict[str, Any], inherited: dict[str, int], link: SupervisorLink) -> None:
+    slow: float = json.loads(order["options"])["slow_request"]
     config = committed.read(inherited["config"])
     slot = order["slot"]
     endpoints = config.endpoints
@@ -56,6 +60,7 @@ async def _run(order: dict[str, Any], inherited: dict[str, int], link: Superviso
         MetricsWriter(inherited["region"]),
         SharedTables(inherited, slot),
         worker_index=order["index"],
+        recorder=RingRecorder(RingWriter(inherited["ring"]), slow=slow or math.inf, worker=order["index"]),
     )
     for name in ("config", "endpoints"):
         if name in inherited:

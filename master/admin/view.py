@@ -9,6 +9,7 @@ from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Endpoints
 from shm.metrics import Metrics
 from shm.processes import ProcessInfo
+from shm.ring import RingReader
 from shm.table import TableReader
 
 State = Literal["PRE_INITIALIZING", "INITIALIZING", "LIVE", "DRAINING"]
@@ -42,6 +43,10 @@ class ServerView(Protocol):
     def hosts(self) -> TableReader: ...
     @property
     def clusters(self) -> TableReader: ...
+    @property
+    def rings(self) -> Mapping[int, RingReader]:
+        """The workers' flight recorders, by slot."""
+        ...
 
     def metrics(self) -> Metrics:
         """Merged over all processes; no counter ever falls."""

@@ -21,6 +21,8 @@ COMMANDS = (
     Entry("validate", "master.cli.validate", "Check a configuration without running it."),
     Entry("ps", "master.cli.ps", "Show every process of the proxy."),
     Entry("workers", "master.cli.workers", "Show or change the number of workers."),
+    Entry("why", "master.cli.why", "Show why requests failed, newest first."),
+    Entry("explain-code", "master.cli.explain_code", "Explain a response flag or detail."),
     Entry("stats", "master.cli.stats", "Print counters, gauges and histograms."),
     Entry("clusters", "master.cli.clusters", "Show clusters and their hosts."),
     Entry("listeners", "master.cli.listeners", "Show listeners and where they are bound."),

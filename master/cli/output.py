@@ -62,6 +62,11 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
+def plain(text: str) -> str:
+    """`text` on one line with everything escaped that a terminal would act on: it may come from the network."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Columns as wide as their widest cell; numbers to the right. Headings are bold on a terminal."""
     cells = [[shown(value) for value in row] for row in rows]

@@ -34,6 +34,8 @@ from proxy.log import LEVELS
               help="How long a retired worker may finish its connections.")  # fmt: skip
 @click.option("--shutdown-drain-time-s", type=click.FloatRange(min=0), default=30.0, show_default=True,
               help="How long requests in hand may take after SIGTERM.")  # fmt: skip
+@click.option("--slow-request-s", type=click.FloatRange(min=0), default=1.0, show_default=True,
+              help="`proxyctl why` shows requests answered later than this too; 0: none.")  # fmt: skip
 @click.pass_context
 def command(
     context: click.Context,
@@ -50,6 +52,7 @@ def command(
     log_path: str | None,
     drain_time_s: float,
     shutdown_drain_time_s: float,
+    slow_request_s: float,
 ) -> None:
     """Run the proxy in the foreground.
 
@@ -81,6 +84,7 @@ def command(
         log_path=str(Path(log_path).absolute()) if log_path else "",
         drain_time=drain_time_s,
         shutdown_drain_time=shutdown_drain_time_s,
+        slow_request=slow_request_s,
     )
     shown = ("-c", config_path) if config_path else ()
     arguments = python.command("master.supervisor", *shown)  # the arguments are for `ps` alone

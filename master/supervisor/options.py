@@ -24,6 +24,7 @@ class Options:
     log_path: str = ""  # "" is standard error
     drain_time: float = 600.0  # Envoy's --drain-time-s
     shutdown_drain_time: float = 30.0
+    slow_request: float = 1.0  # seconds from which on the flight recorder keeps a request that went well; 0: never
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from proxy.access_log.writer import LogWriter
+from proxy.flight_recorder import MemoryRecorder, Recorder
 from proxy.http.disconnects import DisconnectWatch
 from proxy.net.connection import Connection
 from proxy.stats import MemoryStats, Stats
@@ -32,6 +33,7 @@ class FilterContext:
     listener_prefix: str
     activity: Activity = field(default_factory=Activity)
     disconnects: DisconnectWatch = field(default_factory=DisconnectWatch)
+    recorder: Recorder = field(default_factory=MemoryRecorder)
     stat_prefix: str = ""
     log_writer: LogWriter = field(default_factory=lambda: LogWriter(MemoryStats()))
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import trio
 
-from proxy.errors import Flag, ProxyError
+from proxy.errors import Flag, ProxyError, describe
 from proxy.http import local_reply, normalize
 from proxy.http.body import RequestBody
 from proxy.http.codec import CodecError
@@ -179,6 +179,8 @@ class Exchange:
     def note(self, error: ProxyError) -> None:
         """Record why the exchange fails; a status that the client has seen stays."""
         self.info.detail = error.detail
+        if error.__cause__ is not None and not self.info.cause:
+            self.info.cause = describe(error.__cause__)
         if error.flag is not None:
             self.info.flags.add(error.flag)
         if not self.response_started:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from proxy.config.common import Address
 from proxy.errors import Flag
@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from proxy.net.connection import Connection
 
 NO_STATUS = 0
+
+
+class Attempt(NamedTuple):
+    """A try at an upstream host that failed: how far it came, why it ended, and what it took.
+
+    `response` means that the request had been sent.
+    """
+
+    host: str
+    phase: Literal["connect", "request", "response"]
+    error: str
+    seconds: float
 
 
 class StreamInfo:
@@ -31,11 +43,15 @@ class StreamInfo:
     of a local reply is rendered. `request_received` and `request_sent` are when the last byte of the request came and
     when it went to the upstream, `request_begun` when its first byte went, `response_begun` and `response_received`
     when the first and the last byte of the response came.
+    `upstream_tried` is the host of an attempt as soon as it begins. `attempts` are those that failed, `cause` is what
+    lies behind a failure: the text of an error, or a traceback.
     """
 
     __slots__ = (
+        "attempts",
         "bytes_received",
         "bytes_sent",
+        "cause",
         "connection",
         "continued",
         "detail",
@@ -64,6 +80,7 @@ class StreamInfo:
         "upstream_host",
         "upstream_local",
         "upstream_remote",
+        "upstream_tried",
     )
 
     def __init__(self, started: float, connection: Connection | None = None) -> None:
@@ -83,6 +100,9 @@ class StreamInfo:
         self.response_begun = self.response_received = self.ended = 0.0
         self.route_name = self.upstream_cluster = self.upstream_failure = ""
         self.upstream_host: Address | None = None
+        self.attempts: tuple[Attempt, ...] = ()
+        self.cause = ""
+        self.upstream_tried: Address | None = None
         self.upstream_remote: Address | None = None
         self.upstream_local: Address | None = None
         self.upstream_attempts = self.upstream_bytes_sent = self.upstream_bytes_received = 0

@@ -10,6 +10,7 @@ from proxy.config.cluster import ClusterEndpoints, Host
 from proxy.errors import ProxyError
 from proxy.http.codec import ClientCodec
 from proxy.http.codec_h1_client import H1ClientCodec
+from proxy.http.stream_info import StreamInfo
 from proxy.stats import Stats
 from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
@@ -47,8 +48,10 @@ class Cluster:
         self._endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
 
-    async def open_stream(self) -> UpstreamStream:
+    async def open_stream(self, info: StreamInfo | None = None) -> UpstreamStream:
         """A stream to the next host of the balancer; raises `ProxyError` (UH, UF, UO; features §13 rule 28).
+
+        `info` learns the host before it is tried, so that a failure can name it.
 
         The local reply that follows from an error is already counted in `upstream_rq_<code>`.
         """
@@ -59,13 +62,14 @@ class Cluster:
             error = failures.no_healthy_upstream()
             self._stats.charge_code(error.status)
             raise error
+        if info is not None:
+            info.upstream_tried = host.address
         pool = self._pool(host)
         try:
             return UpstreamStream(pool, await pool.acquire())
         except ProxyError as error:
             self._stats.charge_code(error.status)
             pool.count(HostColumn.RQ_ERROR)
-            error.upstream_host = host.address
             raise
 
     def charge_timeout(self, stream: UpstreamStream | None) -> None:

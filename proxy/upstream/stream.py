@@ -158,9 +158,9 @@ class UpstreamStream:
     async def _read(self) -> None:
         try:
             data = await self._connection.receive()
-        except ConnectionLost:
+        except ConnectionLost as lost:
             self.peer_gone = True
-            raise self._cut_short() from None
+            raise self._cut_short() from lost
         self.bytes_received += len(data)
         self.peer_gone = not data or self.peer_gone
         try:

@@ -13,8 +13,10 @@ from master.stats.aggregate import Aggregator
 from proxy.config.bootstrap import CompiledConfig, Node
 from proxy.config.cluster import Cluster, ClusterEndpoints, Endpoints, Host, LocalityHosts
 from proxy.config.common import SocketAddress
+from proxy.flight_recorder import RingRecorder
 from proxy.upstream.tables import CLUSTER_GAUGES, HOST_GAUGES, ClusterColumn, HostColumn
 from shm import fold, metrics, processes, table
+from shm.ring import RingReader, RingWriter, create_ring
 
 ROWS = 64
 MAX_WORKERS = 4
@@ -48,6 +50,9 @@ class LiveView:
         self.hosts, self.clusters = table.TableReader(hosts), table.TableReader(clusters)
         self.host_writers = [table.TableWriter(hosts, writer) for writer in range(2)]
         self.cluster_writers = [table.TableWriter(clusters, writer) for writer in range(2)]
+        ring = self._own(create_ring(slots=16, slot_bytes=2048))
+        self.rings: Mapping[int, RingReader] = {3: RingReader(ring)}
+        self.recorder = RingRecorder(RingWriter(ring), slow=1.0, worker=0)
         self.process_table = processes.ProcessTable(self._own(processes.ProcessTable.create(8)))
 
     def _own(self, fd: int) -> int:

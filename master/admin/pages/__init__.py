@@ -79,6 +79,17 @@ PAGES = (
         ),
     ),
     Page(
+        "/why",
+        "print the last failed and slow requests as JSON, newest first",
+        "why:page",
+        parameters=(
+            ("id", "Only requests whose x-request-id begins so", ()),
+            ("flag", "Only requests with this response flag, or slow ones (slow)", ()),
+            ("limit", "How many at most", ()),
+            ("after", "Only what came after the reply with this cursor", ()),
+        ),
+    ),
+    Page(
         "/workers",
         "change the number of workers and wait until they serve",
         "workers:page",

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import trio
 
 from proxy.config.context import CompileContext
 from proxy.config.route import DirectResponseAction
-from proxy.errors import Flag, ProxyError
+from proxy.errors import Flag, ProxyError, describe
 from proxy.filters.context import FilterContext
 from proxy.http.deadlines import Phase
 from proxy.http.events import DataReceived, InformationalReceived, ResponseReceived
 from proxy.http.exchange import Exchange
 from proxy.http.filter_chain import CallNext
 from proxy.http.request import Request
+from proxy.http.stream_info import Attempt
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.stream import UpstreamStream
 
@@ -76,21 +77,22 @@ class Router:
         """One attempt. The route's timeout runs from the end of the request and covers the way to the upstream too."""
         attempt = _Attempt(exchange, timeout, service_time=self._envoy_headers)
         if exchange.body.ended:
-            attempt.request_sent()
+            attempt.request_sent(attempt.started)
         info = exchange.info
         info.upstream_attempts += 1
         stream = None
         try:
-            stream = await cluster.open_stream()
+            stream = await cluster.open_stream(info)
             info.upstream_host = info.upstream_remote = stream.host.address
             info.upstream_local = stream.local
             await attempt.run(stream)
         except BaseException as error:
             if stream is None and isinstance(error, ProxyError):
-                info.upstream_host = error.upstream_host
+                info.upstream_host = info.upstream_tried
                 info.upstream_failure = error.transport_failure
             if exchange.deadlines.fired() is Phase.ROUTE:
                 cluster.charge_timeout(stream)
+            attempt.failed(error, connected=stream is not None)
             raise
         finally:
             if stream is not None:
@@ -110,18 +112,35 @@ def _direct_response(action: DirectResponseAction, request: Request) -> ProxyErr
 class _Attempt:
     """One request on one upstream stream."""
 
-    __slots__ = ("_exchange", "_sent_at", "_service_time", "_timeout")
+    __slots__ = ("_exchange", "_sent_at", "_service_time", "_timeout", "started")
 
     def __init__(self, exchange: Exchange, timeout: float, *, service_time: bool) -> None:
         self._exchange = exchange
         self._timeout = timeout
         self._service_time = service_time
         self._sent_at: float | None = None
+        self.started = trio.current_time()
 
-    def request_sent(self) -> None:
+    def request_sent(self, now: float) -> None:
         """The whole request has been received (and sent, or is about to be): the route's timeout begins."""
-        self._sent_at = trio.current_time()
+        self._sent_at = now
         self._exchange.deadlines.arm(Phase.ROUTE, self._timeout)
+
+    def failed(self, error: BaseException, *, connected: bool) -> None:
+        """Put this attempt on record. `error` is whatever ended it: a `ProxyError`, or the exchange's cancellation."""
+        info = self._exchange.info
+        if info.upstream_tried is None:
+            return
+        reason = error if isinstance(error, ProxyError) else self._exchange.failure()
+        phase: Literal["connect", "request", "response"] = "response" if self._sent_at is not None else "request"
+        info.attempts += (
+            Attempt(
+                host=str(info.upstream_tried),
+                phase=phase if connected else "connect",
+                error=describe(reason or error),
+                seconds=trio.current_time() - self.started,
+            ),
+        )
 
     async def run(self, stream: UpstreamStream) -> None:
         """Send the request and pass the response on. Raises `ProxyError`."""
@@ -166,8 +185,8 @@ class _Attempt:
             await stream.send_data(data)
             exchange.deadlines.touch()
         await stream.send_end()  # trailers stay behind, as in Envoy without `enable_trailers`
-        exchange.info.request_sent = trio.current_time()
-        self.request_sent()
+        now = exchange.info.request_sent = trio.current_time()
+        self.request_sent(now)
 
     async def _download(self, stream: UpstreamStream) -> None:
         exchange = self._exchange

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from typing import TYPE_CHECKING
 
 import trio
 
 from proxy.errors import Flag, ProxyError
+from proxy.filters.network import hcm_record
+from proxy.flight_recorder import FAILED_STATUS
 from proxy.http.codec_h1_server import H1ServerCodec
 from proxy.http.deadlines import Deadlines, Phase
 from proxy.http.downstream import Downstream
@@ -115,8 +118,11 @@ class Session:
             manager.activity.requests -= 1
             now = exchange.info.ended = trio.current_time()
             self._stats.charge_exchange(exchange, now - started)
+            info = exchange.info
             for log_exchange in manager.access_logs:
-                log_exchange(exchange.info)
+                log_exchange(info)
+            if info.flags or info.status >= FAILED_STATUS or now - started >= manager.recorder.slow:
+                hcm_record.add(exchange, connection, manager)
         self._active = Flag.DOWNSTREAM_CONNECTION_TERMINATION in exchange.info.flags
         connection.closed_by_peer = connection.closed_by_peer or self._active
         if exchange.close or not exchange.info.response_complete:
@@ -137,6 +143,7 @@ class Session:
             failure = error
         except Exception:
             log.exception("a filter failed")
+            exchange.info.cause = traceback.format_exc()
             failure = ProxyError("internal_error", side="internal", status=500, close=True)
         if scope.cancelled_caught:
             failure = exchange.failure()

@@ -34,6 +34,9 @@ class HttpConnectionManager:
         self.config = config
         self.activity = context.activity
         self.disconnects = context.disconnects
+        self.clusters = context.clusters
+        self.recorder = context.recorder
+        self.listener = context.listener_prefix.removeprefix("listener.").removesuffix(".")
         self.stats = HcmStats(context.stats, config.stat_prefix, context.listener_prefix)
         self.access_logs = build_access_logs(config.access_log, context.log_writer)
         self.routes = RouteTable(config.route_config)

@@ -18,6 +18,7 @@ from proxy.config.listener import FilterChain, Listener
 from proxy.config.route import ClusterAction, Route, RouteConfiguration, RouteMatch, VirtualHost
 from proxy.filters.http.router import Router
 from proxy.filters.network.hcm_config import Config as HcmConfig
+from proxy.flight_recorder import MemoryRecorder, Record
 from proxy.server import Server
 from proxy.stats import MemoryStats
 from proxy.upstream.tables import MemoryTables
@@ -64,7 +65,9 @@ def compiled(
 
 
 class Rig:
-    """A running server. `connect` gives a client; `value` reads a stat of the connection manager."""
+    """A running server. `connect` gives a client; `value` reads a stat of the connection manager; `records` is what
+    the flight recorder holds, oldest first.
+    """
 
     def __init__(
         self,
@@ -77,6 +80,7 @@ class Rig:
         self.scope = scope
         self.stopped = trio.Event()
         self.clients: list[Client] = []
+        self.records: list[Record] = []
         self.server = server
         self.stats = stats
         self.tables = tables
@@ -173,7 +177,8 @@ async def until(condition: Callable[[], bool]) -> None:
 async def serving(config: CompiledConfig) -> AsyncIterator[Rig]:
     """A server on a port of 127.0.0.1. Closes the clients at the end."""
     stats, tables = MemoryStats(), MemoryTables()
-    server = Server(config, config.endpoints, stats, tables, worker_index=0)
+    recorder = MemoryRecorder()
+    server = Server(config, config.endpoints, stats, tables, worker_index=0, recorder=recorder)
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         sock.listen(64)
@@ -189,6 +194,7 @@ async def serving(config: CompiledConfig) -> AsyncIterator[Rig]:
 
         async with trio.open_nursery() as nursery:
             rig = Rig(server, stats, tables, sock.getsockname(), trio.CancelScope())
+            rig.records = recorder.records
             await nursery.start(lambda task_status: run(rig, task_status))
             try:
                 yield rig

@@ -15,6 +15,7 @@ from master.stats.aggregate import Intervals
 from proxy.config.cluster import CircuitBreaker, Cluster, Host
 from proxy.config.common import PipeAddress, SocketAddress
 from proxy.config.listener import Listener
+from proxy.flight_recorder import Record
 from proxy.upstream.tables import ClusterColumn, HostColumn
 from shm.processes import Role, State
 from tests.kit.trio import run_trio
@@ -228,3 +229,39 @@ async def test_the_home_page_links_only_what_changes_nothing() -> None:
 async def test_the_first_of_equal_parameters_counts(view: LiveView) -> None:
     view.stats.counter("a.b").inc()
     assert (await ask(view, "/stats?filter=%5Ea%5C.b&filter=nothing")).body == b"a.b: 1\n"
+
+
+def recorded(view: LiveView, *names: str) -> None:
+    for number, name in enumerate(names):
+        flags = "UF" if name.startswith("uf") else "-"
+        view.recorder.add(Record(float(number), "failed" if flags == "UF" else "slow", 0, request_id=name, flags=flags))
+
+
+@run_trio
+async def test_why_is_newest_first_and_continues_behind_a_cursor(view: LiveView) -> None:
+    recorded(view, "uf-1", "slow-1", "uf-2")
+    told = json.loads((await ask(view, "/why")).body)
+    assert [failure["request_id"] for failure in told["failures"]] == ["uf-2", "slow-1", "uf-1"]
+    assert told["failures"][0]["words"]["fault"] == "upstream"
+    again = json.loads((await ask(view, f"/why?after={told['cursor']}")).body)
+    assert again == {"failures": [], "cursor": told["cursor"]}
+
+
+@run_trio
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("flag=UF", ["uf-2", "uf-1"]), ("flag=slow", ["slow-1"]), ("id=uf-1", ["uf-1"]), ("id=uf", ["uf-2", "uf-1"]),
+        ("limit=1", ["uf-2"]), ("flag=UT", []),
+    ],
+)  # fmt: skip
+async def test_why_can_be_narrowed(view: LiveView, query: str, expected: list[str]) -> None:
+    recorded(view, "uf-1", "slow-1", "uf-2")
+    told = json.loads((await ask(view, f"/why?{query}")).body)
+    assert [failure["request_id"] for failure in told["failures"]] == expected
+
+
+@run_trio
+@pytest.mark.parametrize("query", ["limit=0", "limit=x", "after=1", "after=a:b", f"after=1:{'9' * 40}"])
+async def test_why_refuses_what_it_cannot_read(view: LiveView, query: str) -> None:
+    assert (await ask(view, f"/why?{query}")).status == 400

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from master.cli.main import COMMANDS, main
 from proxy.config.common import SocketAddress
 from proxy.config.listener import Listener
+from proxy.flight_recorder import Record
 from proxy.upstream.tables import HostColumn
 from shm.processes import Role
 from tests.kit.admin import serving
@@ -166,3 +167,36 @@ def test_completion(shell: str) -> None:
 def test_version() -> None:
     assert CliRunner().invoke(main, ["version"]).stdout.startswith("proxyctl ")
     assert json.loads(CliRunner().invoke(main, ["version", "--json"]).stdout)["data"]["envoy"] == "1.40.0"
+
+
+def test_why_says_that_nothing_is_on_record(run: Run) -> None:
+    result = run("why")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "nothing on record" in result.stderr
+
+
+def test_why_escapes_what_a_terminal_would_obey(run: Run, view: LiveView) -> None:
+    view.recorder.add(Record(1.0, "failed", 0, method="GET", path="/\x1b[31m\u202e", flags="UF", detail="\x07"))
+    shown = run("why").stdout
+    assert "/\\x1b[31m\\u202e" in shown
+    assert "[\\x07]" in shown
+
+
+@pytest.mark.parametrize("code", ["UF", "uf", "UPSTREAM_CONNECTION_FAILURE", "response_timeout"])
+def test_explain_code_needs_no_proxy(code: str) -> None:
+    result = CliRunner().invoke(main, ["explain-code", code, "--json"])
+    assert result.exit_code == 0
+    (row,) = json.loads(result.stdout)["data"]
+    assert row["what"]
+
+
+def test_explain_code_guesses_what_was_meant() -> None:
+    result = CliRunner().invoke(main, ["explain-code", "respons_timeout"])
+    assert result.exit_code == 1
+    assert "did you mean response_timeout?" in result.stderr
+
+
+def test_explain_code_lists_everything() -> None:
+    lines = CliRunner().invoke(main, ["explain-code"]).stdout.splitlines()
+    assert any(line.startswith("UF: ") for line in lines)
+    assert any(line.startswith("response_timeout: ") for line in lines)

@@ -1,0 +1,164 @@
+"""Every response code detail that our code can emit, in words. `*` stands for what varies.
+
+A test walks the source: a detail without a row here fails it. The names are Envoy's where Envoy has one
+(`StreamInfo::ResponseCodeDetails`, features §13 rules 28 and 30).
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from master.explain.flags import Fault
+
+
+class Detail(NamedTuple):
+    """What happened, whose side it was on, what to look at next ("" leaves that to the flag), what decides it."""
+
+    words: str
+    fault: Fault
+    look: str = ""
+    settings: tuple[str, ...] = ()
+
+
+_CURL = "`curl -v` with the client's own request shows its bytes"
+_HEADERS = "which header is so large? Cookies and tokens are the usual ones"
+_RESET = "upstream_reset_before_response_started{%s}"
+_AFTER = "upstream_reset_after_response_started{%s}"
+_AFTER_WORDS = "the response had begun, so its status stands and the client saw it cut off: "
+_BREAKERS = tuple(
+    f"CircuitBreakers.Thresholds.{name}" for name in ("max_connections", "max_pending_requests", "max_requests")
+)
+
+DETAILS: dict[str, Detail] = {
+    # --- the upstream's answer, and ours that were configured
+    "via_upstream": Detail("the upstream gave this answer; the proxy passed it on", "upstream", "the upstream's log"),
+    "direct_response": Detail("the route itself gives this answer (direct_response, redirect)", "client"),
+    # --- routing
+    "route_not_found": Detail("no virtual host or route takes this request", "client"),
+    "cluster_not_found": Detail("the route names a cluster that does not exist", "us"),
+    "filter_chain_not_terminated": Detail(
+        "no HTTP filter answered the request: the last one must be a terminal one", "us",
+        "`http_filters` of the connection manager must end with envoy.filters.http.router",
+    ),
+    "upgrade_failed": Detail(
+        "the client asked for an upgrade (WebSocket), which this connection manager does not allow", "client",
+        "upgrade_configs of the connection manager or route",
+    ),
+    # --- the upstream
+    "no_healthy_upstream": Detail("the cluster has no host that may be used", "upstream"),
+    _RESET % "remote_connection_failure*": Detail(
+        "the connection to the host failed", "upstream"
+    ),
+    _RESET % "connection_timeout": Detail(
+        "the host did not accept the connection in time", "upstream",
+        "a host that answers nothing at all is usually gone, or behind a firewall that drops packets",
+        ("Cluster.connect_timeout",),
+    ),
+    _RESET % "connection_termination": Detail("the host closed the connection before it sent a byte", "upstream"),
+    _RESET % "protocol_error": Detail("the host's answer broke HTTP", "upstream"),
+    _RESET % "overflow": Detail("a circuit breaker of the cluster was full", "us", "", _BREAKERS),
+    _AFTER % "connection_termination": Detail(_AFTER_WORDS + "the host closed the connection", "upstream"),
+    _AFTER % "connection_timeout": Detail(_AFTER_WORDS + "the connection timed out", "upstream"),
+    _AFTER % "remote_connection_failure*": Detail(_AFTER_WORDS + "the connection failed", "upstream"),
+    _AFTER % "protocol_error": Detail(_AFTER_WORDS + "the rest of it broke HTTP or never came", "upstream"),
+    _AFTER % "overflow": Detail(_AFTER_WORDS + "a circuit breaker was full", "us", "", _BREAKERS),
+    "connection_termination": Detail("the upstream closed the connection", "upstream"),
+    "http1.surplus_data": Detail("the upstream sent more bytes than its response has", "upstream"),
+    "http1.truncated_response": Detail("the upstream's response ended early", "upstream"),
+    "http1.too_many_informational_responses": Detail("the upstream sent one 1xx response after the other", "upstream"),
+    "http1.unexpected_switching_protocols": Detail(
+        "the upstream switched protocols (101) although nobody asked it to", "upstream"
+    ),
+    "http1.body_disallowed": Detail("a body came with a message that may not have one", "upstream"),
+    "http1.content_length_not_allowed": Detail("a Content-Length where none may be (1xx, 204)", "upstream"),
+    # --- time
+    "response_timeout": Detail(
+        "the upstream had not finished its response in time; the clock runs from the end of the request, over all "
+        "attempts", "upstream", "", ("RouteAction.timeout",),
+    ),
+    "stream_idle_timeout": Detail(
+        "no byte moved in either direction for too long", "upstream", "", ("HttpConnectionManager.stream_idle_timeout",)
+    ),
+    "request_header_timeout": Detail(
+        "the client did not finish its request's headers in time", "client",
+        "a slow or hostile client; TCP health checks that connect and say nothing look like this, too",
+        ("HttpConnectionManager.request_headers_timeout",),
+    ),
+    "request_overall_timeout": Detail(
+        "the client did not finish its request, body included, in time", "client",
+        "large uploads over slow links need a longer time, or none (0)", ("HttpConnectionManager.request_timeout",),
+    ),
+    # --- the client
+    "downstream_remote_disconnect": Detail("the client closed its connection, or was cut off", "client"),
+    "request_payload_too_large": Detail(
+        "the request's body is larger than what may be buffered for it", "client",
+        "a filter wants the whole body in memory; its limit decides (per route too), not the upstream",
+    ),
+    "path_normalization_failed": Detail("the request's path holds what no path may (a fragment)", "client", _CURL),
+    "missing_host_header": Detail("an HTTP/1.1 request without a Host header (RFC 9112 3.2)", "client", _CURL),
+    "low_version": Detail(
+        "an HTTP/1.0 request, which is not accepted", "client",
+        "old health checkers and load testers (`ab`) speak HTTP/1.0; give them HTTP/1.1",
+    ),
+    "http1.unsupported_version": Detail("the request claims an HTTP version that this is not", "client", _CURL),
+    "http1.codec_error": Detail(
+        "the bytes are no HTTP/1.1 message", "client",
+        "a client that speaks TLS to a plaintext port looks like this, too",
+    ),
+    "http1.invalid_characters": Detail("the head holds control characters (RFC 9110 5.5)", "client", _CURL),
+    "http1.invalid_url": Detail("the request's target is no valid one (RFC 9112 3.2)", "client", _CURL),
+    "http1.invalid_scheme": Detail("the request's target has a scheme that is not HTTP's", "client", _CURL),
+    "http.invalid_authority": Detail("the Host is not a host with an optional port", "client", _CURL),
+    "http1.headers_too_large": Detail(
+        "the request's headers are larger than allowed", "client", _HEADERS,
+        ("HttpConnectionManager.max_request_headers_kb",),
+    ),
+    "http1.too_many_headers": Detail(
+        "the request has more header lines than allowed", "client", _HEADERS, ("HttpProtocolOptions.max_headers_count",)
+    ),
+    "http1.invalid_transfer_encoding": Detail(
+        "a transfer coding other than exactly `chunked`: proxy and upstream could disagree where the message ends",
+        "client", _CURL,
+    ),
+    "http1.transfer_encoding_not_allowed": Detail(
+        "Transfer-Encoding where it may not be (HTTP/1.0, CONNECT, 1xx, 204)", "client", _CURL
+    ),
+    "http1.content_length_and_chunked_not_allowed": Detail(
+        "Content-Length and Transfer-Encoding in one message: the mark of request smuggling (RFC 9112 6.1)", "client",
+        _CURL,
+    ),
+    "http1.connection_header_rejected": Detail(
+        "`connection` names headers that no client may have removed, or too many", "client", _CURL
+    ),
+    # --- us
+    "internal_error": Detail(
+        "a filter raised an exception: a bug in the proxy or in a filter of yours", "us",
+        "the traceback below, and in the worker's log",
+    ),
+    "http1.unwritable_*": Detail(
+        "a message could not be written safely: its bytes could have been read as something else", "us",
+        "which filter, header rule or upstream produced this value?",
+    ),
+    "http1.body_longer_than_content_length": Detail(
+        "the body is longer than its Content-Length: a filter changed it, or the upstream lied", "us",
+        "which filter changes bodies on this route?",
+    ),
+    "http1.body_shorter_than_content_length": Detail(
+        "the body is shorter than its Content-Length: a filter changed it, or the upstream lied", "us",
+        "which filter changes bodies on this route?",
+    ),
+}  # fmt: skip
+
+
+def find(detail: str) -> Detail | None:
+    """The row of `detail`, by its own name or by a pattern."""
+    exact = DETAILS.get(detail)
+    if exact is not None:
+        return exact
+    return next((row for pattern, row in DETAILS.items() if "*" in pattern and matches(detail, pattern)), None)
+
+
+def matches(detail: str, pattern: str) -> bool:
+    """Whether the row called `pattern` is about `detail`."""
+    return fnmatchcase(detail, pattern.replace("[", "[[]"))

@@ -1,0 +1,40 @@
+"""The settings that decide over failures: Envoy's field, in words, with its unit and default."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Setting(NamedTuple):
+    """`words` complete "… of 15 s"; `default` is Envoy's, in `unit`; 0 seconds mean that there is no limit."""
+
+    words: str
+    default: float
+    unit: str = "s"
+
+
+SETTINGS: dict[str, Setting] = {
+    "RouteAction.timeout": Setting("the route's timeout", 15),
+    "HttpConnectionManager.stream_idle_timeout": Setting("the connection manager's stream idle timeout", 300),
+    "HttpConnectionManager.request_headers_timeout": Setting("the time for a request's headers", 0),
+    "HttpConnectionManager.request_timeout": Setting("the time for a whole request to arrive", 0),
+    "HttpConnectionManager.max_request_headers_kb": Setting("the limit of a request's headers", 60, "KiB"),
+    "HttpProtocolOptions.max_headers_count": Setting("the limit of a request's header lines", 100, "lines"),
+    "Cluster.connect_timeout": Setting("the cluster's connect timeout", 5),
+    "CircuitBreakers.Thresholds.max_connections": Setting("the cluster's connections", 1024, ""),
+    "CircuitBreakers.Thresholds.max_pending_requests": Setting("the cluster's waiting requests", 1024, ""),
+    "CircuitBreakers.Thresholds.max_requests": Setting("the cluster's requests at once", 1024, ""),
+}
+
+
+def describe(field: str, value: float | None) -> str:
+    """`the route's timeout of 15 s (RouteAction.timeout, the default)`; without a value, where to find it."""
+    setting = SETTINGS.get(field)
+    if setting is None:
+        return field if value is None else f"{field} = {value:g}"
+    unit = f" {setting.unit}" if setting.unit else ""
+    if value is None:
+        default = f"{setting.default:g}{unit}" if setting.default or setting.unit != "s" else "none"
+        return f"{setting.words} ({field}; default {default})"
+    origin = "the default" if value == setting.default else "configured"
+    return f"{setting.words} of {value:g}{unit} ({field}, {origin})"

@@ -1,0 +1,93 @@
+"""What the flight recorder keeps of an exchange: facts of the exchange, and the settings that may have decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from proxy.config.cluster import Cluster
+from proxy.config.route import ClusterAction
+from proxy.filters.network.hcm_config import Config
+from proxy.flight_recorder import Record, kind_of, now, text
+from proxy.http.exchange import Exchange
+from proxy.net.connection import Connection
+
+if TYPE_CHECKING:
+    from proxy.filters.network.http_connection_manager import HttpConnectionManager
+
+Limits = dict[str, float]
+
+_OF_MANAGER: dict[str, Callable[[Config], Limits]] = {
+    "stream_idle_timeout": lambda config: {"HttpConnectionManager.stream_idle_timeout": config.stream_idle_timeout},
+    "request_header_timeout": lambda config: {
+        "HttpConnectionManager.request_headers_timeout": config.request_headers_timeout
+    },
+    "request_overall_timeout": lambda config: {"HttpConnectionManager.request_timeout": config.request_timeout},
+    "http1.headers_too_large": lambda config: {
+        "HttpConnectionManager.max_request_headers_kb": config.max_request_headers_kb
+    },
+    "http1.too_many_headers": lambda config: {"HttpProtocolOptions.max_headers_count": config.max_headers_count},
+}
+_OF_CLUSTER: dict[str, Callable[[Cluster], Limits]] = {
+    "connection_timeout": lambda cluster: {"Cluster.connect_timeout": cluster.connect_timeout},
+    "overflow": lambda cluster: {
+        "CircuitBreakers.Thresholds.max_connections": cluster.breaker.max_connections,
+        "CircuitBreakers.Thresholds.max_pending_requests": cluster.breaker.max_pending_requests,
+        "CircuitBreakers.Thresholds.max_requests": cluster.breaker.max_requests,
+    },
+}
+
+
+def add(exchange: Exchange, connection: Connection, manager: HttpConnectionManager) -> None:
+    """Record the exchange, which has ended, if it failed or was slow."""
+    info, recorder = exchange.info, manager.recorder
+    kind = kind_of(info, recorder.slow)
+    if kind is None:
+        return
+    request, entry = exchange.request, exchange.route
+    recorder.add(
+        Record(
+            now(),
+            kind,
+            recorder.worker,
+            request_id=text(request.headers.get(b"x-request-id") or b""),
+            method=text(request.method),
+            authority=text(request.authority),
+            path=text(request.path),
+            protocol=request.protocol,
+            downstream=str(connection.remote),
+            listener=manager.listener,
+            route=info.route_name,
+            virtual_host=entry.virtual_host.name if entry is not None else "",
+            cluster=info.upstream_cluster,
+            upstream=str(info.upstream_host or ""),
+            status=info.status,
+            flags=info.response_flags(),
+            detail=info.detail,
+            cause=info.cause,
+            attempts=info.attempts,
+            attempts_total=len(info.attempts),
+            request_ms=_milliseconds(info.request_received, info.started) if info.request_complete else -1.0,
+            response_ms=_milliseconds(info.response_begun, info.started) if info.response_begun else -1.0,
+            total_ms=_milliseconds(info.ended, info.started),
+            bytes_received=info.bytes_received,
+            bytes_sent=info.bytes_sent,
+            limits=limits(exchange, manager),
+        )
+    )
+
+
+def limits(exchange: Exchange, manager: HttpConnectionManager) -> Limits:
+    """The configured values behind the exchange's detail, by Envoy's field."""
+    detail, entry = exchange.info.detail, exchange.route
+    if detail == "response_timeout" and entry is not None and isinstance(entry.route.action, ClusterAction):
+        return {"RouteAction.timeout": entry.route.action.timeout}
+    if detail in _OF_MANAGER:
+        return _OF_MANAGER[detail](manager.config)
+    reason = detail.partition("{")[2].rstrip("}").partition("|")[0]
+    cluster = manager.clusters.get(exchange.info.upstream_cluster)
+    return _OF_CLUSTER[reason](cluster.config) if cluster is not None and reason in _OF_CLUSTER else {}
+
+
+def _milliseconds(moment: float, since: float) -> float:
+    return round((moment - since) * 1000, 3)
