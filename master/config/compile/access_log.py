@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from master.config.compile.context import Context
 
 FIELDS: dict[str, tuple[str, ...]] = {
-    "envoy.config.accesslog.v3.AccessLog": ("name", "filter", "typed_config"),
+    "envoy.config.accesslog.v3.AccessLog": ("filter", "typed_config"),
 }
 
 

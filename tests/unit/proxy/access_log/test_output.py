@@ -15,20 +15,9 @@ from pathlib import Path
 import pytest
 
 from proxy.access_log.output import FileOutput, StandardOutput, file_output
+from tests.unit.proxy.access_log.streams import replaced
 
 LINES = [b"one\n", b"two\n", b"three\n"]
-
-
-@contextlib.contextmanager
-def standard_output(fd: int) -> Iterator[None]:
-    """`fd` in place of standard output. No fixture: pytest's capture moves it between setup and test."""
-    saved = os.dup(1)
-    os.dup2(fd, 1)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 1)
-        os.close(saved)
 
 
 @contextlib.contextmanager
@@ -36,7 +25,7 @@ def piped() -> Iterator[tuple[int, int]]:
     """Standard output is a pipe: its reading and its writing end."""
     reading, writing = os.pipe()
     try:
-        with standard_output(writing):
+        with replaced(1, writing):
             yield reading, writing
     finally:
         os.close(reading)
@@ -194,7 +183,7 @@ def test_a_reader_that_is_slow_but_reads_loses_nothing() -> None:
 def test_standard_output_may_be_a_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proxy.access_log.output.LOG_PATIENCE", 0.01)
     ours, theirs = socket.socketpair()
-    with ours, theirs, standard_output(theirs.fileno()):
+    with ours, theirs, replaced(1, theirs.fileno()):
         output = StandardOutput(1)
         assert output.write(LINES) == 3
         assert ours.recv(100) == b"".join(LINES)
