@@ -131,6 +131,14 @@ DETAILS: dict[str, Detail] = {
     "http1.connection_header_rejected": Detail(
         "`connection` names headers that no client may have removed, or too many", "client", _CURL
     ),
+    "http1.unexpected_underscore": Detail(
+        "a header's name has an underscore, which some upstreams take for a hyphen", "client",
+        "`headers_with_underscores_action: DROP_HEADER` drops such headers instead",
+    ),
+    "absolute_path_rejected": Detail(
+        "the request's target is not a path: `*`, or a whole URL", "client",
+        "`allow_absolute_url` (the default) takes URLs",
+    ),
     # --- us
     "internal_error": Detail(
         "a filter raised an exception: a bug in the proxy or in a filter of yours", "us",

@@ -20,7 +20,8 @@ class H1ServerCodec:
     * A 101, or a 2xx to CONNECT, opens a tunnel: `next_exchange()` then hands out what the client had already sent,
       `receive` and `send_data` pass bytes through, and the client's end of sending is a `StreamEnded`.
     * `scheme` is the one of the connection (https over TLS); an absolute-form target overrules it.
-    * `accept_http_10`, `default_host_for_http_10` and `allow_custom_methods` are `Http1ProtocolOptions`' fields.
+    * `accept_http_10`, `default_host_for_http_10`, `allow_absolute_url` and `allow_custom_methods` are
+      `Http1ProtocolOptions`' fields. Without absolute URLs such a target is a path, which its reader refuses.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class H1ServerCodec:
         scheme: bytes = b"http",
         accept_http_10: bool = False,
         default_host_for_http_10: bytes = b"",
+        allow_absolute_url: bool = True,
         allow_custom_methods: bool = False,
     ) -> None:
         self._max_headers_bytes = max_headers_bytes
@@ -38,6 +40,7 @@ class H1ServerCodec:
         self._scheme = scheme
         self._accept_http_10 = accept_http_10
         self._default_host_for_http_10 = default_host_for_http_10
+        self._allow_absolute_url = allow_absolute_url
         self._allow_custom_methods = allow_custom_methods
         self._inbox = Inbox()
         self._heads = HeadReader(self._inbox, max_headers_bytes)
@@ -119,6 +122,7 @@ class H1ServerCodec:
             max_headers_count=self._max_headers_count,
             accept_http_10=self._accept_http_10,
             default_host_for_http_10=self._default_host_for_http_10,
+            allow_absolute_url=self._allow_absolute_url,
             allow_custom_methods=self._allow_custom_methods,
         )
         self._request = head

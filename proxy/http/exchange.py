@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import trio
 
 from proxy.errors import Flag, ProxyError, describe
-from proxy.http import local_reply, normalize
+from proxy.http import local_reply
 from proxy.http.body import RequestBody
 from proxy.http.codec import CodecError
 from proxy.http.deadlines import Deadlines, Phase
@@ -17,6 +17,7 @@ from proxy.http.downstream import Downstream
 from proxy.http.events import RequestReceived
 from proxy.http.headers import Headers
 from proxy.http.request import Request
+from proxy.http.response_head import ResponseRules
 from proxy.http.stream_info import StreamInfo
 from proxy.route.table import RouteEntry
 
@@ -48,7 +49,7 @@ class Policy:
     filter configuration, decoded once, by the identity of its `PluginConfig`.
     """
 
-    server_name: bytes
+    response: ResponseRules
     draining: Callable[[], bool]
     filter_configs: dict[int, Any]
 
@@ -57,7 +58,8 @@ class Exchange:
     """`request` may be edited before it is forwarded; `route` is None if no route matched; `info` tells the rest.
 
     The response is sent with `send_headers`, `send_data`, `send_end`. A `ProxyError` that a filter raises becomes
-    a local reply when it leaves that filter. `close` ends the connection with this exchange.
+    a local reply when it leaves that filter. `close` ends the connection with this exchange. `tells_request_id`: the
+    response carries the request's id.
     """
 
     __slots__ = (
@@ -72,6 +74,7 @@ class Exchange:
         "request",
         "response_started",
         "route",
+        "tells_request_id",
     )
 
     def __init__(self, downstream: Downstream, deadlines: Deadlines, info: StreamInfo, policy: Policy) -> None:
@@ -86,6 +89,7 @@ class Exchange:
         self.route: RouteEntry | None = None
         self.response_started = False
         self.close = False
+        self.tells_request_id = False
 
     def begin(self, event: RequestReceived) -> None:
         """The request's head has arrived."""
@@ -130,7 +134,8 @@ class Exchange:
             head.headers.remove(b"content-length")
         codec = self._downstream.codec
         self.close = self.close or not self.info.request_complete or self._policy.draining()
-        normalize.clean_response(head.headers, self._policy.server_name, close=self.close)
+        request_id = self.request.headers.get(b"x-request-id") if self.tells_request_id else None
+        self._policy.response.clean(head.headers, close=self.close, request_id=request_id)
         try:
             codec.send_headers(self.info.stream_id, head.status, head.headers, end_stream=end_stream)
         except CodecError as error:

@@ -85,6 +85,7 @@ def parse_request(
     accept_http_10: bool,
     default_host_for_http_10: bytes,
     allow_custom_methods: bool,
+    allow_absolute_url: bool = True,
 ) -> RequestHead:
     method, target, version, fields_at = h1_strict.check_request_head(head, max_headers_count=max_headers_count)
     if version == b"1.0" and not accept_http_10:
@@ -104,6 +105,8 @@ def parse_request(
             raise h1_strict.bad_request()
         target, fields = request.target, list(request.headers)
     scheme, authority, path = h1_target.parse_target(method, target, host)
+    if scheme and not allow_absolute_url:
+        scheme, authority, path = b"", host, target
     if method == b"CONNECT" and chunked:  # Envoy's two answers; RFC 9110 9.3.6: no content
         raise CodecError("http1.invalid_transfer_encoding", status=501, body="Not Implemented")
     if method == b"CONNECT" and content_length:

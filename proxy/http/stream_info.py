@@ -35,6 +35,7 @@ class StreamInfo:
     body bytes without framing, as in `%BYTES_RECEIVED%` and `%BYTES_SENT%`. `request_complete` turns true when the
     last byte of the request has been read, `response_complete` when the last byte of the response was handed over.
     `continued`: we sent `100 Continue`. `stream_id` is the codec's, 0 while no head has been read.
+    `downstream_remote` is the trusted client address, None while no head has been read: then it is the peer's.
 
     `started_at` is the wall clock (Unix seconds) at `started`. `connection`, `request` and `response_headers` are the
     exchange's own, None where there is none (yet). `upstream_host` is the host that was chosen last,
@@ -55,6 +56,7 @@ class StreamInfo:
         "connection",
         "continued",
         "detail",
+        "downstream_remote",
         "ended",
         "flags",
         "local_reply_body",
@@ -100,6 +102,7 @@ class StreamInfo:
         self.response_begun = self.response_received = self.ended = 0.0
         self.route_name = self.upstream_cluster = self.upstream_failure = ""
         self.upstream_host: Address | None = None
+        self.downstream_remote: Address | None = None
         self.attempts: tuple[Attempt, ...] = ()
         self.cause = ""
         self.upstream_tried: Address | None = None

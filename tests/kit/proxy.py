@@ -15,7 +15,7 @@ from typing import Any, Self
 import psutil
 
 from tests.kit import field_audit
-from tests.kit.client import Response, fetch
+from tests.kit.client import ConnectionEnded, Response, fetch
 from tests.kit.envoy import with_free_ports
 from tests.kit.process import ROOT, START_DEADLINE, stop, wait_for
 
@@ -110,7 +110,7 @@ class Proxy:
         """The state that `/ready` names; empty while the admin socket does not answer."""
         try:
             return self.admin("/ready").body.decode().strip()
-        except (OSError, EOFError):
+        except (OSError, EOFError, ConnectionEnded):
             return ""
 
     def listeners(self) -> dict[str, list[tuple[str, int]]]:

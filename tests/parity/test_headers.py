@@ -100,7 +100,6 @@ def test_claims_of_the_client(pair: Pair, line: str) -> None:
     pair.send(head("Host: h", line)).assert_same()
 
 
-@pytest.mark.xfail(reason="fields that only an internal request may set are not taken away yet", strict=True)
 @pytest.mark.parity(
     "rule 24: what only an internal request may claim, and with nothing configured no request is internal"
 )

@@ -33,6 +33,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.route.v3.RouteConfiguration": (
         "name",
         "virtual_hosts",
+        "internal_only_headers",  # read with the connection manager, whose identity rules they join
         "typed_per_filter_config",
         "max_direct_response_body_size_bytes",
     ),

@@ -43,8 +43,13 @@ def port(side: Side) -> Getter:
     return get
 
 
-def _remote(info: StreamInfo) -> Address | None:
+def _peer(info: StreamInfo) -> Address | None:
     return info.connection.remote if info.connection is not None else None
+
+
+def _remote(info: StreamInfo) -> Address | None:
+    """The trusted client, who may stand behind the peer."""
+    return info.downstream_remote or _peer(info)
 
 
 def _local(info: StreamInfo) -> Address | None:
@@ -55,9 +60,9 @@ OPERATORS: dict[str, Build] = {
     "DOWNSTREAM_REMOTE_ADDRESS": plain(whole(_remote)),
     "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": plain(without_port(_remote)),
     "DOWNSTREAM_REMOTE_PORT": plain(port(_remote)),
-    "DOWNSTREAM_DIRECT_REMOTE_ADDRESS": plain(whole(_remote)),
-    "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT": plain(without_port(_remote)),
-    "DOWNSTREAM_DIRECT_REMOTE_PORT": plain(port(_remote)),
+    "DOWNSTREAM_DIRECT_REMOTE_ADDRESS": plain(whole(_peer)),
+    "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT": plain(without_port(_peer)),
+    "DOWNSTREAM_DIRECT_REMOTE_PORT": plain(port(_peer)),
     "DOWNSTREAM_LOCAL_ADDRESS": plain(whole(_local)),
     "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT": plain(without_port(_local)),
     "DOWNSTREAM_LOCAL_PORT": plain(port(_local)),

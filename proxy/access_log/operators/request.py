@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from proxy.access_log.operator import Build, FormatError, Getter, Value, plain, required
 from proxy.access_log.operators.header import lookup, names, one_line
-from proxy.http.normalize import new_request_id
+from proxy.http.identity import new_request_id
 from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo
 from proxy.route.path import without_query

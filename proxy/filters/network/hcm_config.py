@@ -9,7 +9,9 @@ import msgspec
 from proxy.config.access_log import AccessLog
 from proxy.config.common import PluginConfig
 from proxy.config.context import CompileContext
+from proxy.config.identity import Http1Options, Identity, ServerHeader
 from proxy.config.route import RouteConfiguration
+from proxy.filters.network import hcm_identity_config
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
@@ -18,7 +20,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "codec_type=HTTP1",
         "route_config",
         "http_filters",
-        "server_name",
         "max_request_headers_kb",
         "stream_idle_timeout",
         "request_timeout",
@@ -26,8 +27,14 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "delayed_close_timeout",
         "common_http_protocol_options",
         "access_log",
+        *hcm_identity_config.HCM_FIELDS,
     ),
-    "envoy.config.core.v3.HttpProtocolOptions": ("idle_timeout", "max_headers_count"),
+    "envoy.config.core.v3.HttpProtocolOptions": (
+        "idle_timeout",
+        "max_headers_count",
+        "headers_with_underscores_action",
+    ),
+    **hcm_identity_config.FIELDS,
 }
 
 
@@ -38,7 +45,9 @@ class Config(msgspec.Struct, frozen=True):
     route_config: RouteConfiguration
     http_filters: tuple[PluginConfig, ...]
     codec_type: Literal["AUTO", "HTTP1"] = "AUTO"
-    server_name: str = "envoy"
+    server: ServerHeader = ServerHeader()
+    identity: Identity = Identity()
+    http1: Http1Options = Http1Options()
     max_request_headers_kb: int = 60
     max_headers_count: int = 100
     idle_timeout: float = 3600.0
@@ -62,7 +71,9 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         route_config=context.at("route_config").route_configuration(message.route_config),
         http_filters=context.at("http_filters").http_filters(message.http_filters),
         codec_type="HTTP1" if message.codec_type == message.HTTP1 else "AUTO",
-        server_name=message.server_name or "envoy",
+        server=hcm_identity_config.server_header(message),
+        identity=hcm_identity_config.identity(message, context),
+        http1=hcm_identity_config.http1_options(message.http_protocol_options),
         max_request_headers_kb=message.max_request_headers_kb.value or 60,
         max_headers_count=options.max_headers_count.value or 100,
         idle_timeout=idle if options.HasField("idle_timeout") else 3600.0,

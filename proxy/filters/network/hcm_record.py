@@ -55,7 +55,7 @@ def add(exchange: Exchange, connection: Connection, manager: HttpConnectionManag
             authority=text(request.authority),
             path=text(request.path),
             protocol=request.protocol,
-            downstream=str(connection.remote),
+            downstream=str(info.downstream_remote or connection.remote),
             listener=manager.listener,
             route=info.route_name,
             virtual_host=entry.virtual_host.name if entry is not None else "",

@@ -16,8 +16,8 @@ from proxy.http.deadlines import Deadlines, Phase
 from proxy.http.downstream import Downstream
 from proxy.http.events import ConnectionEnded, RequestReceived
 from proxy.http.exchange import Exchange
-from proxy.http.normalize import clean_request
 from proxy.http.stream_info import StreamInfo
+from proxy.http.underscores import drop_underscores, refuse_underscores
 from proxy.net.connection import Connection
 from proxy.net.peer import disconnected
 
@@ -41,20 +41,20 @@ class Session:
         "_config",
         "_connection",
         "_downstream",
+        "_hop",
         "_manager",
         "_stats",
     )
 
     def __init__(self, manager: HttpConnectionManager, connection: Connection) -> None:
         config = manager.config
-        codec = H1ServerCodec(
-            max_headers_bytes=config.max_request_headers_kb * 1024, max_headers_count=config.max_headers_count
-        )
+        codec = H1ServerCodec(**manager.codec_options)
         self._manager = manager
         self._config = config
         self._stats = manager.stats
         self._connection = connection
         self._downstream = Downstream(connection, codec)
+        self._hop = manager.identities.hop(connection.remote, connection.local, PLAINTEXT)
         connection.count_bytes(manager.stats.cx_rx_bytes_total, manager.stats.cx_tx_bytes_total)
         self._active = False
         self._client_closes = False
@@ -166,11 +166,26 @@ class Session:
         if event.end_stream:
             deadlines.disarm(Phase.REQUEST)
         request = exchange.request
-        clean_request(request.headers, PLAINTEXT)
+        self._admit(exchange)
         exchange.route = self._manager.routes.match(request)
         if event.upgrade:
             self._stats.rq_ws_on_non_ws_route.inc()
             raise ProxyError("upgrade_failed", side="downstream", status=403, close=True)
+
+    def _admit(self, exchange: Exchange) -> None:
+        """Find out who is asking and edit the head accordingly; refuses what may not be routed."""
+        identities, request = self._manager.identities, exchange.request
+        match self._config.identity.underscores:
+            case "DROP_HEADER":
+                self._stats.dropped_underscores.inc(drop_underscores(request.headers))
+            case "REJECT_REQUEST":
+                refuse_underscores(request.headers)
+        caller = identities.admit(request.headers, self._hop)
+        exchange.info.downstream_remote = caller.address
+        exchange.tells_request_id = identities.tells_request_id(request.headers, caller)
+        if request.path[:1] != b"/" and request.method != b"CONNECT":
+            self._stats.rq_non_relative_path.inc()
+            raise ProxyError("absolute_path_rejected", side="downstream", status=404)
 
     async def _reply(self, exchange: Exchange, failure: ProxyError) -> None:
         """The local reply, outside the exchange's scope, which may have expired."""

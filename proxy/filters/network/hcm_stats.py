@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from proxy.errors import Flag
 from proxy.http.exchange import Exchange
+from proxy.http.underscores import REJECTED
 from proxy.stats import Counter, Stats
 
 
@@ -44,13 +45,16 @@ class HcmStats:
         self.rq_rx_reset = counter("rq_rx_reset")
         self.rq_tx_reset = counter("rq_tx_reset")
         self.rq_response_before_rq_complete = counter("rq_response_before_rq_complete")
+        self.rq_non_relative_path = counter("rq_non_relative_path")
         self.rq_ws_on_non_ws_route = counter("rq_ws_on_non_ws_route")
+        self.dropped_underscores = stats.counter("http1.dropped_headers_with_underscores")
         # By response code detail.
         self._failures = {
             "stream_idle_timeout": counter("rq_idle_timeout"),
             "request_header_timeout": counter("rq_header_timeout"),
             "request_overall_timeout": counter("rq_timeout"),
             "request_payload_too_large": counter("rq_too_large"),
+            REJECTED: stats.counter("http1.requests_rejected_with_underscores_in_headers"),
         }
         listener = f"{listener_prefix}http.{stat_prefix}.downstream_"
         self._classes = tuple(

@@ -19,7 +19,10 @@ from proxy.filters.network.hcm_session import Session
 from proxy.filters.network.hcm_stats import HcmStats
 from proxy.http.exchange import Policy
 from proxy.http.filter_chain import build_chain
+from proxy.http.identity import Identities
+from proxy.http.response_head import ResponseRules
 from proxy.net.connection import Connection
+from proxy.net.own_address import own_address
 from proxy.route.table import RouteTable
 
 
@@ -39,17 +42,31 @@ class HttpConnectionManager:
         self.listener = context.listener_prefix.removeprefix("listener.").removesuffix(".")
         self.stats = HcmStats(context.stats, config.stat_prefix, context.listener_prefix)
         self.access_logs = build_access_logs(config.access_log, context.log_writer)
+        self.identities = Identities(config.identity, own_address())
+        self.codec_options = _codec_options(config)
         self.routes = RouteTable(config.route_config)
         http_context = dataclasses.replace(context, stat_prefix=f"http.{config.stat_prefix}.")
         self.chain = build_chain([_build(plugin, http_context) for plugin in config.http_filters])
         self.policy = Policy(
-            server_name=config.server_name.encode(),
+            response=ResponseRules(config.server, config.identity.via),
             draining=lambda: context.activity.draining,
             filter_configs=_decode_overrides(config),
         )
 
     async def __call__(self, connection: Connection, call_next: CallNextNetwork) -> None:
         await Session(self, connection).run()
+
+
+def _codec_options(config: hcm_config.Config) -> dict[str, Any]:
+    """Keyword arguments of `H1ServerCodec`."""
+    return {
+        "max_headers_bytes": config.max_request_headers_kb * 1024,
+        "max_headers_count": config.max_headers_count,
+        "accept_http_10": config.http1.accept_http_10,
+        "default_host_for_http_10": config.http1.default_host_for_http_10.encode(),
+        "allow_absolute_url": config.http1.allow_absolute_url,
+        "allow_custom_methods": config.http1.allow_custom_methods,
+    }
 
 
 def _build(plugin: PluginConfig, context: FilterContext) -> Any:

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.access_log.format import compile_text
 from proxy.access_log.operator import FormatError
-from proxy.config.common import PipeAddress
+from proxy.config.common import PipeAddress, SocketAddress
 from proxy.errors import Flag
 from tests.unit.proxy.access_log.streams import complete, failed, render
 
@@ -162,3 +162,12 @@ def test_parameters_that_are_refused(operator: str, message: str) -> None:
         compile_text(f"%{operator}%")
     assert message in caught.value.message
     assert operator.split("(")[0] in caught.value.message
+
+
+def test_the_client_behind_a_trusted_hop() -> None:
+    info = complete()
+    info.downstream_remote = SocketAddress("2001:db8::1", 0)
+    assert render("%DOWNSTREAM_REMOTE_ADDRESS%|%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", info) == (
+        "[2001:db8::1]:0|2001:db8::1"
+    )
+    assert render("%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%", info) == "-"

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from proxy.config.common import SocketAddress
+from proxy.config.identity import ServerHeader
 from tests.kit.trio import run_trio
 from tests.unit.proxy.rig import GET, compiled, route, router, serving, until
 from tests.unit.upstream.rig import OK, answering, answering_once, origin, read_head, silent
@@ -88,7 +89,7 @@ async def test_the_response_keeps_the_upstreams_date_and_has_server_overwritten_
     response = b"HTTP/1.1 200 OK\r\ndate: then\r\nserver: other\r\nx-a: 1\r\ncontent-length: 2\r\n\r\nok"
     head = b"HTTP/1.1 200 OK\r\ndate: then\r\nserver: envoy\r\nx-a: 1\r\ncontent-length: 2\r\n"
     assert (await sent_down(response)).startswith(head + b"x-envoy-upstream-service-time: ")
-    assert b"server: mine\r\n" in await sent_down(response, server_name="mine")
+    assert b"server: mine\r\n" in await sent_down(response, server=ServerHeader("mine"))
 
 
 @run_trio

@@ -18,7 +18,7 @@ def test_what_every_connection_manager_has() -> None:
 
 def test_envoys_defaults() -> None:
     found = manager(bootstrap())
-    assert (found.codec_type, found.server_name) == ("AUTO", "envoy")
+    assert (found.codec_type, found.server.name) == ("AUTO", "envoy")
     assert (found.max_request_headers_kb, found.max_headers_count) == (60, 100)
     assert (found.idle_timeout, found.stream_idle_timeout) == (3600.0, 300.0)
     assert (found.request_timeout, found.request_headers_timeout) == (0.0, 0.0)
@@ -28,7 +28,7 @@ def test_envoys_defaults() -> None:
 @pytest.mark.field(f"{HCM}.codec_type=HTTP1", f"{HCM}.server_name", f"{HCM}.max_request_headers_kb")
 def test_codec_name_and_limit() -> None:
     found = manager(bootstrap(hcm="codec_type: HTTP1\nserver_name: me\nmax_request_headers_kb: 96"))
-    assert (found.codec_type, found.server_name, found.max_request_headers_kb) == ("HTTP1", "me", 96)
+    assert (found.codec_type, found.server.name, found.max_request_headers_kb) == ("HTTP1", "me", 96)
 
 
 @pytest.mark.parametrize(

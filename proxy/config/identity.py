@@ -1,0 +1,54 @@
+"""Who is asking, and what we tell others about it: compiled parts of the HTTP connection manager. Data only."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class InternalAddresses(msgspec.Struct, frozen=True, gc=False):
+    """`HttpConnectionManager.InternalAddressConfig`. Without it nothing is internal (Envoy 1.40, features §13 rule 23).
+
+    `cidr_ranges` are numeric addresses with their prefix length: `10.0.0.0/8`.
+    """
+
+    unix_sockets: bool = False
+    cidr_ranges: tuple[str, ...] = ()
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """What decides about a request's identity headers. Names and defaults are `HttpConnectionManager`'s.
+
+    `internal_only_headers` (lower case) is the route configuration's. `scheme` overwrites `x-forwarded-proto`
+    (`scheme_header_transformation`) unless it is empty.
+    """
+
+    use_remote_address: bool = False
+    xff_num_trusted_hops: int = 0
+    skip_xff_append: bool = False
+    internal_addresses: InternalAddresses = InternalAddresses()
+    append_x_forwarded_port: bool = False
+    generate_request_id: bool = True
+    preserve_external_request_id: bool = False
+    always_set_request_id_in_response: bool = False
+    via: str = ""
+    scheme: str = ""
+    underscores: Literal["ALLOW", "REJECT_REQUEST", "DROP_HEADER"] = "ALLOW"
+    internal_only_headers: tuple[str, ...] = ()
+
+
+class ServerHeader(msgspec.Struct, frozen=True, gc=False):
+    """`server_name` and `server_header_transformation`."""
+
+    name: str = "envoy"
+    transformation: Literal["OVERWRITE", "APPEND_IF_ABSENT", "PASS_THROUGH"] = "OVERWRITE"
+
+
+class Http1Options(msgspec.Struct, frozen=True, gc=False):
+    """`Http1ProtocolOptions` of a listener."""
+
+    accept_http_10: bool = False
+    default_host_for_http_10: str = ""
+    allow_absolute_url: bool = True
+    allow_custom_methods: bool = False

@@ -1,0 +1,97 @@
+"""The connection manager's fields about identity headers, `server` and HTTP/1 options."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from proxy.config.context import CompileContext
+from proxy.config.identity import Http1Options, Identity, InternalAddresses, ServerHeader
+from proxy.net.cidr import parse_ip
+
+HCM_FIELDS = (
+    "server_name",
+    "server_header_transformation",
+    "scheme_header_transformation",
+    "use_remote_address",
+    "xff_num_trusted_hops",
+    "skip_xff_append",
+    "internal_address_config",
+    "append_x_forwarded_port",
+    "generate_request_id",
+    "preserve_external_request_id",
+    "always_set_request_id_in_response",
+    "via",
+    "http_protocol_options",
+)
+"""Fields of `HttpConnectionManager` that are read here."""
+
+HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+FIELDS: dict[str, tuple[str, ...]] = {
+    f"{HCM}.InternalAddressConfig": ("unix_sockets", "cidr_ranges"),
+    "envoy.config.core.v3.CidrRange": ("address_prefix", "prefix_len"),
+    "envoy.config.core.v3.SchemeHeaderTransformation": ("scheme_to_overwrite",),
+    "envoy.config.core.v3.Http1ProtocolOptions": (
+        "accept_http_10",
+        "default_host_for_http_10",
+        "allow_absolute_url",
+        "allow_custom_methods",
+    ),
+}
+
+UNDERSCORES: dict[int, Literal["ALLOW", "REJECT_REQUEST", "DROP_HEADER"]] = {
+    0: "ALLOW",
+    1: "REJECT_REQUEST",
+    2: "DROP_HEADER",
+}
+"""`HttpProtocolOptions.HeadersWithUnderscoresAction`."""
+
+SERVER_HEADER: dict[int, Literal["OVERWRITE", "APPEND_IF_ABSENT", "PASS_THROUGH"]] = {
+    0: "OVERWRITE",
+    1: "APPEND_IF_ABSENT",
+    2: "PASS_THROUGH",
+}
+"""`HttpConnectionManager.ServerHeaderTransformation`."""
+
+
+def identity(message: Any, context: CompileContext) -> Identity:
+    """The identity rules of an `HttpConnectionManager`; `context` stands for it."""
+    return Identity(
+        use_remote_address=message.use_remote_address.value,
+        xff_num_trusted_hops=message.xff_num_trusted_hops,
+        skip_xff_append=message.skip_xff_append,
+        internal_addresses=_internal_addresses(message.internal_address_config, context.at("internal_address_config")),
+        append_x_forwarded_port=message.append_x_forwarded_port,
+        generate_request_id=message.generate_request_id.value if message.HasField("generate_request_id") else True,
+        preserve_external_request_id=message.preserve_external_request_id,
+        always_set_request_id_in_response=message.always_set_request_id_in_response,
+        via=message.via,
+        scheme=message.scheme_header_transformation.scheme_to_overwrite,
+        underscores=UNDERSCORES[message.common_http_protocol_options.headers_with_underscores_action],
+        internal_only_headers=tuple(name.lower() for name in message.route_config.internal_only_headers),
+    )
+
+
+def server_header(message: Any) -> ServerHeader:
+    """What happens to `server`."""
+    return ServerHeader(message.server_name or "envoy", SERVER_HEADER[message.server_header_transformation])
+
+
+def http1_options(message: Any) -> Http1Options:
+    """An `Http1ProtocolOptions` message."""
+    return Http1Options(
+        accept_http_10=message.accept_http_10,
+        default_host_for_http_10=message.default_host_for_http_10,
+        allow_absolute_url=message.allow_absolute_url.value if message.HasField("allow_absolute_url") else True,
+        allow_custom_methods=message.allow_custom_methods,
+    )
+
+
+def _internal_addresses(message: Any, context: CompileContext) -> InternalAddresses:
+    ranges = []
+    for index, value in enumerate(message.cidr_ranges):
+        host = parse_ip(value.address_prefix)
+        if host is None:
+            context.error(("cidr_ranges", index, "address_prefix"), "is no numeric address", "10.0.0.0 or fd00::")
+        else:
+            ranges.append(f"{host}/{value.prefix_len.value}")
+    return InternalAddresses(message.unix_sockets, tuple(ranges))

@@ -1,0 +1,51 @@
+"""Numeric addresses and ranges of them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+
+
+def parse_ip(text: str) -> str | None:
+    """The canonical spelling of a numeric IPv4 or IPv6 address; None if `text` is none."""
+    packed = _pack(text)
+    return None if packed is None else socket.inet_ntop(_FAMILIES[len(packed)], packed)
+
+
+class CidrRanges:
+    """Says whether a numeric address lies in one of `ranges` (`10.0.0.0/8`), which must be well-formed."""
+
+    __slots__ = ("_ranges",)
+
+    def __init__(self, ranges: Iterable[str]) -> None:
+        self._ranges = [_range(text) for text in ranges]
+
+    def __bool__(self) -> bool:
+        return bool(self._ranges)
+
+    def __contains__(self, host: str) -> bool:
+        packed = _pack(host)
+        if packed is None:
+            return False
+        number = int.from_bytes(packed)
+        return any(size == len(packed) and number >> shift == prefix for size, shift, prefix in self._ranges)
+
+
+_FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}
+
+
+def _pack(text: str) -> bytes | None:
+    try:
+        return socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
+    except (OSError, ValueError):  # not an address; a null character
+        return None
+
+
+def _range(text: str) -> tuple[int, int, int]:
+    """(bytes of an address, host bits, the network's bits)."""
+    host, _, length = text.partition("/")
+    packed = _pack(host)
+    if packed is None:
+        raise ValueError(f"{text!r} is not a range of addresses")
+    shift = max(8 * len(packed) - int(length), 0)
+    return len(packed), shift, int.from_bytes(packed) >> shift
