@@ -39,6 +39,7 @@ class Flag(enum.Enum):
     NO_CLUSTER_FOUND = "NC"
     OVERLOAD_MANAGER = "OM"
     DNS_RESOLUTION_FAILED = "DF"
+    FILTER_EXCEPTION = "FE"  # ours; Envoy lists flags that extensions register behind its own, too
 
 
 MAX_CAUSES = 4

@@ -54,3 +54,13 @@ LOG_PATIENCE = 1.0
 
 LOG_CLOSE_DEADLINE = 2.0
 """What a worker that ends gives its logs to be written."""
+
+PIPE_SIZE = 256 * 1024
+"""What one direction of a proxied TCP connection holds while its sink is slow. Linux gives 64 KiB, HAProxy's
+tune.pipesize leaves that, an unprivileged process may have 1 MiB."""
+
+SPARE_PIPES = 64
+"""Empty pipes that a worker keeps for the next use, two descriptors each (HAProxy's maxpipes: a quarter of maxconn)."""
+
+IDLE_SLACK = 1.0
+"""How late the idle timeout of a proxied TCP connection may be, at most; see `proxy/net/relay.py`."""

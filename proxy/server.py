@@ -25,6 +25,7 @@ from proxy.http.disconnects import DisconnectWatch
 from proxy.limits import LOG_CLOSE_DEADLINE, READ_SIZE
 from proxy.net.connection import Connection
 from proxy.net.listener import accept_loop
+from proxy.net.pipe import PipePool
 from proxy.stats import Stats
 from proxy.upstream.manager import ClusterManager
 from proxy.upstream.tables import Tables
@@ -56,8 +57,15 @@ class Server:
         self._activity = Activity()
         self._disconnects = DisconnectWatch()
         self._log_writer = LogWriter(stats)
+        self._pipes = PipePool()
         context = FilterContext(
-            stats, self._clusters, "", self._activity, self._disconnects, log_writer=self._log_writer
+            stats,
+            self._clusters,
+            "",
+            self._activity,
+            self._disconnects,
+            self._pipes,
+            log_writer=self._log_writer,
         )
         if recorder is not None:
             context = dataclasses.replace(context, recorder=recorder)
@@ -94,6 +102,7 @@ class Server:
             self._nursery = None
             self._clusters.close()
             self._log_writer.close(LOG_CLOSE_DEADLINE)
+            self._pipes.close()
 
     async def accept(self, listener: str, address: int, sock: socket.socket) -> None:
         """Serve what arrives at `sock`, a non-blocking listening socket of the listener's address number `address`,

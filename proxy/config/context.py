@@ -56,6 +56,12 @@ class CompileContext(Protocol):
         """Compiles a list of `AccessLog` messages; this context stands for the list."""
         ...
 
+    def plain_value(self, value: Any, *path: str | int) -> Any:
+        """What the `google.protobuf.Any` at `path` holds, as plain Python: the dictionary of a `Struct`, the text of a
+        `StringValue`, the bytes of a `BytesValue`; None if it is empty. Another type is reported.
+        """
+        ...
+
     def http_filters(self, values: Iterable[Any]) -> tuple[PluginConfig, ...]:
         """Compiles a chain of `HttpFilter` messages; this context stands for their list."""
         ...

@@ -10,6 +10,7 @@ from proxy.access_log.writer import LogWriter
 from proxy.flight_recorder import MemoryRecorder, Recorder
 from proxy.http.disconnects import DisconnectWatch
 from proxy.net.connection import Connection
+from proxy.net.pipe import PipePool
 from proxy.stats import MemoryStats, Stats
 from proxy.upstream.manager import ClusterManager
 
@@ -33,6 +34,7 @@ class FilterContext:
     listener_prefix: str
     activity: Activity = field(default_factory=Activity)
     disconnects: DisconnectWatch = field(default_factory=DisconnectWatch)
+    pipes: PipePool = field(default_factory=PipePool)
     recorder: Recorder = field(default_factory=MemoryRecorder)
     stat_prefix: str = ""
     log_writer: LogWriter = field(default_factory=lambda: LogWriter(MemoryStats()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 
 import trio
 
@@ -64,6 +65,11 @@ class Connection:
     def fd(self) -> int:
         """The descriptor, for polling alone; -1 once closed."""
         return self._fd
+
+    @property
+    def socket(self) -> socket.socket:
+        """For a relay (`proxy/net/relay.py`), which reads and writes it itself and counts the bytes."""
+        return self._socket
 
     @property
     def remote(self) -> Address:
@@ -136,6 +142,12 @@ class Connection:
                 rest = rest[sent:]
         self.sending = False
         self._burst += 1
+
+    def reset(self) -> None:
+        """Close the socket so that the peer sees a reset."""
+        if self._fd >= 0:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close()
 
     async def linger(self) -> None:
         """Finish sending, then drop what the peer still sends until it closes: a close with unread bytes would

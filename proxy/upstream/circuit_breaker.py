@@ -50,5 +50,9 @@ class CircuitBreaker:
         self._stats.rq_active_overflow.inc()
         return False
 
+    def add_request(self) -> None:
+        """Count a TCP connection among the requests. It has a limit of its own, so this one does not stop it."""
+        self._table.add(self._row, ClusterColumn.REQUESTS, 1)
+
     def release_request(self) -> None:
         self._table.release(self._row, ClusterColumn.REQUESTS)

@@ -20,6 +20,7 @@ from proxy.upstream.pool import Pool
 from proxy.upstream.stats import ClusterStats
 from proxy.upstream.stream import UpstreamStream
 from proxy.upstream.tables import HostColumn, Tables
+from proxy.upstream.tcp import TcpConnection
 
 
 class Cluster:
@@ -44,6 +45,8 @@ class Cluster:
         self._balancer: LoadBalancer = registry.load(POLICIES, config.lb_policy)(seed)
         self._pools: dict[object, Pool] = {}
         self._draining: list[Pool] = []
+        self._tcp: set[TcpConnection] = set()
+        self._identities: set[object] = set()
         self._make_codec = _codec_factory(config)
         self._endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
@@ -72,6 +75,29 @@ class Cluster:
             pool.count(HostColumn.RQ_ERROR)
             raise
 
+    async def open_connection(self, info: StreamInfo) -> TcpConnection:
+        """A connection of its own to the next host of the balancer; the caller closes it.
+
+        Raises `ProxyError`: UO at the limit of connections (none waits for a free one), UH, UF. `info` learns the host.
+        """
+        if not self._breaker.claim_connection(force=False):
+            raise failures.reset("overflow")
+        host = self._balancer.pick()
+        if host is None:
+            self._breaker.release_connection()
+            self._stats.lb_healthy_panic.inc()
+            self._stats.cx_none_healthy.inc()
+            raise failures.no_healthy_upstream()
+        info.upstream_host = info.upstream_tried = host.address
+        connection = TcpConnection(host, self.config, self._stats, self._breaker, self._hosts, self._tcp.discard)
+        self._tcp.add(connection)
+        await connection.open()
+        return connection
+
+    def charge_attempts_exceeded(self) -> None:
+        """A TCP connection's last attempt to reach a host of this cluster failed."""
+        self._stats.cx_connect_attempts_exceeded.inc()
+
     def charge_timeout(self, stream: UpstreamStream | None) -> None:
         """The route's timeout ended a request of this cluster. `stream` is None if none was open yet."""
         self._stats.rq_timeout.inc()
@@ -90,14 +116,16 @@ class Cluster:
         self._endpoints = endpoints
         hosts = HostSet(endpoints)
         self._balancer.update(hosts.eligible())
-        kept = {_identity(host) for host in hosts.hosts}
+        kept = self._identities = {_identity(host) for host in hosts.hosts}
         for identity in self._pools.keys() - kept:
             self._retire(self._pools.pop(identity))
 
     @property
     def draining(self) -> bool:
-        """Whether a request still runs to a host that has left."""
-        return any(not pool.empty for pool in self._draining)
+        """Whether a request or a TCP connection still runs to a host that has left."""
+        if any(not pool.empty for pool in self._draining):
+            return True
+        return any(_identity(connection.host) not in self._identities for connection in self._tcp)
 
     def reap(self, now: float) -> None:
         """Close idle connections that are of no more use; forget drained pools."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from proxy.errors import Flag, ProxyError, Retryable
+from proxy.upstream.connect import ConnectFailed
 
 Reason = Literal[
     "remote connection failure",
@@ -50,6 +51,13 @@ def reset(reason: Reason, *, transport_failure: str = "", response_started: bool
         headers=((b"x-envoy-overloaded", b"true"),) if reason == "overflow" else (),
         transport_failure=transport_failure,
     )
+
+
+def connect_failed(failed: ConnectFailed) -> ProxyError:
+    """No connection to the host."""
+    if failed.timed_out:
+        return reset("connection timeout")
+    return reset("remote connection failure", transport_failure=failed.cause)
 
 
 def no_healthy_upstream() -> ProxyError:

@@ -159,7 +159,7 @@ class Pool:
         except ConnectFailed as failed:
             self._charge_connect_failure(failed)
             self._forget(began, remote=not failed.timed_out)
-            raise _connect_error(failed) from failed
+            raise failures.connect_failed(failed) from failed
         except BaseException:
             self._forget(began, remote=False)
             raise
@@ -175,7 +175,7 @@ class Pool:
         self.count(HostColumn.CX_CONNECT_FAIL)
         if failed.timed_out:
             self.stats.cx_connect_timeout.inc()
-        others = self._core.fail_waiters(lambda: _connect_error(failed))
+        others = self._core.fail_waiters(lambda: failures.connect_failed(failed))
         self.stats.rq_pending_failure_eject.inc(1 + others)
 
     def _put(self, connection: Connection) -> None:
@@ -201,12 +201,6 @@ class Pool:
         self.count(HostColumn.CX_ACTIVE, -1)
         self.stats.charge_destroy(remote=remote, with_active_rq=with_active_rq, length_ms=_milliseconds(began))
         self._core.gone()
-
-
-def _connect_error(failed: ConnectFailed) -> ProxyError:
-    if failed.timed_out:
-        return failures.reset("connection timeout")
-    return failures.reset("remote connection failure", transport_failure=failed.cause)
 
 
 def _milliseconds(since: float) -> int:

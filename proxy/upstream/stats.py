@@ -25,6 +25,7 @@ class ClusterStats:
         self.cx_http1_total = counter(f"{prefix}upstream_cx_http1_total")
         self.cx_active = stats.gauge(f"{prefix}upstream_cx_active")
         self.cx_connect_fail = counter(f"{prefix}upstream_cx_connect_fail")
+        self.cx_connect_attempts_exceeded = counter(f"{prefix}upstream_cx_connect_attempts_exceeded")
         self.cx_connect_timeout = counter(f"{prefix}upstream_cx_connect_timeout")
         self.cx_connect_ms = stats.histogram(f"{prefix}upstream_cx_connect_ms")
         self.cx_length_ms = stats.histogram(f"{prefix}upstream_cx_length_ms")

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from master.config.compile import access_log, data_source, plugins, route
+from master.config.compile import access_log, data_source, plain_value, plugins, route
 from master.config.compile.regex import regex_fault
 from master.config.finding import Finding, Kind
 from master.config.suggest import nearest
@@ -87,6 +87,9 @@ class Context:
 
     def access_logs(self, values: Iterable[Any]) -> tuple[AccessLog, ...]:
         return access_log.compile_access_logs(values, self)
+
+    def plain_value(self, value: Any, *path: str | int) -> Any:
+        return plain_value.read(value, self.at(*path))
 
     def http_filters(self, values: Iterable[Any]) -> tuple[PluginConfig, ...]:
         return plugins.compile_http_filters(values, self)

@@ -142,11 +142,13 @@ class Session:
         except ProxyError as error:
             failure = error
         except Exception:
-            log.exception("a filter failed")
+            log.exception("an exchange failed")
             exchange.info.cause = traceback.format_exc()
             failure = ProxyError("internal_error", side="internal", status=500, close=True)
         if scope.cancelled_caught:
             failure = exchange.failure()
+        elif failure is None and not (exchange.response_started or exchange.close):
+            failure = ProxyError("filter_chain_without_response", side="internal", status=500)
         if failure is not None:
             await self._reply(exchange, failure)
 

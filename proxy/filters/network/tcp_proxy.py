@@ -1,0 +1,145 @@
+"""`envoy.filters.network.tcp_proxy`: a connection to a host of a cluster for each downstream connection."""
+
+from __future__ import annotations
+
+import math
+
+import trio
+
+from proxy.errors import Flag, ProxyError
+from proxy.filters.context import CallNextNetwork, FilterContext
+from proxy.filters.network import tcp_proxy_config
+from proxy.filters.network.tcp_proxy_stats import TcpStats
+from proxy.http.stream_info import StreamInfo
+from proxy.net.connection import Connection
+from proxy.net.relay import Direction, Idle, Relay
+from proxy.route.weighted import Weighted
+from proxy.upstream.cluster import Cluster
+from proxy.upstream.tcp import TcpConnection
+
+
+class TcpProxy:
+    """Built once per filter chain. Terminal: calls no next filter."""
+
+    Config = tcp_proxy_config.Config
+    terminal = True
+    from_proto = staticmethod(tcp_proxy_config.from_proto)
+
+    def __init__(self, name: str, config: tcp_proxy_config.Config, context: FilterContext) -> None:
+        self._config = config
+        self._clusters = context.clusters
+        self._activity = context.activity
+        self._pipes = context.pipes
+        self._stats = TcpStats(context.stats, config.stat_prefix)
+        self._choice = Weighted(config.clusters)
+
+    async def __call__(self, connection: Connection, call_next: CallNextNetwork) -> None:
+        self._stats.cx_total.inc()
+        info = StreamInfo(trio.current_time(), connection)
+        end = info.started + (self._config.max_connection_duration or math.inf)
+        self._activity.requests += 1  # what passes here is work in hand: a drain waits for it until its deadline
+        finished = False
+        try:
+            with trio.CancelScope(deadline=end) as scope:
+                await self._serve(connection, info, scope, end)
+            if scope.cancelled_caught:
+                self._timed_out(info, end)
+            finished = True
+        except ProxyError as error:
+            finished = True
+            if error.flag is not None:
+                info.flags.add(error.flag)
+            raise
+        finally:
+            if self._activity.draining and not finished:
+                self._stats.cx_drain_close.inc()
+            self._activity.requests -= 1
+            info.ended = trio.current_time()
+            info.bytes_received, info.bytes_sent = connection.bytes_received, connection.bytes_sent
+
+    async def _serve(self, connection: Connection, info: StreamInfo, scope: trio.CancelScope, end: float) -> None:
+        upstream = await self._connect(info)
+        remote = reset = False
+        try:
+            info.upstream_remote = upstream.host.address
+            idle = Idle(scope, self._config.idle_timeout, end=end)
+            relay = Relay(*self._directions(connection, upstream), self._pipes, idle)
+            await relay.run()
+            remote = (relay.reset_by or relay.last) == "upstream"
+            reset = relay.reset_by is not None
+        finally:
+            upstream.close(remote=remote, reset=reset and not remote)
+        if not reset:
+            return
+        if remote:  # a reset is passed on as one, in both directions
+            info.flags.add(Flag.UPSTREAM_REMOTE_RESET)
+            connection.reset()
+        else:
+            connection.closed_by_peer = True
+
+    async def _connect(self, info: StreamInfo) -> TcpConnection:
+        """A connection to a host of a cluster, after `max_connect_attempts` at most. Raises `ProxyError`."""
+        cluster = self._pick(info)
+        while True:
+            info.upstream_attempts += 1
+            try:
+                return await cluster.open_connection(info)
+            except ProxyError as error:
+                if error.flag is not Flag.UPSTREAM_CONNECTION_FAILURE:
+                    info.upstream_attempts -= 1  # nobody was asked
+                    raise
+                info.upstream_failure = error.transport_failure
+                if info.upstream_attempts >= self._config.max_connect_attempts:
+                    cluster.charge_attempts_exceeded()
+                    info.flags.add(Flag.UPSTREAM_RETRY_LIMIT_EXCEEDED)
+                    raise
+
+    def _pick(self, info: StreamInfo) -> Cluster:
+        name = info.upstream_cluster = self._choice.pick()
+        cluster = self._clusters.get(name)
+        if cluster is None:
+            self._stats.cx_no_route.inc()
+            raise ProxyError("cluster_not_found", side="internal", status=0, flag=Flag.NO_CLUSTER_FOUND)
+        return cluster
+
+    def _directions(self, connection: Connection, upstream: TcpConnection) -> tuple[Direction, Direction]:
+        stats, cluster = self._stats, upstream.stats
+
+        def received(count: int) -> None:
+            connection.bytes_received += count
+            stats.cx_rx_bytes_total.inc(count)
+
+        def sent(count: int) -> None:
+            connection.bytes_sent += count
+            stats.cx_tx_bytes_total.inc(count)
+
+        def upstream_blocked(count: int) -> None:
+            (stats.paused_reading if count > 0 else stats.resumed_reading).inc()
+
+        return (
+            Direction(
+                "downstream",
+                connection.socket,
+                upstream.sock,
+                limit=upstream.limit,
+                received=received,
+                sent=cluster.cx_tx_bytes_total.inc,
+                blocked=upstream_blocked,
+            ),
+            Direction(
+                "upstream",
+                upstream.sock,
+                connection.socket,
+                limit=upstream.limit,
+                received=cluster.cx_rx_bytes_total.inc,
+                sent=sent,
+                blocked=stats.cx_tx_bytes_buffered.add,
+            ),
+        )
+
+    def _timed_out(self, info: StreamInfo, end: float) -> None:
+        if trio.current_time() >= end:
+            self._stats.max_duration.inc()
+            info.flags.add(Flag.DURATION_TIMEOUT)
+        else:
+            self._stats.idle_timeout.inc()

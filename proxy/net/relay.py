@@ -1,0 +1,162 @@
+"""Bytes between two connected sockets, both ways, until both have finished (half-closes are passed on)."""
+
+from __future__ import annotations
+
+import errno
+import math
+import socket
+from collections.abc import Callable
+from typing import Literal
+
+import trio
+
+from proxy.limits import FAIR_BURST, IDLE_SLACK
+from proxy.net.peer import PEER_GONE
+from proxy.net.pipe import Memory, Pipe, PipePool
+
+Side = Literal["downstream", "upstream"]
+
+_GONE = PEER_GONE | {errno.ENETRESET, errno.EHOSTDOWN, errno.ECONNREFUSED, errno.EPROTO}
+"""The network's errors on a connected socket, those included that a late ICMP message brings."""
+
+
+class Idle:
+    """One deadline for both directions, written at most once in `slack` seconds: it is late by that much at most and
+    never early. `timeout` 0 means none. `end` bounds the scope whatever moves.
+    """
+
+    __slots__ = ("_end", "_next", "_scope", "_slack", "_timeout")
+
+    def __init__(self, scope: trio.CancelScope, timeout: float, *, end: float = math.inf) -> None:
+        self._scope = scope
+        self._timeout = timeout or math.inf
+        self._slack = min(IDLE_SLACK, timeout / 32) if timeout else IDLE_SLACK
+        self._end = end
+        self._next = -math.inf
+        self.touch()
+
+    def touch(self) -> None:
+        """Bytes have moved."""
+        now = trio.current_time()
+        if now >= self._next:
+            self._next = now + self._slack
+            self._scope.deadline = min(now + self._timeout + self._slack, self._end)
+
+
+class Direction:
+    """`source` is read only when `sink` took what came before: that is the back-pressure. At most `limit` bytes are
+    held. `received` and `sent` are told how many bytes passed either socket, `blocked` how many (negative: no longer)
+    wait for a slow sink.
+    """
+
+    __slots__ = ("blocked", "limit", "received", "sent", "sink", "sink_side", "source", "source_side")
+
+    def __init__(
+        self,
+        source_side: Side,
+        source: socket.socket,
+        sink: socket.socket,
+        limit: int,
+        received: Callable[[int], None],
+        sent: Callable[[int], None],
+        blocked: Callable[[int], None],
+    ) -> None:
+        self.source_side: Side = source_side
+        self.sink_side: Side = "upstream" if source_side == "downstream" else "downstream"
+        self.source = source
+        self.sink = sink
+        self.limit = limit
+        self.received = received
+        self.sent = sent
+        self.blocked = blocked
+
+
+class Lost(Exception):
+    """A side reset its connection, or the network lost it."""
+
+    def __init__(self, side: Side) -> None:
+        super().__init__(side)
+        self.side: Side = side
+
+
+class Relay:
+    """Runs two directions. Afterwards `reset_by` names the side that broke off, and `last` the side that was the last
+    one to finish sending; None where that did not happen.
+    """
+
+    def __init__(self, first: Direction, second: Direction, pipes: PipePool, idle: Idle) -> None:
+        self._first = first
+        self._second = second
+        self._pipes = pipes
+        self._idle = idle
+        self.reset_by: Side | None = None
+        self.last: Side | None = None
+
+    async def run(self) -> None:
+        """Until both sides have finished, or one is lost. Closes neither socket."""
+        async with trio.open_nursery() as nursery:
+
+            async def carry(direction: Direction) -> None:
+                try:
+                    await self._carry(direction)
+                    self.last = direction.source_side
+                except Lost as lost:
+                    self.reset_by = self.reset_by or lost.side
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(carry, self._first)
+            await carry(self._second)
+
+    async def _carry(self, direction: Direction) -> None:
+        burst = 0
+        while True:
+            carrier = self._pipes.take()
+            try:
+                taken = self._fill(carrier, direction)
+                if taken:
+                    await self._empty(carrier, direction)
+            finally:
+                self._pipes.put(carrier)
+            if taken == 0:
+                break
+            self._idle.touch()
+            burst += 1
+            if taken is None:
+                burst = 0
+                await trio.lowlevel.wait_readable(direction.source)
+            elif burst >= FAIR_BURST:
+                burst = 0
+                await trio.lowlevel.checkpoint()
+        try:
+            direction.sink.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise _lost(error, direction.sink_side) from error
+
+    def _fill(self, carrier: Pipe | Memory, direction: Direction) -> int | None:
+        """Bytes taken; 0 at the end, None if there are none yet."""
+        try:
+            taken = carrier.fill(direction.source, direction.limit)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise _lost(error, direction.source_side) from error
+        direction.received(taken)
+        return taken
+
+    async def _empty(self, carrier: Pipe | Memory, direction: Direction) -> None:
+        while carrier.held:
+            try:
+                direction.sent(carrier.empty(direction.sink))
+            except BlockingIOError:
+                held = carrier.held
+                direction.blocked(held)
+                try:
+                    await trio.lowlevel.wait_writable(direction.sink)
+                finally:
+                    direction.blocked(-held)
+            except OSError as error:
+                raise _lost(error, direction.sink_side) from error
+
+
+def _lost(error: OSError, side: Side) -> Exception:
+    return Lost(side) if error.errno in _GONE else error

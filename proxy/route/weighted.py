@@ -1,0 +1,29 @@
+"""A random choice by weight, as Envoy makes it: one number below the sum, walked through the shares."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Weighted(Generic[T]):
+    """`choices` are (value, weight ≥ 0); at least one weight is not 0. A value of weight 0 is never picked."""
+
+    __slots__ = ("_bounds", "_values")
+
+    def __init__(self, choices: Sequence[tuple[T, int]]) -> None:
+        self._values = tuple(value for value, _ in choices)
+        self._bounds = tuple(itertools.accumulate(weight for _, weight in choices))
+
+    def pick(self) -> T:
+        """One value at random, in proportion to its weight."""
+        return self.at(random.randrange(self._bounds[-1]))
+
+    def at(self, number: int) -> T:
+        """The value in whose share `number` (0 ≤ number < sum of the weights) lies."""
+        return self._values[bisect_right(self._bounds, number)]

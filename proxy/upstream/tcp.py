@@ -1,0 +1,124 @@
+"""A connection of its own to an upstream host, for one downstream connection: never pooled, never reused."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable
+
+import trio
+
+from proxy.config.cluster import Cluster as ClusterConfig
+from proxy.config.cluster import Host
+from proxy.upstream import failures
+from proxy.upstream.circuit_breaker import CircuitBreaker
+from proxy.upstream.connect import ConnectFailed, connect
+from proxy.upstream.stats import ClusterStats
+from proxy.upstream.tables import HostColumn, Table
+
+_RESET = struct.pack("ii", 1, 0)
+
+
+class TcpConnection:
+    """`open` it, use `sock`, and `close` it in any case. It counts as a connection and as a request of its cluster, as
+    in Envoy's TCP pool; whoever makes one has claimed the connection. `forget` is called once, when it is over.
+    """
+
+    __slots__ = ("_began", "_breaker", "_config", "_forget", "_hosts", "_open", "_stats", "host", "sock")
+
+    sock: socket.socket
+
+    def __init__(
+        self,
+        host: Host,
+        config: ClusterConfig,
+        stats: ClusterStats,
+        breaker: CircuitBreaker,
+        hosts: Table,
+        forget: Callable[[TcpConnection], None],
+    ) -> None:
+        self.host = host
+        self._config = config
+        self._stats = stats
+        self._breaker = breaker
+        self._hosts = hosts
+        self._forget = forget
+        self._began = trio.current_time()
+        self._open = False
+
+    @property
+    def stats(self) -> ClusterStats:
+        return self._stats
+
+    @property
+    def limit(self) -> int:
+        """Bytes that may wait for this connection."""
+        return self._config.per_connection_buffer_limit_bytes
+
+    async def open(self) -> None:
+        """Connect, within the breakers' limits and the connect timeout. Raises `ProxyError` (UO, UF)."""
+        if not self._breaker.claim_pending():
+            self._breaker.release_connection()
+            self._forget(self)
+            raise failures.reset("overflow")
+        stats = self._stats
+        stats.rq_pending_total.inc()
+        stats.rq_pending_active.add(1)
+        stats.cx_total.inc()
+        stats.cx_active.add(1)
+        self._count(HostColumn.CX_TOTAL)
+        self._count(HostColumn.CX_ACTIVE)
+        try:
+            self.sock = await connect(self.host.address, self._config.connect_timeout)
+        except ConnectFailed as failed:
+            stats.cx_connect_fail.inc()
+            self._count(HostColumn.CX_CONNECT_FAIL)
+            stats.rq_pending_failure_eject.inc()
+            if failed.timed_out:
+                stats.cx_connect_timeout.inc()
+            self._end(remote=not failed.timed_out, with_active_rq=False)
+            raise failures.connect_failed(failed) from failed
+        except trio.Cancelled:
+            stats.rq_cancelled.inc()
+            self._end(remote=False, with_active_rq=False)
+            raise
+        except BaseException:
+            self._end(remote=False, with_active_rq=False)
+            raise
+        finally:
+            stats.rq_pending_active.add(-1)
+            self._breaker.release_pending()
+        self._open = True
+        stats.cx_connect_ms.record(self._milliseconds())
+        stats.rq_total.inc()
+        stats.rq_active.add(1)
+        self._breaker.add_request()
+        self._count(HostColumn.RQ_TOTAL)
+        self._count(HostColumn.RQ_ACTIVE)
+
+    def close(self, *, remote: bool, reset: bool = False) -> None:
+        """Close it. `remote`: the host ended it. `reset`: the host sees a reset instead of an end. May come twice."""
+        if not self._open:
+            return
+        self._open = False
+        if reset:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        trio.lowlevel.notify_closing(self.sock)
+        self.sock.close()
+        self._stats.rq_active.add(-1)
+        self._breaker.release_request()
+        self._count(HostColumn.RQ_ACTIVE, -1)
+        self._end(remote=remote, with_active_rq=True)
+
+    def _end(self, *, remote: bool, with_active_rq: bool) -> None:
+        self._stats.cx_active.add(-1)
+        self._count(HostColumn.CX_ACTIVE, -1)
+        self._stats.charge_destroy(remote=remote, with_active_rq=with_active_rq, length_ms=self._milliseconds())
+        self._breaker.release_connection()
+        self._forget(self)
+
+    def _count(self, column: HostColumn, amount: int = 1) -> None:
+        self._hosts.add(self.host.slot, column, amount)
+
+    def _milliseconds(self) -> int:
+        return round((trio.current_time() - self._began) * 1000)
