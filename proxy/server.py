@@ -132,6 +132,10 @@ class Server:
         """Open the access logs' files anew: they have been moved away (USR1, `/reopen_logs`)."""
         self._log_writer.reopen()
 
+    def fail_health_check(self, failed: bool) -> None:
+        """While `failed`, each connection ends with its next response, so that clients go elsewhere (`Activity`)."""
+        self._activity.health_check_failed = failed
+
     def start_drain(self) -> None:
         """From now on each connection ends with its next response. The caller has stopped accepting."""
         self._activity.draining = True
