@@ -35,4 +35,12 @@ if grep -qiE "^(x-request-id: mine|x-envoy-retry-on)" <<< "$seen"; then fail "a 
 expect "no count of what found no route" "^http.edge.no_route: 1$" "$stats"
 expect "no count of the timeout" "^cluster.shop.upstream_rq_timeout: 1$" "$stats"
 expect "no count of the blog's answers" "^cluster.blog.upstream_rq_2xx: 3$" "$stats"
+for _ in $(seq 100); do # the log is written behind the requests
+    [[ "$(grep -c '"flags":' "$work/output")" == 3 ]] && break
+    sleep 0.1
+done
+for line in '"details":"route_not_found","flags":"NR"' '"details":"response_timeout","flags":"UT","host":"shop.example"'; do
+    grep -q "$line" "$work/output" || fail "the access log has no $line: $(cat "$work/output")"
+done
+if grep -q '"status":200' "$work/output"; then fail "the access log has what did not fail"; fi
 end "$PORT" "$ADMIN_PORT"
