@@ -116,6 +116,10 @@ class Server:
         """Whether a request still runs to a host that the endpoints no longer name."""
         return self._clusters.draining
 
+    def fail_health_check(self, failed: bool) -> None:
+        """While `failed`, each connection ends with its next response, so that clients go elsewhere (`Activity`)."""
+        self._activity.health_check_failed = failed
+
     def start_drain(self) -> None:
         """From now on each connection ends with its next response. The caller has stopped accepting."""
         self._activity.draining = True

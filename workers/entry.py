@@ -75,5 +75,6 @@ async def _run(order: dict[str, Any], inherited: dict[str, int], link: Superviso
         slot=slot,
         generation=order["generation"],
         endpoints_version=endpoints.version,
+        orders=order["orders"],
     )
     await worker.run(inherited)

@@ -15,7 +15,7 @@ export TRIREME_RUNTIME_DIR="$work/run"
 sed -e "s/port_value: 8080/port_value: $PORT/" -e "s/port_value: 9000/port_value: $ORIGIN_PORT/" \
     -e "s/port_value: 9901/port_value: $ADMIN_PORT/" "$here/envoy.yaml" > "$work/envoy.yaml"
 
-"$PYTHON" "$here/../quickstart/origin.py" "$ORIGIN_PORT" &
+"$PYTHON" "$here/../lib/origin.py" origin "$ORIGIN_PORT" &
 origin=$!
 # Unquoted on purpose: PROXYCTL may be a command with arguments.
 $PROXYCTL run -c "$work/envoy.yaml" --filter-path "$here/filters" --concurrency 1 2> "$work/log" &

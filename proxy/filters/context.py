@@ -16,11 +16,16 @@ from proxy.upstream.manager import ClusterManager
 
 @dataclass
 class Activity:
-    """What one worker is doing now. `draining`: connections end with their next response."""
+    """What one worker is doing now. `draining`, or `health_check_failed`: connections end with their next response."""
 
     connections: int = 0
     requests: int = 0
     draining: bool = False
+    health_check_failed: bool = False
+
+    @property
+    def closing(self) -> bool:
+        return self.draining or self.health_check_failed
 
 
 @dataclass(frozen=True)

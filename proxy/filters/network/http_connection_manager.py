@@ -48,7 +48,7 @@ class HttpConnectionManager:
         self.chain = build_chain([_build(plugin, http_context) for plugin in config.http_filters])
         self.policy = Policy(
             response=ResponseRules(config.server, config.identity.via),
-            draining=lambda: context.activity.draining,
+            draining=lambda: context.activity.closing,
             filter_configs=_decode_overrides(config),
             failures=FilterFailures(context.stats.counter(f"{http_context.stat_prefix}filter_exceptions")),
         )
