@@ -36,6 +36,25 @@ SMALL_BODY = 16 * 1024
 """A request body that is sent before the response is looked for: it fits every socket's send buffer (Linux's
 `tcp_wmem` default is 16 KiB), so sending it cannot wait for an upstream that answers before it reads."""
 
+LOG_FLUSH_INTERVAL = 1.0
+"""How long a line of a log may wait for others to be written with it (Envoy's `--file-flush-interval-msec`: 10 s; nginx
+`flush`)."""
+
+LOG_FLUSH_LINES = 512
+"""Waiting lines that are written at once (Envoy `--file-flush-min-size-kb`: 64 KiB, which is about as many)."""
+
+LOG_QUEUE_LINES = 65536
+"""Lines that may wait for one log file; more are dropped and counted. Envoy's buffer has no bound."""
+
+LOG_QUEUE_SIZE = 8 * 1024 * 1024
+"""The same in bytes."""
+
+LOG_PATIENCE = 1.0
+"""How long a batch of lines waits for the reader of a full pipe, while it reads at all."""
+
+LOG_CLOSE_DEADLINE = 2.0
+"""What a worker that ends gives its logs to be written."""
+
 PIPE_SIZE = 256 * 1024
 """What one direction of a proxied TCP connection holds while its sink is slow. Linux gives 64 KiB, HAProxy's
 tune.pipesize leaves that, an unprivileged process may have 1 MiB."""

@@ -99,6 +99,7 @@ class Worker:
             nursery.cancel_scope.cancel()
         elif kind == "reopen_logs":
             reopen_logs(received)
+            self._server.reopen_logs()
 
     def _obey(self, name: str, value: Any) -> None:
         """A standing order: the supervisor repeats it to every worker that starts (`Supervisor.orders`)."""

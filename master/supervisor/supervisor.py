@@ -167,18 +167,21 @@ class Supervisor:
             self.workforce.resize(count, lambda refusal: log.warning("%s", refusal) if refusal else None)
 
     def _reopen_logs(self) -> None:
-        """The supervisor opens the new file, as only it may have the right to; the others get its descriptor."""
-        if not self.options.log_path:
-            log.info("there is no --log-path, so nothing to reopen")
-            return
-        try:
-            log_file.redirect(self.options.log_path)
-        except OSError as error:
-            log.error("cannot open %s: %s; going on with the old file", self.options.log_path, error.strerror)
-            return
-        log.info("reopened %s", self.options.log_path)
+        """The supervisor opens the new `--log-path`, as only it may have the right to; the others get its descriptor.
+        Workers reopen their access logs themselves, with or without one.
+        """
+        path, descriptors = self.options.log_path, []
+        if path:
+            try:
+                log_file.redirect(path)
+                descriptors = [log_file.STDERR]
+                log.info("reopened %s", path)
+            except OSError as error:
+                log.error("cannot open %s: %s; going on with the old file", path, error.strerror)
+        else:
+            log.info("the workers reopen their access logs; there is no --log-path")
         for child in self._children.values():
-            self.send(child, {"type": "reopen_logs"}, [log_file.STDERR])
+            self.send(child, {"type": "reopen_logs"}, descriptors)
 
     # --- stopping -------------------------------------------------------------------------------------------------
 

@@ -62,8 +62,13 @@ VARYING = re.compile(r"http\.ingress\.downstream_cx_tx_bytes_total|.*_bytes_buff
 # What is about the process and not about the traffic: the server, its own admin interface, how it was started.
 OURSELVES = re.compile(r"(server|http\.admin|listener\.admin|listener_manager|cluster_manager|filesystem|runtime)\.")
 
-# Envoy has neither a supervisor that starts workers again nor filters in Python.
-OURS_ALONE = {"server.worker_restarts", "server.hot_restart_generation", "http.ingress.filter_exceptions"}
+# Envoy has no supervisor that starts workers again, no filters in Python, and no bound for its access logs.
+OURS_ALONE = {
+    "server.worker_restarts",
+    "server.hot_restart_generation",
+    "http.ingress.filter_exceptions",
+    "access_log.lost",
+}
 
 REQUESTS = (
     b"GET / HTTP/1.1\r\nHost: known\r\n\r\n",

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from proxy import registry
+from proxy.access_log.access_log import build_access_logs
 from proxy.config.common import PluginConfig
 from proxy.config.route import RouteConfiguration
 from proxy.filters.context import CallNextNetwork, FilterContext
@@ -41,6 +42,7 @@ class HttpConnectionManager:
         self.recorder = context.recorder
         self.listener = context.listener_prefix.removeprefix("listener.").removesuffix(".")
         self.stats = HcmStats(context.stats, config.stat_prefix, context.listener_prefix)
+        self.access_logs = build_access_logs(config.access_log, context.log_writer)
         self.identities = Identities(config.identity, own_address())
         self.codec_options = _codec_options(config)
         self.routes = RouteTable(config.route_config)
