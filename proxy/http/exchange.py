@@ -129,6 +129,7 @@ class Exchange:
         with the first body bytes: the caller must then send more without waiting for anything else.
         """
         head = ResponseHead(status, headers)
+        self.info.response_headers = headers  # hooks may ask for them
         while self._header_hooks:
             self._header_hooks.pop()(head)
         if end_stream or head.status in _NO_BODY or self.request.method == b"HEAD":
