@@ -19,6 +19,7 @@ from master.config.shortcut import bootstrap
 from master.config.source import Source, from_option, read
 from proxy.config.bootstrap import CompiledConfig, encode
 from proxy.config.common import Address, SocketAddress
+from proxy.filters.http.python_loader import append_paths
 
 EXIT_INVALID = 3
 MANIFEST_VERSION = 1
@@ -32,6 +33,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listen: str | None = None
     upstream: str | None = None
     allow_unsupported: bool = False
+    filter_paths: tuple[str, ...] = ()
     version: int = 1
 
 
@@ -91,6 +93,7 @@ def _shortcut(options: Options) -> Source | Finding:
 
 def compile_options(options: Options) -> tuple[CompiledConfig | None, str]:
     """The configuration, or None; and what there is to tell the user (warnings too)."""
+    append_paths(options.filter_paths)
     sources = _sources(options)
     unreadable = [source for source in sources if isinstance(source, Finding)]
     if not sources:

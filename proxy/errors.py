@@ -8,8 +8,6 @@ from __future__ import annotations
 import enum
 from typing import Literal
 
-from proxy.config.common import Address
-
 
 class Flag(enum.Enum):
     """Envoy's response flags, in the order in which `%RESPONSE_FLAGS%` joins them (`StreamInfo::CoreResponseFlag`)."""
@@ -41,6 +39,7 @@ class Flag(enum.Enum):
     NO_CLUSTER_FOUND = "NC"
     OVERLOAD_MANAGER = "OM"
     DNS_RESOLUTION_FAILED = "DF"
+    FILTER_EXCEPTION = "FE"  # ours; Envoy lists flags that extensions register behind its own, too
 
 
 MAX_CAUSES = 4
@@ -55,8 +54,7 @@ class ProxyError(Exception):
     `status` is the HTTP status of the local reply (0: no reply can be sent, close). `body` is its text. `detail` is
     Envoy's response code detail. `side` says whose fault it is; `retryable="reused"` allows a retry only when the
     upstream connection had served a request before. `close` asks that the downstream connection ends with the reply.
-    `transport_failure` is what the upstream's socket said, `upstream_host` the host that was chosen when no
-    stream to it could be opened.
+    `transport_failure` is what the upstream's socket said when connecting failed.
     """
 
     def __init__(
@@ -82,7 +80,6 @@ class ProxyError(Exception):
         self.close = close
         self.headers = headers
         self.transport_failure = transport_failure
-        self.upstream_host: Address | None = None
 
 
 def describe(error: BaseException) -> str:

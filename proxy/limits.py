@@ -41,6 +41,25 @@ PIPE_SIZE = 1024 * 1024
 (/proc/sys/fs/pipe-max-size), and Envoy's `per_connection_buffer_limit_bytes`. CPU time per GB over loopback is 0.87 s
 with 64 KiB, 0.68 s with 256 KiB, 0.50 s with this (`bench/tcp_relay.py`)."""
 
+LOG_FLUSH_INTERVAL = 1.0
+"""How long a line of a log may wait for others to be written with it (Envoy's `--file-flush-interval-msec`: 10 s; nginx
+`flush`)."""
+
+LOG_FLUSH_LINES = 512
+"""Waiting lines that are written at once (Envoy `--file-flush-min-size-kb`: 64 KiB, which is about as many)."""
+
+LOG_QUEUE_LINES = 65536
+"""Lines that may wait for one log file; more are dropped and counted. Envoy's buffer has no bound."""
+
+LOG_QUEUE_SIZE = 8 * 1024 * 1024
+"""The same in bytes."""
+
+LOG_PATIENCE = 1.0
+"""How long a batch of lines waits for the reader of a full pipe, while it reads at all."""
+
+LOG_CLOSE_DEADLINE = 2.0
+"""What a worker that ends gives its logs to be written."""
+
 SPARE_PIPES = 16
 """Empty pipes that a worker keeps for the next use, two descriptors each. A user's pipes beyond 64 MiB together
 (/proc/sys/fs/pipe-user-pages-soft) get small ones, which is slower and nothing else."""

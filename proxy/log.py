@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping
 
 LEVELS = {
     "trace": logging.DEBUG,
@@ -17,6 +18,21 @@ LEVELS = {
     "critical": logging.CRITICAL,
     "off": logging.CRITICAL + 1,
 }
+
+COMPONENTS = (
+    "admin",
+    "controller",
+    "dns",
+    "filter",
+    "proxy.http",
+    "proxy.listener",
+    "proxy.server",
+    "root",
+    "supervisor",
+    "template",
+    "worker",
+)
+"""The loggers whose level can be changed. `root` is everything else: libraries, and the filters of users."""
 
 
 class _Formatter(logging.Formatter):
@@ -37,3 +53,9 @@ def configure(level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[level])
     logging.raiseExceptions = False  # a closed or full stderr must never take a process down
+
+
+def set_levels(levels: Mapping[str, str]) -> None:
+    """Log each component of `levels` from its level (a key of `LEVELS`) upwards, in this process."""
+    for component, level in levels.items():
+        logging.getLogger(component).setLevel(LEVELS[level])

@@ -12,6 +12,7 @@ import msgspec
 import trio
 
 from proxy import registry
+from proxy.access_log.writer import LogWriter
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Endpoints
 from proxy.config.common import PluginConfig
@@ -21,7 +22,7 @@ from proxy.filters.context import Activity, CallNextNetwork, FilterContext, Netw
 from proxy.filters.network import NETWORK_FILTERS
 from proxy.flight_recorder import Recorder
 from proxy.http.disconnects import DisconnectWatch
-from proxy.limits import READ_SIZE
+from proxy.limits import LOG_CLOSE_DEADLINE, READ_SIZE
 from proxy.net.connection import Connection
 from proxy.net.listener import accept_loop
 from proxy.net.pipe import PipePool
@@ -55,8 +56,17 @@ class Server:
         self._clusters = ClusterManager(config, endpoints, stats, tables)
         self._activity = Activity()
         self._disconnects = DisconnectWatch()
+        self._log_writer = LogWriter(stats)
         self._pipes = PipePool()
-        context = FilterContext(stats, self._clusters, "", self._activity, self._disconnects, self._pipes)
+        context = FilterContext(
+            stats,
+            self._clusters,
+            "",
+            self._activity,
+            self._disconnects,
+            self._pipes,
+            log_writer=self._log_writer,
+        )
         if recorder is not None:
             context = dataclasses.replace(context, recorder=recorder)
         self._listeners = {
@@ -79,6 +89,7 @@ class Server:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled, or until a drain has ended the last connection."""
+        self._log_writer.start()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._clusters.run)
@@ -90,6 +101,7 @@ class Server:
         finally:
             self._nursery = None
             self._clusters.close()
+            self._log_writer.close(LOG_CLOSE_DEADLINE)
             self._pipes.close()
 
     async def accept(self, listener: str, address: int, sock: socket.socket) -> None:
@@ -115,6 +127,14 @@ class Server:
     def hosts_draining(self) -> bool:
         """Whether a request still runs to a host that the endpoints no longer name."""
         return self._clusters.draining
+
+    def reopen_logs(self) -> None:
+        """Open the access logs' files anew: they have been moved away (USR1, `/reopen_logs`)."""
+        self._log_writer.reopen()
+
+    def fail_health_check(self, failed: bool) -> None:
+        """While `failed`, each connection ends with its next response, so that clients go elsewhere (`Activity`)."""
+        self._activity.health_check_failed = failed
 
     def start_drain(self) -> None:
         """From now on each connection ends with its next response. The caller has stopped accepting."""

@@ -18,9 +18,9 @@ FLOORS_OF_PROXY = (
     ("config", "errors", "limits", "stats", "registry", "log"),
     ("net", "http", "route", "flight_recorder"),
     ("upstream",),
-    ("filters", "access_log"),
+    ("filters", "access_log", "python_filter"),
     ("snapshot",),
-    ("server",),
+    ("server", "testing"),
 )
 # The data plane holds no protobuf (memory, fork), and no library of the control plane or the command line.
 FORBIDDEN = {

@@ -12,6 +12,7 @@ import trio
 
 from proxy import log as process_log
 from proxy.config.cluster import decode_endpoints
+from proxy.filters.http.python_loader import append_paths
 from proxy.flight_recorder import RingRecorder
 from proxy.server import Server
 from shm import memfd
@@ -38,6 +39,7 @@ def main(order: dict[str, Any], inherited: dict[str, int]) -> int:
     """Run one worker; returns its exit code. A failure is told to the supervisor with its traceback."""
     options = json.loads(order["options"])
     process_log.configure(options["log_level"])
+    append_paths(options["filter_paths"])
     link = SupervisorLink(inherited["channel"])
     try:
         trio.run(_run, order, inherited, link)
@@ -73,5 +75,6 @@ async def _run(order: dict[str, Any], inherited: dict[str, int], link: Superviso
         slot=slot,
         generation=order["generation"],
         endpoints_version=endpoints.version,
+        orders=order["orders"],
     )
     await worker.run(inherited)

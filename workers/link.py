@@ -67,8 +67,9 @@ class SupervisorLink:
 
 
 def reopen_logs(received: Received) -> None:
-    """Go on logging to the file that the supervisor has opened."""
-    os.dup2(received.fds[0], 2)
+    """Go on logging to the file that the supervisor has opened, if it has one."""
+    if received.fds:
+        os.dup2(received.fds[0], 2)
 
 
 def close_all(fds: Sequence[int]) -> None:

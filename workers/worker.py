@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import trio
 
+from proxy import log as process_log
 from proxy.config.cluster import Endpoints, decode_endpoints
 from proxy.server import Server
 from shm import memfd
@@ -35,6 +37,7 @@ class Worker:
         slot: int,
         generation: int,
         endpoints_version: int,
+        orders: dict[str, Any],
     ) -> None:
         self._server = server
         self._link = link
@@ -44,6 +47,9 @@ class Worker:
         self._generation = generation
         self._endpoints_version = endpoints_version
         self._draining = False
+        self._listeners_closed = False
+        for name, value in orders.items():
+            self._obey(name, value)
 
     async def run(self, inherited: dict[str, int]) -> None:
         """Serve until told to drain or stop, or until the supervisor is gone."""
@@ -72,9 +78,14 @@ class Worker:
         if kind == "topology" and not self._draining:
             first = self._processes.read(self._slot).state != State.SERVING
             self._set_state(State.SERVING)
-            acceptors.set_topology(count=message["count"], listening=message["listening"])
+            if not self._listeners_closed:
+                acceptors.set_topology(count=message["count"], listening=message["listening"])
             if first:
                 nursery.start_soon(acceptors.watch, lambda: not self._draining)
+        elif kind == "order":
+            self._obey(message["name"], message["value"])
+            if self._listeners_closed:
+                acceptors.stop()
         elif kind == "sockets":
             acceptors.add(received.named)
         elif kind == "endpoints":
@@ -88,6 +99,16 @@ class Worker:
             nursery.cancel_scope.cancel()
         elif kind == "reopen_logs":
             reopen_logs(received)
+            self._server.reopen_logs()
+
+    def _obey(self, name: str, value: Any) -> None:
+        """A standing order: the supervisor repeats it to every worker that starts (`Supervisor.orders`)."""
+        if name == "health_check_failed":
+            self._server.fail_health_check(value)
+        elif name == "log":
+            process_log.set_levels(value["levels"])
+        elif name == "listeners_closed":
+            self._listeners_closed = value
 
     async def _watch_departures(self) -> None:
         """Tell when no request writes to the rows of hosts that have left, so that the rows may be reused."""

@@ -12,7 +12,7 @@ from master.admin.pages import find, help_text, load
 
 MAX_PARAMETERS = 32
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("admin")
 
 
 def parse(method: str, target: str) -> Request:

@@ -26,7 +26,7 @@ _IGNORED = frozenset(
     {errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EPERM}
 )
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("admin")
 
 
 async def serve(view: ServerView, sockets: list[socket.socket], stats: Stats) -> None:

@@ -48,6 +48,11 @@ class ServerView(Protocol):
         """The workers' flight recorders, by slot."""
         ...
 
+    @property
+    def log_levels(self) -> Mapping[str, str]:
+        """The level of each component (`proxy.log`)."""
+        ...
+
     def metrics(self) -> Metrics:
         """Merged over all processes; no counter ever falls."""
         ...
@@ -62,4 +67,24 @@ class ServerView(Protocol):
 
     async def set_workers(self, count: int) -> None:
         """Change the number of workers and wait until they serve. Raises `RejectedError`."""
+        ...
+
+    async def set_log_levels(self, levels: Mapping[str, str], *, seconds: float | None = None) -> None:
+        """Change the level of these components in every process; only for a while if `seconds` says so."""
+        ...
+
+    async def fail_health_check(self, failed: bool) -> None:
+        """While failed, the proxy asks to be left alone: `/ready` says DRAINING, connections end with a response."""
+        ...
+
+    async def close_listeners(self) -> None:
+        """Refuse new connections from now on; those that are open stay."""
+        ...
+
+    async def reset_counters(self) -> None:
+        """Count from zero again, as far as anybody can see."""
+        ...
+
+    async def reopen_logs(self) -> None:
+        """As USR1 does."""
         ...

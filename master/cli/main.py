@@ -19,6 +19,7 @@ class Entry(NamedTuple):
 COMMANDS = (
     Entry("run", "master.cli.run", "Run the proxy in the foreground."),
     Entry("validate", "master.cli.validate", "Check a configuration without running it."),
+    Entry("doctor", "master.cli.doctor", "Find what would go wrong on this machine."),
     Entry("ps", "master.cli.ps", "Show every process of the proxy."),
     Entry("workers", "master.cli.workers", "Show or change the number of workers."),
     Entry("why", "master.cli.why", "Show why requests failed, newest first."),
@@ -27,6 +28,9 @@ COMMANDS = (
     Entry("clusters", "master.cli.clusters", "Show clusters and their hosts."),
     Entry("listeners", "master.cli.listeners", "Show listeners and where they are bound."),
     Entry("config-dump", "master.cli.config_dump", "Print the configuration that is in effect."),
+    Entry("log", "master.cli.log", "Show or change log levels, for a while if wanted."),
+    Entry("healthcheck", "master.cli.healthcheck", "Fail or pass health checks."),
+    Entry("drain", "master.cli.drain", "Close the listeners; open connections stay."),
     Entry("shutdown", "master.cli.shutdown", "Stop the proxy."),
     Entry("completion", "master.cli.completion", "Print the completion script of a shell."),
     Entry("version", "master.cli.version", "Print versions."),

@@ -23,6 +23,8 @@ from proxy.log import LEVELS
 @click.option("--upstream", metavar="HOST:PORT", help="Where requests go; needs --listen.")
 @click.option("--concurrency", type=click.IntRange(1, 60), help="Workers; default: one per CPU.")
 @click.option("--allow-unsupported", is_flag=True, help="Warn about valid Envoy fields that are not implemented.")
+@click.option("--filter-path", "filter_paths", multiple=True, type=click.Path(exists=True, file_okay=False),
+              help="Directory with filters in Python; repeatable.")  # fmt: skip
 @click.option("--user", default="", help="Workers and controller become this user (needs root).")
 @click.option("--group", default="", help="…and this group.")
 @click.option(
@@ -45,6 +47,7 @@ def command(
     upstream: str | None,
     concurrency: int | None,
     allow_unsupported: bool,
+    filter_paths: tuple[str, ...],
     user: str,
     group: str,
     runtime_dir: str | None,
@@ -77,6 +80,7 @@ def command(
         listen=listen,
         upstream=upstream,
         allow_unsupported=allow_unsupported,
+        filter_paths=tuple(str(Path(path).absolute()) for path in filter_paths),
         concurrency=concurrency or len(os.sched_getaffinity(0)),
         user=user,
         group=group,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 import msgspec
@@ -12,6 +13,7 @@ from master.cli.output import json_option, use_colour
 from master.config import report, source
 from master.config.check import check
 from master.config.finding import Finding
+from proxy.filters.http.python_loader import append_paths
 
 EXIT_INVALID = 3
 
@@ -20,8 +22,16 @@ EXIT_INVALID = 3
 @click.option("-c", "--config-path", metavar="FILE", help="Envoy bootstrap (.yaml, .yml or .json).")
 @click.option("--config-yaml", metavar="TEXT", help="YAML that is merged over the file.")
 @click.option("--allow-unsupported", is_flag=True, help="Fields that are not supported are warnings, not errors.")
+@click.option("--filter-path", "filter_paths", multiple=True, type=click.Path(exists=True, file_okay=False),
+              help="Directory with filters in Python; repeatable.")  # fmt: skip
 @json_option
-def command(config_path: str | None, config_yaml: str | None, allow_unsupported: bool, as_json: bool) -> None:
+def command(
+    config_path: str | None,
+    config_yaml: str | None,
+    allow_unsupported: bool,
+    filter_paths: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Check a configuration without running it.
 
     Names every error at once, each with its place, its field path, what was expected and the nearest valid name.
@@ -29,6 +39,7 @@ def command(config_path: str | None, config_yaml: str | None, allow_unsupported:
     """
     if config_path is None and config_yaml is None:
         raise click.UsageError("no configuration: give -c FILE, --config-yaml TEXT, or both")
+    append_paths(str(Path(path).absolute()) for path in filter_paths)
     read = [source.read(config_path)] if config_path is not None else []
     if config_yaml is not None:
         read.append(source.from_option(config_yaml))

@@ -6,15 +6,20 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from master.config import compile as bootstrap
-from master.config.compile import address, cluster, data_source, endpoints, listener, plugins, route
+from master.config.compile import access_log, address, cluster, data_source, endpoints, listener, plugins, route
 from proxy import registry
+from proxy.access_log import ACCESS_LOGGERS, filters, substitution
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
 from proxy.filters.network import NETWORK_FILTERS
 
-TABLES = (NETWORK_FILTERS, HTTP_FILTERS, HTTP_ROUTE_CONFIGS)
+TABLES = (NETWORK_FILTERS, HTTP_FILTERS, HTTP_ROUTE_CONFIGS, ACCESS_LOGGERS)
 
 
 NO_EFFECT: dict[str, tuple[str, ...]] = {
+    "envoy.config.accesslog.v3.AccessLog": ("name",),  # the type of `typed_config` decides
+    "envoy.config.core.v3.JsonFormatOptions": ("sort_properties",),  # keys of JSON logs are sorted either way
+    "envoy.config.core.v3.RuntimeUInt32": ("runtime_key",),  # obligatory, and without a runtime the default counts
+    "envoy.config.core.v3.SubstitutionFormatString": ("json_format_options",),
     "envoy.config.endpoint.v3.ClusterLoadAssignment": ("cluster_name",),  # `Cluster.name` is what counts
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
         "drain_timeout",  # between the two GOAWAYs of HTTP/2; HTTP/1 has none
@@ -46,9 +51,11 @@ def supported() -> dict[str, set[str]]:
 
 def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
     """A plug-in's `FIELDS` stand in the file of its `from_proto`."""
-    for module in (bootstrap, address, cluster, data_source, endpoints, listener, plugins, route):
+    for module in (bootstrap, access_log, address, cluster, data_source, endpoints, listener, plugins, route):
         yield module.FIELDS
     for table in TABLES:
         for type_url in table:
             plugin = registry.load(table, type_url)
             yield sys.modules[plugin.from_proto.__module__].FIELDS
+    yield filters.FIELDS
+    yield substitution.FIELDS

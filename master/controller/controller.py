@@ -12,14 +12,17 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Mapping
 from typing import Any, cast
 
+import msgspec
 import trio
 
 from master.admin import server as admin
 from master.admin.view import RejectedError, State
 from master.controller import server_stats
 from master.controller.regions import Regions
+from master.controller.standing import StandingOrders
 from master.dns.refresh import discover
 from master.dns.slots import SlotAllocator
 from proxy.config.cluster import Endpoints, decode_endpoints, encode_endpoints
@@ -53,7 +56,11 @@ class Controller:
         if "endpoints" in inherited:
             self.endpoints = decode_endpoints(memfd.read_all(inherited["endpoints"]))
         self.options: dict[str, Any] = json.loads(order["options"])
-        self.state: State = order["state"]
+        self.own_state: State = order["state"]
+        self._standing = StandingOrders(order["orders"], self.options["log_level"], link.send)
+        self._counters_base: dict[str, int] = {}
+        if "counters_base" in inherited:
+            self._counters_base = msgspec.msgpack.decode(memfd.read_all(inherited["counters_base"]))
         self.listeners: list[tuple[str, list[str]]] = [(name, addresses) for name, addresses in order["listeners"]]
         self.hosts = TableReader(inherited["hosts"])
         self.clusters = TableReader(inherited["clusters"])
@@ -69,7 +76,31 @@ class Controller:
 
     # --- ServerView -----------------------------------------------------------------------------------------------
 
+    @property
+    def state(self) -> State:
+        """What the instance says of itself: one whose health check is failed asks to be drained."""
+        return "DRAINING" if self.own_state == "LIVE" and self.health_check_failed else self.own_state
+
+    @property
+    def health_check_failed(self) -> bool:
+        return self._standing.health_check_failed
+
+    @property
+    def listeners_closed(self) -> bool:
+        return self._standing.listeners_closed
+
+    @property
+    def log_levels(self) -> Mapping[str, str]:
+        return self._standing.log_levels
+
     def metrics(self) -> Metrics:
+        merged = self._all_metrics()
+        for name, value in self._counters_base.items():
+            if name in merged.counters:
+                merged.counters[name] = max(0, merged.counters[name] - value)
+        return merged
+
+    def _all_metrics(self) -> Metrics:
         merged = self._regions.merged()
         server_stats.add(merged, self)
         return merged
@@ -97,6 +128,27 @@ class Controller:
         if refusal is not None:
             raise RejectedError(refusal)
 
+    async def set_log_levels(self, levels: Mapping[str, str], *, seconds: float | None = None) -> None:
+        await self._standing.set_log_levels(levels, seconds)
+
+    async def fail_health_check(self, failed: bool) -> None:
+        await self._standing.give("health_check_failed", failed)
+
+    async def close_listeners(self) -> None:
+        await self._standing.give("listeners_closed", True)
+
+    async def reset_counters(self) -> None:
+        """Other processes' words are theirs: what is shown is the difference to now. The supervisor keeps the base."""
+        self._counters_base = dict(self._all_metrics().counters)
+        fd = memfd.sealed("trireme-counters", msgspec.msgpack.encode(self._counters_base))
+        try:
+            await self._link.send({"type": "counters_base"}, [fd])
+        finally:
+            os.close(fd)
+
+    async def reopen_logs(self) -> None:
+        await self._link.send({"type": "reopen_logs"})
+
     # --- running --------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -106,6 +158,7 @@ class Controller:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(beat, self._processes, self._slot)
             nursery.start_soon(self._free_slots)
+            nursery.start_soon(self._standing.revert_log_levels)
             nursery.start_soon(admin.serve, self, self._admin_sockets(), self._stats)
             await self._fold_ended()
             nursery.start_soon(self._initialise, nursery)
@@ -163,7 +216,7 @@ class Controller:
             if self._regions.end(message["slot"], message["serial"]):
                 await self._link.send({"type": "folded", "serial": message["serial"]})
         elif kind == "state":
-            self.state = cast(State, message["state"])
+            self.own_state = cast(State, message["state"])
             self.listeners = [(name, addresses) for name, addresses in message["listeners"]]
         elif kind == "reopen_logs":
             reopen_logs(received)

@@ -37,4 +37,7 @@ def add(metrics: Metrics, controller: Controller) -> None:
             "cluster_manager.warming_clusters": 0,
         }
     )
+    metrics.counters["listener_manager.listener_stopped"] = (
+        len(controller.listeners) if controller.listeners_closed else 0
+    )
     metrics.counters["server.worker_restarts"] = sum(p.restarts for p in processes)

@@ -41,6 +41,14 @@ DETAILS: dict[str, Detail] = {
         "no HTTP filter answered the request: the last one must be a terminal one", "us",
         "`http_filters` of the connection manager must end with envoy.filters.http.router",
     ),
+    "filter_chain_without_response": Detail(
+        "the HTTP filters ended without an answer: one of them neither answered nor called the next", "us",
+        "the filters in Python of this connection manager",
+    ),
+    "filter_exception{*}": Detail(
+        "a filter raised an exception: its file, line and class are in braces", "us", "the traceback is in the log",
+    ),
+    "dynamic_module": Detail("a filter in Python gave this answer", "client", "the filter's own code"),
     "upgrade_failed": Detail(
         "the client asked for an upgrade (WebSocket), which this connection manager does not allow", "client",
         "upgrade_configs of the connection manager or route",

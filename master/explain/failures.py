@@ -12,7 +12,7 @@ from proxy import flight_recorder
 from proxy.flight_recorder import Record
 from shm.ring import RingReader
 
-log = logging.getLogger("controller.why")
+log = logging.getLogger("admin")
 
 Cursor = dict[int, int]
 """Slot of a recorder → the newest sequence that was seen of it."""

@@ -159,4 +159,9 @@ FLAGS: dict[Flag, Meaning] = {
         "upstream",
         "resolve the name on this machine; `proxyctl stats --filter update_` shows the resolver's failures",
     ),
+    Flag.FILTER_EXCEPTION: Meaning(
+        "a filter in Python raised an exception",
+        "us",
+        "the log has the traceback of the first failure at each place; the detail names file and line",
+    ),
 }

@@ -17,6 +17,7 @@ class Options:
     listen: str | None = None
     upstream: str | None = None
     allow_unsupported: bool = False
+    filter_paths: tuple[str, ...] = ()  # appended to sys.path wherever filters of users are imported
     concurrency: int = 1
     user: str = ""
     group: str = ""
@@ -41,5 +42,6 @@ class Options:
             "listen": self.listen,
             "upstream": self.upstream,
             "allow_unsupported": self.allow_unsupported,
+            "filter_paths": self.filter_paths,
             "version": version,
         }

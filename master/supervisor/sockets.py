@@ -122,6 +122,7 @@ class AddressSockets:
         self.per_worker = listener.reuse_port and not address.path
         self.sockets: dict[int, socket.socket] = {}
         self._listening: set[int] = set()
+        self._shut = False
         if not address.path:
             probe(address)
 
@@ -149,9 +150,16 @@ class AddressSockets:
     def listen(self, index: int) -> None:
         """Let the kernel queue connections for worker `index`, who is ready for them."""
         key = index if self.per_worker else SHARED
-        if key not in self._listening:
+        if key not in self._listening and not self._shut:
             self.sockets[key].listen(self.listener.backlog or _somaxconn())
             self._listening.add(key)
+
+    def shutdown(self) -> None:
+        """Connections are refused from now on, whoever holds the sockets."""
+        self._shut = True
+        for key in self._listening:
+            self.sockets[key].shutdown(socket.SHUT_RDWR)
+        self._listening.clear()
 
     def bound(self) -> str:
         """The address as bound, a port 0 resolved."""
@@ -207,6 +215,11 @@ class ListenSockets:
     def listen(self, index: int) -> None:
         for address in self.addresses:
             address.listen(index)
+
+    def shutdown(self) -> None:
+        """No listener takes connections any more. The admin's sockets stay."""
+        for address in self.addresses:
+            address.shutdown()
 
     def bound(self) -> list[tuple[str, list[str]]]:
         """(listener name, its bound addresses) in configuration order."""

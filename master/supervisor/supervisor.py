@@ -24,6 +24,7 @@ from master.supervisor.signals import SignalQueue
 from master.supervisor.sockets import ListenSockets
 from master.supervisor.timers import Timers
 from master.supervisor.workforce import Workforce
+from proxy import log as process_log
 from shm import channel
 from shm.processes import State, Word
 
@@ -34,6 +35,7 @@ READY_DEADLINE = (
     30.0  # a controller that has not initialised by then (Envoy: 15 s of initial fetch) no longer holds up the start
 )
 TEMPLATE_DEADLINE = 10.0  # seconds for the template to start, or to fork (which takes milliseconds)
+CLOSE_GRACE = 0.2  # seconds in which workers stop polling sockets that are about to be shut down
 MAX_EARLY_DEATHS = 3  # before the first "ready": the start has failed
 REPORT_GRACE = 5.0  # seconds after which nobody waits for processes that ignore SIGKILL
 
@@ -52,6 +54,8 @@ class Supervisor:
         self.timers = Timers()
         self.state = "INITIALIZING"
         self.endpoints: int | None = None  # sealed memfd: the last published hosts
+        self.counters_base: int | None = None  # sealed memfd: the counters at the last reset
+        self.orders: dict[str, Any] = {}  # standing orders by name: for everybody who lives, and who starts later
         self.controller: Child | None = None
         self.workforce = Workforce(self, options.concurrency)
         self._signals = signals
@@ -163,18 +167,21 @@ class Supervisor:
             self.workforce.resize(count, lambda refusal: log.warning("%s", refusal) if refusal else None)
 
     def _reopen_logs(self) -> None:
-        """The supervisor opens the new file, as only it may have the right to; the others get its descriptor."""
-        if not self.options.log_path:
-            log.info("SIGUSR1: there is no --log-path, so nothing to reopen")
-            return
-        try:
-            log_file.redirect(self.options.log_path)
-        except OSError as error:
-            log.error("SIGUSR1: cannot open %s: %s; going on with the old file", self.options.log_path, error.strerror)
-            return
-        log.info("SIGUSR1: reopened %s", self.options.log_path)
+        """The supervisor opens the new `--log-path`, as only it may have the right to; the others get its descriptor.
+        Workers reopen their access logs themselves, with or without one.
+        """
+        path, descriptors = self.options.log_path, []
+        if path:
+            try:
+                log_file.redirect(path)
+                descriptors = [log_file.STDERR]
+                log.info("reopened %s", path)
+            except OSError as error:
+                log.error("cannot open %s: %s; going on with the old file", path, error.strerror)
+        else:
+            log.info("the workers reopen their access logs; there is no --log-path")
         for child in self._children.values():
-            self.send(child, {"type": "reopen_logs"}, [log_file.STDERR])
+            self.send(child, {"type": "reopen_logs"}, descriptors)
 
     # --- stopping -------------------------------------------------------------------------------------------------
 
@@ -288,6 +295,7 @@ class Supervisor:
             inherited |= {f"ring/{slot}": fd for slot, fd in self.memory.rings.items()}
             inherited |= {f"ended/{serial}": fd for serial, fd in self.memory.ended.items()}
             inherited["base"] = self.memory.base
+            inherited |= {"counters_base": self.counters_base} if self.counters_base is not None else {}
         message = {
             "type": "spawn",
             "sequence": self._sequence,
@@ -300,6 +308,7 @@ class Supervisor:
             "user": self.options.user,
             "group": self.options.group,
             "options": self.options.to_json(),
+            "orders": self.orders,
         }
         try:
             template.outbox.send_fds(inherited)
@@ -355,6 +364,14 @@ class Supervisor:
             (self.endpoints,) = fds
             for worker in self.workforce.everyone():
                 self.send(worker, {"type": "endpoints"}, [self.endpoints])
+        elif kind == "order":
+            self._give_order(message["name"], message["value"])
+        elif kind == "counters_base":
+            if self.counters_base is not None:
+                os.close(self.counters_base)
+            (self.counters_base,) = fds
+        elif kind == "reopen_logs":
+            self._reopen_logs()
         elif kind == "workers":
             request = message["request"]
             self.workforce.resize(
@@ -369,6 +386,16 @@ class Supervisor:
                 self._kill_all()
         elif kind == "folded":
             self.memory.folded(message["serial"])
+
+    def _give_order(self, name: str, value: Any) -> None:
+        self.orders[name] = value
+        if name == "log":
+            process_log.set_levels(value["levels"])
+        elif name == "listeners_closed":
+            log.info("the listeners close: connections that are open stay")
+            self.timers.after(CLOSE_GRACE, self.sockets.shutdown)
+        for worker in self.workforce.everyone():
+            self.send(worker, {"type": "order", "name": name, "value": value})
 
     def _answer(self, child: Child, message: dict[str, Any]) -> None:
         if child is self.controller:

@@ -22,6 +22,7 @@ from master.supervisor.template_process import CHANNEL_ENV
 from master.template import hygiene
 from master.template.fingerprint import fingerprint
 from proxy import log as process_log
+from proxy.access_log import ACCESS_LOGGERS
 from proxy.filters.http import HTTP_FILTERS
 from proxy.filters.network import NETWORK_FILTERS
 from proxy.registry import load
@@ -51,7 +52,7 @@ def main(log_level: str) -> None:
 def _import_data_plane() -> None:
     """Everything a worker runs, plug-ins included. The controller imports its own part after the fork."""
     importlib.import_module("workers.entry")
-    for table in (HTTP_FILTERS, NETWORK_FILTERS):
+    for table in (ACCESS_LOGGERS, HTTP_FILTERS, NETWORK_FILTERS):
         for type_url in table:
             load(table, type_url)
     ctypes.CDLL(None)
@@ -67,8 +68,9 @@ def _serve(sock: socket.socket, code: str) -> None:
         if collector.collect(message, fds):
             continue
         if message["type"] == "reopen_logs":
-            os.dup2(fds[0], 2)
-            os.close(fds[0])
+            if fds:
+                os.dup2(fds[0], 2)
+                os.close(fds[0])
             continue
         inherited = collector.take()
         try:

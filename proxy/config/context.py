@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from proxy.config.access_log import AccessLog
 from proxy.config.common import PluginConfig
-from proxy.config.route import RouteConfiguration
+from proxy.config.route import HeaderMatcher, RouteConfiguration
 
 
 class CompileContext(Protocol):
@@ -23,8 +24,10 @@ class CompileContext(Protocol):
         """The context of a message below this one: `context.at("filters", 0)`."""
         ...
 
-    def error(self, path: tuple[str | int, ...], message: str, expected: str = "") -> None:
-        """Reports a fault of the value at `path`, counted from this context's message."""
+    def error(self, path: tuple[str | int, ...], message: str, expected: str = "", *, suggestion: str = "") -> None:
+        """Reports a fault of the value at `path`, counted from this context's message. `suggestion` is the nearest
+        valid value.
+        """
         ...
 
     def duration(self, value: Any, *path: str | int) -> float:
@@ -42,6 +45,20 @@ class CompileContext(Protocol):
     def data_source(self, value: Any, *path: str | int, limit: int | None = None) -> bytes:
         """The content of the `config.core.v3.DataSource` at `path`, read now; a source that cannot be read, or has more
         than `limit` bytes, is reported.
+        """
+        ...
+
+    def header_matcher(self, value: Any) -> HeaderMatcher:
+        """Compiles a `HeaderMatcher` message; this context stands for it."""
+        ...
+
+    def access_logs(self, values: Iterable[Any]) -> tuple[AccessLog, ...]:
+        """Compiles a list of `AccessLog` messages; this context stands for the list."""
+        ...
+
+    def plain_value(self, value: Any, *path: str | int) -> Any:
+        """What the `google.protobuf.Any` at `path` holds, as plain Python: the dictionary of a `Struct`, the text of a
+        `StringValue`, the bytes of a `BytesValue`; None if it is empty. Another type is reported.
         """
         ...
 

@@ -6,21 +6,27 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from proxy.access_log.writer import LogWriter
 from proxy.flight_recorder import MemoryRecorder, Recorder
 from proxy.http.disconnects import DisconnectWatch
 from proxy.net.connection import Connection
 from proxy.net.pipe import PipePool
-from proxy.stats import Stats
+from proxy.stats import MemoryStats, Stats
 from proxy.upstream.manager import ClusterManager
 
 
 @dataclass
 class Activity:
-    """What one worker is doing now. `draining`: connections end with their next response."""
+    """What one worker is doing now. `draining`, or `health_check_failed`: connections end with their next response."""
 
     connections: int = 0
     requests: int = 0
     draining: bool = False
+    health_check_failed: bool = False
+
+    @property
+    def closing(self) -> bool:
+        return self.draining or self.health_check_failed
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,7 @@ class FilterContext:
     pipes: PipePool = field(default_factory=PipePool)
     recorder: Recorder = field(default_factory=MemoryRecorder)
     stat_prefix: str = ""
+    log_writer: LogWriter = field(default_factory=lambda: LogWriter(MemoryStats()))
 
 
 CallNextNetwork = Callable[[Connection], Awaitable[None]]

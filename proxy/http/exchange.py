@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from proxy.http.codec import CodecError
 from proxy.http.deadlines import Deadlines, Phase
 from proxy.http.downstream import Downstream
 from proxy.http.events import RequestReceived
+from proxy.http.filter_failures import FilterFailures
 from proxy.http.headers import Headers
 from proxy.http.request import Request
 from proxy.http.response_head import ResponseRules
@@ -46,12 +48,13 @@ class Policy:
     """What the connection manager decides for all its exchanges.
 
     `draining()` says whether connections should end with their next response. `filter_configs` holds every per-route
-    filter configuration, decoded once, by the identity of its `PluginConfig`.
+    filter configuration, decoded once, by the identity of its `PluginConfig`. `failures` hears of filters' exceptions.
     """
 
     response: ResponseRules
     draining: Callable[[], bool]
     filter_configs: dict[int, Any]
+    failures: FilterFailures
 
 
 class Exchange:
@@ -126,6 +129,7 @@ class Exchange:
         with the first body bytes: the caller must then send more without waiting for anything else.
         """
         head = ResponseHead(status, headers)
+        self.info.response_headers = headers  # hooks may ask for them
         while self._header_hooks:
             self._header_hooks.pop()(head)
         if end_stream or head.status in _NO_BODY or self.request.method == b"HEAD":
@@ -180,6 +184,15 @@ class Exchange:
             if self.request.method != b"HEAD":
                 await self.send_data(body, flush=False)
             await self.send_end()
+
+    async def fail(self, error: BaseException) -> None:
+        """Answer `error`, a filter's own exception, with a 500. After the end of the response only its flag is left."""
+        failure = self._policy.failures.report(error)
+        self.info.cause = "".join(traceback.format_exception(error))
+        if self.info.response_complete:
+            self.info.flags.add(Flag.FILTER_EXCEPTION)
+        else:
+            await self.reply(failure)
 
     def note(self, error: ProxyError) -> None:
         """Record why the exchange fails; a status that the client has seen stays."""

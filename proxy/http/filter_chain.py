@@ -16,8 +16,8 @@ class HttpFilter(Protocol):
     """Read or edit `exchange.request`, then `await call_next(exchange)`, or answer and do not call it.
 
     When `call_next` returns the exchange is over: `try/finally` around it is the completion hook, and
-    `exchange.info.status` is known there, after a time-out too. A `ProxyError` of the filters behind never comes back
-    through `call_next`; it has become a local reply.
+    `exchange.info.status` is known there, after a time-out too. An error of the filters behind never comes back through
+    `call_next`; it has become a local reply.
     """
 
     async def __call__(self, exchange: Exchange, call_next: CallNext) -> None: ...
@@ -57,8 +57,8 @@ def _link(http_filter: HttpFilter, call_next: CallNext) -> CallNext:
     async def call(exchange: Exchange) -> None:
         try:
             await http_filter(exchange, call_next)
-        except ProxyError as error:
-            await exchange.reply(error)
+        except (Exception, SystemExit) as error:
+            await _settle(exchange, error)
         except BaseException:
             # Cancelled: the reply follows once all filters are unwound, but they want to know its status now.
             failure = exchange.failure()
@@ -69,12 +69,20 @@ def _link(http_filter: HttpFilter, call_next: CallNext) -> CallNext:
     return call
 
 
+async def _settle(exchange: Exchange, error: BaseException) -> None:
+    """Answer `error`; if a response hook fails at that, answer this instead, to the hooks that are left."""
+    try:
+        await (exchange.reply(error) if isinstance(error, ProxyError) else exchange.fail(error))
+    except (Exception, SystemExit) as another:
+        await (exchange.reply(another) if isinstance(another, ProxyError) else exchange.fail(another))
+
+
 def _link_request_hook(on_request: Callable[[Exchange], None], call_next: CallNext) -> CallNext:
     def call(exchange: Exchange) -> Awaitable[None]:
         try:
             on_request(exchange)
-        except ProxyError as error:
-            return exchange.reply(error)
+        except (Exception, SystemExit) as error:
+            return _settle(exchange, error)
         return call_next(exchange)
 
     return call

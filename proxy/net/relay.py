@@ -119,7 +119,6 @@ class Relay:
                 self._pipes.put(carrier)
             if taken == 0:
                 break
-            self._idle.touch()
             burst += max(taken or 0, READ_SIZE)
             if taken is None:
                 burst = 0
@@ -147,6 +146,7 @@ class Relay:
         while carrier.held:
             try:
                 direction.sent(carrier.empty(direction.sink))
+                self._idle.touch()
             except BlockingIOError:
                 held = carrier.held
                 direction.blocked(held)

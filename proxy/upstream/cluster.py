@@ -73,7 +73,6 @@ class Cluster:
         except ProxyError as error:
             self._stats.charge_code(error.status)
             pool.count(HostColumn.RQ_ERROR)
-            error.upstream_host = host.address
             raise
 
     async def open_connection(self, info: StreamInfo) -> TcpConnection:

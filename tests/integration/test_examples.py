@@ -28,3 +28,9 @@ def test_example(check: Path) -> None:
     environment = {**os.environ, "PROXYCTL": shlex.join(PROXYCTL), "PYTHON": sys.executable}
     done = subprocess.run([check], env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("example", [check.parent for check in CHECKS], ids=lambda path: path.name)
+def test_every_example_is_in_the_indexes(example: Path) -> None:
+    for index in ("README.md", "docs/README.md"):
+        assert f"examples/{example.name}/" in (ROOT / index).read_text(), index

@@ -14,6 +14,7 @@ from proxy.config.bootstrap import CompiledConfig, Node
 from proxy.config.cluster import Cluster, ClusterEndpoints, Endpoints, Host, LocalityHosts
 from proxy.config.common import SocketAddress
 from proxy.flight_recorder import RingRecorder
+from proxy.log import COMPONENTS
 from proxy.upstream.tables import CLUSTER_GAUGES, HOST_GAUGES, ClusterColumn, HostColumn
 from shm import fold, metrics, processes, table
 from shm.ring import RingReader, RingWriter, create_ring
@@ -35,6 +36,7 @@ class LiveView:
             (listener.name, [str(address) for address in listener.addresses]) for listener in config.listeners
         ]
         self.orders: list[str] = []
+        self.log_levels: Mapping[str, str] = dict.fromkeys(COMPONENTS, "info")
         self.fds: list[int] = []
         self._regions = [self._own(metrics.create_region(serial)) for serial in (1, 2)]
         self.stats = metrics.MetricsWriter(self._regions[0])
@@ -80,6 +82,23 @@ class LiveView:
         if count > MAX_WORKERS:
             raise RejectedError(f"{count} workers are more than the {MAX_WORKERS} that the test allows")
         self.orders.append(f"workers {count}")
+
+    async def set_log_levels(self, levels: Mapping[str, str], *, seconds: float | None = None) -> None:
+        self.log_levels = {**self.log_levels, **levels}
+        self.orders.append(f"log {dict(levels)} for {seconds}")
+
+    async def fail_health_check(self, failed: bool) -> None:
+        self.state = "DRAINING" if failed else "LIVE"
+        self.orders.append(f"health check failed: {failed}")
+
+    async def close_listeners(self) -> None:
+        self.orders.append("close listeners")
+
+    async def reset_counters(self) -> None:
+        self.orders.append("reset counters")
+
+    async def reopen_logs(self) -> None:
+        self.orders.append("reopen logs")
 
     def close(self) -> None:
         for fd in self.fds:

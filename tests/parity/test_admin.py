@@ -115,7 +115,10 @@ def head(response: Response) -> tuple[int, str, list[tuple[str, str]]]:
         ("GET", "/clusters?filter=("), ("GET", "/listeners"), ("GET", "/listeners?format=json"),
         ("GET", "/listeners?format=bad"), ("GET", "/stats/prometheus?histogram_buckets=detailed"),
         ("GET", "/stats?filter=nothing-has-this-name"), ("GET", "/stats?filter=nothing-has-this-name&format=json"),
-        ("GET", "/stats/prometheus?filter=nothing-has-this-name"),
+        ("GET", "/stats/prometheus?filter=nothing-has-this-name"), ("GET", "/logging"), ("GET", "/healthcheck/fail"),
+        ("GET", "/healthcheck/ok"), ("POST", "/healthcheck/ok"), ("GET", "/reset_counters"), ("GET", "/reopen_logs"),
+        ("POST", "/reset_counters"), ("POST", "/reopen_logs"), ("GET", "/hot_restart_version"), ("GET", "/init_dump"),
+        ("GET", "/drain_listeners"), ("POST", "/drain_listeners?inboundonly"),
     ],
 )  # fmt: skip
 def test_status_headers_and_body_are_equal(both: Both, method: str, target: str) -> None:
@@ -123,6 +126,40 @@ def test_status_headers_and_body_are_equal(both: Both, method: str, target: str)
     assert head(ours) == head(theirs)
     if "format=bad" not in target or "stats" not in target:  # the usage lists the formats, and ours are fewer
         assert ours.body == theirs.body
+
+
+@pytest.mark.parity("features 11.18")
+@pytest.mark.parametrize(
+    "query",
+    [
+        "", "level=info", "admin=info", "paths=admin:info,dns:info", "level=loud", "admin=loud", "nobody=info",
+        "paths=nobody:info", "paths=admin", "paths=admin:", "admin=info&dns=info", "level=warn",
+    ],
+)  # fmt: skip
+def test_logging_is_answered_alike(both: Both, query: str) -> None:
+    """Up to the components, which are those of another program."""
+    ours, theirs = both.ask(f"/logging?{query}", "POST")
+    assert head(ours) == head(theirs)
+    assert ours.body.splitlines()[0] == theirs.body.splitlines()[0]
+    assert b"\n  admin: info\n" in ours.body
+    assert b"\n  admin: info\n" in theirs.body
+
+
+@pytest.mark.parity("features 11.18")
+def test_memory_has_envoys_fields(both: Both) -> None:
+    ours, theirs = both.ask_json("/memory")
+    assert list(ours) == list(theirs)
+    assert {type(value) for value in ours.values()} == {type(value) for value in theirs.values()}
+
+
+@pytest.mark.parity("rule 55")
+def test_failed_health_checks_are_answered_alike(both: Both) -> None:
+    both.ask("/healthcheck/fail", "POST")
+    try:
+        ours, theirs = both.ask("/ready")
+        assert (head(ours), ours.body) == (head(theirs), theirs.body)
+    finally:
+        both.ask("/healthcheck/ok", "POST")
 
 
 @pytest.mark.parity("rule 53")
@@ -139,6 +176,8 @@ def test_pages_that_both_have_are_described_alike(both: Both) -> None:
     own = {line for line in ours - theirs if not line.startswith("      ")}
     assert own == {
         "  /processes: print the processes of this proxy as JSON",
+        "  /init_dump: dump what is not initialised yet (experimental)",
+        "  /why: print the last failed and slow requests as JSON, newest first",
         "  /workers (POST): change the number of workers and wait until they serve",
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import socket
 import struct
@@ -10,16 +11,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from tests.kit.config import findings
 from tests.kit.envoy import Envoy, validate
-from tests.kit.parity import Pair, run_pair
+from tests.kit.parity import Pair
 from tests.kit.process import wait_for
 from tests.kit.proxy import Proxy
 
 TCP_PROXY = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+LINE = (
+    "{code: '%RESPONSE_CODE%', flags: '%RESPONSE_FLAGS%', received: '%BYTES_RECEIVED%', sent: '%BYTES_SENT%', "
+    "details: '%RESPONSE_CODE_DETAILS%', host: '%UPSTREAM_HOST%', cluster: '%UPSTREAM_CLUSTER%', "
+    "failure: '%UPSTREAM_TRANSPORT_FAILURE_REASON%', attempts: '%UPSTREAM_REQUEST_ATTEMPT_COUNT%', "
+    "protocol: '%PROTOCOL%', path: '%REQ(:PATH)%', route: '%ROUTE_NAME%'}"
+)
 PATIENCE = 5.0  # s
 RESET = struct.pack("ii", 1, 0)
 STATS = re.compile(r"(tcp|cluster)\.")
@@ -32,7 +40,9 @@ def listener(name: str, fields: str) -> str:
   - name: {name}
     address: {{socket_address: {{address: 127.0.0.1, port_value: 0}}}}
     filter_chains: [{{filters: [{{name: t, typed_config: {{
-      "@type": type.googleapis.com/{TCP_PROXY}, stat_prefix: {name}, {fields}}}}}]}}]"""
+      "@type": type.googleapis.com/{TCP_PROXY}, stat_prefix: {name}, {fields}, access_log: [{{name: f, typed_config: {{
+        "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog,
+        path: "{{directory}}/{name}.log", log_format: {{json_format: {LINE}}}}}}}]}}}}]}}]"""
 
 
 def cluster(name: str, port: int | None) -> str:
@@ -103,6 +113,7 @@ class Seen:
     origin: list[tuple[bytes, str]]
     stats: dict[str, int]
     seconds: float
+    log: list[dict[str, Any]]
 
 
 def client_finishes_first(sock: socket.socket) -> tuple[bytes, str]:
@@ -183,8 +194,9 @@ def pair(origin: Origin) -> Iterator[Pair]:
     clusters = {"origin": origin.port, "refused": 1, "never": full.getsockname()[1], "empty": None}
     listeners = "".join(listener(name, fields) for name, (fields, _) in CASES.items())
     text = "".join(cluster(name, port) for name, port in clusters.items())
-    with run_pair(f"static_resources:\n  listeners:{listeners}\n  clusters:{text}\n") as found:
-        yield found
+    bootstrap = f"static_resources:\n  listeners:{listeners}\n  clusters:{text}\n"
+    with Envoy(bootstrap, arguments=("--file-flush-interval-msec", "20")) as envoy, Proxy(bootstrap) as ours:
+        yield Pair(envoy, ours)
     for sock in (*filling, full):
         sock.close()
 
@@ -207,7 +219,11 @@ def run(proxy: Envoy | Proxy, name: str, origin: Origin) -> Seen:
     wait_for(lambda: not any(of_tcp()[key] for key in gauges), deadline=10, what="every connection is closed")
     after = of_tcp()
     changed = {key: n - before.get(key, 0) for key, n in after.items() if n != before.get(key, 0)}
-    return Seen(seen, list(origin.saw), changed, seconds)
+    path = proxy.directory / f"{name}.log"
+    wait_for(lambda: path.exists() and path.read_text(), deadline=10, what="the access log is written")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("")
+    return Seen(seen, list(origin.saw), changed, seconds, lines)
 
 
 @pytest.mark.parity("features 13.62, 13.28 and rows 2.22 to 2.24, 2.28: ends, resets, timeouts, attempts, counters")
@@ -218,6 +234,7 @@ def test_the_same_ends_and_counters(pair: Pair, origin: Origin, name: str) -> No
     assert ours.client == envoy.client
     assert ours.origin == envoy.origin
     assert ours.stats == envoy.stats
+    assert ours.log == envoy.log
     assert envoy.stats[f"tcp.{name}.downstream_cx_total"] == 1
 
 
@@ -249,7 +266,7 @@ VERDICTS = (
 @pytest.mark.parity("what a TcpProxy may say")
 @pytest.mark.parametrize("fields", VERDICTS)
 def test_the_same_verdict(fields: str) -> None:
-
-    text = f"static_resources:\n  listeners:{listener('l', fields)}\n  clusters:{cluster('c', 1)}\n"
+    listeners = listener("l", fields).replace("{directory}", "/tmp")
+    text = f"static_resources:\n  listeners:{listeners}\n  clusters:{cluster('c', 1)}\n"
     accepted, said = validate(text)
     assert (findings(text) == []) == accepted, said

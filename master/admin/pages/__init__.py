@@ -7,6 +7,7 @@ import importlib
 from typing import cast
 
 from master.admin.page import Handler, Page
+from proxy.log import LEVELS
 
 _FILTER = ("filter", "Regular expression (Google re2) for filtering stats", ())
 _INVERT = ("invert_filter", "Invert the filter regex", ())
@@ -36,13 +37,36 @@ PAGES = (
             ("include_eds", "Dump the endpoints of the clusters as well", ()),
         ),
     ),
+    Page(
+        "/drain_listeners",
+        "drain listeners",
+        "drain_listeners:page",
+        mutates=True,
+        parameters=(("inboundonly", "Only listeners whose traffic_direction is INBOUND", ()),),
+    ),
+    Page("/healthcheck/fail", "cause the server to fail health checks", "healthcheck:fail", mutates=True),
+    Page("/healthcheck/ok", "cause the server to pass health checks", "healthcheck:ok", mutates=True),
     Page("/help", "print out list of admin commands", "help:page"),
+    Page("/hot_restart_version", "print the hot restart compatibility version", "hot_restart_version:page"),
+    Page("/init_dump", "dump what is not initialised yet (experimental)", "init_dump:page"),
     Page(
         "/listeners",
         "print listener info",
         "listeners:page",
         parameters=(("format", "File format to use", ("text", "json")),),
     ),
+    Page(
+        "/logging",
+        "query/change logging levels",
+        "logging:page",
+        mutates=True,
+        parameters=(
+            ("paths", "Change several levels: <logger_name1>:<level1>,<logger_name2>:<level2>", ()),
+            ("level", "The level of all loggers", ("", *LEVELS)),
+            ("for", "Take the change back after so many seconds", ()),
+        ),
+    ),
+    Page("/memory", "print current allocation/heap usage", "memory:page"),
     Page("/processes", "print the processes of this proxy as JSON", "processes:page"),
     Page(
         "/quitquitquit",
@@ -52,6 +76,8 @@ PAGES = (
         parameters=(("now", "Close connections at once instead of draining them", ()),),
     ),
     Page("/ready", "print server state, return 200 if LIVE, otherwise return 503", "ready:page"),
+    Page("/reopen_logs", "reopen access logs", "reopen_logs:page", mutates=True),
+    Page("/reset_counters", "reset all counters to zero", "reset_counters:page", mutates=True),
     Page("/server_info", "print server version/status information", "server_info:page"),
     Page(
         "/stats",

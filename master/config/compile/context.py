@@ -6,13 +6,14 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from master.config.compile import data_source, plugins, route
+from master.config.compile import access_log, data_source, plain_value, plugins, route
 from master.config.compile.regex import regex_fault
 from master.config.finding import Finding, Kind
 from master.config.suggest import nearest
 from master.config.walk import Path
+from proxy.config.access_log import AccessLog
 from proxy.config.common import PluginConfig
-from proxy.config.route import RouteConfiguration
+from proxy.config.route import HeaderMatcher, RouteConfiguration
 
 DEFAULT_BUFFER_LIMIT = 1024 * 1024
 """Bytes; Envoy's default for listeners and clusters."""
@@ -80,6 +81,15 @@ class Context:
 
     def data_source(self, value: Any, *path: str | int, limit: int | None = None) -> bytes:
         return data_source.read(value, self.at(*path), limit)
+
+    def header_matcher(self, value: Any) -> HeaderMatcher:
+        return route.compile_header_matcher(value, self)
+
+    def access_logs(self, values: Iterable[Any]) -> tuple[AccessLog, ...]:
+        return access_log.compile_access_logs(values, self)
+
+    def plain_value(self, value: Any, *path: str | int) -> Any:
+        return plain_value.read(value, self.at(*path))
 
     def http_filters(self, values: Iterable[Any]) -> tuple[PluginConfig, ...]:
         return plugins.compile_http_filters(values, self)

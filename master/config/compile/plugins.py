@@ -43,7 +43,9 @@ def compile_per_filter_config(values: Mapping[str, Any], context: Context) -> di
     """`typed_per_filter_config`, by the name of the filter that it is for."""
     compiled = {}
     for name in sorted(values):
-        plugin = _plugin(name, values[name], context.at(name), HTTP_ROUTE_CONFIGS, "per-route filter configuration")
+        plugin = compile_plugin(
+            name, values[name], context.at(name), HTTP_ROUTE_CONFIGS, "per-route filter configuration"
+        )
         if plugin is not None:
             compiled[name] = plugin
     return compiled
@@ -57,7 +59,7 @@ def _chain(values: Iterable[Any], context: Context, table: Mapping[str, str], wh
         here = context.at(index)
         plugin = None
         if message.HasField("typed_config"):
-            plugin = _plugin(message.name, message.typed_config, here.at("typed_config"), table, what)
+            plugin = compile_plugin(message.name, message.typed_config, here.at("typed_config"), table, what)
         elif not here.incomplete():
             here.error((), f"{what} {message.name!r} has no typed_config", "typed_config", kind="missing_type")
         if plugin is None:
@@ -72,8 +74,10 @@ def _chain(values: Iterable[Any], context: Context, table: Mapping[str, str], wh
     return tuple(compiled)
 
 
-def _plugin(name: str, value: Any, context: Context, table: Mapping[str, str], what: str) -> PluginConfig | None:
-    """None if `value` is not of this kind: reported here, unless it is reported as unsupported or as invalid."""
+def compile_plugin(name: str, value: Any, context: Context, table: Mapping[str, str], what: str) -> PluginConfig | None:
+    """The plug-in of `table` that the `Any` names; None if it names none, which is reported: here, or as unsupported or
+    invalid.
+    """
     message = unpack(value)
     type_url = any_types.split_url(value.type_url) or ""
     if message is None or type_url not in table:

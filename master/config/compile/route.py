@@ -165,7 +165,9 @@ def _direct_response(message: Any, limit: int, context: Context) -> DirectRespon
 
 
 def _match(message: Any, context: Context) -> RouteMatch | None:
-    headers = tuple(_header(header, context.at("headers", index)) for index, header in enumerate(message.headers))
+    headers = tuple(
+        compile_header_matcher(header, context.at("headers", index)) for index, header in enumerate(message.headers)
+    )
     kind = message.WhichOneof("path_specifier")
     if kind == "safe_regex":
         return RouteMatch("regex", context.regex(message.safe_regex, "safe_regex"), headers=headers)
@@ -175,7 +177,8 @@ def _match(message: Any, context: Context) -> RouteMatch | None:
     return RouteMatch(kind, getattr(message, kind), case_sensitive, headers)
 
 
-def _header(message: Any, context: Context) -> HeaderMatcher:
+def compile_header_matcher(message: Any, context: Context) -> HeaderMatcher:
+    """A `HeaderMatcher`, of a route or of anything else that looks at headers."""
     kind = message.WhichOneof("header_match_specifier")
     string = None
     if kind == "string_match":

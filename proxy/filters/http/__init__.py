@@ -2,6 +2,9 @@
 
 HTTP_FILTERS: dict[str, str] = {
     "envoy.extensions.filters.http.buffer.v3.Buffer": "proxy.filters.http.buffer:Buffer",
+    "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter": (
+        "proxy.filters.http.dynamic_modules:DynamicModule"
+    ),
     "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation": (
         "proxy.filters.http.header_mutation:HeaderMutation"
     ),
@@ -10,6 +13,9 @@ HTTP_FILTERS: dict[str, str] = {
 
 HTTP_ROUTE_CONFIGS: dict[str, str] = {
     "envoy.extensions.filters.http.buffer.v3.BufferPerRoute": "proxy.filters.http.buffer:Buffer",
+    "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute": (
+        "proxy.filters.http.dynamic_modules:DynamicModulePerRoute"
+    ),
     "envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute": (
         "proxy.filters.http.header_mutation:HeaderMutation"
     ),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from proxy.access_log.format import Renderer, compile_text
+from proxy.access_log.operator import FormatError
 from proxy.config.context import CompileContext
 from proxy.filters.context import FilterContext
 from proxy.http.exchange import Exchange, ResponseHead
 from proxy.http.h1_strict import TOKEN, VALUE
 from proxy.http.headers import Headers
+from proxy.http.stream_info import StreamInfo
 
 PACKAGE = "envoy.extensions.filters.http.header_mutation.v3"
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -29,24 +32,50 @@ Action = Literal[
 
 
 class Mutation(msgspec.Struct, frozen=True, gc=False):
-    """One line of the list; `action` is `HeaderValueOption.HeaderAppendAction`, or the removal of `name`."""
+    """One line of the list; `action` is `HeaderValueOption.HeaderAppendAction`, or the removal of `name`. `value` may
+    hold command operators (`%REQ(x)%`).
+    """
 
     name: bytes
     action: Action
-    value: bytes = b""
+    value: str = ""
+    keep_empty: bool = False
 
-    def apply(self, headers: Headers) -> None:
-        """An overwritten header moves to the end, as in Envoy."""
-        name, action = self.name, self.action
+
+class Edit:
+    """A `Mutation`, compiled."""
+
+    __slots__ = ("_action", "_keep_empty", "_name", "_render")
+
+    def __init__(self, mutation: Mutation) -> None:
+        self._name = mutation.name
+        self._action = mutation.action
+        self._keep_empty = mutation.keep_empty
+        self._render: Renderer = compile_text(mutation.value, missing=b"")
+
+    def apply(self, headers: Headers, info: StreamInfo) -> None:
+        """An overwritten header moves to the end, and an empty value changes nothing, as in Envoy."""
+        name, action = self._name, self._action
         if action == "REMOVE":
             headers.remove(name)
-        elif action == "APPEND_IF_EXISTS_OR_ADD":
-            headers.add(name, self.value)
+            return
+        value = self._render(info)
+        if not value and not self._keep_empty:
+            return
+        if action == "APPEND_IF_EXISTS_OR_ADD":
+            headers.add(name, value)
         elif action == "ADD_IF_ABSENT":
             if name not in headers:
-                headers.add(name, self.value)
+                headers.add(name, value)
         elif headers.remove(name) or action == "OVERWRITE_IF_EXISTS_OR_ADD":
-            headers.add(name, self.value)
+            headers.add(name, value)
+
+
+class Edits(NamedTuple):
+    """Those of one configuration."""
+
+    request: tuple[Edit, ...]
+    response: tuple[Edit, ...]
 
 
 class HeaderMutation:
@@ -73,23 +102,29 @@ class HeaderMutation:
             most_specific_wins=getattr(message, "most_specific_header_mutations_wins", False),
         )
 
+    @staticmethod
+    def prepare(config: Config) -> Edits:
+        """A per-route configuration as requests need it."""
+        return Edits(tuple(map(Edit, config.request)), tuple(map(Edit, config.response)))
+
     def __init__(self, name: str, config: Config, context: FilterContext) -> None:
         self._name = name
-        self._config = config
+        self._own = self.prepare(config)
+        self._most_specific_wins = config.most_specific_wins
 
     def on_request_headers(self, exchange: Exchange) -> None:
-        for config in self._configs(exchange):
-            for mutation in config.request:
-                mutation.apply(exchange.request.headers)
+        for edits in self._levels(exchange):
+            for edit in edits.request:
+                edit.apply(exchange.request.headers, exchange.info)
 
     def on_response_headers(self, exchange: Exchange, head: ResponseHead) -> None:
-        for config in self._configs(exchange):
-            for mutation in config.response:
-                mutation.apply(head.headers)
+        for edits in self._levels(exchange):
+            for edit in edits.response:
+                edit.apply(head.headers, exchange.info)
 
-    def _configs(self, exchange: Exchange) -> Iterable[Config]:
-        levels = exchange.filter_configs(self._name)
-        return (self._config, *(levels if self._config.most_specific_wins else reversed(levels)))
+    def _levels(self, exchange: Exchange) -> Iterable[Edits]:
+        levels: tuple[Edits, ...] = exchange.filter_configs(self._name)
+        return (self._own, *(levels if self._most_specific_wins else reversed(levels)))
 
 
 def _mutations(messages: Iterable[Any], context: CompileContext) -> tuple[Mutation, ...]:
@@ -98,7 +133,7 @@ def _mutations(messages: Iterable[Any], context: CompileContext) -> tuple[Mutati
 
 
 def _mutation(message: Any, context: CompileContext) -> Mutation | None:
-    """None for one without effect, and for an action that is not one of ours."""
+    """None for an action that is not one of ours."""
     kind = message.WhichOneof("action")
     if kind == "remove":
         return Mutation(_name(message.remove, context, "remove"), "REMOVE")
@@ -107,10 +142,8 @@ def _mutation(message: Any, context: CompileContext) -> Mutation | None:
     option = message.append
     name = _name(option.header.key, context, "append", "header", "key")
     value = _value(option.header.value, context.at("append", "header"))
-    if not value and not option.keep_empty_value:
-        return None
     actions = type(option).DESCRIPTOR.enum_types_by_name["HeaderAppendAction"].values_by_number
-    return Mutation(name, actions[option.append_action].name, value)
+    return Mutation(name, actions[option.append_action].name, value, option.keep_empty_value)
 
 
 def _name(name: str, context: CompileContext, *path: str) -> bytes:
@@ -123,12 +156,13 @@ def _name(name: str, context: CompileContext, *path: str) -> bytes:
     return encoded
 
 
-def _value(text: str, context: CompileContext) -> bytes:
-    """The literal value; `%%` stands for one percent sign."""
-    literal = text.replace("%%", "")
-    value = text.replace("%%", "%").encode()
-    if "%" in literal:
-        context.error(("value",), "command operators (%…%) are not supported here", "a literal value; %% for a %")
-    elif not VALUE.fullmatch(value):
+def _value(text: str, context: CompileContext) -> str:
+    """A value with command operators; `%%` stands for one percent sign."""
+    try:
+        compile_text(text)
+    except FormatError as error:
+        context.error(("value",), error.message, error.expected)
+        return ""
+    if not VALUE.fullmatch(text.encode()):
         context.error(("value",), f"{text!r} is not a header value", "no control characters")
-    return value
+    return text

@@ -88,7 +88,7 @@ class Router:
             await attempt.run(stream)
         except BaseException as error:
             if stream is None and isinstance(error, ProxyError):
-                info.upstream_host = error.upstream_host
+                info.upstream_host = info.upstream_tried
                 info.upstream_failure = error.transport_failure
             if exchange.deadlines.fired() is Phase.ROUTE:
                 cluster.charge_timeout(stream)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from proxy.config.access_log import AccessLog
 from proxy.config.common import PluginConfig
 from proxy.config.context import CompileContext
 from proxy.config.identity import Http1Options, Identity, ServerHeader
@@ -25,6 +26,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "request_headers_timeout",
         "delayed_close_timeout",
         "common_http_protocol_options",
+        "access_log",
         *hcm_identity_config.HCM_FIELDS,
     ),
     "envoy.config.core.v3.HttpProtocolOptions": (
@@ -53,6 +55,7 @@ class Config(msgspec.Struct, frozen=True):
     request_timeout: float = 0.0
     request_headers_timeout: float = 0.0
     delayed_close_timeout: float = 1.0
+    access_log: tuple[AccessLog, ...] = ()
 
 
 def from_proto(message: Any, context: CompileContext) -> Config:
@@ -78,4 +81,5 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         request_timeout=seconds("request_timeout", 0.0),
         request_headers_timeout=seconds("request_headers_timeout", 0.0),
         delayed_close_timeout=seconds("delayed_close_timeout", 1.0),
+        access_log=context.at("access_log").access_logs(message.access_log),
     )

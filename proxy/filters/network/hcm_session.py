@@ -119,12 +119,14 @@ class Session:
             now = exchange.info.ended = trio.current_time()
             self._stats.charge_exchange(exchange, now - started)
             info = exchange.info
+            for log_exchange in manager.access_logs:
+                log_exchange(info)
             if info.flags or info.status >= FAILED_STATUS or now - started >= manager.recorder.slow:
                 hcm_record.add(exchange, connection, manager)
         self._active = Flag.DOWNSTREAM_CONNECTION_TERMINATION in exchange.info.flags
         connection.closed_by_peer = connection.closed_by_peer or self._active
         if exchange.close or not exchange.info.response_complete:
-            if manager.activity.draining:
+            if manager.activity.closing:
                 self._stats.cx_drain_close.inc()
             return False
         self._client_closes = not self._downstream.codec.keep_alive
@@ -140,11 +142,13 @@ class Session:
         except ProxyError as error:
             failure = error
         except Exception:
-            log.exception("a filter failed")
+            log.exception("an exchange failed")
             exchange.info.cause = traceback.format_exc()
             failure = ProxyError("internal_error", side="internal", status=500, close=True)
         if scope.cancelled_caught:
             failure = exchange.failure()
+        elif failure is None and not (exchange.response_started or exchange.close):
+            failure = ProxyError("filter_chain_without_response", side="internal", status=500)
         if failure is not None:
             await self._reply(exchange, failure)
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from proxy import registry
+from proxy.access_log.access_log import build_access_logs
 from proxy.config.common import PluginConfig
 from proxy.config.route import ClusterAction, RouteConfiguration
 from proxy.filters.context import CallNextNetwork, FilterContext
@@ -18,6 +19,7 @@ from proxy.filters.network.hcm_session import Session
 from proxy.filters.network.hcm_stats import HcmStats
 from proxy.http.exchange import Policy
 from proxy.http.filter_chain import build_chain
+from proxy.http.filter_failures import FilterFailures
 from proxy.http.identity import Identities
 from proxy.http.response_head import ResponseRules
 from proxy.net.connection import Connection
@@ -40,6 +42,7 @@ class HttpConnectionManager:
         self.recorder = context.recorder
         self.listener = context.listener_prefix.removeprefix("listener.").removesuffix(".")
         self.stats = HcmStats(context.stats, config.stat_prefix, context.listener_prefix)
+        self.access_logs = build_access_logs(config.access_log, context.log_writer)
         self.identities = Identities(config.identity, own_address())
         self.codec_options = _codec_options(config)
         self.routes = RouteTable(config.route_config)
@@ -47,8 +50,9 @@ class HttpConnectionManager:
         self.chain = build_chain([_build(plugin, http_context) for plugin in config.http_filters])
         self.policy = Policy(
             response=ResponseRules(config.server, config.identity.via),
-            draining=lambda: context.activity.draining,
+            draining=lambda: context.activity.closing,
             filter_configs=_decode_overrides(config),
+            failures=FilterFailures(context.stats.counter(f"{http_context.stat_prefix}filter_exceptions")),
         )
 
     async def __call__(self, connection: Connection, call_next: CallNextNetwork) -> None:
@@ -68,8 +72,10 @@ def _codec_options(config: hcm_config.Config) -> dict[str, Any]:
 
 
 def _build(plugin: PluginConfig, context: FilterContext) -> Any:
+    """The filter, which a class may leave to its `build`: it is then not the class's own instance."""
     filter_class = registry.load(HTTP_FILTERS, plugin.type_url)
-    return filter_class(plugin.name, _decode(plugin, filter_class.Config), context)
+    build = getattr(filter_class, "build", filter_class)
+    return build(plugin.name, _decode(plugin, filter_class.Config), context)
 
 
 def _decode(plugin: PluginConfig, config_type: Any) -> Any:
@@ -77,7 +83,8 @@ def _decode(plugin: PluginConfig, config_type: Any) -> Any:
 
 
 def _decode_overrides(config: hcm_config.Config) -> dict[int, Any]:
-    """Every per-route configuration of the chain's filters, decoded with the class that its type URL names.
+    """Every per-route configuration of the chain's filters, decoded with the class that its type URL names, and as that
+    class's `prepare` makes it where it has one.
 
     The identity of a `PluginConfig` is its key: the route table, which lives as long as we do, holds the object.
     """
@@ -86,7 +93,10 @@ def _decode_overrides(config: hcm_config.Config) -> dict[int, Any]:
     for overrides in _override_maps(config.route_config):
         for name, plugin in overrides.items():
             if name in names:
-                decoded[id(plugin)] = _decode(plugin, registry.load(HTTP_ROUTE_CONFIGS, plugin.type_url).Config)
+                config_class = registry.load(HTTP_ROUTE_CONFIGS, plugin.type_url)
+                override = _decode(plugin, config_class.Config)
+                prepare = getattr(config_class, "prepare", None)
+                decoded[id(plugin)] = override if prepare is None else prepare(override)
     return decoded
 
 

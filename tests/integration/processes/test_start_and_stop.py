@@ -77,7 +77,7 @@ def test_the_drain_at_shutdown_is_finite(bootstrap: str) -> None:
     [
         (signal.SIGHUP, "reserved for reloading"),
         (signal.SIGUSR2, "reserved for hot restart"),
-        (signal.SIGUSR1, "nothing to reopen"),
+        (signal.SIGUSR1, "reopen their access logs"),
     ],
 )
 def test_a_signal_is_answered_in_the_log_and_costs_nothing(bootstrap: str, number: signal.Signals, words: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
 from trio.abc import Instrument
 
+from proxy.config.common import PluginConfig
 from proxy.upstream.tables import ClusterColumn, HostColumn
 from tests.unit.proxy.rig import GET, Client, Rig, compiled, serving, virtual_clock
 from tests.unit.upstream.rig import OK, Origin, origin, read_head
@@ -98,9 +99,9 @@ async def drive(client: Client, request: bytes) -> None:
         await trio.aclose_forcefully(client.stream)
 
 
-async def once(upstream: Origin, request: bytes, step: int, how: str) -> bool:
-    """One run that is cancelled at `step`; says whether there was such a step."""
-    async with serving(compiled(upstream.address)) as rig:
+async def once(upstream: Origin, request: bytes, step: int, how: str, filters: Sequence[PluginConfig] = ()) -> bool:
+    """One run through `filters` that is cancelled at `step`; says whether there was such a step."""
+    async with serving(compiled(upstream.address, filters=filters)) as rig:
         async with cancelling(step, rig, how) as instrument:
             await drive(await rig.connect(receive_buffer=4096), request)
             await rig.quiet()

@@ -265,3 +265,91 @@ async def test_why_can_be_narrowed(view: LiveView, query: str, expected: list[st
 @pytest.mark.parametrize("query", ["limit=0", "limit=x", "after=1", "after=a:b", f"after=1:{'9' * 40}"])
 async def test_why_refuses_what_it_cannot_read(view: LiveView, query: str) -> None:
     assert (await ask(view, f"/why?{query}")).status == 400
+
+
+@run_trio
+@pytest.mark.parametrize(
+    ("target", "order"),
+    [
+        ("/healthcheck/fail", "health check failed: True"), ("/healthcheck/ok", "health check failed: False"),
+        ("/drain_listeners", "close listeners"), ("/reset_counters", "reset counters"),
+        ("/reopen_logs", "reopen logs"),
+    ],
+)  # fmt: skip
+async def test_orders_are_given_by_post_alone(view: LiveView, target: str, order: str) -> None:
+    assert (await ask(view, target)).status == 405
+    assert view.orders == []
+    reply = await ask(view, target, "POST")
+    assert (reply.status, reply.body) == (200, b"OK\n")
+    assert view.orders == [order]
+
+
+@run_trio
+async def test_no_listener_is_an_inbound_one(view: LiveView) -> None:
+    assert (await ask(view, "/drain_listeners?inboundonly", "POST")).status == 200
+    assert view.orders == []
+
+
+@run_trio
+@pytest.mark.parametrize("name", ["graceful", "skip_exit"])
+async def test_graceful_draining_is_refused(view: LiveView, name: str) -> None:
+    assert (await ask(view, f"/drain_listeners?{name}", "POST")).status == 501
+    assert view.orders == []
+
+
+@run_trio
+@pytest.mark.parametrize(
+    ("query", "order"),
+    [
+        ("", None),
+        ("dns=debug", "log {'dns': 'debug'} for None"),
+        ("paths=dns:debug,admin:off", "log {'dns': 'debug', 'admin': 'off'} for None"),
+        ("dns=debug&for=60", "log {'dns': 'debug'} for 60.0"),
+    ],
+)
+async def test_logging_changes_levels(view: LiveView, query: str, order: str | None) -> None:
+    reply = await ask(view, f"/logging?{query}", "POST")
+    assert reply.status == 200
+    assert view.orders == ([order] if order else [])
+    assert (b"  dns: debug\n" in reply.body) == bool(order)
+
+
+@run_trio
+async def test_logging_changes_all_levels(view: LiveView) -> None:
+    body = (await ask(view, "/logging?level=warning", "POST")).body.decode()
+    lines = body.splitlines()
+    assert lines[0] == "active loggers:"
+    assert {line.split(": ")[1] for line in lines[1:] if line} == {"warning"}
+
+
+@run_trio
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("level=loud", "unknown logger level"), ("dns=loud", "unknown logger level"),
+        ("nobody=debug", "unknown logger name"), ("paths=nobody:debug", "unknown logger name"),
+        ("paths=dns", "empty logger name or empty logger level"), ("dns=debug&admin=debug", "number of parameters"),
+        ("dns=debug&for=never", "number of seconds"), ("dns=debug&for=-1", "number of seconds"),
+        ("dns=debug&for=nan", "number of seconds"),
+    ],
+)  # fmt: skip
+async def test_logging_refuses_with_envoys_words(view: LiveView, query: str, words: str) -> None:
+    reply = await ask(view, f"/logging?{query}", "POST")
+    assert reply.status == 400
+    assert reply.body.startswith(b"error: ")
+    assert words in reply.body.decode()
+    assert b"\n\nusage: /logging?" in reply.body
+    assert view.orders == []
+
+
+@run_trio
+async def test_memory_counts_living_processes(view: LiveView) -> None:
+    view.add_process(3, Role.WORKER)
+    memory = json.loads((await ask(view, "/memory")).body)
+    assert int(memory["total_physical_bytes"]) >= int(memory["allocated"]) > 0
+
+
+@run_trio
+async def test_constant_pages(view: LiveView) -> None:
+    assert (await ask(view, "/hot_restart_version")).body == b"disabled"
+    assert (await ask(view, "/init_dump")).body == b"{}\n"

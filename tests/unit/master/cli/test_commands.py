@@ -200,3 +200,23 @@ def test_explain_code_lists_everything() -> None:
     lines = CliRunner().invoke(main, ["explain-code"]).stdout.splitlines()
     assert any(line.startswith("UF: ") for line in lines)
     assert any(line.startswith("response_timeout: ") for line in lines)
+
+
+def test_log_shows_and_changes_levels(run: Run, view: LiveView) -> None:
+    assert ["dns", "info"] in rows(run("log").stdout)
+    assert run("log", "dns=debug", "--for", "5m").exit_code == 0
+    assert view.orders == ["log {'dns': 'debug'} for 300.0"]
+    levels = json.loads(run("log", "error", "dns=debug", "--json").stdout)["data"]
+    assert set(levels.values()) == {"error", "debug"}
+    assert levels["dns"] == "debug"
+
+
+@pytest.mark.parametrize("arguments", [["dns=loud"], ["nobody=info"], ["dns=debug", "--for", "soon"], ["--for", "5s"]])
+def test_log_refuses_what_it_cannot_mean(run: Run, view: LiveView, arguments: list[str]) -> None:
+    assert run("log", *arguments).exit_code == 2
+    assert view.orders == []
+
+
+def test_healthcheck_and_drain_give_their_orders(run: Run, view: LiveView) -> None:
+    assert run("healthcheck", "fail").exit_code == run("healthcheck", "ok").exit_code == run("drain").exit_code == 0
+    assert view.orders == ["health check failed: True", "health check failed: False", "close listeners"]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
+
 from proxy.access_log.format import compile_text
 from proxy.config.common import SocketAddress
 from proxy.errors import Flag
@@ -49,3 +53,15 @@ def failed() -> StreamInfo:
 def render(text: str, info: StreamInfo | None = None) -> str:
     """`text` for a `complete` exchange, or for `info`."""
     return compile_text(text)(info or complete()).decode()
+
+
+@contextlib.contextmanager
+def replaced(standard: int, fd: int) -> Iterator[None]:
+    """`fd` in place of a standard stream. No fixture: pytest's capture moves them between setup and test."""
+    saved = os.dup(standard)
+    os.dup2(fd, standard)
+    try:
+        yield
+    finally:
+        os.dup2(saved, standard)
+        os.close(saved)

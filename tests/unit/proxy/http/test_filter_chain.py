@@ -83,6 +83,13 @@ class Probe:
     async def crash(self, exchange: Exchange, call_next: CallNext) -> None:
         raise ValueError("a bug")
 
+    async def silence(self, exchange: Exchange, call_next: CallNext) -> None:
+        """Neither answers nor calls."""
+
+    async def late(self, exchange: Exchange, call_next: CallNext) -> None:
+        await call_next(exchange)
+        raise SystemExit("a bug")
+
     async def nothing(self, exchange: Exchange, call_next: CallNext) -> None:
         await call_next(exchange)
 
@@ -263,12 +270,44 @@ async def test_a_bug_in_a_filter_is_a_500_and_not_the_end_of_the_worker(caplog: 
     async with origin(answering(OK)) as upstream:
         routes = [route("/crash", typed_per_filter_config={"a": probe("a", "crash")}), route()]
         async with serving(compiled(upstream.address, filters=[probe("a", "nothing")], routes=routes)) as rig:
-            assert (await rig.ask(b"GET /crash HTTP/1.1\r\nhost: a\r\n\r\n")).startswith(b"HTTP/1.1 500 ")
-            assert "a bug" in caplog.text
             client = await rig.connect()
+            for _ in range(3):
+                await client.send(b"GET /crash HTTP/1.1\r\nhost: a\r\n\r\n")
+                assert (await client.response())[0].startswith(b"HTTP/1.1 500 ")
+                await client.send(GET)
+                assert (await client.response())[1] == b"ok"
+            assert caplog.text.count("ValueError: a bug") == 1
+            assert rig.value("filter_exceptions") == 3
+            assert rig.server.requests_active == 0
+
+
+@run_trio
+async def test_a_chain_that_does_not_answer_is_a_500() -> None:
+    answer = await through(probe("end", "outcome"), probe("a", "silence"))
+    assert answer.startswith(b"HTTP/1.1 500 ")
+
+
+@run_trio
+async def test_an_exception_after_the_response_leaves_the_connection_alone() -> None:
+    async with (
+        origin(answering(OK)) as upstream,
+        serving(compiled(upstream.address, filters=[probe("end", "outcome"), probe("a", "late")])) as rig,
+    ):
+        client = await rig.connect()
+        for _ in range(2):
             await client.send(GET)
             assert (await client.response())[1] == b"ok"
-            assert rig.server.requests_active == 0
+        assert rig.value("filter_exceptions") == 2
+    assert seen("end") == (200, "via_upstream", "FE")
+
+
+@run_trio
+async def test_an_exception_never_comes_back_through_call_next() -> None:
+    await through(probe("end", "outcome"), probe("a", "crash"))
+    status, detail, flags = seen("end")
+    assert (status, flags) == (500, "FE")
+    assert detail.startswith("filter_exception{test_filter_chain.py:")
+    assert detail.endswith("|ValueError}")
 
 
 class Hooks:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.filters.http.header_mutation import Mutation
+from proxy.filters.http.header_mutation import Edit, Mutation
 from proxy.http.headers import Headers
+from proxy.http.stream_info import StreamInfo
 from tests.kit.config import bootstrap, findings
 from tests.kit.trio import run_trio
 from tests.unit.proxy.filters.http.through import through
@@ -87,6 +88,19 @@ async def test_the_order_of_the_levels() -> None:
     ]
 
 
+@run_trio
+async def test_values_with_operators() -> None:
+    method = appended('key: x-m, value: "100%% %REQ(:METHOD)%"')
+    absent = appended('key: x-none, value: "%REQ(x-absent)%"')
+    ways = appended('key: x-down, value: "%REQ(x-a)%/%RESP(x-b)%"')
+    text = mutation(f"request_mutations: [{{{method}}}, {{{absent}}}], response_mutations: [{{{ways}}}]")
+    response = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx-b: down\r\n\r\n"
+    head, answer = await through(text, b"GET / HTTP/1.1\r\nhost: a\r\nx-a: up\r\n\r\n", response=response)
+    assert b"\r\nx-m: 100% GET\r\n" in head
+    assert b"x-none" not in head
+    assert b"\r\nx-down: up/down\r\n" in answer
+
+
 @pytest.mark.parametrize(
     ("action", "none", "two"),
     [
@@ -100,7 +114,7 @@ async def test_the_order_of_the_levels() -> None:
 def test_every_action_on_none_and_on_two(action: str, none: list[bytes], two: list[bytes]) -> None:
     for before, after in (([], none), ([(b"x", b"1"), (b"y", b""), (b"x", b"2")], two)):
         headers = Headers(before)
-        Mutation(b"x", action, b"n").apply(headers)
+        Edit(Mutation(b"x", action, "n")).apply(headers, StreamInfo(0.0))
         assert headers.get_all(b"x") == after
         assert (b"y" in headers) == bool(before)
 
@@ -112,12 +126,9 @@ def test_every_action_on_none_and_on_two(action: str, none: list[bytes], two: li
         (appended("key: Host, value: x"), "append.header.key", ":-prefixed or host headers may not be modified"),
         ("remove: host", "remove", ":-prefixed or host headers may not be modified"),
         (appended("key: 'x y', value: x"), "append.header.key", "'x y' is not a header name"),
-        (appended("key: x, value: '50%'"), "append.header.value", "command operators (%…%) are not supported here"),
-        (
-            appended("key: x, value: '%REQ(a)%'"),
-            "append.header.value",
-            "command operators (%…%) are not supported here",
-        ),
+        (appended("key: x, value: '50%'"), "append.header.value", "incorrect configuration at offset 2: '%'"),
+        (appended("key: x, value: '%NOPE%'"), "append.header.value", "unknown operator %NOPE%"),
+        (appended('key: x, value: "a\\x01"'), "append.header.value", "'a\\x01' is not a header value"),
     ],
 )
 def test_what_cannot_work_is_refused(line: str, path: str, message: str) -> None:

@@ -1,0 +1,1 @@
+"""Faults of a first day, found before they hurt: each check looks at one thing and names its remedy."""

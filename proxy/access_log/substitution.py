@@ -1,0 +1,90 @@
+"""`SubstitutionFormatString`: text or JSON, from the proto to a renderer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from proxy.access_log.format import Renderer, compile_text, parse
+from proxy.access_log.json_format import compile_json
+from proxy.access_log.operator import FormatError
+from proxy.config.access_log import Format
+from proxy.config.context import CompileContext
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    "envoy.config.core.v3.SubstitutionFormatString": (
+        "text_format",
+        "text_format_source",
+        "json_format",
+        "omit_empty_values",
+    ),
+}
+
+DEFAULT_TEXT = (
+    '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% '
+    "%BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "
+    '"%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%"\n'
+)
+"""Envoy's format of an access log that has none of its own (features §13 rule 45)."""
+
+
+def format_from_proto(message: Any, context: CompileContext) -> Format:
+    """Compiles a `SubstitutionFormatString`; each bad format is reported where it stands."""
+    kind = message.WhichOneof("format")
+    omit = message.omit_empty_values
+    if kind == "json_format":
+        tree = _tree(message.json_format)
+        for path, text in _strings(tree, ("json_format",)):
+            _check(text, path, context)
+        return Format(json_format=json.dumps(tree), omit_empty_values=omit)
+    if kind == "text_format":
+        _check(message.text_format, ("text_format",), context)
+        return Format(text=message.text_format, omit_empty_values=omit)
+    source = message.text_format_source
+    text = context.data_source(source, "text_format_source").decode(errors="replace")
+    _check(text, ("text_format_source", source.WhichOneof("specifier") or ""), context)
+    return Format(text=text, omit_empty_values=omit)
+
+
+def log_format_from_proto(message: Any, context: CompileContext) -> Format:
+    """The `log_format` of an access logger, or Envoy's default."""
+    if message.HasField("log_format"):
+        return format_from_proto(message.log_format, context.at("log_format"))
+    return Format(text=DEFAULT_TEXT)
+
+
+def compile_format(config: Format) -> Renderer:
+    """The renderer of a checked format."""
+    if config.json_format is not None:
+        return compile_json(json.loads(config.json_format), omit_empty=config.omit_empty_values)
+    return compile_text(config.text, missing=b"" if config.omit_empty_values else b"-")
+
+
+def _check(text: str, path: tuple[str | int, ...], context: CompileContext) -> None:
+    try:
+        parse(text)
+    except FormatError as error:
+        context.error(path, error.message, error.expected, suggestion=error.suggestion)
+
+
+def _tree(struct: Any) -> dict[str, Any]:
+    return {key: _value(value) for key, value in struct.fields.items()}
+
+
+def _value(value: Any) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        return _tree(value.struct_value)
+    if kind == "list_value":
+        return [_value(item) for item in value.list_value.values]
+    return None if kind == "null_value" else getattr(value, kind)
+
+
+def _strings(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Every string of the tree, and where it stands."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _strings(item, (*path, key))
