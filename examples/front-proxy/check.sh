@@ -27,7 +27,20 @@ expect "a header for the client" "^x-content-type-options: nosniff" -i "${shop[@
 expect "the edge's name" "^server: edge" -i "${shop[@]}" "$edge/"
 if curl -sS "${shop[@]}" -H "x-user: root" "$edge/" | grep -qi "^x-user"; then fail "a client says who its user is"; fi
 
+forged=(-H "x-forwarded-for: 203.0.113.7" -H "x-request-id: mine" -H "x-envoy-retry-on: 5xx")
+expect "the client's address is not added" "^x-forwarded-for: 203.0.113.7,[0-9.]+$" "${shop[@]}" "${forged[@]}" "$edge/"
+seen="$(curl -sS "${shop[@]}" "${forged[@]}" "$edge/")"
+if grep -qiE "^(x-request-id: mine|x-envoy-retry-on)" <<< "$seen"; then fail "a client acts as a proxy of ours: $seen"; fi
+
 expect "no count of what found no route" "^http.edge.no_route: 1$" "$stats"
 expect "no count of the timeout" "^cluster.shop.upstream_rq_timeout: 1$" "$stats"
 expect "no count of the blog's answers" "^cluster.blog.upstream_rq_2xx: 3$" "$stats"
+for _ in $(seq 100); do # the log is written behind the requests
+    [[ "$(grep -c '"flags":' "$work/output")" == 3 ]] && break
+    sleep 0.1
+done
+for line in '"details":"route_not_found","flags":"NR"' '"details":"response_timeout","flags":"UT","host":"shop.example"'; do
+    grep -q "$line" "$work/output" || fail "the access log has no $line: $(cat "$work/output")"
+done
+if grep -q '"status":200' "$work/output"; then fail "the access log has what did not fail"; fi
 end "$PORT" "$ADMIN_PORT"

@@ -20,7 +20,7 @@ begin() {
     work="$(mktemp -d)"
     mkdir "$work/tmp"
     export TMPDIR="$work/tmp" TRIREME_RUNTIME_DIR="$work/runtime"
-    "$example/run" 2> "$work/log" &
+    "$example/run" > "$work/output" 2> "$work/log" &
     run=$!
     trap 'kill "$run" 2>/dev/null || true; wait "$run" || true; cat "$work/log" >&2; rm -rf "$work"' EXIT
     for _ in $(seq 600); do

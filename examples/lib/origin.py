@@ -21,6 +21,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     name = "origin"
     peer = ""
 
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):  # the proxy has given up waiting
+            super().handle()
+
     def do_GET(self) -> None:
         self.rfile.read(int(self.headers.get("content-length", "0")))
         path, _, query = self.path.partition("?")
