@@ -44,6 +44,7 @@ class Session:
         "_hop",
         "_manager",
         "_stats",
+        "_we_close",
     )
 
     def __init__(self, manager: HttpConnectionManager, connection: Connection) -> None:
@@ -58,6 +59,7 @@ class Session:
         connection.count_bytes(manager.stats.cx_rx_bytes_total, manager.stats.cx_tx_bytes_total)
         self._active = False
         self._client_closes = False
+        self._we_close = False
 
     async def run(self) -> None:
         """Serve the connection until it ends. Does not close the socket."""
@@ -207,6 +209,7 @@ class Session:
         timeout = self._config.delayed_close_timeout
         if self._client_closes or connection.closed_by_peer or timeout <= 0:
             return
+        self._we_close = True  # whoever closes first then, as in Envoy, which does not look any more
         connection.deadline(timeout)
         try:
             await connection.linger()
@@ -216,7 +219,7 @@ class Session:
             raise
 
     def _charge_destroy(self) -> None:
-        stats, remote = self._stats, self._connection.closed_by_peer
+        stats, remote = self._stats, self._connection.closed_by_peer and not self._we_close
         stats.cx_destroy.inc()
         (stats.cx_destroy_remote if remote else stats.cx_destroy_local).inc()
         if self._active:
