@@ -16,7 +16,7 @@ POINTS: dict[str, Point] = {
     "US_TX_END": lambda info: info.request_sent,
     "US_RX_BEG": lambda info: info.response_begun,
     "US_RX_END": lambda info: info.response_received,
-    "DS_TX_END": lambda info: info.ended,
+    "DS_TX_END": lambda info: info.ended if info.response_complete else 0.0,
 }
 _PRECISIONS = {"ms": 1e3, "us": 1e6, "ns": 1e9}
 
@@ -46,7 +46,7 @@ def _common_duration(parameter: str | None) -> Getter:
 
 OPERATORS: dict[str, Build] = {
     "COMMON_DURATION": _common_duration,
-    "DURATION": plain(_between(POINTS["DS_RX_BEG"], POINTS["DS_TX_END"])),
+    "DURATION": plain(_between(POINTS["DS_RX_BEG"], lambda info: info.ended)),
     "REQUEST_DURATION": plain(_between(POINTS["DS_RX_BEG"], POINTS["DS_RX_END"])),
     "REQUEST_TX_DURATION": plain(_between(POINTS["DS_RX_BEG"], POINTS["US_TX_END"])),
     "RESPONSE_DURATION": plain(_between(POINTS["DS_RX_BEG"], POINTS["US_RX_BEG"])),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import unquote_to_bytes
 
 from proxy.access_log.operator import Build, FormatError, Getter, Value, plain, required
 from proxy.access_log.operators.header import lookup, names, one_line
@@ -73,26 +74,28 @@ def _path(parameter: str | None) -> Getter:
 
 
 def _query_param(parameter: str | None) -> Getter:
-    """The first parameter of that name, as it came (no percent-decoding)."""
+    """The first parameter of that name, percent-decoded."""
     wanted = required(parameter, "the name of a query parameter").encode()
 
     def get(request: Request) -> bytes | None:
         for pair in _query(request).split(b"&"):
             name, _, value = pair.partition(b"=")
-            if name == wanted:
-                return value
+            if unquote_to_bytes(name) == wanted:
+                return one_line(unquote_to_bytes(value))
         return None
 
     return _of_request(get)
 
 
 def _query(request: Request) -> bytes:
-    return one_line(request.path.partition(b"#")[0].partition(b"?")[2]) or b""
+    return request.path.partition(b"#")[0].partition(b"?")[2]
 
 
 def _protocol(info: StreamInfo) -> Value:
-    """A head that could not be read was HTTP/1.1 to Envoy's codec."""
-    return info.request.protocol.encode() if info.request is not None else b"HTTP/1.1"
+    """A head that could not be read was HTTP/1.1 to Envoy's codec; a TCP connection has no protocol."""
+    if info.request is not None:
+        return info.request.protocol.encode()
+    return b"HTTP/1.1" if info.is_http else None
 
 
 def _unique_id(info: StreamInfo) -> Value:

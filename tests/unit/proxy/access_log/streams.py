@@ -30,6 +30,7 @@ def complete() -> StreamInfo:
     info.response_headers = Headers([(b"server", b"envoy"), (b"x-envoy-upstream-service-time", b"7")])
     info.status, info.detail = 200, "via_upstream"
     info.bytes_received, info.bytes_sent = 5, 509
+    info.response_complete = True
     tick = 1 / 1024  # sums of it are exact
     info.request_received, info.request_begun, info.request_sent = 100 + 2 * tick, 100 + 3 * tick, 100 + 4 * tick
     info.response_begun, info.response_received, info.ended = 100 + 16 * tick, 100 + 32 * tick, 100 + 48 * tick

@@ -97,6 +97,12 @@ def test_every_operator_has_a_value_for_every_end(name: str) -> None:
         assert isinstance(getter(info), bytes | int | None)
 
 
+def test_an_escaped_line_break_in_a_parameter_stays_escaped() -> None:
+    info = complete()
+    info.request = request(path=b"/?a=x%0d%0ay")
+    assert compile_text("%QUERY_PARAM(a)%")(info) == b"x\\r\\ny"
+
+
 @given(st.binary(), st.binary())
 def test_no_header_or_path_forges_a_line(value: bytes, path: bytes) -> None:
     info = complete()
