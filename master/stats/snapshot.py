@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 
+from master.stats.complete import complete, external_times
 from master.stats.derive import derive
 from shm.metrics import Metrics
 
@@ -38,5 +39,10 @@ class Snapshot:
 
 
 def take(metrics: Metrics, gauges: Mapping[str, int], intervals: Mapping[str, Buckets]) -> Snapshot:
-    """Merged `metrics` with their derived counters, and `gauges` that the reader itself knows (these win)."""
-    return Snapshot(derive(metrics.counters), {**metrics.gauges, **gauges}, metrics.histograms, intervals)
+    """Merged `metrics` with their derived counters, `gauges` that the reader itself knows (these win), and every
+    further name that Envoy shows.
+    """
+    known = Metrics(derive(metrics.counters), {**metrics.gauges, **gauges}, metrics.histograms)
+    whole = complete(known)
+    copies = {external: intervals[name] for name, external in external_times(intervals)}
+    return Snapshot(whole.counters, whole.gauges, whole.histograms, {**intervals, **copies})

@@ -37,11 +37,23 @@ class RouteMatch(msgspec.Struct, frozen=True, gc=False):
     headers: tuple[HeaderMatcher, ...] = ()
 
 
+class ClusterWeight(msgspec.Struct, frozen=True):
+    """`config.route.v3.WeightedCluster.ClusterWeight`: one cluster's share of a route."""
+
+    name: str
+    weight: int
+    typed_per_filter_config: dict[str, PluginConfig] = {}
+
+
 class ClusterAction(msgspec.Struct, frozen=True, gc=False, tag="cluster"):
-    """`config.route.v3.RouteAction` that forwards. `timeout` in seconds; 0 means none (default 15, Envoy's)."""
+    """`config.route.v3.RouteAction` that forwards. `timeout` in seconds; 0 means none (default 15, Envoy's).
+
+    Exactly one of `cluster` and `weighted` is not empty; the sum of the weights is not 0.
+    """
 
     cluster: str
     timeout: float = 15.0
+    weighted: tuple[ClusterWeight, ...] = ()
 
 
 class DirectResponseAction(msgspec.Struct, frozen=True, gc=False, tag="direct_response"):

@@ -59,6 +59,7 @@ class StreamInfo:
         "downstream_remote",
         "ended",
         "flags",
+        "is_http",
         "local_reply_body",
         "request",
         "request_begun",
@@ -89,6 +90,7 @@ class StreamInfo:
         self.started = started
         self.started_at = time.time()
         self.connection = connection
+        self.is_http = True  # false for a proxied TCP connection
         self.request: Request | None = None
         self.response_headers: Headers | None = None
         self.stream_id = 0

@@ -24,7 +24,7 @@ class Pipe:
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        with contextlib.suppress(PermissionError):  # over /proc/sys/fs/pipe-user-pages-soft it keeps its 64 KiB
+        with contextlib.suppress(PermissionError):  # over /proc/sys/fs/pipe-user-pages-soft it stays small
             fcntl.fcntl(self._writer, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
         self.held = 0
 

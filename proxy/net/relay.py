@@ -10,7 +10,7 @@ from typing import Literal
 
 import trio
 
-from proxy.limits import FAIR_BURST, IDLE_SLACK
+from proxy.limits import FAIR_BURST, IDLE_SLACK, READ_SIZE
 from proxy.net.peer import PEER_GONE
 from proxy.net.pipe import Memory, Pipe, PipePool
 
@@ -119,12 +119,11 @@ class Relay:
                 self._pipes.put(carrier)
             if taken == 0:
                 break
-            self._idle.touch()
-            burst += 1
+            burst += max(taken or 0, READ_SIZE)
             if taken is None:
                 burst = 0
                 await trio.lowlevel.wait_readable(direction.source)
-            elif burst >= FAIR_BURST:
+            elif burst >= FAIR_BURST * READ_SIZE:
                 burst = 0
                 await trio.lowlevel.checkpoint()
         try:
@@ -147,6 +146,7 @@ class Relay:
         while carrier.held:
             try:
                 direction.sent(carrier.empty(direction.sink))
+                self._idle.touch()
             except BlockingIOError:
                 held = carrier.held
                 direction.blocked(held)

@@ -142,11 +142,19 @@ BOTH_REFUSE = {
     ),
     "ClusterLoadAssignment without a name": cluster("load_assignment: {endpoints: []}"),
 }
+TCP = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 WE_REFUSE_MORE = {
     "a listener's name twice (Envoy drops one)": listeners(LISTENER % IP, LISTENER % (ADDRESS % ("127.0.0.1", 81))),
     "no HTTP filters (Envoy never answers)": bootstrap(http_filters="[]"),
     "buffers without a limit": cluster("per_connection_buffer_limit_bytes: 0"),
     "a Unix socket in a DNS cluster": endpoints("STRICT_DNS", PIPE),
+    "a TCP proxy to an unknown cluster": listeners(
+        f"{{name: a, address: {IP}, filter_chains: [{{filters: [{{name: t, typed_config: {{'@type': {TCP}, "
+        "stat_prefix: t, cluster: nope}}]}]}"
+    ),
+    "total_weight, which does nothing": bootstrap().replace(
+        "{cluster: origin}", "{weighted_clusters: {total_weight: 5, clusters: [{name: origin, weight: 1}]}}"
+    ),
     "an address twice in a listener": listeners(
         f"{{name: a, address: {IP}, additional_addresses: [{{address: {IP}}}], filter_chains: [{{}}]}}"
     ),

@@ -92,8 +92,10 @@ def _query(request: Request) -> bytes:
 
 
 def _protocol(info: StreamInfo) -> Value:
-    """A head that could not be read was HTTP/1.1 to Envoy's codec."""
-    return info.request.protocol.encode() if info.request is not None else b"HTTP/1.1"
+    """A head that could not be read was HTTP/1.1 to Envoy's codec; a TCP connection has no protocol."""
+    if info.request is not None:
+        return info.request.protocol.encode()
+    return b"HTTP/1.1" if info.is_http else None
 
 
 def _unique_id(info: StreamInfo) -> Value:

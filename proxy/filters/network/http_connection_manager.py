@@ -11,7 +11,7 @@ import msgspec
 from proxy import registry
 from proxy.access_log.access_log import build_access_logs
 from proxy.config.common import PluginConfig
-from proxy.config.route import RouteConfiguration
+from proxy.config.route import ClusterAction, RouteConfiguration
 from proxy.filters.context import CallNextNetwork, FilterContext
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
 from proxy.filters.network import hcm_config
@@ -106,3 +106,6 @@ def _override_maps(routes: RouteConfiguration) -> Iterator[dict[str, PluginConfi
         yield virtual_host.typed_per_filter_config
         for route in virtual_host.routes:
             yield route.typed_per_filter_config
+            if isinstance(route.action, ClusterAction):
+                for share in route.action.weighted:
+                    yield share.typed_per_filter_config

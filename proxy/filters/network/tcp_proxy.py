@@ -6,6 +6,7 @@ import math
 
 import trio
 
+from proxy.access_log.access_log import build_access_logs
 from proxy.errors import Flag, ProxyError
 from proxy.filters.context import CallNextNetwork, FilterContext
 from proxy.filters.network import tcp_proxy_config
@@ -31,11 +32,13 @@ class TcpProxy:
         self._activity = context.activity
         self._pipes = context.pipes
         self._stats = TcpStats(context.stats, config.stat_prefix)
+        self._access_logs = build_access_logs(config.access_log, context.log_writer)
         self._choice = Weighted(config.clusters)
 
     async def __call__(self, connection: Connection, call_next: CallNextNetwork) -> None:
         self._stats.cx_total.inc()
         info = StreamInfo(trio.current_time(), connection)
+        info.is_http = False
         end = info.started + (self._config.max_connection_duration or math.inf)
         self._activity.requests += 1  # what passes here is work in hand: a drain waits for it until its deadline
         finished = False
@@ -56,6 +59,8 @@ class TcpProxy:
             self._activity.requests -= 1
             info.ended = trio.current_time()
             info.bytes_received, info.bytes_sent = connection.bytes_received, connection.bytes_sent
+            for log in self._access_logs:
+                log(info)
 
     async def _serve(self, connection: Connection, info: StreamInfo, scope: trio.CancelScope, end: float) -> None:
         upstream = await self._connect(info)

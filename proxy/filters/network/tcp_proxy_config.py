@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from proxy.config.access_log import AccessLog
 from proxy.config.context import CompileContext
 
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -16,6 +17,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "idle_timeout",
         "max_connect_attempts",
         "max_downstream_connection_duration",
+        "access_log",
     ),
     "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster": ("clusters",),
     "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight": ("name", "weight"),
@@ -30,6 +32,7 @@ class Config(msgspec.Struct, frozen=True):
     idle_timeout: float = 3600.0
     max_connect_attempts: int = 1
     max_connection_duration: float = 0.0
+    access_log: tuple[AccessLog, ...] = ()
 
 
 def from_proto(message: Any, context: CompileContext) -> Config:
@@ -43,6 +46,7 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         clusters=_clusters(message, context),
         idle_timeout=seconds("idle_timeout", 3600.0),
         max_connect_attempts=message.max_connect_attempts.value or 1,
+        access_log=context.at("access_log").access_logs(message.access_log),
         max_connection_duration=seconds("max_downstream_connection_duration", 0.0),
     )
 

@@ -92,7 +92,7 @@ def test_stats_in_every_format(view: LiveView, run: Run) -> None:
     view.stats.counter("cluster.back.upstream_rq_200").inc(2)
     view.stats.counter("cluster.back.upstream_cx_overflow")
     assert "cluster.back.upstream_rq_2xx: 2\n" in run("stats").stdout
-    assert run("stats", "--filter", "overflow").stdout == "cluster.back.upstream_cx_overflow: 0\n"
+    assert run("stats", "--filter", "back.upstream_cx_overflow").stdout == "cluster.back.upstream_cx_overflow: 0\n"
     assert run("stats", "--filter", "overflow", "--usedonly").stdout.strip() == ""
     assert "# TYPE envoy_cluster_upstream_rq counter" in run("stats", "--format", "prometheus").stdout
     assert json.loads(run("stats", "--format", "json").stdout)["stats"]

@@ -6,7 +6,7 @@ import pytest
 
 from master.config.finding import Finding
 from proxy.config.common import StringMatcher
-from proxy.config.route import ClusterAction, DirectResponseAction, HeaderMatcher, RouteMatch
+from proxy.config.route import ClusterAction, ClusterWeight, DirectResponseAction, HeaderMatcher, RouteMatch
 from tests.kit.config import bootstrap, findings, routes
 
 ROUTE = "envoy.config.route.v3"
@@ -247,3 +247,48 @@ def test_the_body_of_a_direct_response_has_a_limit() -> None:
         "4097 bytes are too many",
     )
     assert routes(sized(5000, "max_direct_response_body_size_bytes: 5000")).virtual_hosts
+
+
+def with_weighted(clusters: str) -> str:
+    route = f"{{timeout: 3s, weighted_clusters: {{clusters: [{clusters}]}}}}"
+    return with_route(f'match: {{prefix: "/"}}, route: {route}')
+
+
+@pytest.mark.field(
+    f"{ROUTE}.RouteAction.weighted_clusters",
+    f"{ROUTE}.WeightedCluster.clusters",
+    f"{ROUTE}.WeightedCluster.ClusterWeight.name",
+    f"{ROUTE}.WeightedCluster.ClusterWeight.weight",
+)
+def test_weighted_clusters() -> None:
+    text = with_weighted("{name: origin, weight: 3}, {name: origin, weight: 0}")
+    action = routes(text).virtual_hosts[0].routes[0].action
+    assert action == ClusterAction("", 3.0, (ClusterWeight("origin", 3), ClusterWeight("origin", 0)))
+
+
+@pytest.mark.field(f"{ROUTE}.WeightedCluster.ClusterWeight.typed_per_filter_config")
+def test_a_weighted_cluster_has_filter_configuration_of_its_own() -> None:
+    buffer = "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute"
+    own = f'typed_per_filter_config: {{b: {{"@type": {buffer}, disabled: true}}}}'
+    action = routes(with_weighted(f"{{name: origin, weight: 3, {own}}}")).virtual_hosts[0].routes[0].action
+    assert isinstance(action, ClusterAction)
+    assert list(action.weighted[0].typed_per_filter_config) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("clusters", "path", "message"),
+    [
+        ("{name: nope, weight: 1}", "clusters[0].name", "unknown cluster 'nope'"),
+        ("{name: origin, weight: 1}, {name: origin}", "clusters[1]", "cluster 'origin' has no weight"),
+        ("{weight: 1}", "clusters[0]", "a weighted cluster without a name"),
+        ("{name: origin, weight: 0}", "clusters", "the weights add up to 0"),
+        (
+            "{name: origin, weight: 4294967295}, {name: origin, weight: 1}",
+            "clusters",
+            f"the weights add up to {2**32}",
+        ),
+    ],
+)
+def test_faults_of_weighted_clusters(clusters: str, path: str, message: str) -> None:
+    found = fault(with_weighted(clusters))
+    assert (found.field_path, found.message) == (f"{PREFIX}routes[0].route.weighted_clusters.{path}", message)

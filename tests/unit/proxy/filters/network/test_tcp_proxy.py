@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -304,3 +305,20 @@ def test_clusters_must_exist() -> None:
     )
     assert [finding.path[-2:] for finding in findings(text)] == [(1, "name")]
     assert [finding.path[-1] for finding in findings(tcp_bootstrap("stat_prefix: t, cluster: no", c=1))] == ["cluster"]
+
+
+@run_trio
+@pytest.mark.field(f"{TCP_PROXY}.access_log")
+async def test_the_access_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    logger = (
+        'access_log: [{name: f, typed_config: {"@type": '
+        "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, "
+        f'path: "{log}", log_format: {{text_format_source: {{inline_string: '
+        '"%RESPONSE_CODE% %RESPONSE_FLAGS% %BYTES_RECEIVED% %BYTES_SENT% %UPSTREAM_HOST% %PROTOCOL%\\n"}}}}]'
+    )
+    async with serving(compiled(tcp_bootstrap(f"stat_prefix: t, cluster: c, {logger}", c=REFUSED))) as rig:
+        assert await rig.ask(b"") == b""
+        await rig.quiet()
+        await until(lambda: log.exists() and log.read_text() != "")
+        assert log.read_text() == "0 UF,URX 0 0 127.0.0.1:1 -\n"
