@@ -62,7 +62,14 @@ if __name__ == "__main__":
     Handler.name, address = sys.argv[1:3]
     Handler.peer = "".join(sys.argv[3:])
     with contextlib.suppress(KeyboardInterrupt):
-        if "/" in address:
-            UnixServer(address, Handler).serve_forever()
-        else:
-            http.server.ThreadingHTTPServer(("127.0.0.1", int(address)), Handler).serve_forever()
+        try:
+            server = (
+                UnixServer(address, Handler)
+                if "/" in address
+                else http.server.ThreadingHTTPServer(("127.0.0.1", int(address)), Handler)
+            )
+        except OSError as error:
+            sys.exit(
+                f"origin.py: cannot listen on {address}: {error.strerror}; the README names the variable for another"
+            )
+        server.serve_forever()

@@ -16,7 +16,7 @@ if [[ -z "${PROXYCTL:-}" ]]; then
     if [[ ! -x "$PROXYCTL" ]]; then
         "$PYTHON" -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0]
             + ". PYTHON=python3.12, for instance, names another one.") if sys.version_info < (3, 11) else None'
-        echo "installing into $VENV" >&2
+        echo "installing into $VENV, this once; it may take a minute" >&2
         "$PYTHON" -m venv "$VENV"
         "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --editable .
     fi

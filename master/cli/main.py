@@ -50,6 +50,16 @@ class LazyGroup(click.Group):
                 return command
         return None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
+            from master.config.suggest import nearest  # imported for this message alone
+
+            if meant := nearest(args[0], self.list_commands(ctx)):
+                ctx.fail(f"No such command '{args[0]}'; did you mean '{meant}'?")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(entry.name, entry.help) for entry in COMMANDS])
@@ -59,10 +69,16 @@ class LazyGroup(click.Group):
 @click.option(
     "--runtime-dir",
     type=click.Path(file_okay=False),
-    help="Lock, pid file and admin socket of the instance.  [env: TRIREME_RUNTIME_DIR]",
+    help="Which proxy is meant: where its lock, pid file and admin socket are.  [env: TRIREME_RUNTIME_DIR; default: "
+    "/run/trireme for root, else $XDG_RUNTIME_DIR/trireme or /tmp/trireme-UID]",
 )
 def main(runtime_dir: str | None) -> None:
     """Trireme: Envoy's model of a proxy, in Python.
+
+    \b
+    proxyctl validate -c envoy.yaml   is the file good?
+    proxyctl run -c envoy.yaml        serve it
+    proxyctl why                      (in another terminal) what has failed, and why
 
     \b
     Exit codes: 0 ok · 1 failed or found something · 2 usage · 3 invalid configuration

@@ -82,7 +82,7 @@ def text_renderer(pieces: Sequence[Piece], *, missing: bytes = b"-") -> Renderer
         values = []
         for get in getters:
             value = get(info)
-            values.append(as_text(value, missing))
+            values.append(value if isinstance(value, bytes) else as_text(value, missing))
         return template % tuple(values)
 
     return render

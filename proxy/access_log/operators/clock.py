@@ -64,6 +64,8 @@ class TimeFormat:
         if not self._fractions:
             return rendered[0]
         fraction = b"%06d000" % int((moment - second) * 1e6)
+        if len(rendered) == 2:  # as in the default format
+            return rendered[0] + fraction[: self._fractions[0]] + rendered[1]
         line = rendered[0]
         for digits, text in zip(self._fractions, rendered[1:], strict=True):
             line += fraction[:digits] + text

@@ -29,9 +29,15 @@ def names(parameter: str | None) -> list[str]:
 def lookup(name: str) -> Lookup:
     """The first line of `name`; all of them if the name is one of those that Envoy joins."""
     key = name.encode()
-    if key in JOINED:
-        return lambda headers: one_line(headers.joined(key))
-    return lambda headers: one_line(headers.get(key))
+    joined = key in JOINED
+
+    def find(headers: Headers) -> bytes | None:
+        for line, value in headers.items:
+            if line == key:
+                return one_line(headers.joined(key) if joined else value)
+        return None
+
+    return find
 
 
 def one_line(value: bytes | None) -> bytes | None:

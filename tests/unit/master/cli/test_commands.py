@@ -220,3 +220,10 @@ def test_log_refuses_what_it_cannot_mean(run: Run, view: LiveView, arguments: li
 def test_healthcheck_and_drain_give_their_orders(run: Run, view: LiveView) -> None:
     assert run("healthcheck", "fail").exit_code == run("healthcheck", "ok").exit_code == run("drain").exit_code == 0
     assert view.orders == ["health check failed: True", "health check failed: False", "close listeners"]
+
+
+@pytest.mark.parametrize(("wrong", "meant"), [("valdate", "validate"), ("config_dump", "config-dump"), ("xyzzy", "")])
+def test_a_wrong_command_names_the_one_that_was_meant(wrong: str, meant: str) -> None:
+    result = CliRunner().invoke(main, [wrong])
+    assert result.exit_code == 2
+    assert (f"did you mean '{meant}'?" in result.stderr) == bool(meant)
