@@ -25,6 +25,8 @@ POOL = random.Random(7).randbytes(1 << 22)
 LARGEST_CUT = 1 << 20
 PATIENCE = 60.0  # s
 _RESET = struct.pack("ii", 1, 0)
+Breaker = Literal["", "client", "origin"]
+BREAKERS: tuple[Breaker, ...] = ("", "client", "origin")
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Plan:
     seed: int
     upload: int
     download: int
-    breaker: Literal["", "client", "origin"]
+    breaker: Breaker
     breaks_at: int
 
     @classmethod
@@ -43,7 +45,7 @@ class Plan:
         dice = random.Random(seed & (1 << 40) - 1)
         mean = (seed >> 40 & (1 << 22) - 1) * 1024
         upload, download = (dice.choice((0, dice.randrange(100), dice.randrange(2 * mean + 1))) for _ in range(2))
-        breaker = dice.choice(("", "client", "origin")) if seed >> 63 else ""
+        breaker = dice.choice(BREAKERS) if seed >> 63 else ""
         size = upload if breaker == "client" else download
         return cls(seed, upload, download, breaker, dice.randrange(size + 1))
 
