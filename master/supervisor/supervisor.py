@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from master.supervisor import hang, log_file, template_process
+from master.supervisor import hang_watch, log_file, template_process
 from master.supervisor.child import Child, Outbox
 from master.supervisor.committed import Committed
 from master.supervisor.memory import CONTROLLER_SLOT, SUPERVISOR_SLOT, TEMPLATE_SLOT, Memory
@@ -34,7 +34,6 @@ TICK = 0.25  # seconds between looks at the heartbeats
 READY_DEADLINE = (
     30.0  # a controller that has not initialised by then (Envoy: 15 s of initial fetch) no longer holds up the start
 )
-TEMPLATE_DEADLINE = 10.0  # seconds for the template to start, or to fork (which takes milliseconds)
 CLOSE_GRACE = 0.2  # seconds in which workers stop polling sockets that are about to be shut down
 MAX_EARLY_DEATHS = 3  # before the first "ready": the start has failed
 REPORT_GRACE = 5.0  # seconds after which nobody waits for processes that ignore SIGKILL
@@ -135,8 +134,7 @@ class Supervisor:
         self._next_tick = now + TICK
         self.memory.processes.write(SUPERVISOR_SLOT, Word.HEARTBEAT_NS, time.monotonic_ns())
         self.memory.processes.write(SUPERVISOR_SLOT, Word.LOOP_LAG_NS, int(own_lag * 1e9))
-        self._watch_heartbeats(int(own_lag * 1e9))
-        self._watch_template()
+        self._watch(int(own_lag * 1e9))
         if self._exit_code is not None and now > self._stop_deadline:
             self._kill_all()
 
@@ -232,14 +230,20 @@ class Supervisor:
     # --- children -------------------------------------------------------------------------------------------------
 
     def send(
-        self, child: Child, message: dict[str, Any], fds: Sequence[int] = (), *, named: Mapping[str, int] | None = None
+        self,
+        child: Child,
+        message: dict[str, Any],
+        fds: Sequence[int] = (),
+        *,
+        give: Sequence[int] = (),
+        named: Mapping[str, int] | None = None,
     ) -> None:
-        """Send to a child, with descriptors of the message itself or named ones ahead of it. One that has stopped
-        reading is treated as hung (its death follows).
+        """Send to a child, with descriptors of the message itself (`give`: closed here once sent) or named ones ahead
+        of it. One that has stopped reading is treated as hung (its death follows).
         """
         try:
             child.outbox.send_fds(named or {})
-            child.outbox.send(message, fds)
+            child.outbox.send(message, fds, give=give)
         except channel.ChannelClosedError:
             log.error("%s (pid %d) no longer reads its channel; killing it", child.name, child.pid)
             self._signal(child, signal.SIGKILL)
@@ -330,12 +334,22 @@ class Supervisor:
                 self._selector.unregister(child.outbox.sock)
                 return
             except ValueError as error:
-                log.error("%s (pid %d) sent an invalid message (%s); killing it", child.name, child.pid, error)
-                self._signal(child, signal.SIGKILL)
+                self._reject(child, error)
                 return
-            self._on_message(child, message, fds)
+            try:
+                self._on_message(child, message, fds)
+            except (KeyError, TypeError, ValueError) as error:  # children serve strangers and are not trusted
+                self._reject(child, error)
+            finally:
+                for fd in fds:
+                    os.close(fd)
+
+    def _reject(self, child: Child, error: Exception) -> None:
+        log.error("%s (pid %d) sent an invalid message (%r); killing it", child.name, child.pid, error)
+        self._signal(child, signal.SIGKILL)
 
     def _on_message(self, child: Child, message: dict[str, Any], fds: list[int]) -> None:
+        """Act on a message. Descriptors that are kept are taken out of `fds`; the caller closes the rest."""
         kind = message.get("type")
         if child.role == "template" and kind == "ready":
             child.state = "ready"
@@ -359,17 +373,14 @@ class Supervisor:
             child.state = "ready"
             self.workforce.start_serving_if_ready()
         elif kind == "endpoints":
-            if self.endpoints is not None:
-                os.close(self.endpoints)
-            (self.endpoints,) = fds
+            self.endpoints = _replace(self.endpoints, fds)
             for worker in self.workforce.everyone():
-                self.send(worker, {"type": "endpoints"}, [self.endpoints])
+                # A copy each: this descriptor may be replaced while a message still waits to be sent.
+                self.send(worker, {"type": "endpoints"}, give=[os.dup(self.endpoints)])
         elif kind == "order":
             self._give_order(message["name"], message["value"])
         elif kind == "counters_base":
-            if self.counters_base is not None:
-                os.close(self.counters_base)
-            (self.counters_base,) = fds
+            self.counters_base = _replace(self.counters_base, fds)
         elif kind == "reopen_logs":
             self._reopen_logs()
         elif kind == "workers":
@@ -514,46 +525,26 @@ class Supervisor:
             log.warning("%s starts again in %.1f s", what, delay)
         self.timers.after(delay, lambda: None if self.stopping else action())
 
+    def _watch(self, own_lag_ns: int) -> None:
+        """Deal with whoever hangs (hang_watch.py)."""
+        children = [child for child in self._children.values() if child.role in ("worker", "controller")]
+        for child, number in hang_watch.verdicts(children, self.memory.processes, own_lag_ns=own_lag_ns):
+            self._signal(child, number)
+        if self._template is not None and hang_watch.template_hangs(self._template, self._spawning.values()):
+            self._signal(self._template, signal.SIGKILL)
+
     def give_up_if_start_failed(self, backoff: Backoff, child: Child) -> None:
         if self.state == "INITIALIZING" and child.state == "starting" and backoff.early_deaths >= MAX_EARLY_DEATHS:
             self.fail_start(f"{child.name} died {backoff.early_deaths} times before it was ready")
 
-    # --- hangs ----------------------------------------------------------------------------------------------------
 
-    def _watch_template(self) -> None:
-        """It has no heartbeat; it hangs if an order, or its own start, takes too long."""
-        if self._template is None:
-            return
-        waiting = [child.started_ns for child in self._spawning.values()]
-        if self._template.state == "starting":
-            waiting.append(self._template.started_ns)
-        if waiting and time.monotonic_ns() - min(waiting) > TEMPLATE_DEADLINE * 1e9:
-            log.error("the template has not answered within %.0f s; killing it", TEMPLATE_DEADLINE)
-            self._signal(self._template, signal.SIGKILL)
-
-    def _watch_heartbeats(self, own_lag_ns: int) -> None:
-        now_ns = time.monotonic_ns()
-        watched = {c.slot: c for c in self._children.values() if c.role in ("worker", "controller")}
-        for child in watched.values():
-            if child.state == "hung":
-                if now_ns > child.kill_at_ns:
-                    self._signal(child, signal.SIGKILL)
-                return  # one at a time
-        beats = (
-            hang.Beat(slot, max(child.started_ns, self.memory.processes.read(slot).heartbeat_ns))
-            for slot, child in watched.items()
-        )
-        silent = hang.hung(beats, now_ns=now_ns, own_lag_ns=own_lag_ns)
-        if silent is None:
-            return
-        child = watched[silent.slot]
-        log.error(
-            "%s (pid %d) has given no sign of life for %.1f s; its traceback follows, then it is killed",
-            child.name, child.pid, (now_ns - silent.last_ns) / 1e9,
-        )  # fmt: skip
-        child.state = "hung"
-        child.kill_at_ns = now_ns + hang.KILL_AFTER_NS
-        self._signal(child, signal.SIGABRT)  # faulthandler prints every thread's stack
+def _replace(old: int | None, fds: list[int]) -> int:
+    """Take the one descriptor of a message in place of `old`, which is closed."""
+    if len(fds) != 1:
+        raise ValueError(f"{len(fds)} descriptors instead of one")
+    if old is not None:
+        os.close(old)
+    return fds.pop()
 
 
 def _describe(status: int) -> str:

@@ -146,10 +146,12 @@ class Completeness(pytest.Item):
 
 def _visible(supported: Iterable[tuple[str, set[str]]]) -> Iterator[str]:
     """The supported fields that a message can hold: an enum's value 0 is the same as no value."""
-    from google.protobuf import descriptor_pool
+    from master.config.any_types import find
 
     for message, fields in supported:
-        descriptor = descriptor_pool.Default().FindMessageTypeByName(message)
+        found = find(message)
+        assert found is not None, f"{message} is no message of Envoy's API"
+        descriptor = found.DESCRIPTOR
         for field in fields:
             name, _, value = field.partition("=")
             enum = descriptor.fields_by_name[name].enum_type
