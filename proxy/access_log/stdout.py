@@ -2,38 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
-
-from proxy.access_log.output import StandardOutput
-from proxy.access_log.substitution import compile_format, log_format_from_proto
-from proxy.access_log.writer import LogWriter
-from proxy.config.access_log import Format
-from proxy.config.context import CompileContext
-from proxy.http.stream_info import StreamInfo
-
-FIELDS: dict[str, tuple[str, ...]] = {
-    "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog": ("log_format",),
-}
+from proxy.access_log.stream import StreamAccessLog
 
 
-class StdoutAccessLog:
-    """A reader that does not read loses lines, and never holds a request up."""
+class StdoutAccessLog(StreamAccessLog):
+    """`StdoutAccessLog`."""
 
-    class Config(msgspec.Struct, frozen=True):
-        """`StdoutAccessLog`."""
-
-        format: Format
-
-    @classmethod
-    def from_proto(cls, message: Any, context: CompileContext) -> Config:
-        """Compiles a `StdoutAccessLog`."""
-        return cls.Config(log_format_from_proto(message, context))
-
-    def __init__(self, config: Config, writer: LogWriter) -> None:
-        self._render = compile_format(config.format)
-        self._write = writer.queue(StandardOutput(1)).write
-
-    def log(self, info: StreamInfo) -> None:
-        self._write(self._render(info))
+    descriptor = 1
