@@ -9,8 +9,7 @@ import click
 
 from master.cli.client import default_runtime_dir
 from master.supervisor import python
-from master.supervisor.main import OPTIONS_ENV
-from master.supervisor.options import Options
+from master.supervisor.options import OPTIONS_ENV, Options
 from proxy.log import LEVELS
 
 

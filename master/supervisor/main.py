@@ -13,7 +13,7 @@ import time
 from master.supervisor import identity, log_file, preflight
 from master.supervisor.committed import Committed
 from master.supervisor.memory import Memory
-from master.supervisor.options import Options
+from master.supervisor.options import OPTIONS_ENV, Options
 from master.supervisor.runtime_dir import RuntimeDir, RuntimeDirError
 from master.supervisor.signals import SignalQueue
 from master.supervisor.sockets import BindError, ListenSockets
@@ -22,7 +22,6 @@ from proxy import log as process_log
 
 log = logging.getLogger("supervisor")
 
-OPTIONS_ENV = "TRIREME_OPTIONS"
 EXIT_REJECTED = 5
 CRASH_PATIENCE = 6.0  # seconds; orphans end within 5
 

@@ -6,6 +6,8 @@ import dataclasses
 import json
 from typing import Any
 
+OPTIONS_ENV = "TRIREME_OPTIONS"  # the environment variable that carries them
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Options:
