@@ -13,9 +13,9 @@ class HeaderMatcher(msgspec.Struct, frozen=True, gc=False):
     """`config.route.v3.HeaderMatcher`. `name` is lower case.
 
     Exactly one of `string`, `present`, `range` is set; all `None` means "the header is present" (Envoy's default).
-    `range` is [start, end) of a decimal integer. `invert` negates the verdict of a header that is there; a
-    missing one matches nothing, inverted or not (as in Envoy 1.40), unless `treat_missing_as_empty` gives the matcher an
-    empty string to look at, or `present` is what is asked.
+    `range` is [start, end) of a decimal integer. `invert` negates the verdict about a header that is there; a missing
+    one matches nothing, inverted or not (as in Envoy 1.40), unless `present` is what is asked, or
+    `treat_missing_as_empty` gives the matcher an empty string to look at.
     """
 
     name: str
