@@ -1,4 +1,7 @@
-"""The start of an instance, in order: lock, preflight, bind, shared memory, processes. Nothing is left on failure."""
+"""The start of an instance, in order: lock, preflight, bind, shared memory, processes. Nothing is left on failure.
+
+After the exec of a hot restart the same process begins here again, with everything in hand: `_resume`.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,14 @@ import resource
 import sys
 import time
 
-from master.supervisor import identity, log_file, preflight
+from master.supervisor import identity, log_file, preflight, resume, takeover
+from master.supervisor.bind import BindError
 from master.supervisor.committed import Committed
 from master.supervisor.memory import Memory
 from master.supervisor.options import OPTIONS_ENV, Options
 from master.supervisor.runtime_dir import RuntimeDir, RuntimeDirError
 from master.supervisor.signals import SignalQueue
-from master.supervisor.sockets import BindError, ListenSockets
+from master.supervisor.sockets import SocketPool
 from master.supervisor.supervisor import Supervisor
 from proxy import log as process_log
 
@@ -33,17 +37,20 @@ def main() -> int:
     """Run until stopped; returns the exit code (0 clean, 1 failed, 3 invalid configuration, 5 not permitted)."""
     options = Options.from_json(os.environ.pop(OPTIONS_ENV))
     process_log.configure(options.log_level)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_NAME, b"trireme-super", 0, 0, 0)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        log.error("cannot become a subreaper: %s", os.strerror(ctypes.get_errno()))
+        return 1
+    carried = os.environ.pop(takeover.STATE_ENV, None)
+    if carried is not None:
+        return _serve(resume.supervisor(options, int(carried)))
     if options.log_path:
         try:
             log_file.redirect(options.log_path)
         except OSError as error:
             print(f"error: --log-path {options.log_path}: {error.strerror}", file=sys.stderr)
             return EXIT_REJECTED
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_NAME, b"trireme-super", 0, 0, 0)
-    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        log.error("cannot become a subreaper: %s", os.strerror(ctypes.get_errno()))
-        return 1
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a worker's core holds its clients' secrets
     with contextlib.suppress(ValueError, OSError):  # as many connections as the hard limit allows
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -54,44 +61,38 @@ def main() -> int:
     except (identity.IdentityError, RuntimeDirError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_REJECTED
-    try:
-        return _run(options, directory)
-    finally:
-        directory.clean()
+    return _start(options, directory)
 
 
-def _run(options: Options, directory: RuntimeDir) -> int:
+def _start(options: Options, directory: RuntimeDir) -> int:
     signals = SignalQueue()
     try:
         committed = preflight.run(options, signals, version=1)
-    except preflight.PreflightError as error:
+        supervisor = Supervisor(options, directory, SocketPool(), Memory(), signals)
+        _bind_and_start(supervisor, committed)
+    except (preflight.PreflightError, BindError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        directory.clean()
+        return error.exit_code if isinstance(error, preflight.PreflightError) else EXIT_REJECTED
+    return _serve(supervisor)
+
+
+def _serve(supervisor: Supervisor) -> int:
     try:
-        sockets = _bind(committed, directory)
-    except BindError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_REJECTED
-    try:
-        memory = Memory(hosts=committed.hosts, clusters=committed.clusters)
-        supervisor = Supervisor(options, committed, sockets, memory, signals)
-        try:
-            code = supervisor.run()
-        except BindError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return EXIT_REJECTED
+        code = supervisor.run()
         log.info("exiting with status %d", code)
         return code
     finally:
-        sockets.close()
+        supervisor.pool.close()
+        supervisor.directory.clean()
 
 
-def _bind(committed: Committed, directory: RuntimeDir) -> ListenSockets:
+def _bind_and_start(supervisor: Supervisor, committed: Committed) -> None:
     """All listening sockets. After a crash, the last instance's children get the time that they need to end."""
-    patience = time.monotonic() + (CRASH_PATIENCE if directory.unclean else 0.0)
+    patience = time.monotonic() + (CRASH_PATIENCE if supervisor.directory.unclean else 0.0)
     while True:
         try:
-            return ListenSockets(committed.listeners, committed.admin, directory.admin_socket)
+            return supervisor.start(committed)
         except BindError:
             if time.monotonic() >= patience:
                 raise

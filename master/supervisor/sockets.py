@@ -2,142 +2,54 @@
 
 A TCP address has one SO_REUSEPORT socket per worker index, so that a dead worker's accept queue waits for its
 successor. Sockets are bound first and listen only once somebody is ready to accept: a bound reuseport socket that does
-not listen gets no connections.
+not listen gets no connections. Generations share the sockets of an address that both have; what a generation calls them
+is in `listening.py`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import socket
-import stat
-from collections.abc import Iterator
+from collections.abc import Iterable
+from typing import Any
 
-from master.supervisor.committed import Address, Listener
-from master.supervisor.port_holder import holder
-from shm.socket_name import SHARED, SocketName
-
-
-class BindError(Exception):
-    """An address cannot be had; the text names it, the reason and the remedy."""
-
-
-def _somaxconn() -> int:
-    with open("/proc/sys/net/core/somaxconn", encoding="ascii") as file:
-        return int(file.read())
-
-
-def _tcp(address: Address, port: int, *, reuse_port: bool) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if reuse_port:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.bind((address.host, port))
-    except OSError as error:
-        sock.close()
-        raise _bind_error(address, error) from error
-    return sock
-
-
-def _bind_error(address: Address, error: OSError) -> BindError:
-    if error.errno == errno.EADDRINUSE:
-        return BindError(
-            f"cannot bind {address}: the address is in use by {holder(address.port)}; stop it or choose another port"
-        )
-    if error.errno == errno.EACCES:
-        return BindError(
-            f"cannot bind {address}: permission denied; ports below 1024 need root or CAP_NET_BIND_SERVICE "
-            "(start as root with --user, or choose a higher port)"
-        )
-    if error.errno == errno.EADDRNOTAVAIL:
-        return BindError(f"cannot bind {address}: no interface of this machine has that address")
-    return BindError(f"cannot bind {address}: {error.strerror}")
-
-
-def probe(address: Address) -> None:
-    """Fail if anybody listens on the TCP `address`: with SO_REUSEPORT two instances would share it silently."""
-    if address.port:
-        _tcp(address, address.port, reuse_port=False).close()
-
-
-def unix(address: Address) -> socket.socket:
-    """A bound Unix socket. A stale file is removed; a live or foreign one is an error; links are not followed."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.setblocking(False)
-    name = "\0" + address.path[1:] if address.path.startswith("@") else address.path
-    try:
-        if not address.path.startswith("@"):
-            _remove_stale(address)
-        # bind() applies the umask once; a chmod afterwards would leave a moment with wider rights
-        mask = os.umask(0o777 & ~address.mode) if address.mode else None
-        try:
-            sock.bind(name)
-        finally:
-            if mask is not None:
-                os.umask(mask)
-    except OSError as error:
-        sock.close()
-        if error.errno == errno.EADDRINUSE:
-            raise BindError(f"cannot bind {address}: another process listens there") from error
-        raise BindError(f"cannot bind {address}: {error.strerror or error}") from error
-    except BindError:
-        sock.close()
-        raise
-    return sock
-
-
-def _remove_stale(address: Address) -> None:
-    try:
-        status = os.lstat(address.path)
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(status.st_mode):
-        raise BindError(f"cannot bind {address}: a file that is no socket is there; it was left untouched")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        client.settimeout(1.0)
-        try:
-            client.connect(address.path)
-        except (ConnectionRefusedError, FileNotFoundError):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(address.path)
-            return
-        except TimeoutError:
-            pass  # somebody listens and its queue is full
-    raise BindError(f"cannot bind {address}: another process listens there")
+from master.supervisor import bind
+from master.supervisor.committed import Address
+from master.supervisor.state import Fd
+from shm.socket_name import SHARED
 
 
 class AddressSockets:
-    """The sockets of one address of one listener: by worker index, or a single one under `SHARED`."""
+    """The sockets of one address: by worker index (`per_worker`), or a single one under `SHARED`."""
 
-    def __init__(self, listener: Listener, number: int, address: Address) -> None:
-        self.listener = listener
-        self.number = number
+    def __init__(self, key: str, address: Address, *, per_worker: bool, backlog: int = 0) -> None:
+        self.key = key
         self.address = address
-        self.per_worker = listener.reuse_port and not address.path
+        self.per_worker = per_worker
+        self.backlog = backlog  # 0: the kernel's most
         self.sockets: dict[int, socket.socket] = {}
         self._listening: set[int] = set()
         self._shut = False
+
+    @classmethod
+    def bind(cls, key: str, address: Address, *, per_worker: bool, backlog: int = 0) -> AddressSockets:
+        """For an address that nobody else listens on; raises `BindError`. The first socket comes with `ensure`."""
         if not address.path:
-            probe(address)
+            bind.probe(address)
+        return cls(key, address, per_worker=per_worker and not address.path, backlog=backlog)
 
     def ensure(self, index: int) -> dict[int, socket.socket]:
         """Bind what worker `index` needs and is not there yet; returns the new sockets. Never shrinks."""
         key = index if self.per_worker else SHARED
         if key in self.sockets:
             return {}
-        path = self.address.path
-        sock = unix(self.address) if path else _tcp(self.address, self.port, reuse_port=self.per_worker)
+        if self.address.path:
+            sock = bind.unix(self.address)
+        else:
+            sock = bind.tcp(self.address, self.port, reuse_port=self.per_worker)
         self.sockets[key] = sock
         return {key: sock}
-
-    def name(self, index: int) -> str:
-        return str(SocketName(self.listener.name, self.number, index))
 
     @property
     def port(self) -> int:
@@ -151,8 +63,13 @@ class AddressSockets:
         """Let the kernel queue connections for worker `index`, who is ready for them."""
         key = index if self.per_worker else SHARED
         if key not in self._listening and not self._shut:
-            self.sockets[key].listen(self.listener.backlog or _somaxconn())
+            self.sockets[key].listen(self.backlog or bind.somaxconn())
             self._listening.add(key)
+
+    @property
+    def listening(self) -> int:
+        """One more than the highest worker index whose socket listens."""
+        return max(self._listening, default=SHARED) + 1
 
     def shutdown(self) -> None:
         """Connections are refused from now on, whoever holds the sockets."""
@@ -160,6 +77,10 @@ class AddressSockets:
         for key in self._listening:
             self.sockets[key].shutdown(socket.SHUT_RDWR)
         self._listening.clear()
+
+    def reopen(self) -> None:
+        """`listen` has an effect again: the sockets are still bound."""
+        self._shut = False
 
     def bound(self) -> str:
         """The address as bound, a port 0 resolved."""
@@ -172,64 +93,52 @@ class AddressSockets:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.address.path)
 
+    # --- over an exec ---------------------------------------------------------------------------------------------
 
-class ListenSockets:
-    """All listening sockets of the configuration, and the admin's."""
+    def state(self) -> dict[str, Any]:
+        """What a successor needs to go on with these sockets (`state.py`); the descriptors are in "sockets"."""
+        return {
+            "key": self.key,
+            "host": self.address.host,
+            "port": self.address.port,
+            "path": self.address.path,
+            "mode": self.address.mode,
+            "per_worker": self.per_worker,
+            "backlog": self.backlog,
+            "sockets": {str(index): Fd(sock.fileno()) for index, sock in self.sockets.items()},
+            "listening": sorted(self._listening),
+            "shut": self._shut,
+        }
 
-    def __init__(self, listeners: tuple[Listener, ...], admin: Address | None, admin_path: str) -> None:
-        self.addresses: list[AddressSockets] = []
-        self.admin: dict[str, socket.socket] = {}
-        self._admin_path = admin_path
-        try:
-            for listener in listeners:
-                for number, address in enumerate(listener.addresses):
-                    self.addresses.append(AddressSockets(listener, number, address))
-            if admin is not None:
-                if not admin.path:
-                    probe(admin)
-                self.admin["tcp"] = unix(admin) if admin.path else _tcp(admin, admin.port, reuse_port=False)
-            self.admin["unix"] = unix(Address(path=admin_path, mode=0o600))
-            for sock in self.admin.values():
-                sock.listen(128)
-        except BindError:
-            self.close()
-            raise
+    @classmethod
+    def adopt(cls, state: dict[str, Any]) -> AddressSockets:
+        """The inverse of `state`; takes the descriptors over."""
+        address = Address(host=state["host"], port=state["port"], path=state["path"], mode=state["mode"])
+        adopted = cls(state["key"], address, per_worker=state["per_worker"], backlog=state["backlog"])
+        adopted.sockets = {int(index): socket.socket(fileno=fd) for index, fd in state["sockets"].items()}
+        adopted._listening = set(state["listening"])
+        adopted._shut = state["shut"]
+        return adopted
 
-    def ensure(self, index: int) -> dict[str, int]:
-        """Bind what worker `index` needs; the new sockets as `SocketName` → descriptor."""
-        new: dict[str, int] = {}
-        for address in self.addresses:
-            for key, sock in address.ensure(index).items():
-                new[address.name(key)] = sock.fileno()
-        return new
 
-    def named(self) -> dict[str, int]:
-        """Every bound socket as `SocketName` → descriptor."""
-        return {address.name(key): sock.fileno() for address, key, sock in self._all()}
+class SocketPool:
+    """Every address that the instance has bound, whichever generations use it."""
 
-    def _all(self) -> Iterator[tuple[AddressSockets, int, socket.socket]]:
-        for address in self.addresses:
-            for key, sock in address.sockets.items():
-                yield address, key, sock
+    def __init__(self, adopted: Iterable[AddressSockets] = ()) -> None:
+        self.addresses: dict[str, AddressSockets] = {address.key: address for address in adopted}
 
-    def listen(self, index: int) -> None:
-        for address in self.addresses:
-            address.listen(index)
+    def take(self, key: str, address: Address, *, per_worker: bool, backlog: int) -> AddressSockets:
+        """The sockets of `address`, bound now or by an earlier generation. Raises `BindError`."""
+        if key not in self.addresses:
+            self.addresses[key] = AddressSockets.bind(key, address, per_worker=per_worker, backlog=backlog)
+        found = self.addresses[key]
+        found.backlog = backlog
+        return found
 
-    def shutdown(self) -> None:
-        """No listener takes connections any more. The admin's sockets stay."""
-        for address in self.addresses:
-            address.shutdown()
-
-    def bound(self) -> list[tuple[str, list[str]]]:
-        """(listener name, its bound addresses) in configuration order."""
-        result: dict[str, list[str]] = {}
-        for address in self.addresses:
-            result.setdefault(address.listener.name, []).append(address.bound())
-        return list(result.items())
+    def release(self, key: str) -> None:
+        """Nobody uses the address any more."""
+        self.addresses.pop(key).close()
 
     def close(self) -> None:
-        for address in self.addresses:
-            address.close()
-        for sock in self.admin.values():
-            sock.close()
+        for key in list(self.addresses):
+            self.release(key)

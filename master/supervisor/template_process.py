@@ -5,20 +5,20 @@ from __future__ import annotations
 import socket
 import subprocess
 
-from master.supervisor import python
+from master.supervisor.python import Code
 from shm import channel
 
 CHANNEL_ENV = "TRIREME_TEMPLATE_FD"
 
 
-def start(log_level: str) -> tuple[int, socket.socket]:
+def start(code: Code, log_level: str) -> tuple[int, socket.socket]:
     """(pid, our end of the channel). The template announces itself with "ready"."""
     ours, theirs = channel.pair()
     theirs.setblocking(True)  # the template is synchronous: it waits for orders
     process = subprocess.Popen(
-        python.command("master.template", log_level),
+        code.command("master.template", log_level),
         pass_fds=[theirs.fileno()],
-        env=python.environment(**{CHANNEL_ENV: str(theirs.fileno())}),
+        env=code.environment(**{CHANNEL_ENV: str(theirs.fileno())}),
         stdin=subprocess.DEVNULL,
     )
     theirs.close()
