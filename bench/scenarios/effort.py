@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Effort:
-    """`seconds` of load per repetition (wrk takes whole ones); `connections` that idle; `downloads` of 100 MB."""
+    """`seconds` of load per repetition (wrk takes whole ones); `connections` that idle; `downloads` of 100 MB.
+
+    `fresh` counts the repetitions of scenarios that start the proxies anew for each.
+    """
 
     repetitions: int
+    fresh: int
     seconds: int
     connections: int
     downloads: int
@@ -19,5 +23,5 @@ class Effort:
         return f"{self.repetitions} repetitions of {self.seconds} s for each subject in turn"
 
 
-WHOLE = Effort(repetitions=5, seconds=2, connections=10_000, downloads=10, references=True)
-QUICK = Effort(repetitions=2, seconds=1, connections=2_000, downloads=3, references=False)
+WHOLE = Effort(repetitions=5, fresh=3, seconds=2, connections=10_000, downloads=10, references=True)
+QUICK = Effort(repetitions=2, fresh=1, seconds=1, connections=2_000, downloads=3, references=False)
