@@ -68,12 +68,11 @@ class Generation:
         self._waiting: list[Child] = []  # to be forked once the template is ready
 
     def start(self) -> None:
-        """Bind and begin all processes. Raises `BindError`."""
+        """Begin all processes."""
         for role in ("controller", "template"):
             slot = self.supervisor.memory.take_slot()
             assert slot is not None  # the number of slots was looked at before
             self.slots[role] = slot
-        self.workforce.bind()
         self._start_template()
         self._start_controller()
         self.workforce.start()

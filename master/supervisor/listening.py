@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from master.supervisor.bind import BindError
-from master.supervisor.committed import Address, Committed
+from master.supervisor.committed import Address, Committed, Listener
 from master.supervisor.sockets import AddressSockets, SocketPool
+from master.supervisor.systemd.supply import ADMIN
 from shm.socket_name import SHARED, SocketName
 
 ADMIN_BACKLOG = 128
@@ -16,18 +17,18 @@ ADMIN_BACKLOG = 128
 class Bound(NamedTuple):
     """One address of a listener: its number in the listener, and its sockets."""
 
-    listener: str
+    listener: Listener
     number: int
     sockets: AddressSockets
 
     def name(self, index: int) -> str:
-        return str(SocketName(self.listener, self.number, index))
+        return str(SocketName(self.listener.name, self.number, index))
 
 
 class ListenSockets:
-    """Binds what is not bound yet; raises `BindError`, and then has changed nothing."""
+    """Binds what is not bound yet, for `count` workers; raises `BindError`, and then has changed nothing."""
 
-    def __init__(self, pool: SocketPool, committed: Committed, admin_path: str) -> None:
+    def __init__(self, pool: SocketPool, committed: Committed, admin_path: str, *, count: int) -> None:
         self.bounds: list[Bound] = []
         self.admin: dict[str, AddressSockets] = {}
         before = set(pool.addresses)
@@ -37,19 +38,22 @@ class ListenSockets:
                     key = _key(address, listener.name, number)
                     if key in self.in_use():
                         raise BindError(f"cannot bind {address}: two listeners of the configuration have it")
-                    sockets = pool.take(key, address, per_worker=listener.reuse_port, backlog=listener.backlog)
-                    self.bounds.append(Bound(listener.name, number, sockets))
+                    sockets = pool.take(key, address, (listener.name, number), per_worker=listener.reuse_port)
+                    self.bounds.append(Bound(listener, number, sockets))
             if committed.admin is not None:
                 self._take_admin(pool, "tcp", committed.admin)
             self._take_admin(pool, "unix", Address(path=admin_path, mode=0o600))
+            for index in range(count):
+                self.ensure(index)
         except BindError:
             for key in set(pool.addresses) - before:
                 pool.release(key)
             raise
 
     def _take_admin(self, pool: SocketPool, name: str, address: Address) -> None:
-        sockets = pool.take(_key(address, "admin", 0), address, per_worker=False, backlog=ADMIN_BACKLOG)
-        self.admin[name] = sockets
+        wanted = (ADMIN, 0) if name == "tcp" else (ADMIN, 1)
+        self.admin[name] = sockets = pool.take(_key(address, "admin", 0), address, wanted, per_worker=False)
+        sockets.backlog = ADMIN_BACKLOG
         sockets.ensure(SHARED)
         sockets.listen(SHARED)
 
@@ -71,6 +75,16 @@ class ListenSockets:
 
     def admin_named(self) -> dict[str, int]:
         return {f"admin/{name}": sockets.sockets[SHARED].fileno() for name, sockets in self.admin.items()}
+
+    def rename(self) -> None:
+        """This generation serves: its names and backlogs are the ones that count, in systemd's store too."""
+        for bound in self.bounds:
+            bound.sockets.rename(bound.listener.name, bound.number)
+            bound.sockets.backlog = bound.listener.backlog
+        for sockets in self._addresses():  # old names first, because two listeners may have changed places
+            sockets.unstore()
+        for sockets in self._addresses():
+            sockets.store()
 
     def listen(self, index: int) -> None:
         for sockets in self._addresses():
@@ -95,7 +109,7 @@ class ListenSockets:
         """(listener name, its bound addresses) in configuration order."""
         result: dict[str, list[str]] = {}
         for bound in self.bounds:
-            result.setdefault(bound.listener, []).append(bound.sockets.bound())
+            result.setdefault(bound.listener.name, []).append(bound.sockets.bound())
         return list(result.items())
 
     def _addresses(self) -> Iterator[AddressSockets]:

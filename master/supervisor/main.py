@@ -22,6 +22,8 @@ from master.supervisor.runtime_dir import RuntimeDir, RuntimeDirError
 from master.supervisor.signals import SignalQueue
 from master.supervisor.sockets import SocketPool
 from master.supervisor.supervisor import Supervisor
+from master.supervisor.systemd import listen_fds, notify, supply
+from master.supervisor.systemd.listen_fds import Handed
 from proxy import log as process_log
 
 log = logging.getLogger("supervisor")
@@ -45,6 +47,13 @@ def main() -> int:
     carried = os.environ.pop(takeover.STATE_ENV, None)
     if carried is not None:
         return _serve(resume.supervisor(options, int(carried)))
+    try:
+        handed, complaints = listen_fds.take(os.environ, os.getpid())
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_REJECTED
+    for complaint in complaints:
+        log.warning("%s", complaint)
     if options.log_path:
         try:
             log_file.redirect(options.log_path)
@@ -61,15 +70,23 @@ def main() -> int:
     except (identity.IdentityError, RuntimeDirError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_REJECTED
-    return _start(options, directory)
+    return _start(options, directory, handed)
 
 
-def _start(options: Options, directory: RuntimeDir) -> int:
+def _start(options: Options, directory: RuntimeDir, handed: list[Handed]) -> int:
+    """The first generation; sockets that systemd `handed` us are closed here (the pool has copies)."""
     signals = SignalQueue()
+    notifier = notify.Notifier(notify.address(os.environ))
+    notifier.status("starting: compiling the configuration")
     try:
         committed = preflight.run(options, signals, version=1)
-        supervisor = Supervisor(options, directory, SocketPool(), Memory(), signals)
+        supplies = supply.assign(list(supply.wanted(committed)), handed)
+        supply.release(supplies, handed, notifier)
+        pool = SocketPool(notifier, supplies)
+        supervisor = Supervisor(options, directory, pool, Memory(), signals, notifier)
         _bind_and_start(supervisor, committed)
+        for one in handed:
+            one.sock.close()
     except (preflight.PreflightError, BindError) as error:
         print(f"error: {error}", file=sys.stderr)
         directory.clean()
@@ -84,6 +101,7 @@ def _serve(supervisor: Supervisor) -> int:
         return code
     finally:
         supervisor.pool.close()
+        supervisor.systemd.notifier.close()
         supervisor.directory.clean()
 
 

@@ -59,7 +59,7 @@ def start(
     try:
         process = subprocess.Popen(
             code.command("master.preflight", "--out-fd", str(fd)),
-            env=code.environment(),
+            env=code.child_environment(),
             stdin=order,
             stderr=stderr,
             pass_fds=[fd],

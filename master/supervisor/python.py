@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+_SUPERVISORS = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 _OWN_ROOT = str(Path(__file__).resolve().parent.parent.parent)
 
 
@@ -29,6 +30,10 @@ class Code:
         environment = {**os.environ, **extra}
         environment.pop("PYTHONPATH", None)
         return {**environment, "PYTHONPATH": path} if path else environment
+
+    def child_environment(self, **extra: str) -> dict[str, str]:
+        """`environment` without what systemd tells the supervisor alone."""
+        return {name: value for name, value in self.environment(**extra).items() if name not in _SUPERVISORS}
 
 
 OWN = Code(sys.executable, _OWN_ROOT)

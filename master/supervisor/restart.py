@@ -183,9 +183,10 @@ class Restart:
         supervisor, committed = self._supervisor, self._committed
         assert committed is not None
         number, deadline = self.progress.generation, self._request.ready_timeout
-        plan = Plan(number, self._request.code or OWN, committed, supervisor.serving.workforce.count)
+        count = supervisor.serving.workforce.count
+        plan = Plan(number, self._request.code or OWN, committed, count)
         try:
-            sockets = ListenSockets(supervisor.pool, committed, supervisor.directory.admin_socket)
+            sockets = ListenSockets(supervisor.pool, committed, supervisor.directory.admin_socket, count=count)
         except BindError as error:
             self.on(Failed(EXIT_REJECTED, str(error)))
             return
@@ -193,10 +194,7 @@ class Restart:
         self.candidate = Generation(supervisor, plan, sockets, tables)
         supervisor.generations.append(self.candidate)
         supervisor.timers.after(deadline, lambda: self._overdue(number, deadline))
-        try:
-            self.candidate.start()
-        except BindError as error:
-            self.on(Failed(EXIT_REJECTED, str(error)))
+        self.candidate.start()
 
     def _overdue(self, number: int, deadline: float) -> None:
         candidate = self.candidate

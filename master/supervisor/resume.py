@@ -12,7 +12,7 @@ from master.supervisor import committed, state, takeover
 from master.supervisor.child import Child, Outbox
 from master.supervisor.generation import Generation, Plan
 from master.supervisor.listening import ListenSockets
-from master.supervisor.memory import Memory, Tables
+from master.supervisor.memory import SUPERVISOR_SLOT, Memory, Tables
 from master.supervisor.options import Options
 from master.supervisor.python import Code
 from master.supervisor.restart import Restart
@@ -21,8 +21,10 @@ from master.supervisor.runtime_dir import RuntimeDir
 from master.supervisor.signals import SignalQueue
 from master.supervisor.sockets import AddressSockets, SocketPool
 from master.supervisor.supervisor import Supervisor
+from master.supervisor.systemd import notify
 from proxy import log as process_log
 from shm import memfd
+from shm.processes import Word
 
 log = logging.getLogger("supervisor")
 
@@ -61,9 +63,11 @@ def _return(options: Options, content: dict[str, Any], carried: int) -> None:
 
 def _resume(options: Options, content: dict[str, Any]) -> Supervisor:
     """Everything stays inheritable, and nobody is told or started, until it is complete."""
-    pool = SocketPool([AddressSockets.adopt(address) for address in content["addresses"]])
+    notifier = notify.Notifier(notify.address(os.environ))
+    adopted = [AddressSockets.adopt(address, notifier) for address in content["addresses"]]
+    pool = SocketPool(notifier, adopted=adopted)
     directory = RuntimeDir(options.runtime_dir, lock=content["lock"])
-    resumed = Supervisor(options, directory, pool, Memory(content["memory"]), SignalQueue())
+    resumed = Supervisor(options, directory, pool, Memory(content["memory"]), SignalQueue(), notifier)
     resumed.state = content["server_state"]
     resumed.orders = content["orders"]
     resumed.last_number = content["last_number"]
@@ -73,6 +77,7 @@ def _resume(options: Options, content: dict[str, Any]) -> Supervisor:
         process_log.set_levels(resumed.orders["log"]["levels"])
     resumed.generations = [_generation(resumed, item) for item in content["generations"]]
     resumed.leader = resumed.serving
+    resumed.memory.processes.write(SUPERVISOR_SLOT, Word.GENERATION, resumed.leader.number)
     for generation in resumed.generations:
         resumed.timers.after(0.0, generation.complete)
     return resumed
@@ -82,7 +87,7 @@ def _generation(resumed: Supervisor, content: dict[str, Any]) -> Generation:
     code = Code(content["code"]["executable"], content["code"]["root"])
     plan = Plan(content["number"], code, committed.read(content["config"]), content["count"])
     tables = Tables(content["hosts"], content["clusters"])
-    sockets = ListenSockets(resumed.pool, plan.committed, resumed.directory.admin_socket)
+    sockets = ListenSockets(resumed.pool, plan.committed, resumed.directory.admin_socket, count=0)
     generation = Generation(resumed, plan, sockets, tables)
     generation.state = content["state"]
     generation.endpoints = content["endpoints"]

@@ -9,6 +9,7 @@ is in `listening.py`.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 from collections.abc import Iterable
@@ -17,27 +18,59 @@ from typing import Any
 from master.supervisor import bind
 from master.supervisor.committed import Address
 from master.supervisor.state import Fd
-from shm.socket_name import SHARED
+from master.supervisor.systemd.fd_store import StoredName
+from master.supervisor.systemd.listen_fds import address_of
+from master.supervisor.systemd.notify import Notifier
+from master.supervisor.systemd.supply import ADMIN, NOTHING, Supplies, Supply
+from shm.socket_name import SHARED, SocketName
+
+log = logging.getLogger("supervisor")
 
 
 class AddressSockets:
-    """The sockets of one address: by worker index (`per_worker`), or a single one under `SHARED`."""
+    """The sockets of one address: by worker index (`per_worker`), or a single one under `SHARED`.
 
-    def __init__(self, key: str, address: Address, *, per_worker: bool, backlog: int = 0) -> None:
+    `supply` are sockets that systemd handed us: they listen already, and others may hold them too.
+    """
+
+    def __init__(
+        self, key: str, address: Address, notifier: Notifier, *, per_worker: bool, supply: Supply | None = None
+    ) -> None:
+        supply = supply or Supply({})
         self.key = key
+        self.listener, self.number = ADMIN, 0  # who uses it, as the newest generation calls it
         self.address = address
-        self.per_worker = per_worker
-        self.backlog = backlog  # 0: the kernel's most
-        self.sockets: dict[int, socket.socket] = {}
-        self._listening: set[int] = set()
+        self.backlog = 0  # the kernel's most
+        self.given = supply.given
+        self.per_worker = per_worker and not address.path
+        self.sockets = {index: one.sock.dup() for index, one in supply.sockets.items()}
+        self._listening = set(self.sockets)
+        self._stored = {index: one.name for index, one in supply.sockets.items() if not supply.given}
+        self._notifier = notifier
         self._shut = False
+        if self.sockets:
+            self.per_worker = SHARED not in self.sockets
+            self.address = address_of(next(iter(self.sockets.values())))
 
-    @classmethod
-    def bind(cls, key: str, address: Address, *, per_worker: bool, backlog: int = 0) -> AddressSockets:
-        """For an address that nobody else listens on; raises `BindError`. The first socket comes with `ensure`."""
-        if not address.path:
-            bind.probe(address)
-        return cls(key, address, per_worker=per_worker and not address.path, backlog=backlog)
+    def rename(self, listener: str, number: int) -> None:
+        """It is address `number` of `listener` from now on."""
+        self.listener, self.number = listener, number
+
+    def store(self) -> None:
+        """Let systemd hold every queue under its present name, so that it outlives us."""
+        for index in sorted(self._listening):
+            name = str(StoredName.of(SocketName(self.listener, self.number, index)))
+            if self.listener == ADMIN or self.given or self._stored.get(index) == name:
+                continue
+            self._notifier.store(name, self.sockets[index].fileno())
+            self._stored[index] = name
+
+    def unstore(self) -> None:
+        """Before another address is stored under the name of this one."""
+        for index, name in list(self._stored.items()):
+            if name != str(StoredName.of(SocketName(self.listener, self.number, index))):
+                self._notifier.unstore(name)
+                del self._stored[index]
 
     def ensure(self, index: int) -> dict[int, socket.socket]:
         """Bind what worker `index` needs and is not there yet; returns the new sockets. Never shrinks."""
@@ -60,11 +93,14 @@ class AddressSockets:
         return self.address.port
 
     def listen(self, index: int) -> None:
-        """Let the kernel queue connections for worker `index`, who is ready for them."""
+        """Let the kernel queue connections for worker `index`, who is ready for them. From then on systemd holds the
+        queue too.
+        """
         key = index if self.per_worker else SHARED
-        if key not in self._listening and not self._shut:
+        if key in self.sockets and key not in self._listening and not self._shut:
             self.sockets[key].listen(self.backlog or bind.somaxconn())
             self._listening.add(key)
+            self.store()
 
     @property
     def listening(self) -> int:
@@ -72,8 +108,16 @@ class AddressSockets:
         return max(self._listening, default=SHARED) + 1
 
     def shutdown(self) -> None:
-        """Connections are refused from now on, whoever holds the sockets."""
+        """Connections are refused from now on, whoever holds the sockets. Those of a `.socket` unit are left alone:
+        they are systemd's, for whoever is started next.
+        """
         self._shut = True
+        if self.given:
+            log.warning("listener %s: its socket belongs to systemd, which keeps it open", self.listener)
+            return
+        for name in self._stored.values():
+            self._notifier.unstore(name)
+        self._stored.clear()
         for key in self._listening:
             self.sockets[key].shutdown(socket.SHUT_RDWR)
         self._listening.clear()
@@ -87,9 +131,11 @@ class AddressSockets:
         return str(Address(host=self.address.host, port=self.port, path=self.address.path))
 
     def close(self) -> None:
+        """Close them; the file of a Unix socket goes, unless systemd holds the socket for a successor."""
         for sock in self.sockets.values():
             sock.close()
-        if self.address.path and not self.address.path.startswith("@"):
+        held = self.given or (self._stored and self._notifier.listened_to)
+        if self.address.path and not self.address.path.startswith("@") and not held:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.address.path)
 
@@ -108,32 +154,47 @@ class AddressSockets:
             "sockets": {str(index): Fd(sock.fileno()) for index, sock in self.sockets.items()},
             "listening": sorted(self._listening),
             "shut": self._shut,
+            "given": self.given,
+            "stored": {str(index): name for index, name in self._stored.items()},
         }
 
     @classmethod
-    def adopt(cls, state: dict[str, Any]) -> AddressSockets:
+    def adopt(cls, state: dict[str, Any], notifier: Notifier) -> AddressSockets:
         """The inverse of `state`; takes the descriptors over."""
         address = Address(host=state["host"], port=state["port"], path=state["path"], mode=state["mode"])
-        adopted = cls(state["key"], address, per_worker=state["per_worker"], backlog=state["backlog"])
+        adopted = cls(state["key"], address, notifier, per_worker=state["per_worker"])
+        adopted.backlog = state["backlog"]
         adopted.sockets = {int(index): socket.socket(fileno=fd) for index, fd in state["sockets"].items()}
         adopted._listening = set(state["listening"])
         adopted._shut = state["shut"]
+        adopted.given = state["given"]
+        adopted._stored = {int(index): name for index, name in state["stored"].items()}
         return adopted
 
 
 class SocketPool:
-    """Every address that the instance has bound, whichever generations use it."""
+    """Every address that the instance has bound, whichever generations use it.
 
-    def __init__(self, adopted: Iterable[AddressSockets] = ()) -> None:
+    `supplies` are sockets that systemd handed us at the start; they stay the caller's. `notifier` stores ours there.
+    """
+
+    def __init__(
+        self, notifier: Notifier, supplies: Supplies = NOTHING, adopted: Iterable[AddressSockets] = ()
+    ) -> None:
+        self._notifier = notifier
+        self._supplies = supplies
         self.addresses: dict[str, AddressSockets] = {address.key: address for address in adopted}
 
-    def take(self, key: str, address: Address, *, per_worker: bool, backlog: int) -> AddressSockets:
-        """The sockets of `address`, bound now or by an earlier generation. Raises `BindError`."""
+    def take(self, key: str, address: Address, wanted: tuple[str, int], *, per_worker: bool) -> AddressSockets:
+        """The sockets of `address`: handed by systemd, bound by an earlier generation, or free to be bound by `ensure`
+        (which may raise, as this does, `BindError`). `wanted`: the listener (or `ADMIN`) and its address's number.
+        """
         if key not in self.addresses:
-            self.addresses[key] = AddressSockets.bind(key, address, per_worker=per_worker, backlog=backlog)
-        found = self.addresses[key]
-        found.backlog = backlog
-        return found
+            supply = self._supplies.get(wanted)
+            if supply is None and not address.path:
+                bind.probe(address)
+            self.addresses[key] = AddressSockets(key, address, self._notifier, per_worker=per_worker, supply=supply)
+        return self.addresses[key]
 
     def release(self, key: str) -> None:
         """Nobody uses the address any more."""

@@ -26,6 +26,8 @@ from master.supervisor.restart_sequence import EXIT_STOPPED, Event, Failed, Phas
 from master.supervisor.runtime_dir import RuntimeDir
 from master.supervisor.signals import SignalQueue
 from master.supervisor.sockets import SocketPool
+from master.supervisor.systemd.notify import Notifier
+from master.supervisor.systemd.reporter import Reporter
 from master.supervisor.timers import Timers
 from proxy import log as process_log
 from shm.processes import State, Word
@@ -44,7 +46,13 @@ class Supervisor:
     """One instance's process tree. `run` returns the exit code."""
 
     def __init__(
-        self, options: Options, directory: RuntimeDir, pool: SocketPool, memory: Memory, signals: SignalQueue
+        self,
+        options: Options,
+        directory: RuntimeDir,
+        pool: SocketPool,
+        memory: Memory,
+        signals: SignalQueue,
+        notifier: Notifier,
     ) -> None:
         self.options = options
         self.directory = directory
@@ -60,9 +68,10 @@ class Supervisor:
         self.counters_base: int | None = None  # sealed memfd: the counters at the last reset
         self.orders: dict[str, Any] = {}  # standing orders by name: for everybody who lives, and who starts later
         self.restart = Restart(self)
+        self.systemd = Reporter(self, notifier)
         self._controller_overdue = False
         self._exit_code: int | None = None
-        self._stop_deadline = 0.0
+        self.stop_deadline = 0.0  # `time.monotonic()` at which everything is killed, once stopping
         self._interrupts = 0
         self._next_tick = 0.0
 
@@ -70,9 +79,10 @@ class Supervisor:
 
     def start(self, committed: Committed) -> None:
         """The first generation. Raises `BindError`."""
-        sockets = ListenSockets(self.pool, committed, self.directory.admin_socket)
+        count = self.options.concurrency
+        sockets = ListenSockets(self.pool, committed, self.directory.admin_socket, count=count)
         tables = Tables.create(hosts=committed.hosts, clusters=committed.clusters)
-        plan = Plan(self.next_number(), OWN, committed, self.options.concurrency)
+        plan = Plan(self.next_number(), OWN, committed, count)
         me = SUPERVISOR_SLOT
         self.memory.describe(
             me, role="supervisor", pid=os.getpid(), index=0, generation=plan.number, started_ns=time.monotonic_ns()
@@ -104,7 +114,7 @@ class Supervisor:
             return False
         if not self.children:
             return True
-        if time.monotonic() > self._stop_deadline + REPORT_GRACE:
+        if time.monotonic() > self.stop_deadline + REPORT_GRACE:
             log.error("processes left behind: %s", ", ".join(f"{c.name} (pid {c.pid})" for c in self.children))
             return True
         return False
@@ -118,10 +128,11 @@ class Supervisor:
         self.memory.processes.write(SUPERVISOR_SLOT, Word.HEARTBEAT_NS, time.monotonic_ns())
         self.memory.processes.write(SUPERVISOR_SLOT, Word.LOOP_LAG_NS, int(own_lag * 1e9))
         self._watch(int(own_lag * 1e9))
+        self.systemd.tick()
         for generation in self.generations:
             if generation.stopping and now > generation.ends_at:
                 generation.kill()
-        if self._exit_code is not None and now > self._stop_deadline:
+        if self._exit_code is not None and now > self.stop_deadline:
             self.children.kill_all()
 
     def _watch(self, own_lag_ns: int) -> None:
@@ -149,7 +160,9 @@ class Supervisor:
                 log.info("SIGINT again: stopping at once")
                 self.stop_now()
         elif number == signal.SIGHUP:
+            self.systemd.reloading("reloading")
             log.warning("SIGHUP: reserved for reloading the configuration, which this version cannot do yet; ignored")
+            self.systemd.reloaded()
         elif number == signal.SIGUSR2:
             log.info("SIGUSR2: hot restart")
             self.ask_restart({})
@@ -189,14 +202,15 @@ class Supervisor:
             return
         self._exit_code = exit_code
         self.state = "DRAINING"
-        self._stop_deadline = time.monotonic() + self.options.shutdown_drain_time
+        self.stop_deadline = time.monotonic() + self.options.shutdown_drain_time
         self.restart.on(Failed(EXIT_STOPPED, "the proxy is shutting down"))
         self._tell_state()
+        self.systemd.stopping()
         for generation in list(self.generations):
             generation.stop(self.options.shutdown_drain_time)
 
     def stop_now(self) -> None:
-        self._stop_deadline = time.monotonic()
+        self.stop_deadline = time.monotonic()
         self.children.kill_all()
 
     @property
@@ -230,6 +244,7 @@ class Supervisor:
             for name, addresses in generation.sockets.bound():
                 log.info("listener %s on %s", name, ", ".join(addresses))
             log.info("all dependencies initialized: serving with %d worker(s)", generation.workforce.count)
+            self.systemd.ready()
             self._tell_state()
 
     def _start_serving_without_controller(self) -> None:

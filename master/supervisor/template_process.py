@@ -18,7 +18,7 @@ def start(code: Code, log_level: str) -> tuple[int, socket.socket]:
     process = subprocess.Popen(
         code.command("master.template", log_level),
         pass_fds=[theirs.fileno()],
-        env=code.environment(**{CHANNEL_ENV: str(theirs.fileno())}),
+        env=code.child_environment(**{CHANNEL_ENV: str(theirs.fileno())}),
         stdin=subprocess.DEVNULL,
     )
     theirs.close()

@@ -64,13 +64,8 @@ class Workforce:
 
     # --- starting -------------------------------------------------------------------------------------------------
 
-    def bind(self) -> None:
-        """Bind for the first `count` workers; raises `BindError`."""
-        for index in range(self.count):
-            self._generation.sockets.ensure(index)
-
     def start(self) -> None:
-        """Spawn them; `serve` follows once all are ready."""
+        """Spawn those that are missing; `serve` follows once all are ready."""
         for index in range(self.count):
             self._spawn(index)
 
@@ -99,6 +94,7 @@ class Workforce:
 
     def serve(self) -> None:
         """All are ready: the kernel queues connections for them, and they accept."""
+        self._generation.sockets.rename()
         for index in range(self.count):
             self._generation.sockets.listen(index)
         self.listening = max(self.count, self._generation.sockets.listening)
