@@ -29,7 +29,7 @@ class _FailedError(AdminError):
         self.code = code
 
 
-@click.command(short_help="Become the code and configuration on disk, without a dropped connection.")
+@click.command(short_help="Take over code and configuration; drop nothing.")
 @click.option("--exec", "path", type=click.Path(exists=True),
               help="Other code: a virtual environment, its bin/proxyctl, or a Python interpreter.")  # fmt: skip
 @click.option("--ready-timeout", type=click.FloatRange(min=0, min_open=True, max=3600), default=60.0, show_default=True,

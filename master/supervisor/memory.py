@@ -12,7 +12,7 @@ from shm import fold, metrics, ring, table
 from shm.processes import ProcessTable, Role, Word
 
 SUPERVISOR_SLOT = 0
-MAX_SLOTS = 256
+MAX_SLOTS = 192  # three generations of 60 workers, controller and template
 RING_SLOTS, RING_SLOT_BYTES = 256, 2048  # the last failed and slow requests of one worker
 
 

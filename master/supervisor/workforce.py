@@ -199,7 +199,11 @@ class Workforce:
 
     def forget(self, child: Child) -> None:
         """It was to be spawned, and will not be."""
-        self._workers.pop(child.index, None)
+        if child in self._retiring:
+            self._retiring.remove(child)
+            self._generation.supervisor.release_slot(child.slot)
+        else:
+            self._workers.pop(child.index, None)
 
     def on_death(self, child: Child, lived: float) -> None:
         supervisor = self._generation.supervisor
