@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Effort:
     """`seconds` of load per repetition (wrk takes whole ones); `connections` that idle; `downloads` of 100 MB.
 
-    `fresh` counts the repetitions of scenarios that start the proxies anew for each. `only`, where it is not empty, names
+    `fresh` counts the repetitions of scenarios that start the proxies anew for each. `only`, if not empty, names
     the subjects that are measured.
     """
 
