@@ -23,7 +23,7 @@ $(VENV)/.ready: pyproject.toml
 
 # The tests come last, so that pytest's verdict is the last line.
 test: setup
-	$(MAKE) --jobs=2 --output-sync=target lint types field-audit
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types field-audit
 	$(PYTEST) $(PARALLEL)
 
 lint: setup
