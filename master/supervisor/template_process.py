@@ -38,7 +38,7 @@ def start(log_level: str) -> Started:
         process = subprocess.Popen(
             python.command("master.template", log_level),
             pass_fds=[theirs.fileno()],
-            env=python.environment(**{CHANNEL_ENV: str(theirs.fileno())}),
+            env=python.child_environment(**{CHANNEL_ENV: str(theirs.fileno())}),
             stdin=subprocess.DEVNULL,
         )
     finally:
