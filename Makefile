@@ -1,5 +1,6 @@
 # make setup   a virtual environment in .venv with everything that the tests need
 # make test    all checks and tests, as CI runs them
+# make bench   CPU per request, latency and memory beside Envoy, HAProxy and nginx
 # make demo    the proxy in front of an example origin
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,7 +13,7 @@ PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 # The tests start hundreds of processes: each would compile all of our code anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup docs test lint types unit integration field-audit demo clean
+.PHONY: setup docs test lint types unit integration field-audit bench demo clean
 
 setup: $(VENV)/.ready
 
@@ -32,7 +33,7 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
-	$(BIN)/mypy tests/kit
+	$(BIN)/mypy tests/kit bench
 
 unit: setup
 	$(PYTEST) $(PARALLEL) tests/unit tests/property -q
@@ -47,6 +48,10 @@ field-audit: setup
 # Writes the pages that are generated from the code.
 docs: setup
 	$(BIN)/python -m tools.supported_fields
+
+# Ratios to Envoy and others; ARGS='--quick', '--only PATTERN', … (bench/README.md).
+bench: setup
+	@$(BIN)/python -m bench $(ARGS)
 
 demo:
 	PYTHON='$(PYTHON)' VENV='$(VENV)' examples/quickstart/run
