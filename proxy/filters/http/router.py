@@ -9,7 +9,7 @@ import trio
 
 from proxy.config.context import CompileContext
 from proxy.config.route import DirectResponseAction
-from proxy.errors import Flag, ProxyError, describe
+from proxy.errors import Flag, ProxyError, describe, errno_name
 from proxy.filters.context import FilterContext
 from proxy.filters.http.router_headers import settle
 from proxy.http.deadlines import Phase
@@ -138,6 +138,7 @@ class _Attempt:
                 phase=phase if connected else "connect",
                 error=describe(reason or error),
                 seconds=trio.current_time() - self.started,
+                errno=errno_name(reason or error),
             ),
         )
 

@@ -143,6 +143,9 @@ async def test_the_idle_timeout_counts_from_the_last_byte_either_way() -> None:
         assert 260 <= trio.current_time() - started < 263
         await rig.quiet()
         assert rig.stats.value("tcp.t.idle_timeout") == 1
+        (record,) = rig.records
+        assert (record.protocol, record.detail, record.cluster) == ("TCP", "tcp_session_idle_timeout", "c")
+        assert record.limits == {"TcpProxy.idle_timeout": 60.0}
         assert rig.stats.value("cluster.c.upstream_cx_destroy_local") == 1
 
 
@@ -171,6 +174,8 @@ async def test_the_duration_is_limited_whatever_moves() -> None:
         await rig.quiet()
         assert rig.stats.value("tcp.t.max_downstream_connection_duration") == 1
         assert rig.stats.value("tcp.t.idle_timeout") == 0
+        (record,) = rig.records
+        assert (record.flags, record.limits) == ("DT", {"TcpProxy.max_downstream_connection_duration": 100.0})
 
 
 @run_trio
@@ -182,6 +187,12 @@ async def test_it_tries_as_often_as_allowed() -> None:
         await rig.quiet()
         assert rig.stats.value("cluster.c.upstream_cx_connect_fail") == 3
         assert rig.stats.value("cluster.c.upstream_cx_connect_attempts_exceeded") == 1
+        (record,) = rig.records
+        assert set(record.flags.split(",")) == {"UF", "URX"}
+        assert [(one.host, one.phase, one.errno) for one in record.attempts] == [
+            (f"127.0.0.1:{REFUSED}", "connect", "ECONNREFUSED")
+        ] * 3
+        assert record.limits == {"TcpProxy.max_connect_attempts": 3}
         assert in_use(rig) == {}
 
 
@@ -191,6 +202,8 @@ async def test_a_cluster_without_hosts_ends_the_connection_at_once() -> None:
         assert await rig.ask(b"") == b""
         await rig.quiet()
         assert rig.stats.value("cluster.c.upstream_cx_none_healthy") == 1
+        (record,) = rig.records
+        assert (record.flags, record.detail, record.listener) == ("UH", "no_healthy_upstream", "127.0.0.1_0")
         assert in_use(rig) == {}
 
 
@@ -275,6 +288,8 @@ async def test_no_connection_beyond_the_breaker() -> None:
             assert await rig.ask(b"") == b""
             await rig.quiet()
             assert rig.stats.value("cluster.c.upstream_rq_pending_overflow") == 1
+            assert [record.flags for record in rig.records] == ["UO", "UO"]
+            assert "CircuitBreakers.Thresholds.max_connections" in rig.records[0].limits
             rig.tables.clusters.add(0, ClusterColumn.PENDING, -1024)
             assert in_use(rig) == {}
 
