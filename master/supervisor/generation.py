@@ -67,13 +67,16 @@ class Generation:
         self._backoff: dict[str, Backoff] = {"template": Backoff(), "controller": Backoff()}
         self._waiting: list[Child] = []  # to be forked once the template is ready
 
-    def start(self) -> None:
-        """Begin all processes."""
+    def start(self, template: template_process.Started | None = None) -> None:
+        """Begin all processes; the template may run already."""
         for role in ("controller", "template"):
             slot = self.supervisor.memory.take_slot()
             assert slot is not None  # the number of slots was looked at before
             self.slots[role] = slot
-        self._start_template()
+        if template is None:
+            self._start_template()
+        else:
+            self._adopt_template(template)
         self._start_controller()
         self.workforce.start()
 
@@ -205,14 +208,15 @@ class Generation:
         self.supervisor.children.send(child, message, give=give, named=named)
 
     def _start_template(self) -> None:
-        children = self.supervisor.children
         try:
-            pid, sock = template_process.start(self.code, self.supervisor.options.log_level)
+            self._adopt_template(template_process.start(self.code, self.supervisor.options.log_level))
         except OSError as error:  # its interpreter is gone from the disk
             log.error("cannot start a template of generation %d: %s", self.number, error)
             self.respawn_later("template", self._backoff["template"].died(lived=0.0, ready=False), self._start_template)
-            return
-        self.template = Child(self, "template", Outbox(sock), pid=pid, slot=self.slots["template"])
+
+    def _adopt_template(self, started: template_process.Started) -> None:
+        children = self.supervisor.children
+        self.template = Child(self, "template", Outbox(started.sock), pid=started.pid, slot=self.slots["template"])
         children.add(self.template)
         children.watch(self.template)
         self._describe(self.template)

@@ -1,4 +1,6 @@
-"""The start of an instance, in order: lock, preflight, bind, shared memory, processes. Nothing is left on failure.
+"""The start of an instance, in order: lock, preflight (the template loads beside it), bind, shared memory, processes.
+
+Nothing is left on failure.
 
 After the exec of a hot restart the same process begins here again, with everything in hand: `_resume`.
 """
@@ -13,11 +15,12 @@ import resource
 import sys
 import time
 
-from master.supervisor import identity, log_file, preflight, resume, takeover
+from master.supervisor import identity, log_file, preflight, resume, takeover, template_process
 from master.supervisor.bind import BindError
 from master.supervisor.committed import Committed
 from master.supervisor.memory import Memory
 from master.supervisor.options import OPTIONS_ENV, Options
+from master.supervisor.python import OWN
 from master.supervisor.runtime_dir import RuntimeDir, RuntimeDirError
 from master.supervisor.signals import SignalQueue
 from master.supervisor.sockets import SocketPool
@@ -78,16 +81,18 @@ def _start(options: Options, directory: RuntimeDir, handed: list[Handed]) -> int
     signals = SignalQueue()
     notifier = notify.Notifier(notify.address(os.environ))
     notifier.status("starting: compiling the configuration")
+    template = template_process.start(OWN, options.log_level)  # imports the data plane while preflight compiles
     try:
         committed = preflight.run(options, signals, version=1)
         supplies = supply.assign(list(supply.wanted(committed)), handed)
         supply.release(supplies, handed, notifier)
         pool = SocketPool(notifier, supplies)
         supervisor = Supervisor(options, directory, pool, Memory(), signals, notifier)
-        _bind_and_start(supervisor, committed)
+        _bind_and_start(supervisor, committed, template)
         for one in handed:
             one.sock.close()
     except (preflight.PreflightError, BindError) as error:
+        template.abandon()
         print(f"error: {error}", file=sys.stderr)
         directory.clean()
         return error.exit_code if isinstance(error, preflight.PreflightError) else EXIT_REJECTED
@@ -105,12 +110,12 @@ def _serve(supervisor: Supervisor) -> int:
         supervisor.directory.clean()
 
 
-def _bind_and_start(supervisor: Supervisor, committed: Committed) -> None:
+def _bind_and_start(supervisor: Supervisor, committed: Committed, template: template_process.Started) -> None:
     """All listening sockets. After a crash, the last instance's children get the time that they need to end."""
     patience = time.monotonic() + (CRASH_PATIENCE if supervisor.directory.unclean else 0.0)
     while True:
         try:
-            return supervisor.start(committed)
+            return supervisor.start(committed, template)
         except BindError:
             if time.monotonic() >= patience:
                 raise

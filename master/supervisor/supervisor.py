@@ -12,7 +12,7 @@ import signal
 import time
 from typing import Any
 
-from master.supervisor import hang_watch, log_file, restart_request
+from master.supervisor import hang_watch, log_file, restart_request, template_process
 from master.supervisor.child import Child
 from master.supervisor.children import Children
 from master.supervisor.committed import Committed
@@ -77,7 +77,7 @@ class Supervisor:
 
     # --- the loop -------------------------------------------------------------------------------------------------
 
-    def start(self, committed: Committed) -> None:
+    def start(self, committed: Committed, template: template_process.Started) -> None:
         """The first generation. Raises `BindError`."""
         count = self.options.concurrency
         sockets = ListenSockets(self.pool, committed, self.directory.admin_socket, count=count)
@@ -90,7 +90,7 @@ class Supervisor:
         self.memory.processes.write(me, Word.STATE, State.SERVING)
         self.leader = Generation(self, plan, sockets, tables)
         self.generations.append(self.leader)
-        self.leader.start()
+        self.leader.start(template)
         self.timers.after(READY_DEADLINE, self._start_serving_without_controller)
 
     def run(self) -> int:
