@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from proxy.config.route import ClusterAction
+from proxy.filters.http.router_headers import TIMEOUT
 from proxy.filters.network.hcm_config import Config
 from proxy.filters.network.recorded_limits import Limits, limits_of_cluster
 from proxy.flight_recorder import Record, kind_of, now, text
@@ -49,7 +50,7 @@ def add(exchange: Exchange, connection: Connection, manager: HttpConnectionManag
             listener=manager.listener,
             route=info.route_name,
             virtual_host=entry.virtual_host.name if entry is not None else "",
-            cluster=info.upstream_cluster,
+            cluster=info.upstream_cluster or _cluster(exchange),
             upstream=str(info.upstream_host or ""),
             status=info.status,
             flags=info.response_flags(),
@@ -71,11 +72,18 @@ def limits(exchange: Exchange, manager: HttpConnectionManager) -> Limits:
     """The configured values behind the exchange's detail, by Envoy's field."""
     detail, entry = exchange.info.detail, exchange.route
     if detail == "response_timeout" and entry is not None and isinstance(entry.route.action, ClusterAction):
-        return {"RouteAction.timeout": entry.route.action.timeout}
+        asked = exchange.deadlines.asked_timeout
+        return {"RouteAction.timeout": entry.route.action.timeout} if asked is None else {TIMEOUT.decode(): asked}
     if detail in _OF_MANAGER:
         return _OF_MANAGER[detail](manager.config)
     cluster = manager.clusters.get(exchange.info.upstream_cluster)
     return limits_of_cluster(detail, cluster.config) if cluster is not None else {}
+
+
+def _cluster(exchange: Exchange) -> str:
+    """The cluster that the route names, also if it does not exist."""
+    action = exchange.route.route.action if exchange.route is not None else None
+    return action.cluster if isinstance(action, ClusterAction) else ""
 
 
 def _milliseconds(moment: float, since: float) -> float:
