@@ -49,7 +49,7 @@ def add(exchange: Exchange, connection: Connection, manager: HttpConnectionManag
             listener=manager.listener,
             route=info.route_name,
             virtual_host=entry.virtual_host.name if entry is not None else "",
-            cluster=info.upstream_cluster,
+            cluster=info.upstream_cluster or _cluster(exchange),
             upstream=str(info.upstream_host or ""),
             status=info.status,
             flags=info.response_flags(),
@@ -76,6 +76,12 @@ def limits(exchange: Exchange, manager: HttpConnectionManager) -> Limits:
         return _OF_MANAGER[detail](manager.config)
     cluster = manager.clusters.get(exchange.info.upstream_cluster)
     return limits_of_cluster(detail, cluster.config) if cluster is not None else {}
+
+
+def _cluster(exchange: Exchange) -> str:
+    """The cluster that the route names, also if it does not exist."""
+    action = exchange.route.route.action if exchange.route is not None else None
+    return action.cluster if isinstance(action, ClusterAction) else ""
 
 
 def _milliseconds(moment: float, since: float) -> float:
