@@ -11,10 +11,20 @@ class RuntimeDirError(Exception):
     """The directory cannot be used; the text says why and what to do."""
 
 
+def trusted(path: str) -> str:
+    """Where a link leads that root or we made (systemd makes one for a dynamic user); others are not followed."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return path
+    return os.path.realpath(path) if stat.S_ISLNK(status.st_mode) and status.st_uid in (0, os.geteuid()) else path
+
+
 class RuntimeDir:
     """Holds the directory's lock for as long as the process lives (the kernel releases it on any death)."""
 
     def __init__(self, path: str) -> None:
+        path = trusted(path)
         self.path = path
         self.admin_socket = os.path.join(path, "admin.sock")
         self.pid_file = os.path.join(path, "supervisor.pid")
