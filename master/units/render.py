@@ -43,7 +43,7 @@ def units(settings: Settings) -> dict[str, str]:
         "PROTECT_HOME": "read-only" if _needs_homes(settings) else "yes",
         "WANTS": f" {socket}" if settings.listen else "",
         "ALSO": f"\nAlso={socket}" if settings.listen else "",
-        "LISTEN": "\n".join(f"ListenStream={_quote(address)}" for address in settings.listen),
+        "LISTEN": "\n".join("ListenStream=" + address.replace("%", "%%") for address in settings.listen),
     }
     found = {f"{settings.name}.service": _fill("trireme.service", words)}
     if settings.listen:

@@ -12,6 +12,9 @@ import pytest
 
 from master.supervisor.committed import Address, Listener
 from master.supervisor.sockets import BindError, ListenSockets
+from master.supervisor.systemd.listen_fds import Handed, address_of
+from master.supervisor.systemd.notify import Notifier
+from master.supervisor.systemd.supply import ADMIN, NOTHING, Supply
 from shm.socket_name import SHARED, SocketName
 
 
@@ -148,3 +151,84 @@ def test_a_failed_bind_leaves_nothing_open(tmp_path: Path) -> None:
         ListenSockets((listener(Address("192.0.2.1", 1)),), Address("127.0.0.1", 0), str(admin_path))
     assert len(os.listdir("/proc/self/fd")) == before
     assert not admin_path.exists()
+
+
+class Store(Notifier):
+    """Remembers what it was told to store."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.told: list[str] = []
+
+    def store(self, name: str, fd: int) -> None:
+        self.told.append(f"+{name}")
+
+    def unstore(self, name: str) -> None:
+        self.told.append(f"-{name}")
+
+
+def handed(name: str, sock: socket.socket, *, reuse_port: bool = True) -> Handed:
+    return Handed(name, sock, address_of(sock), reuse_port=reuse_port)
+
+
+def test_a_socket_is_stored_when_it_listens_and_removed_when_it_is_shut(
+    opened: list[ListenSockets], tmp_path: Path
+) -> None:
+    store = Store()
+    sockets = ListenSockets((listener(Address("127.0.0.1", 0)),), None, str(tmp_path / "admin.sock"), NOTHING, store)
+    opened.append(sockets)
+    sockets.ensure(0)
+    assert store.told == []
+    sockets.listen(0)
+    sockets.listen(0)
+    sockets.shutdown()
+    assert store.told == ["+trireme/0/0/web", "-trireme/0/0/web"]
+
+
+def test_stored_sockets_come_back_with_their_queue(opened: list[ListenSockets], tmp_path: Path) -> None:
+    store = Store()
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as old:
+        address = address_of(old)
+        with socket.create_connection(old.getsockname()):
+            supplies = {("web", 0): Supply({2: handed("trireme/0/2/web", old)})}
+            sockets = ListenSockets((listener(address),), None, str(tmp_path / "admin.sock"), supplies, store)
+            opened.append(sockets)
+            assert sockets.width == 3
+            assert list(sockets.ensure(0)) == ["socket/0/0/web"]  # one more socket on the port that is held already
+            (again,) = (sock for a in sockets.addresses for key, sock in a.sockets.items() if key == 2)
+            again.accept()[0].close()
+    sockets.listen(2)
+    assert store.told == []  # it listens, and is stored, already
+    sockets.listen(7)  # this listener never had so many
+
+
+def test_sockets_of_another_listener_are_stored_under_the_new_name(opened: list[ListenSockets], tmp_path: Path) -> None:
+    store = Store()
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as old:
+        supplies = {("web", 0): Supply({0: handed("trireme/0/0/former", old)})}
+        opened.append(ListenSockets((listener(address_of(old)),), None, str(tmp_path / "a"), supplies, store))
+    assert store.told == ["-trireme/0/0/former", "+trireme/0/0/web"]
+
+
+def test_the_socket_of_a_socket_unit_is_shared_and_never_shut(opened: list[ListenSockets], tmp_path: Path) -> None:
+    path = tmp_path / "web.sock"
+    with socket.socket(socket.AF_UNIX) as unit:
+        unit.bind(str(path))
+        unit.listen()
+        supplies = {("web", 0): Supply({SHARED: handed("web", unit, reuse_port=False)}, given=True)}
+        sockets = ListenSockets((listener(Address("127.0.0.1", 1)),), None, str(tmp_path / "a"), supplies)
+        opened.append(sockets)
+        assert sockets.ensure(0) == sockets.ensure(1) == {}
+        assert sockets.bound() == [("web", [str(path)])]
+        sockets.shutdown()
+        sockets.close()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+
+
+def test_the_admin_takes_a_given_socket(opened: list[ListenSockets], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unit:
+        supplies = {(ADMIN, 0): Supply({SHARED: handed("trireme.socket", unit, reuse_port=False)}, given=True)}
+        sockets = ListenSockets((), address_of(unit), str(tmp_path / "a"), supplies)
+        opened.append(sockets)
+        assert sockets.admin["tcp"].getsockname() == unit.getsockname()
