@@ -128,6 +128,23 @@ def test_a_reload_ends_and_the_process_stays(service: Bed) -> None:
     assert ask(connect(service)) == b"ok"
 
 
+def test_a_hot_restart_is_none_for_systemd(service: Bed) -> None:
+    before = service.main_pid(UNIT)
+    with load(service) as running:
+        done = service.run(PROXYCTL, "restart")
+        assert done.returncode == 0, done.stderr
+        report = running.finish()
+    assert not report.failed
+    assert service.main_pid(UNIT) == before
+    assert service.show(UNIT, "ActiveState") == "active"
+    assert service.show(UNIT, "NFileDescriptorStore") == "3"
+    wait_for(
+        lambda: service.show(UNIT, "StatusText").startswith("serving with 2 workers"),
+        deadline=DEADLINE,
+        what="it says so",
+    )
+
+
 def test_a_restart_refuses_no_connection_even_with_fewer_workers(service: Bed) -> None:
     before = service.main_pid(UNIT)
     one_worker = (
