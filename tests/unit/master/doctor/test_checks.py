@@ -14,7 +14,7 @@ import pytest
 
 from master.doctor import access, instance, kernel, limits, ports, systemd
 from master.doctor.finding import Finding
-from master.supervisor.sockets import BindError
+from master.supervisor.bind import BindError
 from proxy.config.common import SocketAddress
 from proxy.config.listener import Listener
 from tests.kit.view import configuration
