@@ -48,12 +48,15 @@ def stop(process: subprocess.Popen[Any], *, deadline: float = STOP_DEADLINE, sig
 
 
 class KitProcess:
-    """`python -m <module> [arguments]` that prints one JSON line when it is ready and ends with its stdin."""
+    """`python -m <module> [arguments]` that prints one JSON line when it is ready and ends with its stdin.
 
-    def __init__(self, module: str, arguments: Sequence[str] = ()) -> None:
+    `within` is a command that runs it elsewhere, such as in another network.
+    """
+
+    def __init__(self, module: str, arguments: Sequence[str] = (), within: Sequence[str] = ()) -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [*within, sys.executable, "-m", module, *arguments],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
