@@ -10,6 +10,7 @@ import trio
 from proxy.config.common import Address
 from proxy.errors import ProxyError
 from proxy.limits import FAIR_BURST, LINGER_BYTES, READ_SIZE
+from proxy.net import poller
 from proxy.net.peer import PEER_GONE, address_of, disconnected
 from proxy.stats import Counter
 
@@ -33,6 +34,7 @@ class Connection:
         "_rx",
         "_socket",
         "_tx",
+        "_watch",
         "bytes_received",
         "bytes_sent",
         "closed_by_peer",
@@ -52,6 +54,7 @@ class Connection:
         self._read_size = read_size
         self._rx: Counter | None = None
         self._tx: Counter | None = None
+        self._watch: poller.Watch | None = None
         self._remote: Address | None = None
         self._local: Address | None = None
         self.scope = scope
@@ -96,7 +99,13 @@ class Connection:
     async def wait_readable(self) -> None:
         """Until there are bytes, or the peer has closed: where a keep-alive connection spends its life."""
         self._burst = 0
-        await trio.lowlevel.wait_readable(self._fd)
+        await self.watch().wait_readable()
+
+    def watch(self) -> poller.Watch:
+        """The watch over this connection, which begins now if it has not. A relay has none."""
+        if self._watch is None:
+            self._watch = poller.watch(self._fd)
+        return self._watch
 
     async def receive(self) -> bytes:
         """The next bytes, at most `read_size`; `b""` once the peer has finished sending."""
@@ -107,12 +116,16 @@ class Connection:
                 data = self._socket.recv(self._read_size)
             except BlockingIOError:
                 self._burst = 0
-                await trio.lowlevel.wait_readable(self._fd)
+                watch = self.watch()
+                watch.readable = False
+                await watch.wait_readable()
             except OSError as error:
                 raise self._gone(error) from error
             else:
                 break
         self._burst += 1
+        if self._watch is not None and len(data) < self._read_size:
+            self._watch.drained()
         if not data:
             self.closed_by_peer = True
             return data
@@ -181,6 +194,8 @@ class Connection:
     def close(self) -> None:
         """Close the socket. May be called twice."""
         if self._fd >= 0:
+            if self._watch is not None:
+                self._watch.close()
             trio.lowlevel.notify_closing(self._fd)
             self._fd = -1
             self._socket.close()

@@ -10,6 +10,7 @@ import trio
 from proxy.config.common import Address
 from proxy.http.codec import ClientCodec
 from proxy.limits import READ_SIZE
+from proxy.net import poller
 from proxy.net.peer import address_of
 from proxy.upstream.stats import ClusterStats
 
@@ -42,7 +43,7 @@ class Connection:
     `requests` counts those that began here. Times are trio's clock, in seconds.
     """
 
-    __slots__ = ("_local", "_read_size", "_sock", "_stats", "codec", "created", "idle_since", "requests")
+    __slots__ = ("_local", "_read_size", "_sock", "_stats", "codec", "created", "idle_since", "requests", "watch")
 
     def __init__(
         self, sock: socket.socket, codec: ClientCodec, stats: ClusterStats, *, read_size: int = READ_SIZE
@@ -51,6 +52,7 @@ class Connection:
         self._local: Address | None = None
         self._read_size = read_size
         self._stats = stats
+        self.watch = poller.watch(sock.fileno())
         self.codec = codec
         self.requests = 0
         self.created = self.idle_since = trio.current_time()
@@ -86,27 +88,34 @@ class Connection:
         from starving the others.
         """
         while True:
-            await trio.lowlevel.wait_readable(self._sock)
+            await self.watch.wait_readable()
             try:
                 data = self._sock.recv(self._read_size)
             except BlockingIOError:
+                self.watch.readable = False
                 continue
             except OSError as error:
                 raise _lost(error) from error
+            if len(data) < self._read_size:
+                self.watch.drained()
             self._stats.cx_rx_bytes_total.inc(len(data))
             return data
 
     def is_quiet(self) -> bool:
         """Whether an idle connection is still good: neither closed nor with bytes that nobody asked for."""
+        if not self.watch.readable:
+            return True
         try:
             self._sock.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
+            self.watch.readable = False
             return True
         except OSError as error:
             _lost(error)
         return False
 
     def close(self) -> None:
+        self.watch.close()
         self._sock.close()
 
 
