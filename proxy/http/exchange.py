@@ -17,6 +17,7 @@ from proxy.http.deadlines import Deadlines, Phase
 from proxy.http.downstream import Downstream
 from proxy.http.events import RequestReceived
 from proxy.http.filter_failures import FilterFailures
+from proxy.http.handover import Handover
 from proxy.http.headers import Headers
 from proxy.http.request import Request
 from proxy.http.response_head import ResponseRules
@@ -62,7 +63,7 @@ class Exchange:
 
     The response is sent with `send_headers`, `send_data`, `send_end`. A `ProxyError` that a filter raises becomes
     a local reply when it leaves that filter. `close` ends the connection with this exchange. `tells_request_id`: the
-    response carries the request's id.
+    response carries the request's id. `handover` is what the express lane has done for it, if anything.
     """
 
     __slots__ = (
@@ -73,6 +74,7 @@ class Exchange:
         "body",
         "close",
         "deadlines",
+        "handover",
         "info",
         "request",
         "response_started",
@@ -93,6 +95,7 @@ class Exchange:
         self.response_started = False
         self.close = False
         self.tells_request_id = False
+        self.handover: Handover | None = None
 
     def begin(self, event: RequestReceived) -> None:
         """The request's head has arrived."""

@@ -111,50 +111,70 @@ class Connection:
         """The next bytes, at most `read_size`; `b""` once the peer has finished sending."""
         if self._burst >= FAIR_BURST:
             await self._yield()
-        while True:
-            try:
-                data = self._socket.recv(self._read_size)
-            except BlockingIOError:
-                self._burst = 0
-                watch = self.watch()
-                watch.readable = False
-                await watch.wait_readable()
-            except OSError as error:
-                raise self._gone(error) from error
-            else:
-                break
         self._burst += 1
-        if self._watch is not None and len(data) < self._read_size:
-            self._watch.drained()
-        if not data:
+        while (data := self._receive()) is None:
+            self._burst = 1
+            await self.watch().wait_readable()
+        return data
+
+    def receive_now(self) -> bytes | None:
+        """What is there, at most `read_size`; None if that is nothing, `b""` if the peer is done or gone."""
+        try:
+            return self._receive()
+        except ProxyError:
+            return b""
+
+    def _receive(self) -> bytes | None:
+        try:
+            data = self._socket.recv(self._read_size)
+        except BlockingIOError:
+            if self._watch is not None:
+                self._watch.readable = False
+            return None
+        except OSError as error:
+            raise self._gone(error) from error
+        size = len(data)
+        if not size:
             self.closed_by_peer = True
             return data
-        self.bytes_received += len(data)
+        if self._watch is not None and size < self._read_size:
+            self._watch.drained()
+        self.bytes_received += size
         if self._rx is not None:
-            self._rx.inc(len(data))
+            self._rx.inc(size)
         return data
 
     async def send(self, data: bytes) -> None:
         """All of `data`; returns when the kernel has taken it, so that a slow peer holds its sender back."""
         if self._burst >= FAIR_BURST:
             await self._yield()
-        self.sending = True
-        rest = memoryview(data)
-        while rest:
-            try:
-                sent = self._socket.send(rest)
-            except BlockingIOError:
-                self._burst = 0
-                await trio.lowlevel.wait_writable(self._fd)
-            except OSError as error:
-                raise self._gone(error) from error
-            else:
-                self.bytes_sent += sent
-                if self._tx is not None:
-                    self._tx.inc(sent)
-                rest = rest[sent:]
-        self.sending = False
         self._burst += 1
+        self.sending = True
+        sent = self._send(data)
+        while sent < len(data):
+            self._burst = 1
+            await trio.lowlevel.wait_writable(self._fd)
+            sent += self._send(memoryview(data)[sent:])
+        self.sending = False
+
+    def send_now(self, data: bytes) -> int:
+        """How much of `data` the kernel takes without waiting; nothing if the peer is gone."""
+        try:
+            return self._send(data)
+        except ProxyError:
+            return 0
+
+    def _send(self, data: bytes | memoryview) -> int:
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise self._gone(error) from error
+        self.bytes_sent += sent
+        if self._tx is not None:
+            self._tx.inc(sent)
+        return sent
 
     def reset(self) -> None:
         """Close the socket so that the peer sees a reset."""

@@ -18,13 +18,14 @@ class RouteEntry:
     A route of weighted clusters has an entry below it for each `share`: the same route to that one cluster.
     """
 
-    __slots__ = ("_filter_configs", "_headers_match", "_path_matches", "_shares", "route", "virtual_host")
+    __slots__ = ("_filter_configs", "_headers_match", "_path_matches", "_share", "_shares", "route", "virtual_host")
 
     def __init__(
         self, config: RouteConfiguration, virtual_host: VirtualHost, route: Route, share: ClusterWeight | None = None
     ) -> None:
         self.route = route
         self.virtual_host = virtual_host
+        self._share = share
         self._shares: Weighted[RouteEntry] | None = None
         if isinstance(route.action, ClusterAction) and route.action.weighted:
             if share is None:
@@ -45,6 +46,11 @@ class RouteEntry:
         if not self._path_matches(path):
             return False
         return all(header_matches(request) for header_matches in self._headers_match)
+
+    @property
+    def fixed(self) -> bool:
+        """Whether an equal request gets this entry again: it was not chosen at random."""
+        return self._share is None
 
     def choose(self) -> RouteEntry:
         """What a request that matches gets: this entry, or at random one of its shares."""

@@ -81,6 +81,13 @@ class Connection:
         self._stats.cx_tx_bytes_total.inc(sent)
         return sent
 
+    def send_now(self, data: bytes) -> bool:
+        """Send all of `data` or give up: False if the peer is gone, or did not take it at once."""
+        try:
+            return self._send_some(data) == len(data)
+        except ConnectionLost:
+            return False
+
     async def receive(self) -> bytes:
         """The next bytes, at most `read_size`; b"" when the peer has finished. Raises `ConnectionLost`.
 
@@ -89,17 +96,32 @@ class Connection:
         """
         while True:
             await self.watch.wait_readable()
-            try:
-                data = self._sock.recv(self._read_size)
-            except BlockingIOError:
-                self.watch.readable = False
-                continue
-            except OSError as error:
-                raise _lost(error) from error
-            if len(data) < self._read_size:
-                self.watch.drained()
-            self._stats.cx_rx_bytes_total.inc(len(data))
-            return data
+            data = self._receive()
+            if data is not None:
+                return data
+
+    def receive_now(self) -> bytes | None:
+        """What is there; None if that is nothing, b"" if the peer is done or gone."""
+        if not self.watch.readable:
+            return None
+        try:
+            return self._receive()
+        except ConnectionLost:
+            return b""
+
+    def _receive(self) -> bytes | None:
+        try:
+            data = self._sock.recv(self._read_size)
+        except BlockingIOError:
+            self.watch.readable = False
+            return None
+        except OSError as error:
+            raise _lost(error) from error
+        size = len(data)
+        if size < self._read_size:
+            self.watch.drained()
+        self._stats.cx_rx_bytes_total.inc(size)
+        return data
 
     def is_quiet(self) -> bool:
         """Whether an idle connection is still good: neither closed nor with bytes that nobody asked for."""

@@ -29,6 +29,7 @@ class UpstreamStream:
     __slots__ = (
         "_connection",
         "_events",
+        "_gone_out_at",
         "_peer_closes",
         "_pool",
         "_request_ended_at",
@@ -47,6 +48,7 @@ class UpstreamStream:
         self._connection = connection
         self._events: deque[Event] = deque()
         self._stream_id = 0
+        self._gone_out_at: float | None = None
         self._request_ended_at: float | None = None
         self._peer_closes = False
         self._response_started = False
@@ -56,6 +58,19 @@ class UpstreamStream:
         self.peer_gone = False
         self.bytes_sent = 0
         self.bytes_received = 0
+
+    @classmethod
+    def going_on(cls, pool: Pool, connection: Connection, *, sent_at: float) -> UpstreamStream:
+        """A stream whose whole request went out at `sent_at`. It still has to be told the request, which `send_*` do
+        without sending anything."""
+        stream = cls(pool, connection)
+        stream._gone_out_at = sent_at
+        return stream
+
+    @property
+    def request_ended_at(self) -> float:
+        """When the end of the request went out; now if it has not."""
+        return trio.current_time() if self._request_ended_at is None else self._request_ended_at
 
     @property
     def local(self) -> Address:
@@ -148,6 +163,9 @@ class UpstreamStream:
 
     async def _flush(self) -> None:
         data = self._connection.codec.take_output()
+        if self._gone_out_at is not None:
+            self.bytes_sent += len(data)
+            return
         try:
             await self._connection.send(data)
         except ConnectionLost:
@@ -161,8 +179,12 @@ class UpstreamStream:
         except ConnectionLost as lost:
             self.peer_gone = True
             raise self._cut_short() from lost
-        self.bytes_received += len(data)
         self.peer_gone = not data or self.peer_gone
+        self.feed(data)
+
+    def feed(self, data: bytes) -> None:
+        """Take in bytes of the response; empty at its connection's end."""
+        self.bytes_received += len(data)
         try:
             events = self._connection.codec.receive(data)
         except CodecError as error:
@@ -187,8 +209,7 @@ class UpstreamStream:
 
     def _charge_response(self, status: int) -> None:
         self._response_started = True
-        self._pool.stats.charge_code(status)
-        self._pool.count(HostColumn.RQ_ERROR if status >= 500 else HostColumn.RQ_SUCCESS)
+        self._pool.charge_response(status)
 
     def _charge_failure(self, status: int) -> None:
         self._pool.stats.charge_code(status)
@@ -196,7 +217,8 @@ class UpstreamStream:
 
     def _end_request(self) -> None:
         if not self.peer_gone:
-            self._request_ended_at = trio.current_time()
+            self._request_ended_at = self._gone_out_at or trio.current_time()
+            self._gone_out_at = None
 
     def _end_response(self) -> None:
         self._response_ended = True

@@ -8,13 +8,14 @@ import msgspec
 import trio
 
 from proxy.config.context import CompileContext
-from proxy.config.route import DirectResponseAction
+from proxy.config.route import ClusterAction, DirectResponseAction
 from proxy.errors import Flag, ProxyError, describe
 from proxy.filters.context import FilterContext
 from proxy.http.deadlines import Phase
 from proxy.http.events import DataReceived, InformationalReceived, ResponseReceived
 from proxy.http.exchange import Exchange
 from proxy.http.filter_chain import CallNext
+from proxy.http.headers import Headers
 from proxy.http.request import Request
 from proxy.http.stream_info import Attempt
 from proxy.upstream.cluster import Cluster
@@ -45,7 +46,7 @@ class Router:
         return cls.Config(suppress_envoy_headers=message.suppress_envoy_headers)
 
     def __init__(self, name: str, config: Config, context: FilterContext) -> None:
-        self._envoy_headers = not config.suppress_envoy_headers
+        self.envoy_headers = not config.suppress_envoy_headers
         self._clusters = context.clusters
         counter = context.stats.counter
         self._rq_total = counter(f"{context.stat_prefix}rq_total")
@@ -53,8 +54,19 @@ class Router:
         self._no_cluster = counter(f"{context.stat_prefix}no_cluster")
         self._direct_response = counter(f"{context.stat_prefix}rq_direct_response")
 
-    async def __call__(self, exchange: Exchange, call_next: CallNext) -> None:
+    def charge(self) -> None:
+        """A request has come."""
         self._rq_total.inc()
+
+    def edit_request(self, headers: Headers, action: ClusterAction) -> None:
+        """Make `headers` those that the upstream gets."""
+        if self.envoy_headers and action.timeout > 0:
+            headers.set(b"x-envoy-expected-rq-timeout-ms", b"%d" % round(action.timeout * 1000))
+
+    async def __call__(self, exchange: Exchange, call_next: CallNext) -> None:
+        handover = exchange.handover
+        if handover is None or handover.upstream is None:
+            self.charge()
         if exchange.route is None:
             self._no_route.inc()
             raise ProxyError("route_not_found", side="downstream", status=404, flag=Flag.NO_ROUTE_FOUND)
@@ -68,21 +80,21 @@ class Router:
         if cluster is None:
             self._no_cluster.inc()
             raise ProxyError("cluster_not_found", side="internal", status=503, flag=Flag.NO_CLUSTER_FOUND)
-        if self._envoy_headers and action.timeout > 0:
-            milliseconds = b"%d" % round(action.timeout * 1000)
-            exchange.request.headers.set(b"x-envoy-expected-rq-timeout-ms", milliseconds)
+        self.edit_request(exchange.request.headers, action)
         await self._forward(exchange, cluster, action.timeout)
 
     async def _forward(self, exchange: Exchange, cluster: Cluster, timeout: float) -> None:
         """One attempt. The route's timeout runs from the end of the request and covers the way to the upstream too."""
-        attempt = _Attempt(exchange, timeout, service_time=self._envoy_headers)
+        attempt = _Attempt(exchange, timeout, service_time=self.envoy_headers)
+        if exchange.handover is not None and exchange.handover.upstream is not None:
+            attempt.started = exchange.handover.sent_at
         if exchange.body.ended:
             attempt.request_sent(attempt.started)
         info = exchange.info
         info.upstream_attempts += 1
         stream = None
         try:
-            stream = await cluster.open_stream(info)
+            stream = await _open_stream(cluster, exchange)
             info.upstream_host = info.upstream_remote = stream.host.address
             info.upstream_local = stream.local
             await attempt.run(stream)
@@ -99,6 +111,17 @@ class Router:
                 info.upstream_bytes_sent += stream.bytes_sent
                 info.upstream_bytes_received += stream.bytes_received
                 stream.close()
+
+
+async def _open_stream(cluster: Cluster, exchange: Exchange) -> UpstreamStream:
+    """A stream, or the one on which the express lane has sent the request already."""
+    handover, info = exchange.handover, exchange.info
+    if handover is None:
+        return await cluster.open_stream(info)
+    if handover.upstream is None:
+        return await cluster.open_stream(info, handover.pool)
+    info.upstream_tried = handover.pool.host.address
+    return UpstreamStream.going_on(handover.pool, handover.upstream, sent_at=handover.sent_at)
 
 
 def _direct_response(action: DirectResponseAction, request: Request) -> ProxyError:
@@ -124,7 +147,7 @@ class _Attempt:
     def request_sent(self, now: float) -> None:
         """The whole request has been received (and sent, or is about to be): the route's timeout begins."""
         self._sent_at = now
-        self._exchange.deadlines.arm(Phase.ROUTE, self._timeout)
+        self._exchange.deadlines.arm_from(Phase.ROUTE, now, self._timeout)
 
     def failed(self, error: BaseException, *, connected: bool) -> None:
         """Put this attempt on record. `error` is whatever ended it: a `ProxyError`, or the exchange's cancellation."""
@@ -150,7 +173,7 @@ class _Attempt:
         exchange.info.request_begun = trio.current_time()
         await stream.send_request(request.method, request.path, request.authority, request.headers, end_stream=ended)
         if ended:
-            exchange.info.request_sent = trio.current_time()
+            exchange.info.request_sent = stream.request_ended_at
             await self._download(stream)
         elif exchange.body.is_small:
             await self._upload(stream)
@@ -185,11 +208,13 @@ class _Attempt:
             await stream.send_data(data)
             exchange.deadlines.touch()
         await stream.send_end()  # trailers stay behind, as in Envoy without `enable_trailers`
-        now = exchange.info.request_sent = trio.current_time()
+        now = exchange.info.request_sent = stream.request_ended_at
         self.request_sent(now)
 
     async def _download(self, stream: UpstreamStream) -> None:
         exchange = self._exchange
+        if exchange.handover is not None and exchange.handover.received:
+            stream.feed(exchange.handover.received)
         event = await stream.receive()
         while isinstance(event, InformationalReceived):
             event = await stream.receive()  # Envoy passes none on without proxy_100_continue
