@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from master.stats.complete import complete, external_times
-from master.stats.derive import derive
+from master.stats.complete import complete
+from master.stats.derive import Buckets, derive, derive_times
 from shm.metrics import Metrics
-
-Buckets = Mapping[int, int]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,5 +42,4 @@ def take(metrics: Metrics, gauges: Mapping[str, int], intervals: Mapping[str, Bu
     """
     known = Metrics(derive(metrics.counters), {**metrics.gauges, **gauges}, metrics.histograms)
     whole = complete(known)
-    copies = {external: intervals[name] for name, external in external_times(intervals)}
-    return Snapshot(whole.counters, whole.gauges, whole.histograms, {**intervals, **copies})
+    return Snapshot(whole.counters, whole.gauges, derive_times(whole.histograms), derive_times(intervals))

@@ -96,7 +96,6 @@ class Pool:
 
     def charge_response(self, status: int) -> None:
         """The host has answered."""
-        self.stats.charge_code(status)
         self.count(HostColumn.RQ_ERROR if status >= 500 else HostColumn.RQ_SUCCESS)
 
     def count(self, column: HostColumn, amount: int = 1) -> None:

@@ -8,14 +8,14 @@ import msgspec
 import trio
 
 from proxy.config.context import CompileContext
-from proxy.config.route import ClusterAction, DirectResponseAction
+from proxy.config.route import DirectResponseAction
 from proxy.errors import Flag, ProxyError, describe
 from proxy.filters.context import FilterContext
+from proxy.filters.http.router_headers import settle
 from proxy.http.deadlines import Phase
 from proxy.http.events import DataReceived, InformationalReceived, ResponseReceived
 from proxy.http.exchange import Exchange
 from proxy.http.filter_chain import CallNext
-from proxy.http.headers import Headers
 from proxy.http.request import Request
 from proxy.http.stream_info import Attempt
 from proxy.upstream.cluster import Cluster
@@ -58,11 +58,6 @@ class Router:
         """A request has come."""
         self._rq_total.inc()
 
-    def edit_request(self, headers: Headers, action: ClusterAction) -> None:
-        """Make `headers` those that the upstream gets."""
-        if self.envoy_headers and action.timeout > 0:
-            headers.set(b"x-envoy-expected-rq-timeout-ms", b"%d" % round(action.timeout * 1000))
-
     async def __call__(self, exchange: Exchange, call_next: CallNext) -> None:
         handover = exchange.handover
         if handover is None or handover.upstream is None:
@@ -80,8 +75,9 @@ class Router:
         if cluster is None:
             self._no_cluster.inc()
             raise ProxyError("cluster_not_found", side="internal", status=503, flag=Flag.NO_CLUSTER_FOUND)
-        self.edit_request(exchange.request.headers, action)
-        await self._forward(exchange, cluster, action.timeout)
+        timeout, no_content = settle(exchange.request.headers, action.timeout, tell=self.envoy_headers)
+        exchange.deadlines.no_content_on_timeout = no_content
+        await self._forward(exchange, cluster, timeout)
 
     async def _forward(self, exchange: Exchange, cluster: Cluster, timeout: float) -> None:
         """One attempt. The route's timeout runs from the end of the request and covers the way to the upstream too."""
@@ -103,7 +99,7 @@ class Router:
                 info.upstream_host = info.upstream_tried
                 info.upstream_failure = error.transport_failure
             if exchange.deadlines.fired() is Phase.ROUTE:
-                cluster.charge_timeout(stream)
+                cluster.charge_timeout(stream, exchange.deadlines.timeout_status, internal=info.internal)
             attempt.failed(error, connected=stream is not None)
             raise
         finally:
@@ -121,7 +117,7 @@ async def _open_stream(cluster: Cluster, exchange: Exchange) -> UpstreamStream:
     if handover.upstream is None:
         return await cluster.open_stream(info, handover.pool)
     info.upstream_tried = handover.pool.host.address
-    return UpstreamStream.going_on(handover.pool, handover.upstream, sent_at=handover.sent_at)
+    return UpstreamStream.going_on(handover.pool, handover.upstream, sent_at=handover.sent_at, internal=info.internal)
 
 
 def _direct_response(action: DirectResponseAction, request: Request) -> ProxyError:

@@ -15,6 +15,7 @@ from proxy.config.route import ClusterAction, RouteConfiguration
 from proxy.filters.context import CallNextNetwork, FilterContext
 from proxy.filters.express_watch import LEAST_TIMEOUT
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
+from proxy.filters.http.router_headers import settle
 from proxy.filters.network import hcm_config, hcm_express
 from proxy.filters.network.hcm_session import PLAINTEXT, Session
 from proxy.filters.network.hcm_stats import HcmStats
@@ -81,15 +82,15 @@ class HttpConnectionManager:
     def destination(self, plan: RequestPlan, entry: RouteEntry) -> hcm_express.Destination | None:
         """Where `entry` leads in the express lane; None if the general path has to see to it."""
         action, router = entry.route.action, self.router
-        if router is None or not isinstance(action, ClusterAction) or 0 < action.timeout < LEAST_TIMEOUT:
+        if router is None or not isinstance(action, ClusterAction):
             return None
         cluster = self.clusters.get(action.cluster)
         if cluster is None:
             return None
         headers = plan.request.headers.copy()
-        router.edit_request(headers, action)
+        timeout, no_content = settle(headers, action.timeout, tell=router.envoy_headers)
         head = plan.upstreamed(headers)
-        if head is None:
+        if head is None or no_content or 0 < timeout < LEAST_TIMEOUT:
             return None
         responses = self._responses.get(cluster)
         if responses is None:
@@ -99,7 +100,7 @@ class HttpConnectionManager:
                 max_count=cluster.config.max_response_headers_count,
                 service_time=router.envoy_headers,
             )
-        return hcm_express.Destination(entry, cluster, head, responses)
+        return hcm_express.Destination(entry, cluster, head, responses, cluster.outcomes(internal=plan.caller.internal))
 
     async def __call__(self, connection: Connection, call_next: CallNextNetwork) -> None:
         await Session(self, connection).run()

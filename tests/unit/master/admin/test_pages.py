@@ -123,9 +123,9 @@ async def test_clusters_show_what_all_workers_did_to_a_host(view: LiveView) -> N
 
 @run_trio
 async def test_stats_in_three_formats(view: LiveView) -> None:
-    view.stats.counter("cluster.back.upstream_rq_503").inc(2)
+    view.stats.counter("cluster.back.external.upstream_rq_503").inc(2)
     view.stats.gauge("cluster.back.upstream_cx_active").add(1)
-    view.stats.histogram("cluster.back.upstream_rq_time").record(12)
+    view.stats.histogram("cluster.back.external.upstream_rq_time").record(12)
     text = (await ask(view, "/stats")).body.decode()
     assert "cluster.back.upstream_rq_5xx: 2\n" in text
     assert "cluster.back.upstream_rq_time: P0(nan,12.5) " in text
