@@ -99,7 +99,7 @@ class ResponsePlans:
         status, headers, length = parsed.status, parsed.headers, parsed.content_length
         if status < 200 or status in (204, 304) or length is None:
             return None
-        if h1_connection.closes(headers, parsed.version):
+        if h1_connection.closes(headers, parsed.version) or b"x-envoy-upstream-canary" in headers:
             return None
         if self._service_time:
             headers.set(SERVICE_TIME, b"0")

@@ -17,7 +17,7 @@ from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.lb import POLICIES, LoadBalancer
 from proxy.upstream.pool import Pool
-from proxy.upstream.stats import ClusterStats
+from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.stream import UpstreamStream
 from proxy.upstream.tables import HostColumn, Tables
 from proxy.upstream.tcp import TcpConnection
@@ -50,6 +50,10 @@ class Cluster:
         self._make_codec = _codec_factory(config)
         self._endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
+
+    def outcomes(self, *, internal: bool) -> Outcomes:
+        """What responses count in; see `ClusterStats.outcomes`."""
+        return self._stats.outcomes(internal=internal)
 
     def pick(self) -> Pool | None:
         """The pool of the balancer's next host; None if no host is healthy."""

@@ -30,6 +30,7 @@ from proxy.route.table import RouteEntry
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.connection import Connection as UpstreamConnection
 from proxy.upstream.pool import Pool
+from proxy.upstream.stats import Outcomes
 
 if TYPE_CHECKING:
     from proxy.filters.network.http_connection_manager import HttpConnectionManager
@@ -54,13 +55,16 @@ def suits(config: Config, filters: Sequence[object]) -> bool:
 class Destination:
     """Where a route leads, and what becomes of a plan's head on the way there."""
 
-    __slots__ = ("cluster", "entry", "head", "responses")
+    __slots__ = ("cluster", "entry", "head", "outcomes", "responses")
 
-    def __init__(self, entry: RouteEntry, cluster: Cluster, head: Upstreamed, responses: ResponsePlans) -> None:
+    def __init__(
+        self, entry: RouteEntry, cluster: Cluster, head: Upstreamed, responses: ResponsePlans, outcomes: Outcomes
+    ) -> None:
         self.entry = entry
         self.cluster = cluster
         self.head = head
         self.responses = responses
+        self.outcomes = outcomes
 
 
 class Lane:
@@ -79,13 +83,15 @@ class Lane:
         "_path",
         "_plan",
         "_refresh_at",
+        "_router",
         "_steps",
         "_task",
         "progress",
     )
 
-    def __init__(self, manager: HttpConnectionManager, connection: Connection, hop: Hop) -> None:
+    def __init__(self, manager: HttpConnectionManager, router: Router, connection: Connection, hop: Hop) -> None:
         self._manager = manager
+        self._router = router
         self._connection = connection
         self._hop = hop
         self._idle_timeout = manager.config.idle_timeout
@@ -180,7 +186,8 @@ class Lane:
             if upstream is None:
                 return
             progress, destination = self.progress, self._destination
-            assert progress is not None and destination is not None
+            assert progress is not None
+            assert destination is not None
             plan: ResponsePlan | None = None
             while plan is None or len(progress.received) < plan.size:
                 yield
@@ -217,7 +224,7 @@ class Lane:
         request_id = progress.request_id = plan.new_id()
         head = destination.head.render(arrival.method, arrival.path, request_id)
         if not upstream.send_now(head + arrival.body if arrival.body else head):
-            pool.discard(upstream, remote=True, with_active_rq=True)
+            progress.pool.discard(upstream, remote=True, with_active_rq=True)
             progress.pool = None
             return None
         progress.upstream = upstream
@@ -227,7 +234,7 @@ class Lane:
             self._refresh_at = started + self._grain
             self._connection.deadline(self._idle_timeout)
         self._manager.begin_exchange()
-        self._manager.router.charge()
+        self._router.charge()
         self._manager.express.add(self)
         return upstream
 
@@ -258,18 +265,18 @@ class Lane:
     def _respond(self, plan: ResponsePlan, progress: Handover, destination: Destination) -> bool:
         """Answer and charge; False if the client did not take all of it at once."""
         now = trio.current_time()
-        elapsed = int((now - progress.sent_at) * 1000)
-        head = plan.render(elapsed)
+        head = plan.render(int((now - progress.sent_at) * 1000))
         received = progress.received
         output = head + received[plan.head_size :] if plan.content_length else head
         sent = self._connection.send_now(output)
         if sent < len(output):
             progress.unsent = output[sent:]
             return False
-        milliseconds = round((now - progress.started) * 1000)
+        milliseconds = round((now - progress.started) * 1000)  # the request was sent in the same breath
         pool: Pool = progress.pool
         pool.charge_response(plan.status)
-        pool.stats.rq_time.record(milliseconds)
+        destination.outcomes.charge(plan.status)
+        destination.outcomes.time.record(milliseconds)
         manager = self._manager
         manager.express.discard(self)
         manager.end_exchange()
@@ -284,7 +291,8 @@ class Lane:
     def _log(self, plan: ResponsePlan, progress: Handover, destination: Destination, now: float) -> None:
         """The facts that the general path would have gathered."""
         request_plan, arrival = self._plan, self._arrival
-        assert request_plan is not None and arrival is not None
+        assert request_plan is not None
+        assert arrival is not None
         info = StreamInfo(progress.started, self._connection)
         info.started_at -= now - progress.started
         request = info.request = Request()
@@ -308,5 +316,6 @@ class Lane:
         info.upstream_bytes_sent = destination.head.size(arrival, progress.request_id)
         info.upstream_bytes_received = len(progress.received)
         info.downstream_remote = request_plan.caller.address
+        info.internal = request_plan.caller.internal
         for log_exchange in self._manager.access_logs:
             log_exchange(info)
