@@ -25,6 +25,8 @@ CANARY = (b"x-envoy-upstream-canary", b"true")
 class UpstreamStream:
     """Sending and receiving may run in two tasks. `bytes_*` count what went over the wire for this request.
 
+    `gone_out_at` is set while the stream is told a request that was sent before (`going_on`).
+
     An upstream may answer and stop reading before it has the whole request. So a `send_*` that finds the peer gone
     does not raise: it sets `peer_gone`, later sends do nothing, and `receive` tells what became of the response.
     """
@@ -33,7 +35,6 @@ class UpstreamStream:
         "_canary",
         "_connection",
         "_events",
-        "_gone_out_at",
         "_outcomes",
         "_peer_closes",
         "_pool",
@@ -43,6 +44,7 @@ class UpstreamStream:
         "_stream_id",
         "bytes_received",
         "bytes_sent",
+        "gone_out_at",
         "host",
         "peer_gone",
         "reused",
@@ -55,7 +57,7 @@ class UpstreamStream:
         self._connection = connection
         self._events: deque[Event] = deque()
         self._stream_id = 0
-        self._gone_out_at: float | None = None
+        self.gone_out_at: float | None = None
         self._request_ended_at: float | None = None
         self._peer_closes = False
         self._response_started = False
@@ -71,7 +73,7 @@ class UpstreamStream:
         """A stream whose whole request went out at `sent_at`. It still has to be told the request, which `send_*` do
         without sending anything."""
         stream = cls(pool, connection, internal=internal)
-        stream._gone_out_at = sent_at
+        stream.gone_out_at = sent_at
         return stream
 
     @property
@@ -172,7 +174,7 @@ class UpstreamStream:
 
     async def _flush(self) -> None:
         data = self._connection.codec.take_output()
-        if self._gone_out_at is not None:
+        if self.gone_out_at is not None:
             self.bytes_sent += len(data)
             return
         try:
@@ -230,8 +232,8 @@ class UpstreamStream:
 
     def _end_request(self) -> None:
         if not self.peer_gone:
-            self._request_ended_at = self._gone_out_at or trio.current_time()
-            self._gone_out_at = None
+            self._request_ended_at = self.gone_out_at or trio.current_time()
+            self.gone_out_at = None
 
     def _end_response(self) -> None:
         self._response_ended = True

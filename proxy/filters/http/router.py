@@ -166,7 +166,7 @@ class _Attempt:
         exchange = self._exchange
         request = exchange.request
         ended = exchange.body.ended
-        exchange.info.request_begun = trio.current_time()
+        exchange.info.request_begun = stream.gone_out_at or trio.current_time()
         await stream.send_request(request.method, request.path, request.authority, request.headers, end_stream=ended)
         if ended:
             exchange.info.request_sent = stream.request_ended_at
