@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from master.stats.complete import complete
 from master.stats.derive import Buckets, derive, derive_times
+from master.stats.used import counter_used, gauge_used
 from shm.metrics import Metrics
 
 
@@ -23,10 +24,15 @@ class Snapshot:
     intervals: Mapping[str, Buckets]
 
     def select(self, keep: Callable[[str], bool], *, used_only: bool = False) -> Snapshot:
-        """Only the stats whose name `keep` accepts; with `used_only` only those that are not zero."""
+        """Only the stats whose name `keep` accepts; with `used_only` only those that were ever written."""
+        everything, counters = not used_only, self.counters
         return Snapshot(
-            {name: value for name, value in self.counters.items() if keep(name) and (value or not used_only)},
-            {name: value for name, value in self.gauges.items() if keep(name) and (value or not used_only)},
+            {n: value for n, value in counters.items() if keep(n) and (everything or counter_used(n, value))},
+            {
+                n: value
+                for n, value in self.gauges.items()
+                if keep(n) and (everything or value or gauge_used(n, counters))
+            },
             {
                 name: counts
                 for name, counts in self.histograms.items()

@@ -22,6 +22,8 @@ from master.supervisor.options import Options
 from master.supervisor.respawn import Backoff
 from master.supervisor.signals import SignalQueue
 from master.supervisor.sockets import ListenSockets
+from master.supervisor.systemd.notify import Notifier
+from master.supervisor.systemd.reporter import Reporter
 from master.supervisor.timers import Timers
 from master.supervisor.workforce import Workforce
 from proxy import log as process_log
@@ -43,7 +45,14 @@ class Supervisor:
     """One instance's process tree. `run` returns the exit code."""
 
     def __init__(
-        self, options: Options, committed: Committed, sockets: ListenSockets, memory: Memory, signals: SignalQueue
+        self,
+        options: Options,
+        committed: Committed,
+        sockets: ListenSockets,
+        memory: Memory,
+        signals: SignalQueue,
+        notifier: Notifier,
+        template: template_process.Started,
     ) -> None:
         self.options = options
         self.committed = committed
@@ -57,19 +66,21 @@ class Supervisor:
         self.orders: dict[str, Any] = {}  # standing orders by name: for everybody who lives, and who starts later
         self.controller: Child | None = None
         self.workforce = Workforce(self, options.concurrency)
+        self.systemd = Reporter(self, notifier)
         self._signals = signals
         self._selector = selectors.DefaultSelector()
         self._children: dict[int, Child] = {}  # by pid
         self._spawning: dict[int, Child] = {}  # by sequence number, until the template has told the pid
         self._unclaimed: dict[int, int] = {}  # pid → wait status of deaths that came before the pid was told
         self._sequence = 0
+        self._first_template = template
         self._template: Child | None = None
         self._template_backoff = Backoff()
         self._controller_backoff = Backoff()
         self._controller_overdue = False
         self._waiting: list[Child] = []  # to be spawned once the template is ready
         self._exit_code: int | None = None
-        self._stop_deadline = 0.0
+        self.stop_deadline = 0.0  # `time.monotonic()` at which everything is killed, once stopping
         self._interrupts = 0
         self._next_tick = 0.0
 
@@ -83,7 +94,7 @@ class Supervisor:
             me, role="supervisor", pid=os.getpid(), index=0, generation=self.generation, started_ns=time.monotonic_ns()
         )
         self.memory.processes.write(me, Word.STATE, State.SERVING)
-        self._start_template()
+        self._adopt_template(self._first_template)
         self._start_controller()
         self.workforce.start()
         self.timers.after(READY_DEADLINE, self._start_serving_without_controller)
@@ -110,7 +121,7 @@ class Supervisor:
             return False
         if not self._children and not self._spawning:
             return True
-        if time.monotonic() > self._stop_deadline + REPORT_GRACE:
+        if time.monotonic() > self.stop_deadline + REPORT_GRACE:
             log.error(
                 "processes left behind: %s", ", ".join(f"{c.name} (pid {c.pid})" for c in self._children.values())
             )
@@ -135,7 +146,8 @@ class Supervisor:
         self.memory.processes.write(SUPERVISOR_SLOT, Word.HEARTBEAT_NS, time.monotonic_ns())
         self.memory.processes.write(SUPERVISOR_SLOT, Word.LOOP_LAG_NS, int(own_lag * 1e9))
         self._watch(int(own_lag * 1e9))
-        if self._exit_code is not None and now > self._stop_deadline:
+        self.systemd.tick()
+        if self._exit_code is not None and now > self.stop_deadline:
             self._kill_all()
 
     # --- signals --------------------------------------------------------------------------------------------------
@@ -151,10 +163,12 @@ class Supervisor:
                 self.stop(0)
             else:
                 log.info("SIGINT again: stopping at once")
-                self._stop_deadline = time.monotonic()
+                self.stop_deadline = time.monotonic()
                 self._kill_all()
         elif number == signal.SIGHUP:
+            self.systemd.reloading("reloading")
             log.warning("SIGHUP: reserved for reloading the configuration, which this version cannot do yet; ignored")
+            self.systemd.reloaded()
         elif number == signal.SIGUSR2:
             log.warning("SIGUSR2: reserved for hot restart, which this version cannot do yet; ignored")
         elif number == signal.SIGUSR1:
@@ -189,8 +203,9 @@ class Supervisor:
             return
         self._exit_code = exit_code
         self.state = "DRAINING"
-        self._stop_deadline = time.monotonic() + self.options.shutdown_drain_time
+        self.stop_deadline = time.monotonic() + self.options.shutdown_drain_time
         self._tell_state()
+        self.systemd.stopping()
         waiting, self._waiting = self._waiting, []
         for child in waiting:
             self._selector.unregister(child.outbox.sock)
@@ -249,10 +264,12 @@ class Supervisor:
             self._signal(child, signal.SIGKILL)
 
     def _start_template(self) -> None:
-        pid, sock = template_process.start(self.options.log_level)
-        self._template = Child("template", Outbox(sock), pid=pid, slot=TEMPLATE_SLOT)
-        self._children[pid] = self._template
-        self._selector.register(sock, selectors.EVENT_READ, self._template)
+        self._adopt_template(template_process.start(self.options.log_level))
+
+    def _adopt_template(self, started: template_process.Started) -> None:
+        self._template = Child("template", Outbox(started.sock), pid=started.pid, slot=TEMPLATE_SLOT)
+        self._children[started.pid] = self._template
+        self._selector.register(started.sock, selectors.EVENT_READ, self._template)
         self._describe(self._template)
 
     def _describe(self, child: Child) -> None:
@@ -393,7 +410,7 @@ class Supervisor:
             log.info("shutdown requested through the admin interface")
             self.stop(0)
             if message.get("now"):
-                self._stop_deadline = time.monotonic()
+                self.stop_deadline = time.monotonic()
                 self._kill_all()
         elif kind == "folded":
             self.memory.folded(message["serial"])
@@ -423,6 +440,7 @@ class Supervisor:
             for name, addresses in self.sockets.bound():
                 log.info("listener %s on %s", name, ", ".join(addresses))
             log.info("all dependencies initialized: serving with %d worker(s)", self.workforce.count)
+            self.systemd.ready()
         self._tell_state()
 
     def tell_controller(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:

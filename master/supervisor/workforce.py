@@ -43,6 +43,10 @@ class Workforce:
         yield from self._workers.values()
         yield from self._retiring
 
+    def ready(self) -> int:
+        """How many of the workers that are wanted accept connections."""
+        return sum(child.state == "ready" for child in self._workers.values())
+
     def alive(self) -> bool:
         return bool(self._workers or self._retiring)
 
@@ -91,11 +95,11 @@ class Workforce:
         if self._listening or self._supervisor.stopping:
             return
         if self._all_ready(self.count) and self._supervisor.controller_ready():
-            self._listen(self.count)
+            self._listen(max(self.count, self._supervisor.sockets.width))
             self._supervisor.on_serving()
 
     def _listen(self, count: int) -> None:
-        for index in range(self._listening, count):
+        for index in range(count):
             self._supervisor.sockets.listen(index)
         self._listening = max(self._listening, count)
         for child in self._workers.values():

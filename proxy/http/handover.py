@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from proxy.route.table import RouteEntry
+    from proxy.route.entry import RouteEntry
 
 
 class Handover:

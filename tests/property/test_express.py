@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import pytest
 import trio
 from hypothesis import HealthCheck, example, given, settings
@@ -238,15 +237,14 @@ def run(script: list[Step], path: Path, *, lane: bool, monkeypatch: pytest.Monke
                     samples = {name: len(found.values) for name, found in rig.stats.samples.items() if found.values}
                     tables = (dict(rig.tables.hosts._words), dict(rig.tables.clusters._words))
                 nursery.cancel_scope.cancel()
-        log = path.read_text() if path.exists() else ""
-        ports = re.compile(r"7a1d3f9e\S*|[0-9a-f]{8}-[0-9a-f-]{27}")
-        log = ports.sub(lambda match: match[0] if match[0].startswith("7a1d") else "ID", log)
-        return Outcome([normalised(data) for data in origin.received], answers, words, samples, tables, log)
+        return Outcome([normalised(data) for data in origin.received], answers, words, samples, tables, "")
 
     with monkeypatch.context() as patch:
         if not lane:
             patch.setattr(hcm_express, "suits", lambda config, filters: False)
-        return trio.run(main)
+        outcome = trio.run(main)
+    log = path.read_text() if path.exists() else ""
+    return outcome._replace(log=re.sub(r"(?!7a1d3f9e)[0-9a-f]{8}-[0-9a-f-]{27}", "ID", log))
 
 
 PLAIN = Answer((sized(b"hello", b"server: nginx\r\ndate: Mon, 23 Nov 2026 00:00:00 GMT\r\n"),))

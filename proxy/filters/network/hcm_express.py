@@ -26,7 +26,7 @@ from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo
 from proxy.limits import EXPRESS_REQUEST, EXPRESS_RESPONSE
 from proxy.net.connection import Connection
-from proxy.route.table import RouteEntry
+from proxy.route.entry import RouteEntry
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.connection import Connection as UpstreamConnection
 from proxy.upstream.pool import Pool
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 IDLE_GRAIN = 100
 """The idle deadline is rewritten once in so many parts of the timeout, so it may end a connection that much early."""
+
+MAX_DESTINATIONS = 16
+"""Routes of one connection for which a head is kept."""
 
 
 def suits(config: Config, filters: Sequence[object]) -> bool:
@@ -76,6 +79,7 @@ class Lane:
         "_destination",
         "_destinations",
         "_failure",
+        "_found",
         "_grain",
         "_hop",
         "_idle_timeout",
@@ -98,6 +102,7 @@ class Lane:
         self._arrival: Arrival | None = None
         self._plan: RequestPlan | None = None
         self._path = b""
+        self._found: RouteEntry | None = None
         self._destination: Destination | None = None
         self._destinations: dict[RouteEntry, Destination] = {}
         self._failure: Exception | None = None
@@ -243,21 +248,24 @@ class Lane:
         plan, manager = self._plan, self._manager
         if plan is None or plan.fields != arrival.fields or plan.method != arrival.method:
             plan = self._plan = manager.plan(arrival, self._hop)
-            self._destination = None
+            self._found = None
             self._destinations.clear()
             if plan is None:
                 return None
-        elif self._destination is not None and arrival.path == self._path and self._destination.entry.fixed:
-            return self._destination
-        request = plan.request
-        request.path = self._path = arrival.path
-        entry = manager.routes.match(request)
-        if entry is None:
-            return None
+        found = self._found
+        if found is None or arrival.path != self._path:
+            request = plan.request
+            request.path = self._path = arrival.path
+            found = self._found = manager.routes.find(request.authority, request.path, request)
+            if found is None:
+                return None
+        entry = found.choose()
         destination = self._destinations.get(entry)
         if destination is None:
             destination = manager.destination(plan, entry)
             if destination is not None:
+                if len(self._destinations) >= MAX_DESTINATIONS:
+                    self._destinations.clear()
                 self._destinations[entry] = destination
         self._destination = destination
         return destination

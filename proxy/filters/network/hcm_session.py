@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from proxy.config.route import ClusterAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.network import hcm_record
 from proxy.filters.network.hcm_express import Lane
@@ -189,12 +190,14 @@ class Session:
         request = exchange.request
         self._admit(exchange)
         handover = exchange.handover
-        if handover is not None and handover.entry is not None:
-            exchange.route = handover.entry
-            if handover.request_id:
-                request.headers.set(REQUEST_ID, handover.request_id)
-        else:
-            exchange.route = self._manager.routes.match(request)
+        entry = handover.entry if handover is not None else None
+        if handover is not None and handover.request_id:
+            request.headers.set(REQUEST_ID, handover.request_id)
+        exchange.route = entry = entry or self._manager.routes.match(request)
+        if entry is not None:
+            exchange.info.route_name = entry.route.name
+            if isinstance(entry.route.action, ClusterAction):
+                exchange.info.upstream_cluster = entry.route.action.cluster
         if event.upgrade:
             self._stats.rq_ws_on_non_ws_route.inc()
             raise ProxyError("upgrade_failed", side="downstream", status=403, close=True)

@@ -29,7 +29,8 @@ from proxy.http.identity import Hop, Identities
 from proxy.http.response_head import ResponseRules
 from proxy.net.connection import Connection
 from proxy.net.own_address import own_address
-from proxy.route.table import RouteEntry, RouteTable
+from proxy.route.entry import RouteEntry
+from proxy.route.table import RouteTable
 from proxy.upstream.cluster import Cluster
 
 

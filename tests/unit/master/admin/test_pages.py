@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
 
+from master.admin import stats_html
 from master.admin.dispatch import answer
 from master.admin.gauges import known
 from master.admin.page import Context, Reply
@@ -353,3 +355,19 @@ async def test_memory_counts_living_processes(view: LiveView) -> None:
 async def test_constant_pages(view: LiveView) -> None:
     assert (await ask(view, "/hot_restart_version")).body == b"disabled"
     assert (await ask(view, "/init_dump")).body == b"{}\n"
+
+
+@run_trio
+async def test_stats_as_html_escape_names_and_load_nothing(view: LiveView) -> None:
+    page = (await ask(view, "/stats?format=html&filter=%3Cscript%3E")).body.decode()
+    assert "<script>" not in page
+    assert 'value="&lt;script&gt;"' in page
+    active = (await ask(view, "/stats?format=active-html")).body.decode()
+    assert "innerHTML" not in active
+    assert not re.search(r"(src|href)\s*=", active)
+    assert (await ask(view, "/stats?format=active-html&filter=(")).status == 400
+
+
+def test_stat_names_are_text_in_html() -> None:
+    shown = "".join(stats_html.page([], {}, ["a<b>&c: 1\n"]))
+    assert "a&lt;b&gt;&amp;c: 1" in shown
