@@ -57,6 +57,11 @@ class Policy:
     filter_configs: dict[int, Any]
     failures: FilterFailures
 
+    def overrides(self, route: RouteEntry | None, name: str) -> tuple[Any, ...]:
+        """The per-route configurations of the filter instance `name`, from the least specific to the most specific."""
+        plugins = route.filter_configs(name) if route is not None else ()
+        return tuple(self.filter_configs[id(plugin)] for plugin in plugins)
+
 
 class Exchange:
     """`request` may be edited before it is forwarded; `route` is None if no route matched; `info` tells the rest.
@@ -113,8 +118,7 @@ class Exchange:
 
     def filter_configs(self, name: str) -> tuple[Any, ...]:
         """The per-route configurations of `name` at all levels, from the least specific to the most specific one."""
-        plugins = self.route.filter_configs(name) if self.route is not None else ()
-        return tuple(self._policy.filter_configs[id(plugin)] for plugin in plugins)
+        return self._policy.overrides(self.route, name)
 
     def on_response_headers(self, hook: Callable[[ResponseHead], None]) -> None:
         """Call `hook` once with the response head, of local replies too, before it is sent; the last registered first.

@@ -22,6 +22,11 @@ from proxy.http.request import Request
 # RFC 9112 3: method SP origin-form SP HTTP/1.1. HEAD and CONNECT answer in ways of their own.
 _LINE = re.compile(rb"(GET|POST|PUT|DELETE|PATCH|OPTIONS) (/[\x21\x22\x24-\x7e]*) HTTP/1\.1\r\n")
 
+_FRAMING = frozenset({b"connection", b"expect", b"host", b"transfer-encoding", b"upgrade"})
+
+# What `plan` would find out at some length.
+_NOT_PLAIN = re.compile(rb"(?i)(?:^|\r\n)(?:connection:[^\r]*close|expect|http2-settings|transfer-encoding|upgrade)\b")
+
 
 class Arrival:
     """A request that came in one piece, `data`: `fields` are its header lines with the final empty line."""
@@ -101,6 +106,12 @@ class RequestPlan:
         """The head for the upstream with `headers`, the plan's own after the router's edits; None if it cannot be
         written, which is then the general path's to tell."""
         request = self.request
+        # Filters have edited them since.
+        length, ids = headers.get_all(b"content-length"), headers.get_all(REQUEST_ID)
+        if length != request.headers.get_all(b"content-length") or any(name in _FRAMING for name, _ in headers):
+            return None
+        if self.generates_id and ids != request.headers.get_all(REQUEST_ID):
+            return None
         try:
             codec = H1ClientCodec()
             codec.send_request(
@@ -123,6 +134,8 @@ def plan(
 
     `options` are the server codec's.
     """
+    if _NOT_PLAIN.search(arrival.fields):
+        return None
     head = b"%b %b HTTP/1.1\r\n%b" % (arrival.method, arrival.path, arrival.fields)
     options = dict(options)
     if len(head) > options.pop("max_headers_bytes"):

@@ -5,6 +5,8 @@ As `express_request`: the general path's functions decide, their result is kept 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from proxy.http import h1_connection, h1_head, h1_outgoing
 from proxy.http.codec import CodecError
 from proxy.http.h1_writer import render_head
@@ -65,12 +67,21 @@ class ResponsePlan:
 
 
 class ResponsePlans:
-    """The plans for the responses of one cluster."""
+    """The plans for the responses of one cluster; `edits` are what filters do to their heads."""
 
-    __slots__ = ("_max_bytes", "_max_count", "_plans", "_rules", "_service_time")
+    __slots__ = ("_edits", "_max_bytes", "_max_count", "_plans", "_rules", "_service_time")
 
-    def __init__(self, rules: ResponseRules, *, max_bytes: int, max_count: int, service_time: bool) -> None:
+    def __init__(
+        self,
+        rules: ResponseRules,
+        edits: Sequence[Callable[[Headers], None]] = (),
+        *,
+        max_bytes: int,
+        max_count: int,
+        service_time: bool,
+    ) -> None:
         self._rules = rules
+        self._edits = edits
         self._max_bytes = min(max_bytes, _MAX_HEAD)
         self._max_count = max_count
         self._service_time = service_time
@@ -103,6 +114,10 @@ class ResponsePlans:
             return None
         if self._service_time:
             headers.set(SERVICE_TIME, b"0")
+        for edit in self._edits:
+            edit(headers)
+        if headers.get_all(b"content-length") != [b"%d" % length]:
+            return None
         dated = b"date" in headers
         self._rules.clean(headers, close=False)
         fields, framing, _ = h1_outgoing.frame_response(
@@ -118,6 +133,6 @@ class ResponsePlans:
             len(head),
             headers,
             rendered,
-            service_time=self._service_time,
+            service_time=self._service_time and headers.get_all(SERVICE_TIME) == [b"0"],
             date=None if dated else http_date(),
         )

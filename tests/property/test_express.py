@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from proxy.config.access_log import AccessLog
 from proxy.config.common import SocketAddress
 from proxy.config.identity import Identity
+from proxy.filters.http.header_mutation import HeaderMutation, Mutation
 from proxy.filters.network import hcm_express
 from tests.unit.proxy.rig import Client, compiled, plugin, route, router, serving
 
@@ -109,6 +110,31 @@ ANSWERS = st.sampled_from(
     ]
 )
 SCRIPTS = st.lists(st.builds(Step, requests(), ANSWERS), min_size=1, max_size=6)
+
+HEADER_MUTATION = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
+CONSTANT = (
+    Mutation(b"x-tier", "OVERWRITE_IF_EXISTS_OR_ADD", "gold"),
+    Mutation(b"user-agent", "REMOVE"),
+    Mutation(b"server", "APPEND_IF_EXISTS_OR_ADD", "more"),
+)
+EDITS = st.one_of(
+    st.just(()),
+    st.lists(
+        st.sampled_from(
+            [
+                *CONSTANT,
+                Mutation(b"x-request-id", "REMOVE"),
+                Mutation(b"x-request-id", "OVERWRITE_IF_EXISTS_OR_ADD", "7a1d3f9e"),
+                Mutation(b"x-path", "ADD_IF_ABSENT", "%REQ(:PATH)%"),
+                Mutation(b"x-envoy-upstream-service-time", "OVERWRITE_IF_EXISTS", "soon"),
+                Mutation(b"x-envoy-upstream-rq-timeout-ms", "ADD_IF_ABSENT", "5000"),
+                Mutation(b"connection", "ADD_IF_ABSENT", "x-a"),
+                Mutation(b"date", "REMOVE"),
+            ]
+        ),
+        max_size=3,
+    ).map(tuple),
+)
 
 
 class Origin:
@@ -252,14 +278,25 @@ GET = b"GET / HTTP/1.1\r\nhost: o\r\n\r\n"
 POST = b"POST /a HTTP/1.1\r\nhost: o\r\ncontent-length: 3\r\n\r\nabc"
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(script=SCRIPTS, remote=st.booleans(), suppress=st.booleans())
-@example(script=[Step(GET, PLAIN)] * 4, remote=True, suppress=False)
-@example(script=[Step(GET, PLAIN), Step(POST, PLAIN), Step(POST, PLAIN), Step(GET, PLAIN)], remote=False, suppress=True)
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(script=SCRIPTS, remote=st.booleans(), suppress=st.booleans(), edits=EDITS)
+@example(script=[Step(GET, PLAIN)] * 4, remote=True, suppress=False, edits=())
+@example(script=[Step(GET, PLAIN)] * 4, remote=True, suppress=False, edits=CONSTANT)
+@example(script=[Step(GET, PLAIN), Step(POST, PLAIN)] * 2, remote=False, suppress=True, edits=())
 def test_the_lane_changes_nothing(
-    script: list[Step], remote: bool, suppress: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    script: list[Step],
+    remote: bool,
+    suppress: bool,
+    edits: tuple[Mutation, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    options = {"identity": Identity(use_remote_address=remote), "last": router(suppress_envoy_headers=suppress)}
+    mutation = plugin("m", HEADER_MUTATION, HeaderMutation.Config(request=edits, response=edits))
+    options = {
+        "identity": Identity(use_remote_address=remote),
+        "last": router(suppress_envoy_headers=suppress),
+        "filters": [mutation] if edits else [],
+    }
     with_lane = run(script, tmp_path / "with", lane=True, monkeypatch=monkeypatch, **options)
     without = run(script, tmp_path / "without", lane=False, monkeypatch=monkeypatch, **options)
     if not suppress:  # the digits of the service time vary

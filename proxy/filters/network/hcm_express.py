@@ -45,9 +45,11 @@ MAX_DESTINATIONS = 16
 
 def suits(config: Config, filters: Sequence[object]) -> bool:
     """Whether a connection manager may have a lane at all."""
+    *before, last = filters or [None]
     return (
-        len(filters) == 1
-        and isinstance(filters[0], Router)
+        isinstance(last, Router)
+        and all(hasattr(other, "express") for other in before)
+        and not config.identity.always_set_request_id_in_response
         and config.identity.underscores == "ALLOW"
         and all(
             timeout == 0 or timeout >= LEAST_TIMEOUT for timeout in (config.idle_timeout, config.stream_idle_timeout)
@@ -104,7 +106,7 @@ class Lane:
         self._path = b""
         self._found: RouteEntry | None = None
         self._destination: Destination | None = None
-        self._destinations: dict[RouteEntry, Destination] = {}
+        self._destinations: dict[RouteEntry, Destination | None] = {}
         self._failure: Exception | None = None
         self._grain = self._idle_timeout / IDLE_GRAIN or float("inf")
         self._refresh_at = 0.0
@@ -260,13 +262,12 @@ class Lane:
             if found is None:
                 return None
         entry = found.choose()
-        destination = self._destinations.get(entry)
-        if destination is None:
-            destination = manager.destination(plan, entry)
-            if destination is not None:
-                if len(self._destinations) >= MAX_DESTINATIONS:
-                    self._destinations.clear()
-                self._destinations[entry] = destination
+        try:
+            destination = self._destinations[entry]
+        except KeyError:
+            if len(self._destinations) >= MAX_DESTINATIONS:
+                self._destinations.clear()
+            destination = self._destinations[entry] = manager.destination(plan, entry)
         self._destination = destination
         return destination
 

@@ -57,8 +57,9 @@ class HttpConnectionManager:
         filters = [_build(plugin, http_context) for plugin in config.http_filters]
         self.chain = build_chain(filters)
         self.express = context.express
-        self.router = filters[0] if hcm_express.suits(config, filters) else None
-        self._responses: dict[Cluster, ResponsePlans] = {}
+        self.router = filters[-1] if hcm_express.suits(config, filters) else None
+        self._editors = filters[:-1]
+        self._responses: dict[tuple[Cluster, RouteEntry | None], ResponsePlans] = {}
         self.policy = Policy(
             response=ResponseRules(config.server, config.identity.via),
             draining=lambda: context.activity.closing,
@@ -88,15 +89,22 @@ class HttpConnectionManager:
         cluster = self.clusters.get(action.cluster)
         if cluster is None:
             return None
+        editing = [editor.express(self.policy.overrides(entry, editor.name)) for editor in self._editors]
+        if not all(editing):
+            return None
         headers = plan.request.headers.copy()
+        for edit_request, _ in editing:
+            edit_request(headers)
         timeout, no_content = settle(headers, action.timeout, tell=router.envoy_headers)
         head = plan.upstreamed(headers)
         if head is None or no_content or 0 < timeout < LEAST_TIMEOUT:
             return None
-        responses = self._responses.get(cluster)
+        kind = cluster, entry if editing else None
+        responses = self._responses.get(kind)
         if responses is None:
-            responses = self._responses[cluster] = ResponsePlans(
+            responses = self._responses[kind] = ResponsePlans(
                 self.policy.response,
+                [edit_response for _, edit_response in reversed(editing)],
                 max_bytes=cluster.config.max_response_headers_kb * 1024,
                 max_count=cluster.config.max_response_headers_count,
                 service_time=router.envoy_headers,
