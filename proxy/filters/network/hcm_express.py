@@ -27,6 +27,7 @@ from proxy.http.stream_info import StreamInfo
 from proxy.limits import EXPRESS_REQUEST, EXPRESS_RESPONSE
 from proxy.net.connection import Connection
 from proxy.route.entry import RouteEntry
+from proxy.route.table import VirtualHostRoutes
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.connection import Connection as UpstreamConnection
 from proxy.upstream.pool import Pool
@@ -86,10 +87,10 @@ class Lane:
         "_hop",
         "_idle_timeout",
         "_manager",
-        "_path",
         "_plan",
         "_refresh_at",
         "_router",
+        "_routes",
         "_steps",
         "_task",
         "progress",
@@ -103,7 +104,7 @@ class Lane:
         self._idle_timeout = manager.config.idle_timeout
         self._arrival: Arrival | None = None
         self._plan: RequestPlan | None = None
-        self._path = b""
+        self._routes: VirtualHostRoutes | None = None
         self._found: RouteEntry | None = None
         self._destination: Destination | None = None
         self._destinations: dict[RouteEntry, Destination | None] = {}
@@ -250,15 +251,17 @@ class Lane:
         plan, manager = self._plan, self._manager
         if plan is None or plan.fields != arrival.fields or plan.method != arrival.method:
             plan = self._plan = manager.plan(arrival, self._hop)
-            self._found = None
+            self._found = self._routes = None
             self._destinations.clear()
             if plan is None:
                 return None
+            self._routes = manager.routes.virtual_host(plan.request.authority)
+        if self._routes is None:
+            return None
         found = self._found
-        if found is None or arrival.path != self._path:
-            request = plan.request
-            request.path = self._path = arrival.path
-            found = self._found = manager.routes.find(request.authority, request.path, request)
+        if found is None or arrival.path != plan.request.path or not self._routes.by_path_alone:
+            plan.request.path = arrival.path
+            found = self._found = self._routes.find(arrival.path, plan.request)
             if found is None:
                 return None
         entry = found.choose()
