@@ -47,7 +47,7 @@ PIPE_SIZE = 1024 * 1024
 (/proc/sys/fs/pipe-max-size), and Envoy's `per_connection_buffer_limit_bytes`. CPU time per GB over loopback is 0.87 s
 with 64 KiB, 0.68 s with 256 KiB, 0.50 s with this (`bench/tcp_relay.py`)."""
 
-LOG_FLUSH_INTERVAL = 1.0
+LOG_FLUSH_INTERVAL = 0.5
 """How long a line of a log may wait for others to be written with it (Envoy's `--file-flush-interval-msec`: 10 s; nginx
 `flush`)."""
 
