@@ -86,8 +86,7 @@ def _columns(rows: Iterable[tuple[str, ...]]) -> list[str]:
 
 
 def verdicts_text(table: Table) -> str:
-    """One line per target whose scenario was part of the run."""
+    """One line per target whose scenario was part of the run; empty if there is none."""
     lines = [str(judge(target, table)) for target in TARGETS if target.scenario in table]
-    return "\n".join(
-        ["\nTargets (median of the repetitions' ratios, and their range):", *(f"  {line}" for line in lines)]
-    )
+    heading = "\nTargets (median of the repetitions' ratios, and their range):"
+    return "\n".join([heading, *(f"  {line}" for line in lines)]) if lines else ""
