@@ -47,6 +47,7 @@ class Worker:
         self._generation = generation
         self._endpoints_version = endpoints_version
         self._draining = False
+        self._drain_scope = trio.CancelScope()
         self._listeners_closed = False
         for name, value in orders.items():
             self._obey(name, value)
@@ -90,10 +91,11 @@ class Worker:
             acceptors.add(received.named)
         elif kind == "endpoints":
             self._apply(decode_endpoints(memfd.read_all(received.fds[0])))
-        elif kind == "drain" and not self._draining:
+        elif kind == "drain":
             self._draining = True
             self._set_state(State.DRAINING)
             acceptors.stop()
+            self._drain_scope.cancel()  # a later order, to stop soon, replaces the one to leave in time
             nursery.start_soon(self._drain_and_end, message["deadline"], message["close_idle"], nursery)
         elif kind == "stop":
             nursery.cancel_scope.cancel()
@@ -125,8 +127,9 @@ class Worker:
         self._processes.write(self._slot, Word.ENDPOINTS_VERSION, endpoints.version)
 
     async def _drain_and_end(self, deadline: float, close_idle: bool, nursery: trio.Nursery) -> None:
-        await self._drain(deadline, close_idle=close_idle)
-        nursery.cancel_scope.cancel()
+        with trio.CancelScope() as self._drain_scope:
+            await self._drain(deadline, close_idle=close_idle)
+            nursery.cancel_scope.cancel()
 
     async def _drain(self, deadline: float, *, close_idle: bool) -> None:
         """Finish what was begun. `close_idle`: connections without a request in hand are closed, not waited for."""

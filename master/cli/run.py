@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from master.cli.runtime_dir import default_runtime_dir
-from master.supervisor import python
 from master.supervisor.options import OPTIONS_ENV, Options
+from master.supervisor.python import OWN
 from proxy.log import LEVELS
 
 
@@ -33,6 +33,8 @@ from proxy.log import LEVELS
 @click.option("--log-path", type=click.Path(dir_okay=False), help="Log to this file; USR1 reopens it.")
 @click.option("--drain-time-s", type=click.FloatRange(min=0), default=600.0, show_default=True,
               help="How long a retired worker may finish its connections.")  # fmt: skip
+@click.option("--parent-shutdown-time-s", type=click.FloatRange(min=0), default=900.0, show_default=True,
+              help="How long the old generation may finish its connections after a hot restart.")  # fmt: skip
 @click.option("--shutdown-drain-time-s", type=click.FloatRange(min=0), default=30.0, show_default=True,
               help="How long requests in hand may take after SIGTERM.")  # fmt: skip
 @click.option("--slow-request-s", type=click.FloatRange(min=0), default=1.0, show_default=True,
@@ -53,6 +55,7 @@ def command(
     log_level: str,
     log_path: str | None,
     drain_time_s: float,
+    parent_shutdown_time_s: float,
     shutdown_drain_time_s: float,
     slow_request_s: float,
 ) -> None:
@@ -60,7 +63,7 @@ def command(
 
     \b
     Signals: TERM graceful stop · INT the same, twice at once · USR1 reopen logs · TTIN/TTOU one worker more/less
-             HUP (reload) and USR2 (restart) are reserved.
+             USR2 hot restart (see `proxyctl restart`) · HUP (reload) is reserved.
     Exit codes: 0 stopped · 1 failed · 2 usage · 3 invalid configuration · 5 address or directory in use
     """
     if (listen is None) != (upstream is None):
@@ -86,9 +89,10 @@ def command(
         log_level=log_level,
         log_path=str(Path(log_path).absolute()) if log_path else "",
         drain_time=drain_time_s,
+        parent_shutdown_time=parent_shutdown_time_s,
         shutdown_drain_time=shutdown_drain_time_s,
         slow_request=slow_request_s,
     )
     shown = ("-c", config_path) if config_path else ()
-    arguments = python.command("master.supervisor", *shown)  # the arguments are for `ps` alone
-    os.execve(arguments[0], arguments, python.environment(**{OPTIONS_ENV: options.to_json()}))
+    arguments = OWN.command("master.supervisor", *shown)  # the arguments are for `ps` alone
+    os.execve(arguments[0], arguments, OWN.environment(**{OPTIONS_ENV: options.to_json()}))

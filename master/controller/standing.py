@@ -46,10 +46,16 @@ class StandingOrders:
 
     def __init__(self, given: dict[str, Any], log_level: str, send: Send) -> None:
         levels = dict.fromkeys(process_log.COMPONENTS, log_level)
-        self._given = given
         self._send = send
-        self._log: LogOrder = given.get("log") or LogOrder(levels=levels, then=levels, until=0.0)
+        self._log = LogOrder(levels=levels, then=levels, until=0.0)
         self._log_changed = trio.Event()
+        self.adopt(given)
+
+    def adopt(self, given: dict[str, Any]) -> None:
+        """Go on with what has been ordered so far, by whomever."""
+        self._given = given
+        self._log = given.get("log") or self._log
+        self._log_changed.set()
         process_log.set_levels(self._log["levels"])
 
     @property

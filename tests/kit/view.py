@@ -36,6 +36,8 @@ class LiveView:
             (listener.name, [str(address) for address in listener.addresses]) for listener in config.listeners
         ]
         self.orders: list[str] = []
+        self.generation = 1
+        self.restart_status: Mapping[str, Any] = {"phase": "idle", "generation": 0, "outcome": ""}
         self.log_levels: Mapping[str, str] = dict.fromkeys(COMPONENTS, "info")
         self.fds: list[int] = []
         self._regions = [self._own(metrics.create_region(serial)) for serial in (1, 2)]
@@ -77,6 +79,9 @@ class LiveView:
 
     async def shutdown(self, *, now: bool = False) -> None:
         self.orders.append("shutdown now" if now else "shutdown")
+
+    async def hot_restart(self, *, ready_timeout: float | None) -> None:
+        self.orders.append(f"hot_restart {ready_timeout}")
 
     async def set_workers(self, count: int) -> None:
         if count > MAX_WORKERS:

@@ -16,7 +16,7 @@ STATUS_EVERY_NS = 1_000_000_000  # a status line costs systemd a broadcast on it
 
 
 class Reporter:
-    """`activity` is what the supervisor does besides serving ("restarting: …"); while it is set, it is the status."""
+    """`activity` is what the supervisor does besides serving ("reloading"); while it is set, it is the status."""
 
     def __init__(self, supervisor: Supervisor, notifier: Notifier) -> None:
         self.notifier = notifier
@@ -66,7 +66,6 @@ class Reporter:
 
     def line(self) -> str:
         supervisor = self._supervisor
-        workforce = supervisor.workforce
         if supervisor.stopping:
             processes = supervisor.memory.processes.live()
             return status.draining(
@@ -75,12 +74,22 @@ class Reporter:
             )
         if self.activity is not None:
             return self.activity
+        if supervisor.restart.busy:
+            progress = supervisor.restart.progress
+            return status.restarting(generation=progress.generation, phase=progress.phase)
+        generation = supervisor.serving
+        workforce = generation.workforce
         if supervisor.state == "INITIALIZING":
-            controller = supervisor.controller_ready()
-            return status.starting(ready=workforce.ready(), workers=workforce.count, controller=controller)
+            controller = generation.controller_ready
+            return status.starting(ready=workforce.ready, workers=workforce.count, controller=controller)
         return status.serving(
-            ready=workforce.ready(),
+            ready=workforce.ready,
             workers=workforce.count,
-            bound=supervisor.sockets.bound(),
+            bound=generation.sockets.bound(),
             closed="listeners_closed" in supervisor.orders,
+            old={one.number: self._connections(one.number) for one in supervisor.generations if one is not generation},
         )
+
+    def _connections(self, generation: int) -> int:
+        processes = self._supervisor.memory.processes.live()
+        return sum(process.connections for process in processes if process.generation == generation)
