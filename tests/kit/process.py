@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parents[2]
-START_DEADLINE = 20.0
-STOP_DEADLINE = 10.0
+START_DEADLINE = 60.0
+STOP_DEADLINE = 30.0
 
 
 def wait_for(condition: Callable[[], Any], *, deadline: float, what: str) -> Any:
