@@ -236,7 +236,9 @@ def test_the_watchdog_replaces_a_supervisor_that_hangs(activated: Bed) -> None:
     wait_for(lambda: not psutil.pid_exists(before), deadline=DEADLINE, what="systemd has killed it")
     assert ask(connect(activated, ("127.0.0.1", 81))) == b"ok"
     assert activated.main_pid("act.service") != before
-    assert "Watchdog timeout" in activated.journal("act.service")
+    journal = activated.journal("act.service")
+    assert "Watchdog timeout" in journal
+    assert "Fatal Python error: Aborted" in journal  # with the stack: where it hung
 
 
 def test_nothing_of_the_machine_was_touched() -> None:
