@@ -22,8 +22,10 @@ from master.config.source import Source, from_option, read
 from master.supervisor import state
 from proxy.config.bootstrap import CompiledConfig, encode
 from proxy.config.common import Address, SocketAddress
+from proxy.config.listener import Listener
 from proxy.filters.http.python_loader import append_paths
 
+HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 EXIT_INVALID, EXIT_REJECTED = 3, 5
 MANIFEST_VERSION = 1
 
@@ -60,6 +62,7 @@ def _manifest(config: CompiledConfig) -> dict[str, object]:
                 "addresses": [_address(address) for address in listener.addresses],
                 "reuse_port": listener.enable_reuse_port,
                 "backlog": listener.backlog,
+                "takes_idle": _takes_idle(listener),
             }
             for listener in config.listeners
         ],
@@ -70,6 +73,11 @@ def _manifest(config: CompiledConfig) -> dict[str, object]:
             len(locality.hosts) for cluster in config.endpoints.clusters.values() for locality in cluster.localities
         ),
     }
+
+
+def _takes_idle(listener: Listener) -> bool:
+    """Whether nothing but plain HTTP happens on its connections, so that between two requests there is no state."""
+    return all([plugin.type_url for plugin in chain.filters] == [HCM] for chain in listener.filter_chains)
 
 
 def _address(address: Address) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import logging
 import socket
@@ -73,7 +74,7 @@ class Server:
         self._listeners = {
             listener.name: _Listener(listener, context, worker_index=worker_index) for listener in config.listeners
         }
-        self._connections: set[Connection] = set()
+        self._connections: dict[Connection, _Listener] = {}
         self._connection_ids = itertools.count(worker_index + 1, MAX_WORKERS)
         self._nursery: trio.Nursery | None = None
         self._drained = trio.Event()
@@ -110,16 +111,14 @@ class Server:
         """Serve what arrives at `sock`, a non-blocking listening socket of the listener's address number `address`,
         until cancelled. No accepted connection is lost by that.
         """
-        target = self._listeners[listener]
+        await accept_loop(sock, functools.partial(self._start, self._listeners[listener]))
 
-        def start(client: socket.socket) -> None:
-            if self._nursery is None:
-                client.close()  # the server has ended between two connections
-                return
-            self._activity.connections += 1
-            self._nursery.start_soon(self._serve, target, client)
-
-        await accept_loop(sock, start)
+    def _start(self, target: _Listener, client: socket.socket) -> None:
+        if self._nursery is None:
+            client.close()  # the server has ended between two connections
+            return
+        self._activity.connections += 1
+        self._nursery.start_soon(self._serve, target, client)
 
     def update_endpoints(self, endpoints: Endpoints) -> None:
         """Use these hosts from the next request on."""
@@ -149,11 +148,26 @@ class Server:
             if connection.idle and not connection.has_input():
                 connection.scope.cancel()
 
+    def idle_connections(self, listener: str, limit: int) -> list[Connection]:
+        """At most `limit` connections of `listener` that wait for a request of which nothing has been read."""
+        target = self._listeners.get(listener)
+        idle = (connection for connection, its in self._connections.items() if its is target and connection.idle)
+        return list(itertools.islice(idle, limit))
+
+    def adopt(self, listener: str, client: socket.socket) -> None:
+        """Go on with an idle connection that another process had: as if it had been accepted here. Takes `client`."""
+        if listener not in self._listeners or client.type != socket.SOCK_STREAM:
+            log.warning("listener %s does not exist: a connection that was handed over ends", listener)
+            client.close()
+            return
+        client.setblocking(False)
+        self._start(self._listeners[listener], client)
+
     async def _serve(self, listener: _Listener, client: socket.socket) -> None:
         listener.opened()
         with trio.CancelScope() as scope:
             connection = Connection(client, scope, read_size=listener.read_size, id=next(self._connection_ids))
-            self._connections.add(connection)
+            self._connections[connection] = listener
             started = trio.current_time()
             try:
                 await listener.chain(connection)
@@ -163,7 +177,7 @@ class Server:
                 log.exception("a network filter failed")
             finally:
                 connection.close()
-                self._connections.discard(connection)
+                del self._connections[connection]
                 self._activity.connections -= 1
                 listener.closed(trio.current_time() - started)
                 self._check_drained()

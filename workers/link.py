@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Sequence
@@ -57,6 +58,18 @@ class SupervisorLink:
                 return None
             if not self._collector.collect(message, fds):
                 return Received(message, self._collector.take(), fds)
+
+    def give(self, message: dict[str, Any], fds: Sequence[int]) -> bool:
+        """Send one packet if that is possible now; says whether it was."""
+        try:
+            self._raw.sendmsg([channel.encode(message)], channel.ancillary(fds), socket.MSG_NOSIGNAL)
+        except (BlockingIOError, BrokenPipeError, ConnectionResetError):
+            return False
+        except OSError as error:
+            if error.errno != errno.ETOOMANYREFS:  # too many descriptors are under way
+                raise
+            return False
+        return True
 
     def send_now(self, message: dict[str, Any]) -> None:
         """Last words, outside the event loop; lost if the channel is full or the supervisor gone."""

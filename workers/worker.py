@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from typing import Any
 
 import trio
@@ -13,6 +14,7 @@ from proxy.server import Server
 from shm import memfd
 from shm.processes import ProcessTable, State, Word
 from workers.accepting import Acceptors
+from workers.handing_over import hand_over
 from workers.heartbeat import beat
 from workers.link import Received, SupervisorLink, close_all, reopen_logs
 
@@ -89,6 +91,9 @@ class Worker:
                 acceptors.stop()
         elif kind == "sockets":
             acceptors.add(received.named)
+        elif kind == "connections":
+            while received.fds:
+                self._server.adopt(message["listener"], socket.socket(fileno=received.fds.pop()))
         elif kind == "endpoints":
             self._apply(decode_endpoints(memfd.read_all(received.fds[0])))
         elif kind == "drain":
@@ -96,7 +101,7 @@ class Worker:
             self._set_state(State.DRAINING)
             acceptors.stop()
             self._drain_scope.cancel()  # a later order, to stop soon, replaces the one to leave in time
-            nursery.start_soon(self._drain_and_end, message["deadline"], message["close_idle"], nursery)
+            nursery.start_soon(self._drain_and_end, message, nursery)
         elif kind == "stop":
             nursery.cancel_scope.cancel()
         elif kind == "reopen_logs":
@@ -126,9 +131,12 @@ class Worker:
         self._endpoints_version = endpoints.version
         self._processes.write(self._slot, Word.ENDPOINTS_VERSION, endpoints.version)
 
-    async def _drain_and_end(self, deadline: float, close_idle: bool, nursery: trio.Nursery) -> None:
+    async def _drain_and_end(self, order: dict[str, Any], nursery: trio.Nursery) -> None:
         with trio.CancelScope() as self._drain_scope:
-            await self._drain(deadline, close_idle=close_idle)
+            async with trio.open_nursery() as tasks:
+                tasks.start_soon(hand_over, self._server, self._link, order.get("hand_over", ()))
+                await self._drain(order["deadline"], close_idle=order["close_idle"])
+                tasks.cancel_scope.cancel()
             nursery.cancel_scope.cancel()
 
     async def _drain(self, deadline: float, *, close_idle: bool) -> None:

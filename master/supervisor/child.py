@@ -27,6 +27,8 @@ class Outbox:
     def send(self, message: dict[str, Any], fds: Sequence[int] = (), *, give: Sequence[int] = ()) -> None:
         """Queue one packet. `fds` stay ours and must outlive the send; `give` are closed once they are sent."""
         if len(self._queue) >= MAX_QUEUED:
+            for fd in give:
+                os.close(fd)
             raise channel.ChannelClosedError
         self._queue.append((channel.encode(message), [*fds, *give], list(give)))
         self.flush()

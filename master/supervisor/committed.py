@@ -36,6 +36,7 @@ class Listener:
     addresses: tuple[Address, ...]
     reuse_port: bool
     backlog: int
+    takes_idle: bool  # connections that wait for a request mean the same in every generation that says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,11 @@ class Committed:
     clusters: int
     hosts: int
     state_versions: tuple[int, ...]  # of the supervisor's state (state.py) that the code which compiled this reads
+
+    def hands_over(self, successor: Committed) -> list[str]:
+        """The listeners whose idle connections the listener of the same name and addresses can go on with."""
+        takers = {(listener.name, listener.addresses) for listener in successor.listeners if listener.takes_idle}
+        return [one.name for one in self.listeners if one.takes_idle and (one.name, one.addresses) in takers]
 
 
 def _address(data: dict[str, Any]) -> Address:
@@ -68,7 +74,13 @@ def read(fd: int) -> Committed:
         fd=fd,
         version=data["version"],
         listeners=tuple(
-            Listener(item["name"], tuple(_address(a) for a in item["addresses"]), item["reuse_port"], item["backlog"])
+            Listener(
+                name=item["name"],
+                addresses=tuple(_address(address) for address in item["addresses"]),
+                reuse_port=item["reuse_port"],
+                backlog=item["backlog"],
+                takes_idle=item.get("takes_idle", False),
+            )
             for item in data["listeners"]
         ),
         admin=_address(data["admin"]) if data["admin"] else None,

@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -119,10 +119,12 @@ class Generation:
         self.state = "serving"
         self.workforce.serve()
 
-    def drain(self, deadline: float) -> None:
-        """Accept nothing any more; connections may end by themselves for `deadline` seconds."""
+    def drain(self, deadline: float, hand_over: Collection[str]) -> None:
+        """Accept nothing any more; connections may end by themselves for `deadline` seconds. Idle ones of the listeners
+        `hand_over` go to the successor.
+        """
         self._stop_starting("draining", deadline)
-        self.workforce.drain(deadline)
+        self.workforce.drain(deadline, hand_over)
         self.end_if_empty()
 
     def end(self) -> None:
@@ -202,7 +204,7 @@ class Generation:
         child: Child,
         message: dict[str, Any],
         *,
-        give: tuple[int, ...] = (),
+        give: Sequence[int] = (),
         named: Mapping[str, int] | None = None,
     ) -> None:
         self.supervisor.children.send(child, message, give=give, named=named)
@@ -296,6 +298,8 @@ class Generation:
         elif child.role == "worker" and kind == "ready":
             child.state = "ready"
             self.workforce.on_ready(child)
+        elif child.role == "worker" and kind == "connections":
+            self.supervisor.serving.workforce.adopt_connections(message["listener"], fds)
         elif child.role == "controller":
             self._on_controller_message(child, message, fds)
 

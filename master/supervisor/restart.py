@@ -224,7 +224,7 @@ class Restart:
         kept = new.sockets.in_use()
         vanished = [bound.sockets for bound in old.sockets.bounds if bound.sockets.key not in kept]
         old.retire_controller()
-        old.drain(supervisor.options.parent_shutdown_time)
+        old.drain(supervisor.options.parent_shutdown_time, old.committed.hands_over(new.committed))
         for sockets in vanished:
             self._closing += 1
             supervisor.timers.after(CLOSE_GRACE, lambda sockets=sockets: self._close(sockets))  # type: ignore[misc]

@@ -8,7 +8,7 @@ indexes the kernel queues connections on) and derives from them what it polls (w
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from master.supervisor.bind import BindError
@@ -34,6 +34,7 @@ class Workforce:
         self._retiring: list[Child] = []
         self._backoff: dict[int, Backoff] = {}
         self._slots: dict[int, int] = {}  # index → slot, kept over a respawn
+        self._next_adopter = 0
         self._target: int | None = None
         self._done: Done | None = None
 
@@ -173,7 +174,7 @@ class Workforce:
         for index in retired:
             self._retire(index, self._generation.supervisor.options.drain_time)
 
-    def _retire(self, index: int, deadline: float) -> None:
+    def _retire(self, index: int, deadline: float, hand_over: Collection[str] = ()) -> None:
         child = self._workers.pop(index, None)
         self._backoff.pop(index, None)
         slot = self._slots.pop(index, None)
@@ -183,14 +184,28 @@ class Workforce:
             return
         child.state = "draining"
         self._retiring.append(child)
-        self._generation.send(child, {"type": "drain", "deadline": deadline, "close_idle": False})
+        self._generation.send(
+            child, {"type": "drain", "deadline": deadline, "close_idle": False, "hand_over": sorted(hand_over)}
+        )
 
     # --- stopping and dying ---------------------------------------------------------------------------------------
 
-    def drain(self, deadline: float) -> None:
-        """Everybody finishes what they have within `deadline` seconds and leaves."""
+    def drain(self, deadline: float, hand_over: Collection[str]) -> None:
+        """Everybody finishes what they have within `deadline` seconds and leaves. Idle connections of the listeners
+        `hand_over` are sent to us (`adopt_connections` of the successor).
+        """
         for index in set(self._workers) | set(self._slots):
-            self._retire(index, deadline)
+            self._retire(index, deadline, hand_over)
+
+    def adopt_connections(self, listener: str, fds: list[int]) -> None:
+        """Pass connections of an older generation on, to one worker after the other; takes `fds`."""
+        workers = list(self._workers.values())
+        if workers:
+            self._next_adopter += 1
+            adopter = workers[self._next_adopter % len(workers)]
+            given = fds.copy()
+            fds.clear()
+            self._generation.send(adopter, {"type": "connections", "listener": listener}, give=given)
 
     def stop(self, deadline: float) -> None:
         for child in self.everyone():

@@ -220,11 +220,18 @@ class Connection:
             self._fd = -1
             self._socket.close()
 
+    def give_away(self) -> None:
+        """Another process has this idle connection now: what is ours of it ends, and the peer notices nothing."""
+        self.scope.cancel()  # before the close, so that whoever waits is not told of a closed socket
+        self.close()
+
     async def _yield(self) -> None:
         self._burst = 0
         await trio.lowlevel.checkpoint()
 
     def _gone(self, error: OSError) -> Exception:
+        if self._fd < 0:  # given away while its task was about to read
+            return disconnected()
         if error.errno not in PEER_GONE:
             return error
         self.closed_by_peer = True

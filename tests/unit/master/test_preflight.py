@@ -46,7 +46,13 @@ def test_listen_and_upstream_make_a_whole_configuration() -> None:
     assert manifest == {
         "version": 1,
         "listeners": [
-            {"name": "main", "addresses": [{"host": "127.0.0.1", "port": 0}], "reuse_port": True, "backlog": 0}
+            {
+                "name": "main",
+                "addresses": [{"host": "127.0.0.1", "port": 0}],
+                "reuse_port": True,
+                "backlog": 0,
+                "takes_idle": True,
+            }
         ],
         "admin": None,
         "state_versions": [1],

@@ -22,7 +22,7 @@ from shm.socket_name import SHARED, SocketName
 
 
 def listener(*addresses: Address, reuse_port: bool = True) -> Listener:
-    return Listener("web", addresses, reuse_port=reuse_port, backlog=16)
+    return Listener("web", addresses, reuse_port=reuse_port, backlog=16, takes_idle=True)
 
 
 @pytest.fixture
@@ -174,10 +174,12 @@ def test_a_failed_successor_leaves_the_sockets_of_its_predecessor(pool: SocketPo
 
 
 def test_one_address_of_two_listeners_is_refused(pool: SocketPool, tmp_path: Path) -> None:
-    first = Listener("a", (Address("127.0.0.1", 0),), reuse_port=True, backlog=0)
+    first = Listener("a", (Address("127.0.0.1", 0),), reuse_port=True, backlog=0, takes_idle=True)
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-    twice = [Listener(name, (Address("127.0.0.1", port),), reuse_port=True, backlog=0) for name in "bc"]
+    twice = [
+        Listener(name, (Address("127.0.0.1", port),), reuse_port=True, backlog=0, takes_idle=True) for name in "bc"
+    ]
     with pytest.raises(BindError, match="two listeners"):
         bind(pool, tmp_path, first, *twice)
     assert not pool.addresses
