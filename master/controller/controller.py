@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, cast
 
 import msgspec
@@ -21,6 +21,7 @@ import trio
 from master.admin import server as admin
 from master.admin.view import RejectedError, State
 from master.controller import server_stats
+from master.controller.drains import Drains, begun, undone
 from master.controller.regions import Regions
 from master.controller.standing import StandingOrders
 from master.dns.refresh import discover
@@ -62,6 +63,7 @@ class Controller:
         if "counters_base" in inherited:
             self._counters_base = msgspec.msgpack.decode(memfd.read_all(inherited["counters_base"]))
         self.listeners: list[tuple[str, list[str]]] = [(name, addresses) for name, addresses in order["listeners"]]
+        self.listeners_stopped: int = order["stopped"]
         self.hosts = TableReader(inherited["hosts"])
         self.clusters = TableReader(inherited["clusters"])
         self._processes = ProcessTable(inherited["processes"])
@@ -86,8 +88,8 @@ class Controller:
         return self._standing.health_check_failed
 
     @property
-    def listeners_closed(self) -> bool:
-        return self._standing.listeners_closed
+    def drains(self) -> Drains:
+        return self._standing.drains
 
     @property
     def log_levels(self) -> Mapping[str, str]:
@@ -113,12 +115,16 @@ class Controller:
 
     async def set_workers(self, count: int) -> None:
         """Ask the supervisor for `count` workers; returns when they serve. Raises `RejectedError` with the reason."""
+        await self._ask(lambda request: self._link.send({"type": "workers", "count": count, "request": request}))
+
+    async def _ask(self, send_request: Callable[[int], Awaitable[None]]) -> None:
+        """Wait for the supervisor's answer to a message with the number of a request. Raises `RejectedError`."""
         self._next_request += 1
         request = self._next_request
         send, receive = trio.open_memory_channel[str | None](1)
         self._requests[request] = send
         try:
-            await self._link.send({"type": "workers", "count": count, "request": request})
+            await send_request(request)
             with trio.fail_after(REQUEST_DEADLINE):
                 refusal = await receive.receive()
         except trio.TooSlowError:
@@ -134,8 +140,21 @@ class Controller:
     async def fail_health_check(self, failed: bool) -> None:
         await self._standing.give("health_check_failed", failed)
 
-    async def close_listeners(self) -> None:
-        await self._standing.give("listeners_closed", True)
+    async def drain_listeners(self, names: Collection[str], *, graceful: bool, close: bool) -> None:
+        drains = begun(
+            self.drains,
+            names,
+            now=time.monotonic(),
+            seconds=self.options["drain_time"],
+            immediate=self.options["drain_immediately"],
+            graceful=graceful,
+            close=close,
+        )
+        await self._standing.give("drain", drains)
+
+    async def undo_drain(self, names: Collection[str]) -> None:
+        drains = undone(self.drains, names)
+        await self._ask(lambda request: self._standing.give("drain", drains, request=request))
 
     async def reset_counters(self) -> None:
         """Other processes' words are theirs: what is shown is the difference to now. The supervisor keeps the base."""
@@ -218,9 +237,10 @@ class Controller:
         elif kind == "state":
             self.own_state = cast(State, message["state"])
             self.listeners = [(name, addresses) for name, addresses in message["listeners"]]
+            self.listeners_stopped = message["stopped"]
         elif kind == "reopen_logs":
             reopen_logs(received)
-        elif kind == "workers":
+        elif kind == "answer":
             waiting = self._requests.get(message["request"])
             if waiting is not None:
                 waiting.send_nowait(message["refusal"])

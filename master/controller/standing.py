@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 
 import trio
 
+from master.controller.drains import Drains
 from proxy import log as process_log
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -57,17 +58,18 @@ class StandingOrders:
         return bool(self._given.get("health_check_failed"))
 
     @property
-    def listeners_closed(self) -> bool:
-        return bool(self._given.get("listeners_closed"))
+    def drains(self) -> Drains:
+        drains: Drains = self._given.get("drain", {})
+        return drains
 
     @property
     def log_levels(self) -> Mapping[str, str]:
         return self._log["levels"]
 
-    async def give(self, name: str, value: Any) -> None:
-        """Returns when the supervisor has been told; it tells the workers."""
+    async def give(self, name: str, value: Any, **more: Any) -> None:
+        """Returns when the supervisor has been told; it tells the workers. `more` goes into the message."""
         self._given[name] = value
-        await self._send({"type": "order", "name": name, "value": value})
+        await self._send({"type": "order", "name": name, "value": value, **more})
 
     async def set_log_levels(self, levels: Mapping[str, str], seconds: float | None) -> None:
         await self._set_log(changed(self._log, levels, now=time.monotonic(), seconds=seconds))

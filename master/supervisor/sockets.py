@@ -14,6 +14,7 @@ import socket
 import stat
 from collections.abc import Iterator
 
+from master.supervisor import listen_queue
 from master.supervisor.committed import Address, Listener
 from master.supervisor.port_holder import holder
 from shm.socket_name import SHARED, SocketName
@@ -121,8 +122,9 @@ class AddressSockets:
         self.address = address
         self.per_worker = listener.reuse_port and not address.path
         self.sockets: dict[int, socket.socket] = {}
+        self._port = 0
         self._listening: set[int] = set()
-        self._shut = False
+        self._closed = False  # or closing: it no longer listens for anybody
         if not address.path:
             probe(address)
 
@@ -134,6 +136,7 @@ class AddressSockets:
         path = self.address.path
         sock = unix(self.address) if path else _tcp(self.address, self.port, reuse_port=self.per_worker)
         self.sockets[key] = sock
+        self._port = 0 if path else int(sock.getsockname()[1])
         return {key: sock}
 
     def name(self, index: int) -> str:
@@ -142,28 +145,65 @@ class AddressSockets:
     @property
     def port(self) -> int:
         """The bound port (0 only until the first socket of a port-0 address is bound)."""
-        for sock in self.sockets.values():
-            if not self.address.path:
-                return int(sock.getsockname()[1])
-        return self.address.port
+        return self._port or self.address.port
 
     def listen(self, index: int) -> None:
         """Let the kernel queue connections for worker `index`, who is ready for them."""
         key = index if self.per_worker else SHARED
-        if key not in self._listening and not self._shut:
+        if key not in self._listening and not self._closed:
             self.sockets[key].listen(self.listener.backlog or _somaxconn())
             self._listening.add(key)
 
+    def refuse(self) -> None:
+        """No new connections; those in the queues can still be accepted."""
+        if not self._closed:
+            self._closed = True
+            for key in self._listening:
+                listen_queue.refuse(self.sockets[key])
+
+    @property
+    def empty(self) -> bool:
+        """Whether nobody waits in the queues. Unix sockets keep theirs when they are shut down."""
+        return bool(self.address.path) or not any(listen_queue.waiting(self.sockets[key]) for key in self._listening)
+
+    @property
+    def local(self) -> bool:
+        """Whether a handshake is complete when `connect` returns, so that none can be under way."""
+        return bool(self.address.path) or self.address.host in ("127.0.0.1", "::1")
+
     def shutdown(self) -> None:
-        """Connections are refused from now on, whoever holds the sockets."""
-        self._shut = True
+        """Connections are refused from now on, whoever holds the sockets; whoever polls them is told by EINVAL."""
+        self._closed = True
         for key in self._listening:
             self.sockets[key].shutdown(socket.SHUT_RDWR)
         self._listening.clear()
 
+    def reopen(self, indexes: range) -> dict[int, socket.socket]:
+        """Listen again, with sockets that are returned if the old ones had been shut down. Raises `BindError`."""
+        if self._listening and not self.address.path:
+            for key in self._listening:
+                listen_queue.admit(self.sockets[key])
+            self._closed = False
+            return {}
+        keys = list(self.sockets)
+        self.close()
+        self.sockets.clear()
+        self._listening.clear()
+        if not self.address.path:
+            probe(self._at_port())
+        for key in keys:
+            self.ensure(max(0, key))
+        self._closed = False
+        for index in indexes:
+            self.listen(index)
+        return self.sockets
+
     def bound(self) -> str:
         """The address as bound, a port 0 resolved."""
-        return str(Address(host=self.address.host, port=self.port, path=self.address.path))
+        return str(self._at_port())
+
+    def _at_port(self) -> Address:
+        return Address(host=self.address.host, port=self.port, path=self.address.path)
 
     def close(self) -> None:
         for sock in self.sockets.values():
@@ -215,11 +255,6 @@ class ListenSockets:
     def listen(self, index: int) -> None:
         for address in self.addresses:
             address.listen(index)
-
-    def shutdown(self) -> None:
-        """No listener takes connections any more. The admin's sockets stay."""
-        for address in self.addresses:
-            address.shutdown()
 
     def bound(self) -> list[tuple[str, list[str]]]:
         """(listener name, its bound addresses) in configuration order."""

@@ -17,6 +17,7 @@ from typing import Any
 from master.supervisor import hang_watch, log_file, template_process
 from master.supervisor.child import Child, Outbox
 from master.supervisor.committed import Committed
+from master.supervisor.draining import ListenerDrains
 from master.supervisor.memory import CONTROLLER_SLOT, SUPERVISOR_SLOT, TEMPLATE_SLOT, Memory
 from master.supervisor.options import Options
 from master.supervisor.respawn import Backoff
@@ -34,7 +35,6 @@ TICK = 0.25  # seconds between looks at the heartbeats
 READY_DEADLINE = (
     30.0  # a controller that has not initialised by then (Envoy: 15 s of initial fetch) no longer holds up the start
 )
-CLOSE_GRACE = 0.2  # seconds in which workers stop polling sockets that are about to be shut down
 MAX_EARLY_DEATHS = 3  # before the first "ready": the start has failed
 REPORT_GRACE = 5.0  # seconds after which nobody waits for processes that ignore SIGKILL
 
@@ -57,6 +57,7 @@ class Supervisor:
         self.orders: dict[str, Any] = {}  # standing orders by name: for everybody who lives, and who starts later
         self.controller: Child | None = None
         self.workforce = Workforce(self, options.concurrency)
+        self.drains = ListenerDrains(self)
         self._signals = signals
         self._selector = selectors.DefaultSelector()
         self._children: dict[int, Child] = {}  # by pid
@@ -190,7 +191,7 @@ class Supervisor:
         self._exit_code = exit_code
         self.state = "DRAINING"
         self._stop_deadline = time.monotonic() + self.options.shutdown_drain_time
-        self._tell_state()
+        self.tell_state()
         waiting, self._waiting = self._waiting, []
         for child in waiting:
             self._selector.unregister(child.outbox.sock)
@@ -199,7 +200,8 @@ class Supervisor:
                 self.controller = None
             else:
                 self.workforce.forget(child)
-        self.workforce.stop(self.options.shutdown_drain_time)
+        self.drains.close_all()
+        self.workforce.stop()
         self._stop_rest_if_workers_gone()
 
     @property
@@ -309,6 +311,7 @@ class Supervisor:
             "generation": self.generation,
             "state": self.state,
             "listeners": self.sockets.bound() if child.role == "controller" else [],
+            "stopped": self.drains.stopped,
             "user": self.options.user,
             "group": self.options.group,
             "options": self.options.to_json(),
@@ -378,7 +381,9 @@ class Supervisor:
                 # A copy each: this descriptor may be replaced while a message still waits to be sent.
                 self.send(worker, {"type": "endpoints"}, give=[os.dup(self.endpoints)])
         elif kind == "order":
-            self._give_order(message["name"], message["value"])
+            refusal = self._give_order(message["name"], message["value"])
+            if "request" in message:
+                self._answer(child, message["request"], refusal)
         elif kind == "counters_base":
             self.counters_base = _replace(self.counters_base, fds)
         elif kind == "reopen_logs":
@@ -387,7 +392,7 @@ class Supervisor:
             request = message["request"]
             self.workforce.resize(
                 message["count"],
-                lambda refusal: self._answer(child, {"type": "workers", "request": request, "refusal": refusal}),
+                lambda refusal: self._answer(child, request, refusal),
             )
         elif kind == "shutdown":
             log.info("shutdown requested through the admin interface")
@@ -398,23 +403,26 @@ class Supervisor:
         elif kind == "folded":
             self.memory.folded(message["serial"])
 
-    def _give_order(self, name: str, value: Any) -> None:
+    def _give_order(self, name: str, value: Any) -> str | None:
+        """Returns what could not be done, or None."""
         self.orders[name] = value
+        refusal = None
         if name == "log":
             process_log.set_levels(value["levels"])
-        elif name == "listeners_closed":
-            log.info("the listeners close: connections that are open stay")
-            self.timers.after(CLOSE_GRACE, self.sockets.shutdown)
         for worker in self.workforce.everyone():
             self.send(worker, {"type": "order", "name": name, "value": value})
+        if name == "drain":  # the workers first: whoever is accepted while the queues are emptied is told to leave
+            refusal = self.drains.obey(value)
+        return refusal
 
-    def _answer(self, child: Child, message: dict[str, Any]) -> None:
+    def _answer(self, child: Child, request: int, refusal: str | None) -> None:
         if child is self.controller:
-            self.send(child, message)
+            self.send(child, {"type": "answer", "request": request, "refusal": refusal})
 
-    def _tell_state(self) -> None:
+    def tell_state(self) -> None:
         if self.controller is not None:
-            self.send(self.controller, {"type": "state", "state": self.state, "listeners": self.sockets.bound()})
+            message = {"type": "state", "state": self.state, "listeners": self.sockets.bound()}
+            self.send(self.controller, {**message, "stopped": self.drains.stopped})
 
     def on_serving(self) -> None:
         """The first time that all workers accept connections."""
@@ -423,7 +431,7 @@ class Supervisor:
             for name, addresses in self.sockets.bound():
                 log.info("listener %s on %s", name, ", ".join(addresses))
             log.info("all dependencies initialized: serving with %d worker(s)", self.workforce.count)
-        self._tell_state()
+        self.tell_state()
 
     def tell_controller(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
         if self.controller is not None:

@@ -43,6 +43,11 @@ class Workforce:
         yield from self._workers.values()
         yield from self._retiring
 
+    @property
+    def listening(self) -> int:
+        """On how many socket indexes the kernel queues connections."""
+        return self._listening
+
     def alive(self) -> bool:
         return bool(self._workers or self._retiring)
 
@@ -130,13 +135,17 @@ class Workforce:
         except BindError as error:
             return done(str(error))
         for sockets in new:
-            for child in self._workers.values():
-                supervisor.send(child, {"type": "sockets"}, named=sockets)
+            self.give_sockets(sockets)
         self._target, self._done = count, done
         for index in range(self.count, count):
             self._spawn(index)
         supervisor.timers.after(RESIZE_DEADLINE, lambda: self._abandon_growth(count))
         return None
+
+    def give_sockets(self, named: dict[str, int]) -> None:
+        """Tell all workers that accept of new listening sockets."""
+        for child in self._workers.values():
+            self._supervisor.send(child, {"type": "sockets"}, named=named)
 
     def _finish_growth(self) -> None:
         assert self._target is not None
@@ -178,16 +187,22 @@ class Workforce:
             return
         child.state = "draining"
         self._retiring.append(child)
-        self._supervisor.send(
-            child, {"type": "drain", "deadline": self._supervisor.options.drain_time, "close_idle": False}
-        )
+        self.drain(child)
 
     # --- stopping and dying ---------------------------------------------------------------------------------------
 
-    def stop(self, deadline: float) -> None:
+    def drain(self, child: Child) -> None:
+        """Have a worker end whose sockets others serve on: its connections leave with their next response."""
+        seconds = self._supervisor.options.restart_drain_time
+        self._supervisor.send(child, {"type": "drain", "deadline": seconds, "idle": seconds, "sockets_end": False})
+
+    def stop(self) -> None:
+        """Have all workers end, and empty the queues of the sockets before (`draining.py`)."""
+        options = self._supervisor.options
+        times = {"deadline": options.shutdown_drain_time, "idle": options.shutdown_idle_time}
         for child in self.everyone():
             child.state = "draining"
-            self._supervisor.send(child, {"type": "drain", "deadline": deadline, "close_idle": True})
+            self._supervisor.send(child, {"type": "drain", **times, "sockets_end": True})
 
     def forget(self, child: Child) -> None:
         """It was to be spawned, and will not be."""

@@ -37,6 +37,7 @@ class HttpConnectionManager:
     def __init__(self, name: str, config: hcm_config.Config, context: FilterContext) -> None:
         self.config = config
         self.activity = context.activity
+        self._drain = context.drain
         self.disconnects = context.disconnects
         self.clusters = context.clusters
         self.recorder = context.recorder
@@ -50,10 +51,17 @@ class HttpConnectionManager:
         self.chain = build_chain([_build(plugin, http_context) for plugin in config.http_filters])
         self.policy = Policy(
             response=ResponseRules(config.server, config.identity.via),
-            draining=lambda: context.activity.closing,
+            drain_close=self._drain_close,
             filter_configs=_decode_overrides(config),
             failures=FilterFailures(context.stats.counter(f"{http_context.stat_prefix}filter_exceptions")),
         )
+
+    def _drain_close(self) -> bool:
+        """Asked once with each response head, as in Envoy, whatever else may end the connection."""
+        if not self._drain.active or not self._drain.decide():
+            return False
+        self.stats.cx_drain_close.inc()
+        return True
 
     async def __call__(self, connection: Connection, call_next: CallNextNetwork) -> None:
         await Session(self, connection).run()
