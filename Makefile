@@ -1,11 +1,12 @@
 # make setup   a virtual environment in .venv with everything that the tests need
 # make test    all checks and tests, as CI runs them
+# make bench   CPU per request, latency and memory beside Envoy, HAProxy and nginx
 # make demo    the proxy in front of an example origin
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup docs test lint types unit integration field-audit demo clean
+.PHONY: setup docs test lint types unit integration field-audit bench demo clean
 
 setup: $(VENV)/.ready
 
@@ -24,7 +25,7 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
-	$(BIN)/mypy tests/kit
+	$(BIN)/mypy tests/kit bench
 
 unit: setup
 	$(BIN)/python -m pytest tests/unit tests/property -q
@@ -39,6 +40,10 @@ field-audit: setup
 # Writes the pages that are generated from the code.
 docs: setup
 	$(BIN)/python -m tools.supported_fields
+
+# Ratios to Envoy and others; ARGS='--quick', '--only PATTERN', … (bench/README.md).
+bench: setup
+	@$(BIN)/python -m bench $(ARGS)
 
 demo:
 	PYTHON='$(PYTHON)' VENV='$(VENV)' examples/quickstart/run

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 
 import msgspec
@@ -26,7 +26,7 @@ from proxy.http.disconnects import DisconnectWatch
 from proxy.limits import LOG_CLOSE_DEADLINE, READ_SIZE
 from proxy.net.connection import Connection
 from proxy.net.drain import ListenerDrain
-from proxy.net.listener import accept_loop
+from proxy.net.listener import accept_loop, accept_waiting
 from proxy.net.pipe import PipePool
 from proxy.stats import Stats
 from proxy.upstream.manager import ClusterManager
@@ -131,6 +131,19 @@ class Server:
         """Serve what arrives at `sock`, a non-blocking listening socket of the listener's address number `address`,
         until cancelled, by which no accepted connection is lost, or until the socket has been shut down.
         """
+        self._accepting += 1
+        task_status.started()
+        try:
+            await accept_loop(sock, self._starter(listener))
+        finally:
+            self._accepting -= 1
+            self._check_drained()
+
+    def accept_waiting(self, listener: str, sock: socket.socket) -> None:
+        """Serve what waits at `sock` now."""
+        accept_waiting(sock, self._starter(listener))
+
+    def _starter(self, listener: str) -> Callable[[socket.socket], None]:
         target = self._listeners[listener]
 
         def start(client: socket.socket) -> None:
@@ -140,13 +153,7 @@ class Server:
             self._activity.connections += 1
             self._nursery.start_soon(self._serve, target, client)
 
-        self._accepting += 1
-        task_status.started()
-        try:
-            await accept_loop(sock, start)
-        finally:
-            self._accepting -= 1
-            self._check_drained()
+        return start
 
     def update_endpoints(self, endpoints: Endpoints) -> None:
         """Use these hosts from the next request on."""

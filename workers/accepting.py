@@ -137,13 +137,17 @@ class Acceptors:
         for name in list(self._polling):
             self._stop(name)
 
-    async def empty(self) -> None:
-        """Take what all sockets' queues hold, those of siblings too, until the supervisor shuts them down. Returns when
-        all are polled.
-        """
-        self._count = 0
-        for name, sock in list(self._sockets.items()):
-            if name not in self._polling:
+    def sweep(self) -> None:
+        """Accept what waits now, on all sockets: a sibling may hang."""
+        for name, sock in self._sockets.items():
+            self._server.accept_waiting(name.listener, sock)
+
+    async def empty(self, ending: Iterable[str]) -> None:
+        """Accept on the sockets of these names until the supervisor shuts them down. Returns when all are polled."""
+        for text in ending:
+            name = SocketName.parse(text)
+            sock = self._sockets.get(name) if name is not None else None
+            if name is not None and sock is not None:
                 scope = self._polling[name] = trio.CancelScope()
                 await self._nursery.start(self._accept, name, sock, scope)
 

@@ -90,8 +90,7 @@ class Worker:
         elif kind == "drain" and not self._draining:
             self._draining = True
             self._set_state(State.DRAINING)
-            if not message["sockets_end"]:
-                acceptors.stop()
+            acceptors.stop()
             nursery.start_soon(self._drain_and_end, message, acceptors, nursery)
         elif kind == "stop":
             nursery.cancel_scope.cancel()
@@ -133,8 +132,9 @@ class Worker:
         self._processes.write(self._slot, Word.ENDPOINTS_VERSION, endpoints.version)
 
     async def _drain_and_end(self, order: dict[str, Any], acceptors: Acceptors, nursery: trio.Nursery) -> None:
-        if order["sockets_end"]:
-            await acceptors.empty()
+        if order["ending"] is not None:
+            acceptors.sweep()
+            await acceptors.empty(order["ending"])
         await self._drain(order["deadline"], idle=order["idle"])
         nursery.cancel_scope.cancel()
 

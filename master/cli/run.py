@@ -95,7 +95,7 @@ def command(
         log_level=log_level,
         log_path=str(Path(log_path).absolute()) if log_path else "",
         drain_time=drain_time_s,
-        drain_immediately=drain_strategy == "immediate",
+        drain_strategy=drain_strategy.capitalize(),
         restart_drain_time=drain_time_s if restart_drain_time_s is None else restart_drain_time_s,
         shutdown_drain_time=shutdown_drain_time_s,
         shutdown_idle_time=shutdown_idle_time_s,

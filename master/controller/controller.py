@@ -146,7 +146,7 @@ class Controller:
             names,
             now=time.monotonic(),
             seconds=self.options["drain_time"],
-            immediate=self.options["drain_immediately"],
+            immediate=self.options["drain_strategy"] == "Immediate",
             graceful=graceful,
             close=close,
         )

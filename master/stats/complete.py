@@ -11,7 +11,6 @@ NO_CERTIFICATE = 2**32 - 1
 """`server.days_until_first_cert_expiring` where there is none."""
 
 ADMIN = "listener.admin."
-RQ_TIME = "upstream_rq_time"
 
 
 def complete(metrics: Metrics) -> Metrics:
@@ -27,7 +26,7 @@ def complete(metrics: Metrics) -> Metrics:
     _zeros(counters, "http1.", names.CODEC_COUNTERS)
     _zeros(counters, "http.async-client.", names.ROUTER_COUNTERS)
     for scope in clusters:
-        _cluster(scope, counters, gauges, histograms)
+        _cluster(scope, counters, gauges)
     for scope in _scopes(counters, "http.", "downstream_cx_total"):
         _zeros(counters, scope, names.HTTP_COUNTERS)
         _zeros(gauges, scope, names.HTTP_GAUGES)
@@ -51,9 +50,7 @@ def complete(metrics: Metrics) -> Metrics:
     return Metrics(counters=counters, gauges=gauges, histograms=histograms)
 
 
-def _cluster(
-    scope: str, counters: dict[str, int], gauges: dict[str, int], histograms: dict[str, dict[int, int]]
-) -> None:
+def _cluster(scope: str, counters: dict[str, int], gauges: dict[str, int]) -> None:
     _zeros(counters, scope, names.CLUSTER_COUNTERS)
     _zeros(gauges, scope, names.CLUSTER_GAUGES)
     # Hosts of the bootstrap were one change; those of DNS are counted by who resolves them.
@@ -62,19 +59,6 @@ def _cluster(
     counters.setdefault(f"{scope}default.total_match_count", members)
     if counters[f"{scope}upstream_cx_total"]:
         _zeros(counters, f"{scope}http1.", names.CODEC_COUNTERS)
-    # Envoy has these from the first response on.
-    times = histograms.pop(f"{scope}{RQ_TIME}", None)
-    if times and any(times.values()):
-        histograms[f"{scope}{RQ_TIME}"] = times
-        histograms.setdefault(f"{scope}external.{RQ_TIME}", times)
-
-
-def external_times(histograms: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """(a cluster's request times, the name of the same for external requests)."""
-    for name in histograms:
-        scope = name.removesuffix(RQ_TIME)
-        if scope != name and scope.startswith("cluster.") and not scope.endswith(".external."):
-            yield name, f"{scope}external.{RQ_TIME}"
 
 
 def _listener(

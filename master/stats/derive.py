@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+Buckets = Mapping[int, int]
+
 MAX_CACHED_NAMES = 65536
 
 
@@ -23,28 +25,33 @@ class _Rule(NamedTuple):
 
 
 _RULES = (
-    # With no internal_address_config nothing is internal (features §13 rule 23), so every response is external.
+    # Responses to callers from inside and from outside: `cluster.a.external.upstream_rq_200`.
     _Rule(
-        re.compile(r"(cluster\.[^.]+\.)upstream_rq_((\d)\d\d)", re.ASCII),
+        re.compile(r"(cluster\..+\.)((?:in|ex)ternal\.)upstream_rq_((\d)\d\d)", re.ASCII),
         (
-            r"\1upstream_rq_\3xx",
+            r"\1upstream_rq_\3",
+            r"\1upstream_rq_\4xx",
             r"\1upstream_rq_completed",
-            r"\1external.upstream_rq_\2",
-            r"\1external.upstream_rq_\3xx",
-            r"\1external.upstream_rq_completed",
+            r"\1\2upstream_rq_\4xx",
+            r"\1\2upstream_rq_completed",
         ),
+    ),
+    # Those of canaries again, beside the above.
+    _Rule(
+        re.compile(r"(cluster\..+\.canary\.)upstream_rq_((\d)\d\d)", re.ASCII),
+        (r"\1upstream_rq_\3xx", r"\1upstream_rq_completed"),
     ),
     _Rule(
         re.compile(r"(vhost\.[^.]+\.(?:vcluster|route)\.[^.]+\.)upstream_rq_((\d)\d\d)", re.ASCII),
         (r"\1upstream_rq_\3xx", r"\1upstream_rq_completed"),
     ),
     _Rule(
-        re.compile(r"((?:listener\..+\.)?http\.[^.]+\.)downstream_rq_(\d)xx", re.ASCII),
+        re.compile(r"((?:listener\..+\.)?http\..+\.)downstream_rq_(\d)xx", re.ASCII),
         (r"\1downstream_rq_completed",),
     ),
-    _Rule(re.compile(r"(http\.[^.]+\.)downstream_rq_http\d_total", re.ASCII), (r"\1downstream_rq_total",)),
+    _Rule(re.compile(r"(http\..+\.)downstream_rq_http\d_total", re.ASCII), (r"\1downstream_rq_total",)),
     # Counters exist as soon as their scope does, so that a rate has a zero to start from (features §13 rule 52).
-    _Rule(re.compile(r"(cluster\.[^.]+\.)upstream_rq_total", re.ASCII), (r"\1upstream_rq_completed",), factor=0),
+    _Rule(re.compile(r"(cluster\..+\.)upstream_rq_total", re.ASCII), (r"\1upstream_rq_completed",), factor=0),
 )
 
 
@@ -59,6 +66,23 @@ def derive(counters: Mapping[str, int]) -> dict[str, int]:
         for target, factor in _targets(name):
             sums[target] = sums.get(target, 0) + value * factor
     return {**sums, **counters}
+
+
+_TIMES = re.compile(r"(cluster\..+\.)(?:in|ex)ternal(\.upstream_rq_time)", re.ASCII)
+
+
+def derive_times(histograms: Mapping[str, Buckets]) -> dict[str, Buckets]:
+    """`histograms`, and the times of all requests of a cluster. Envoy has any of these from the first response on."""
+    found: dict[str, Buckets] = {}
+    sums: dict[str, dict[int, int]] = {}
+    for name, buckets in histograms.items():
+        if not name.endswith(".upstream_rq_time") or any(buckets.values()):
+            found[name] = buckets
+        if (match := _TIMES.fullmatch(name)) and name in found:
+            total = sums.setdefault(match[1] + match[2][1:], {})
+            for bucket, count in buckets.items():
+                total[bucket] = total.get(bucket, 0) + count
+    return {**sums, **found}
 
 
 @functools.lru_cache(maxsize=MAX_CACHED_NAMES)

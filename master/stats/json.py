@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
+from master.stats.derive import Buckets
 from master.stats.numbers import json_number
 from master.stats.quantiles import QUANTILES, UPPER_BOUNDS, bins, cumulative, quantiles
-from master.stats.snapshot import Buckets, Snapshot
+from master.stats.snapshot import Snapshot
 
 _PERCENTS = [msgspec.Raw(json_number(100 * quantile).encode()) for quantile in QUANTILES]
 

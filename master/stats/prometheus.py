@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
+from master.stats.derive import Buckets
 from master.stats.numbers import exact, general
 from master.stats.quantiles import QUANTILES, UPPER_BOUNDS, cumulative, quantiles, sample_count, sample_sum
-from master.stats.snapshot import Buckets, Snapshot
+from master.stats.snapshot import Snapshot
 from master.stats.tags import extract
 
 MODES = ("", "cumulative", "summary")

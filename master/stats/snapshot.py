@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from master.stats.complete import complete, external_times
-from master.stats.derive import derive
+from master.stats.complete import complete
+from master.stats.derive import Buckets, derive, derive_times
+from master.stats.used import counter_used, gauge_used
 from shm.metrics import Metrics
-
-Buckets = Mapping[int, int]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,10 +24,15 @@ class Snapshot:
     intervals: Mapping[str, Buckets]
 
     def select(self, keep: Callable[[str], bool], *, used_only: bool = False) -> Snapshot:
-        """Only the stats whose name `keep` accepts; with `used_only` only those that are not zero."""
+        """Only the stats whose name `keep` accepts; with `used_only` only those that were ever written."""
+        everything, counters = not used_only, self.counters
         return Snapshot(
-            {name: value for name, value in self.counters.items() if keep(name) and (value or not used_only)},
-            {name: value for name, value in self.gauges.items() if keep(name) and (value or not used_only)},
+            {n: value for n, value in counters.items() if keep(n) and (everything or counter_used(n, value))},
+            {
+                n: value
+                for n, value in self.gauges.items()
+                if keep(n) and (everything or value or gauge_used(n, counters))
+            },
             {
                 name: counts
                 for name, counts in self.histograms.items()
@@ -44,5 +48,4 @@ def take(metrics: Metrics, gauges: Mapping[str, int], intervals: Mapping[str, Bu
     """
     known = Metrics(derive(metrics.counters), {**metrics.gauges, **gauges}, metrics.histograms)
     whole = complete(known)
-    copies = {external: intervals[name] for name, external in external_times(intervals)}
-    return Snapshot(whole.counters, whole.gauges, whole.histograms, {**intervals, **copies})
+    return Snapshot(whole.counters, whole.gauges, derive_times(whole.histograms), derive_times(intervals))

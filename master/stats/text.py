@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 
+from master.stats.derive import Buckets
 from master.stats.numbers import general, shortest
 from master.stats.quantiles import QUANTILES, UPPER_BOUNDS, bins, cumulative, quantiles
-from master.stats.snapshot import Buckets, Snapshot
+from master.stats.snapshot import Snapshot
 
 EMPTY = "No recorded values"
 

@@ -57,9 +57,14 @@ class ListenerDrains:
                 self._supervisor.timers.after(max(0.0, drain["closes"] - now), self._close_due)
         return refusal
 
-    def close_all(self) -> None:
-        """The end of the instance: every queue is emptied before its socket goes."""
-        self._close(self._supervisor.sockets.addresses)
+    def close_all(self) -> list[str]:
+        """The end of the instance: every queue is emptied before its socket goes, but for those that systemd holds.
+        Returns the names of the sockets that end.
+        """
+        ending = [address for address in self._supervisor.sockets.addresses if not address.held]
+        names = [name for address in ending for name in address.names]
+        self._close(ending)
+        return names
 
     def _close_due(self) -> None:
         now = time.monotonic()

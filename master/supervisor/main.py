@@ -18,6 +18,8 @@ from master.supervisor.runtime_dir import RuntimeDir, RuntimeDirError
 from master.supervisor.signals import SignalQueue
 from master.supervisor.sockets import BindError, ListenSockets
 from master.supervisor.supervisor import Supervisor
+from master.supervisor.systemd import listen_fds, notify, supply
+from master.supervisor.systemd.listen_fds import Handed
 from proxy import log as process_log
 
 log = logging.getLogger("supervisor")
@@ -39,6 +41,13 @@ def main() -> int:
         except OSError as error:
             print(f"error: --log-path {options.log_path}: {error.strerror}", file=sys.stderr)
             return EXIT_REJECTED
+    try:
+        handed, complaints = listen_fds.take(os.environ, os.getpid())
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_REJECTED
+    for complaint in complaints:
+        log.warning("%s", complaint)
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NAME, b"trireme-super", 0, 0, 0)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
@@ -55,26 +64,38 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_REJECTED
     try:
-        return _run(options, directory)
+        return _run(options, directory, handed)
     finally:
         directory.clean()
 
 
-def _run(options: Options, directory: RuntimeDir) -> int:
+def _run(options: Options, directory: RuntimeDir, handed: list[Handed]) -> int:
     signals = SignalQueue()
+    with contextlib.closing(notify.Notifier(notify.address(os.environ))) as notifier:
+        return _start(options, directory, handed, signals, notifier)
+
+
+def _start(
+    options: Options,
+    directory: RuntimeDir,
+    handed: list[Handed],
+    signals: SignalQueue,
+    notifier: notify.Notifier,
+) -> int:
+    notifier.status("starting: compiling the configuration")
     try:
         committed = preflight.run(options, signals, version=1)
     except preflight.PreflightError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     try:
-        sockets = _bind(committed, directory)
+        sockets = _bind(committed, directory, handed, notifier)
     except BindError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_REJECTED
     try:
         memory = Memory(hosts=committed.hosts, clusters=committed.clusters)
-        supervisor = Supervisor(options, committed, sockets, memory, signals)
+        supervisor = Supervisor(options, committed, sockets, memory, signals, notifier)
         try:
             code = supervisor.run()
         except BindError as error:
@@ -86,13 +107,23 @@ def _run(options: Options, directory: RuntimeDir) -> int:
         sockets.close()
 
 
-def _bind(committed: Committed, directory: RuntimeDir) -> ListenSockets:
-    """All listening sockets. After a crash, the last instance's children get the time that they need to end."""
+def _bind(
+    committed: Committed, directory: RuntimeDir, handed: list[Handed], notifier: notify.Notifier
+) -> ListenSockets:
+    """All listening sockets, those that systemd `handed` us among them (they are closed here: the result has copies).
+    After a crash, the last instance's children get the time that they need to end.
+    """
+    supplies = supply.assign(list(supply.wanted(committed)), handed)
+    supply.release(supplies, handed, notifier)
     patience = time.monotonic() + (CRASH_PATIENCE if directory.unclean else 0.0)
     while True:
         try:
-            return ListenSockets(committed.listeners, committed.admin, directory.admin_socket)
+            sockets = ListenSockets(committed.listeners, committed.admin, directory.admin_socket, supplies, notifier)
         except BindError:
             if time.monotonic() >= patience:
                 raise
             time.sleep(0.1)
+        else:
+            for one in handed:
+                one.sock.close()
+            return sockets

@@ -26,7 +26,7 @@ class Options:
     log_level: str = "info"
     log_path: str = ""  # "" is standard error
     drain_time: float = 600.0  # of listeners: Envoy's --drain-time-s
-    drain_immediately: bool = False  # Envoy's --drain-strategy
+    drain_strategy: str = "Gradual"  # or "Immediate", as admin.v3.CommandLineOptions spells them
     restart_drain_time: float = 600.0  # of workers that have been replaced
     shutdown_drain_time: float = 30.0
     shutdown_idle_time: float = 5.0  # the part of it in which connections without a request may end by themselves

@@ -35,7 +35,7 @@ def run(options: Options, signals: SignalQueue, *, version: int) -> committed.Co
     os.lseek(order, 0, os.SEEK_SET)
     process = subprocess.Popen(
         python.command("master.preflight", "--out-fd", str(fd)),
-        env=python.environment(),
+        env=python.child_environment(),
         stdin=order,
         pass_fds=[fd],
         start_new_session=True,  # Ctrl-C is ours to handle; it must not tear the child's output apart

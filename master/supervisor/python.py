@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+_SUPERVISORS = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 _CODE_ROOT = str(Path(__file__).resolve().parent.parent.parent)
 
 
@@ -19,3 +20,8 @@ def environment(**extra: str) -> dict[str, str]:
     inherited = os.environ.get("PYTHONPATH", "")
     paths = [_CODE_ROOT, *(path for path in inherited.split(os.pathsep) if path and path != _CODE_ROOT)]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **extra}
+
+
+def child_environment(**extra: str) -> dict[str, str]:
+    """`environment` without what systemd tells the supervisor alone."""
+    return {name: value for name, value in environment(**extra).items() if name not in _SUPERVISORS}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import socket
 import stat
@@ -17,7 +18,13 @@ from collections.abc import Iterator
 from master.supervisor import listen_queue
 from master.supervisor.committed import Address, Listener
 from master.supervisor.port_holder import holder
+from master.supervisor.systemd.fd_store import StoredName
+from master.supervisor.systemd.listen_fds import address_of
+from master.supervisor.systemd.notify import Notifier
+from master.supervisor.systemd.supply import ADMIN, NOTHING, Supplies, Supply
 from shm.socket_name import SHARED, SocketName
+
+log = logging.getLogger("supervisor")
 
 
 class BindError(Exception):
@@ -114,18 +121,26 @@ def _remove_stale(address: Address) -> None:
 
 
 class AddressSockets:
-    """The sockets of one address of one listener: by worker index, or a single one under `SHARED`."""
+    """The sockets of one address of one listener: by worker index, or a single one under `SHARED`.
 
-    def __init__(self, listener: Listener, number: int, address: Address) -> None:
+    `supply` are sockets that systemd handed us: they listen already, and others may hold them too.
+    """
+
+    def __init__(self, listener: Listener, number: int, address: Address, supply: Supply, notifier: Notifier) -> None:
         self.listener = listener
         self.number = number
         self.address = address
+        self.given = supply.given
         self.per_worker = listener.reuse_port and not address.path
-        self.sockets: dict[int, socket.socket] = {}
+        self.sockets = {key: one.sock.dup() for key, one in supply.sockets.items()}
+        self._listening = set(self.sockets)
+        self._notifier = notifier
         self._port = 0
-        self._listening: set[int] = set()
         self._closed = False  # or closing: it no longer listens for anybody
-        if not address.path:
+        if self.sockets:
+            self.per_worker = SHARED not in self.sockets
+            self.address = address_of(next(iter(self.sockets.values())))
+        elif not address.path:
             probe(address)
 
     def ensure(self, index: int) -> dict[int, socket.socket]:
@@ -148,17 +163,38 @@ class AddressSockets:
         return self._port or self.address.port
 
     def listen(self, index: int) -> None:
-        """Let the kernel queue connections for worker `index`, who is ready for them."""
+        """Let the kernel queue connections for worker `index`, who is ready for them. From then on systemd holds the
+        queue too, so that it outlives us.
+        """
         key = index if self.per_worker else SHARED
-        if key not in self._listening and not self._closed:
+        if key in self.sockets and key not in self._listening and not self._closed:
             self.sockets[key].listen(self.listener.backlog or _somaxconn())
             self._listening.add(key)
+            self._notifier.store(self.stored_name(key), self.sockets[key].fileno())
+
+    def stored_name(self, key: int) -> str:
+        return str(StoredName.of(SocketName(self.listener.name, self.number, key)))
+
+    @property
+    def held(self) -> bool:
+        """Whether systemd holds these sockets too: for whoever is started next, who serves what then waits in them."""
+        return self.given or (bool(self._listening) and self._notifier.listened_to)
+
+    @property
+    def names(self) -> list[str]:
+        """Those that listen."""
+        return [self.name(key) for key in self._listening]
 
     def refuse(self) -> None:
-        """No new connections; those in the queues can still be accepted."""
-        if not self._closed:
+        """No new connections; those in the queues can still be accepted. Sockets of a `.socket` unit are left alone:
+        they are systemd's.
+        """
+        if self.given:
+            log.warning("listener %s: its socket belongs to systemd, which keeps it open", self.listener.name)
+        elif not self._closed:
             self._closed = True
             for key in self._listening:
+                self._notifier.unstore(self.stored_name(key))
                 listen_queue.refuse(self.sockets[key])
 
     @property
@@ -172,23 +208,26 @@ class AddressSockets:
         return bool(self.address.path) or self.address.host in ("127.0.0.1", "::1")
 
     def shutdown(self) -> None:
-        """Connections are refused from now on, whoever holds the sockets; whoever polls them is told by EINVAL."""
-        self._closed = True
-        for key in self._listening:
-            self.sockets[key].shutdown(socket.SHUT_RDWR)
-        self._listening.clear()
+        """After `refuse`, for everybody who holds the sockets; whoever polls them finds out."""
+        if not self.given:
+            for key in self._listening:
+                self.sockets[key].shutdown(socket.SHUT_RDWR)
+            self._listening.clear()
 
     def reopen(self, indexes: range) -> dict[int, socket.socket]:
         """Listen again, with sockets that are returned if the old ones had been shut down. Raises `BindError`."""
+        if self.given:
+            return {}
         if self._listening and not self.address.path:
             for key in self._listening:
                 listen_queue.admit(self.sockets[key])
+                self._notifier.store(self.stored_name(key), self.sockets[key].fileno())
             self._closed = False
             return {}
         keys = list(self.sockets)
+        self._listening.clear()
         self.close()
         self.sockets.clear()
-        self._listening.clear()
         if not self.address.path:
             probe(self._at_port())
         for key in keys:
@@ -206,34 +245,73 @@ class AddressSockets:
         return Address(host=self.address.host, port=self.port, path=self.address.path)
 
     def close(self) -> None:
+        """Close them; the file of a Unix socket goes, unless systemd holds the socket for a successor."""
         for sock in self.sockets.values():
             sock.close()
-        if self.address.path and not self.address.path.startswith("@"):
+        if self.address.path and not self.address.path.startswith("@") and not self.held:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.address.path)
 
 
-class ListenSockets:
-    """All listening sockets of the configuration, and the admin's."""
+def _admin(address: Address, supply: Supply) -> socket.socket:
+    if supply.sockets:
+        return supply.sockets[SHARED].sock.dup()
+    if address.path:
+        return unix(address)
+    probe(address)
+    return _tcp(address, address.port, reuse_port=False)
 
-    def __init__(self, listeners: tuple[Listener, ...], admin: Address | None, admin_path: str) -> None:
+
+class ListenSockets:
+    """All listening sockets of the configuration, and the admin's.
+
+    `supplies` are sockets that systemd handed us; they stay the caller's. `notifier` stores ours with systemd.
+    """
+
+    def __init__(
+        self,
+        listeners: tuple[Listener, ...],
+        admin: Address | None,
+        admin_path: str,
+        supplies: Supplies = NOTHING,
+        notifier: Notifier | None = None,
+    ) -> None:
         self.addresses: list[AddressSockets] = []
         self.admin: dict[str, socket.socket] = {}
         self._admin_path = admin_path
+        self._notifier = notifier or Notifier(None)
         try:
             for listener in listeners:
                 for number, address in enumerate(listener.addresses):
-                    self.addresses.append(AddressSockets(listener, number, address))
+                    supply = supplies.get((listener.name, number), Supply({}))
+                    self.addresses.append(AddressSockets(listener, number, address, supply, self._notifier))
             if admin is not None:
-                if not admin.path:
-                    probe(admin)
-                self.admin["tcp"] = unix(admin) if admin.path else _tcp(admin, admin.port, reuse_port=False)
+                self.admin["tcp"] = _admin(admin, supplies.get((ADMIN, 0), Supply({})))
             self.admin["unix"] = unix(Address(path=admin_path, mode=0o600))
             for sock in self.admin.values():
                 sock.listen(128)
         except BindError:
             self.close()
             raise
+        self._rename(supplies)
+
+    def _rename(self, supplies: Supplies) -> None:
+        """Sockets from the store that another listener has now are stored under its name; old names first, because
+        two listeners may have changed places.
+        """
+        new: dict[str, int] = {}
+        for address, key, sock in self._all():
+            one = supplies.get((address.listener.name, address.number), Supply({})).sockets.get(key)
+            if one is not None and not address.given and one.name != address.stored_name(key):
+                self._notifier.unstore(one.name)
+                new[address.stored_name(key)] = sock.fileno()
+        for name, fd in new.items():
+            self._notifier.store(name, fd)
+
+    @property
+    def width(self) -> int:
+        """How many worker indexes have a socket: more than there are workers, if there were more of them once."""
+        return 1 + max((key for _, key, _ in self._all()), default=-1)
 
     def ensure(self, index: int) -> dict[str, int]:
         """Bind what worker `index` needs; the new sockets as `SocketName` → descriptor."""

@@ -23,6 +23,8 @@ from master.supervisor.options import Options
 from master.supervisor.respawn import Backoff
 from master.supervisor.signals import SignalQueue
 from master.supervisor.sockets import ListenSockets
+from master.supervisor.systemd.notify import Notifier
+from master.supervisor.systemd.reporter import Reporter
 from master.supervisor.timers import Timers
 from master.supervisor.workforce import Workforce
 from proxy import log as process_log
@@ -43,7 +45,13 @@ class Supervisor:
     """One instance's process tree. `run` returns the exit code."""
 
     def __init__(
-        self, options: Options, committed: Committed, sockets: ListenSockets, memory: Memory, signals: SignalQueue
+        self,
+        options: Options,
+        committed: Committed,
+        sockets: ListenSockets,
+        memory: Memory,
+        signals: SignalQueue,
+        notifier: Notifier,
     ) -> None:
         self.options = options
         self.committed = committed
@@ -58,6 +66,7 @@ class Supervisor:
         self.controller: Child | None = None
         self.workforce = Workforce(self, options.concurrency)
         self.drains = ListenerDrains(self)
+        self.systemd = Reporter(self, notifier)
         self._signals = signals
         self._selector = selectors.DefaultSelector()
         self._children: dict[int, Child] = {}  # by pid
@@ -70,7 +79,7 @@ class Supervisor:
         self._controller_overdue = False
         self._waiting: list[Child] = []  # to be spawned once the template is ready
         self._exit_code: int | None = None
-        self._stop_deadline = 0.0
+        self.stop_deadline = 0.0  # `time.monotonic()` at which everything is killed, once stopping
         self._interrupts = 0
         self._next_tick = 0.0
 
@@ -111,7 +120,7 @@ class Supervisor:
             return False
         if not self._children and not self._spawning:
             return True
-        if time.monotonic() > self._stop_deadline + REPORT_GRACE:
+        if time.monotonic() > self.stop_deadline + REPORT_GRACE:
             log.error(
                 "processes left behind: %s", ", ".join(f"{c.name} (pid {c.pid})" for c in self._children.values())
             )
@@ -136,7 +145,8 @@ class Supervisor:
         self.memory.processes.write(SUPERVISOR_SLOT, Word.HEARTBEAT_NS, time.monotonic_ns())
         self.memory.processes.write(SUPERVISOR_SLOT, Word.LOOP_LAG_NS, int(own_lag * 1e9))
         self._watch(int(own_lag * 1e9))
-        if self._exit_code is not None and now > self._stop_deadline:
+        self.systemd.tick()
+        if self._exit_code is not None and now > self.stop_deadline:
             self._kill_all()
 
     # --- signals --------------------------------------------------------------------------------------------------
@@ -152,10 +162,12 @@ class Supervisor:
                 self.stop(0)
             else:
                 log.info("SIGINT again: stopping at once")
-                self._stop_deadline = time.monotonic()
+                self.stop_deadline = time.monotonic()
                 self._kill_all()
         elif number == signal.SIGHUP:
+            self.systemd.reloading("reloading")
             log.warning("SIGHUP: reserved for reloading the configuration, which this version cannot do yet; ignored")
+            self.systemd.reloaded()
         elif number == signal.SIGUSR2:
             log.warning("SIGUSR2: reserved for hot restart, which this version cannot do yet; ignored")
         elif number == signal.SIGUSR1:
@@ -190,8 +202,9 @@ class Supervisor:
             return
         self._exit_code = exit_code
         self.state = "DRAINING"
-        self._stop_deadline = time.monotonic() + self.options.shutdown_drain_time
+        self.stop_deadline = time.monotonic() + self.options.shutdown_drain_time
         self.tell_state()
+        self.systemd.stopping()
         waiting, self._waiting = self._waiting, []
         for child in waiting:
             self._selector.unregister(child.outbox.sock)
@@ -200,8 +213,7 @@ class Supervisor:
                 self.controller = None
             else:
                 self.workforce.forget(child)
-        self.drains.close_all()
-        self.workforce.stop()
+        self.workforce.stop(ending=self.drains.close_all())
         self._stop_rest_if_workers_gone()
 
     @property
@@ -398,7 +410,7 @@ class Supervisor:
             log.info("shutdown requested through the admin interface")
             self.stop(0)
             if message.get("now"):
-                self._stop_deadline = time.monotonic()
+                self.stop_deadline = time.monotonic()
                 self._kill_all()
         elif kind == "folded":
             self.memory.folded(message["serial"])
@@ -431,6 +443,7 @@ class Supervisor:
             for name, addresses in self.sockets.bound():
                 log.info("listener %s on %s", name, ", ".join(addresses))
             log.info("all dependencies initialized: serving with %d worker(s)", self.workforce.count)
+            self.systemd.ready()
         self.tell_state()
 
     def tell_controller(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:

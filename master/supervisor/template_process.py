@@ -18,7 +18,7 @@ def start(log_level: str) -> tuple[int, socket.socket]:
     process = subprocess.Popen(
         python.command("master.template", log_level),
         pass_fds=[theirs.fileno()],
-        env=python.environment(**{CHANNEL_ENV: str(theirs.fileno())}),
+        env=python.child_environment(**{CHANNEL_ENV: str(theirs.fileno())}),
         stdin=subprocess.DEVNULL,
     )
     theirs.close()

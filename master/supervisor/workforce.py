@@ -48,6 +48,10 @@ class Workforce:
         """On how many socket indexes the kernel queues connections."""
         return self._listening
 
+    def ready(self) -> int:
+        """How many of the workers that are wanted accept connections."""
+        return sum(child.state == "ready" for child in self._workers.values())
+
     def alive(self) -> bool:
         return bool(self._workers or self._retiring)
 
@@ -96,11 +100,11 @@ class Workforce:
         if self._listening or self._supervisor.stopping:
             return
         if self._all_ready(self.count) and self._supervisor.controller_ready():
-            self._listen(self.count)
+            self._listen(max(self.count, self._supervisor.sockets.width))
             self._supervisor.on_serving()
 
     def _listen(self, count: int) -> None:
-        for index in range(self._listening, count):
+        for index in range(count):
             self._supervisor.sockets.listen(index)
         self._listening = max(self._listening, count)
         for child in self._workers.values():
@@ -194,15 +198,17 @@ class Workforce:
     def drain(self, child: Child) -> None:
         """Have a worker end whose sockets others serve on: its connections leave with their next response."""
         seconds = self._supervisor.options.restart_drain_time
-        self._supervisor.send(child, {"type": "drain", "deadline": seconds, "idle": seconds, "sockets_end": False})
+        self._supervisor.send(child, {"type": "drain", "deadline": seconds, "idle": seconds, "ending": None})
 
-    def stop(self) -> None:
-        """Have all workers end, and empty the queues of the sockets before (`draining.py`)."""
+    def stop(self, *, ending: list[str]) -> None:
+        """Have all workers end. They accept on the sockets `ending` until these are shut down (`draining.py`); of the
+        others they take what waits now, and leave the rest to whoever is started next.
+        """
         options = self._supervisor.options
         times = {"deadline": options.shutdown_drain_time, "idle": options.shutdown_idle_time}
         for child in self.everyone():
             child.state = "draining"
-            self._supervisor.send(child, {"type": "drain", **times, "sockets_end": True})
+            self._supervisor.send(child, {"type": "drain", **times, "ending": ending})
 
     def forget(self, child: Child) -> None:
         """It was to be spawned, and will not be."""

@@ -79,10 +79,11 @@ def text_renderer(pieces: Sequence[Piece], *, missing: bytes = b"-") -> Renderer
         return lambda info: literal
 
     def render(info: StreamInfo) -> bytes:
-        values = []
-        for get in getters:
-            value = get(info)
-            values.append(value if isinstance(value, bytes) else as_text(value, missing))
+        # `as_text`, without a call: this is done for every operator of every line.
+        values = [
+            value if isinstance(value := get(info), bytes) else missing if value is None else b"%d" % value
+            for get in getters
+        ]
         return template % tuple(values)
 
     return render

@@ -33,16 +33,16 @@ class LogQueue:
     def write(self, line: bytes) -> None:
         """Queue one line, which ends with its own line break; dropped and counted if the queue is full."""
         lines = self._lines
-        if len(lines) >= LOG_QUEUE_LINES or self._added - self._taken + len(line) > LOG_QUEUE_SIZE:
+        waiting = len(lines)
+        added = self._added + len(line)
+        if waiting >= LOG_QUEUE_LINES or added - self._taken > LOG_QUEUE_SIZE:
             self._dropped.inc()
             return
-        self._added += len(line)
+        self._added = added
         lines.append(line)
-        self._write_buffered.inc()
-        waiting = len(lines)
-        if waiting == 1:
+        if not waiting:
             self._pending.set()
-        elif waiting == LOG_FLUSH_LINES:
+        elif waiting == LOG_FLUSH_LINES - 1:
             self._full.set()
 
     def take(self) -> list[bytes]:
@@ -50,6 +50,7 @@ class LogQueue:
         lines = []
         while self._lines:
             lines.append(self._lines.popleft())
+        self._write_buffered.inc(len(lines))  # here, once for all of them: a line costs its request no shared word
         return lines
 
     def taken(self, size: int) -> None:

@@ -26,9 +26,19 @@ class Deadlines:
 
     `stream_idle` (seconds, 0: none) starts at once and starts again with every `touch`; touches within a hundredth of
     it count as one, so it may end that much early. Rewriting a deadline costs 2 µs where a nested scope costs 6.
+    `no_content_on_timeout`: an empty 204 answers the route's timeout.
     """
 
-    __slots__ = ("_armed", "_client_gone", "_idle", "_idle_at", "_touch_at", "scope", "started")
+    __slots__ = (
+        "_armed",
+        "_client_gone",
+        "_idle",
+        "_idle_at",
+        "_touch_at",
+        "no_content_on_timeout",
+        "scope",
+        "started",
+    )
 
     def __init__(self, stream_idle: float, now: float) -> None:
         self.started = now
@@ -37,6 +47,7 @@ class Deadlines:
         self._touch_at = now + self._idle / 100
         self._armed: dict[Phase, float] = {}
         self._client_gone = False
+        self.no_content_on_timeout = False
         self.scope = trio.CancelScope(deadline=self._idle_at)
 
     def touch(self) -> None:
@@ -62,6 +73,11 @@ class Deadlines:
         """Seconds left for `phase`; infinite if it is not armed."""
         return self._armed.get(phase, NEVER) - trio.current_time()
 
+    @property
+    def timeout_status(self) -> int:
+        """The status that answers the route's timeout."""
+        return 204 if self.no_content_on_timeout else 504
+
     def client_gone(self) -> None:
         """End the exchange: its client has closed the connection."""
         self._client_gone = True
@@ -72,7 +88,9 @@ class Deadlines:
         if self._client_gone:
             return disconnected()
         phase = self.fired()
-        return None if phase is None else _failure(phase, request_complete=request_complete)
+        if phase is None:
+            return None
+        return _failure(phase, request_complete=request_complete, timeout_status=self.timeout_status)
 
     def fired(self) -> Phase | None:
         """The phase whose deadline has passed and ended the exchange, or None."""
@@ -85,7 +103,7 @@ class Deadlines:
         self.scope.deadline = min(self._idle_at, *self._armed.values()) if self._armed else self._idle_at
 
 
-def _failure(phase: Phase, *, request_complete: bool) -> ProxyError:
+def _failure(phase: Phase, *, request_complete: bool, timeout_status: int) -> ProxyError:
     match phase:
         case Phase.STREAM_IDLE:
             return ProxyError(
@@ -107,7 +125,7 @@ def _failure(phase: Phase, *, request_complete: bool) -> ProxyError:
             return ProxyError(
                 "response_timeout",
                 side="upstream",
-                status=504,
-                body="upstream request timeout",
+                status=timeout_status,
+                body="upstream request timeout" if timeout_status == 504 else "",
                 flag=Flag.UPSTREAM_REQUEST_TIMEOUT,
             )

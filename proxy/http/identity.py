@@ -29,10 +29,10 @@ ROUTER_HEADERS = frozenset(
     for name in (
         b"retry-on", b"retry-grpc-on", b"max-retries", b"retriable-status-codes", b"retriable-header-names",
         b"upstream-rq-timeout-ms", b"upstream-rq-per-try-timeout-ms", b"upstream-rq-timeout-alt-response",
-        b"upstream-alt-stat-name", b"hedge-on-per-try-timeout",
+        b"upstream-alt-stat-name", b"hedge-on-per-try-timeout", b"upstream-stream-duration-ms",
     )
 )  # fmt: skip
-"""What an internal client may ask of Envoy's router, and what nobody upstream ever sees."""
+"""What a caller from inside may ask of the router, which consumes them: nobody upstream ever sees these."""
 
 _EXTERNAL = ROUTER_HEADERS | {
     INTERNAL,
@@ -49,7 +49,7 @@ _EDGE = _EXTERNAL | {
     b"x-envoy-original-path",
 }
 # `forward_client_cert_details` is SANITIZE for everybody: no other value is supported.
-_INTERNAL = ROUTER_HEADERS | {INTERNAL, b"x-forwarded-client-cert"}
+_INTERNAL = frozenset({INTERNAL, b"x-forwarded-client-cert"})
 _WATCHED = _EDGE | hop_by_hop.STRIPPED | {XFF, XFP, XFPORT, VIA, REQUEST_ID, EXTERNAL_ADDRESS}
 
 

@@ -36,6 +36,7 @@ class StreamInfo:
     last byte of the request has been read, `response_complete` when the last byte of the response was handed over.
     `continued`: we sent `100 Continue`. `stream_id` is the codec's, 0 while no head has been read.
     `downstream_remote` is the trusted client address, None while no head has been read: then it is the peer's.
+    `internal`: the request comes from inside (features §13 rule 23).
 
     `started_at` is the wall clock (Unix seconds) at `started`. `connection`, `request` and `response_headers` are the
     exchange's own, None where there is none (yet). `upstream_host` is the host that was chosen last,
@@ -59,6 +60,7 @@ class StreamInfo:
         "downstream_remote",
         "ended",
         "flags",
+        "internal",
         "is_http",
         "local_reply_body",
         "request",
@@ -90,6 +92,7 @@ class StreamInfo:
         self.started = started
         self.started_at = time.time()
         self.connection = connection
+        self.internal = False
         self.is_http = True  # false for a proxied TCP connection
         self.request: Request | None = None
         self.response_headers: Headers | None = None

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import trio
 
-from proxy.limits import ACCEPT_BACKOFF, ACCEPT_BURST
+from proxy.limits import ACCEPT_BACKOFF, ACCEPT_BURST, MAX_QUEUE
 
 log = logging.getLogger("proxy.listener")
 
@@ -67,6 +67,22 @@ async def accept_loop(sock: socket.socket, on_accept: Callable[[socket.socket], 
                 return  # TCP's way of saying that it no longer listens
             elif error.errno not in IGNORABLE:
                 raise
+
+
+def accept_waiting(sock: socket.socket, on_accept: Callable[[socket.socket], None]) -> None:
+    """Hand what waits in the queue of `sock` now to `on_accept`: as much as fits into the longest queue, since others
+    may come as fast as we accept.
+    """
+    tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
+    for _ in range(MAX_QUEUE):
+        try:
+            client, _ = sock.accept()
+        except OSError as error:
+            if error.errno in IGNORABLE:
+                continue
+            return  # empty; or it cannot be helped
+        _prepare(client, tcp=tcp)
+        on_accept(client)
 
 
 def _hung_up(sock: socket.socket) -> bool:

@@ -56,22 +56,23 @@ class Cluster:
 
         `info` learns the host before it is tried, so that a failure can name it.
 
-        The local reply that follows from an error is already counted in `upstream_rq_<code>`.
+        The local reply that follows from an error is already counted among the cluster's responses.
         """
+        internal = info is not None and info.internal
         host = self._balancer.pick()
         if host is None:
             self._stats.lb_healthy_panic.inc()
             self._stats.cx_none_healthy.inc()
             error = failures.no_healthy_upstream()
-            self._stats.charge_code(error.status)
+            self._stats.outcomes(internal=internal).charge(error.status)
             raise error
         if info is not None:
             info.upstream_tried = host.address
         pool = self._pool(host)
         try:
-            return UpstreamStream(pool, await pool.acquire())
+            return UpstreamStream(pool, await pool.acquire(), internal=internal)
         except ProxyError as error:
-            self._stats.charge_code(error.status)
+            self._stats.outcomes(internal=internal).charge(error.status)
             pool.count(HostColumn.RQ_ERROR)
             raise
 
@@ -98,13 +99,15 @@ class Cluster:
         """A TCP connection's last attempt to reach a host of this cluster failed."""
         self._stats.cx_connect_attempts_exceeded.inc()
 
-    def charge_timeout(self, stream: UpstreamStream | None) -> None:
-        """The route's timeout ended a request of this cluster. `stream` is None if none was open yet."""
+    def charge_timeout(self, stream: UpstreamStream | None, status: int = 504, *, internal: bool = False) -> None:
+        """The route's timeout ended a request of this cluster, which is answered with `status`. `stream` is None if
+        none was open yet.
+        """
         self._stats.rq_timeout.inc()
         if stream is not None:
-            stream.charge_timeout()
+            stream.charge_timeout(status)
         else:
-            self._stats.charge_code(504)
+            self._stats.outcomes(internal=internal).charge(status)
 
     def update_endpoints(self, endpoints: ClusterEndpoints | None) -> None:
         """Balance over `endpoints` from now on. Pools of hosts that left close their idle connections now.

@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
-from proxy.stats import Counter, Stats
+from proxy.stats import Counter, Histogram, Stats
+
+
+class Outcomes:
+    """Codes and times of responses of one kind: `cluster.<name>.external.*`, `.internal.*` (who asked), `.canary.*`.
+
+    What a reader can sum up over these (`upstream_rq_200`, `_2xx`, `_completed`) is not written. Codes are cached as
+    they appear: Envoy shows `upstream_rq_<code>` only after its first use.
+    """
+
+    __slots__ = ("_codes", "_prefix", "_stats", "time")
+
+    def __init__(self, stats: Stats, prefix: str) -> None:
+        self._stats = stats
+        self._prefix = prefix
+        self._codes: dict[int, Counter] = {}
+        self.time: Histogram = stats.histogram(f"{prefix}upstream_rq_time")
+
+    def charge(self, status: int) -> None:
+        """One response, from the upstream or in its place."""
+        counter = self._codes.get(status)
+        if counter is None:
+            counter = self._codes[status] = self._stats.counter(f"{self._prefix}upstream_rq_{status}")
+        counter.inc()
 
 
 class ClusterStats:
-    """Envoy's names without the prefix. What a reader can sum up (`upstream_rq_2xx`, `_completed`) is not written.
-
-    Codes are cached as they appear: Envoy shows `upstream_rq_<code>` only after its first use.
-    """
+    """Envoy's names without the prefix."""
 
     def __init__(self, stats: Stats, stat_name: str) -> None:
         prefix = f"cluster.{stat_name}."
         counter = stats.counter
         self._stats = stats
         self._prefix = prefix
-        self._codes: dict[int, Counter] = {}
+        self._external = Outcomes(stats, f"{prefix}external.")
+        self._internal: Outcomes | None = None
+        self._canary: Outcomes | None = None
 
         # Without health checks only a cluster without hosts is in panic; Envoy counts its picks.
         self.lb_healthy_panic = counter(f"{prefix}lb_healthy_panic")
@@ -57,14 +79,20 @@ class ClusterStats:
         self.rq_rx_reset = counter(f"{prefix}upstream_rq_rx_reset")
         self.rq_tx_reset = counter(f"{prefix}upstream_rq_tx_reset")
         self.rq_per_cx = stats.histogram(f"{prefix}upstream_rq_per_cx")
-        self.rq_time = stats.histogram(f"{prefix}upstream_rq_time")
 
-    def charge_code(self, status: int) -> None:
-        """One response, from the upstream or in its place: `upstream_rq_<status>`."""
-        counter = self._codes.get(status)
-        if counter is None:
-            counter = self._codes[status] = self._stats.counter(f"{self._prefix}upstream_rq_{status}")
-        counter.inc()
+    def outcomes(self, *, internal: bool) -> Outcomes:
+        """What the responses to callers from inside, or from outside, count in."""
+        if not internal:
+            return self._external
+        if self._internal is None:
+            self._internal = Outcomes(self._stats, f"{self._prefix}internal.")
+        return self._internal
+
+    def canary(self) -> Outcomes:
+        """What the responses of canaries count in once more."""
+        if self._canary is None:
+            self._canary = Outcomes(self._stats, f"{self._prefix}canary.")
+        return self._canary
 
     def charge_destroy(self, *, remote: bool, with_active_rq: bool, length_ms: int) -> None:
         """One connection ended, after `length_ms`."""

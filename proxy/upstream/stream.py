@@ -16,7 +16,10 @@ from proxy.http.headers import Headers
 from proxy.upstream import failures
 from proxy.upstream.connection import Connection, ConnectionLost
 from proxy.upstream.pool import Pool
+from proxy.upstream.stats import Outcomes
 from proxy.upstream.tables import HostColumn
+
+CANARY = (b"x-envoy-upstream-canary", b"true")
 
 
 class UpstreamStream:
@@ -27,8 +30,10 @@ class UpstreamStream:
     """
 
     __slots__ = (
+        "_canary",
         "_connection",
         "_events",
+        "_outcomes",
         "_peer_closes",
         "_pool",
         "_request_ended_at",
@@ -42,8 +47,10 @@ class UpstreamStream:
         "reused",
     )
 
-    def __init__(self, pool: Pool, connection: Connection) -> None:
+    def __init__(self, pool: Pool, connection: Connection, *, internal: bool = False) -> None:
         self._pool = pool
+        self._outcomes = pool.stats.outcomes(internal=internal)
+        self._canary: Outcomes | None = None
         self._connection = connection
         self._events: deque[Event] = deque()
         self._stream_id = 0
@@ -118,21 +125,23 @@ class UpstreamStream:
             await self._read()
         event = self._events.popleft()
         if isinstance(event, ResponseReceived):
-            self._charge_response(event.status)
+            self._charge_response(event)
             self._peer_closes = closes(event.headers, event.protocol[-3:].encode())
             if event.end_stream:
                 self._end_response()
         elif isinstance(event, StreamEnded):
             self._end_response()
         elif isinstance(event, InformationalReceived):
-            self._pool.stats.charge_code(event.status)
+            self._outcomes.charge(event.status)
         return event
 
-    def charge_timeout(self) -> None:
-        """The route's timeout is about to end this stream; the 504 counts only if no response has started."""
+    def charge_timeout(self, status: int) -> None:
+        """The route's timeout is about to end this stream; the `status` in place of a response counts only if none has
+        started.
+        """
         self._pool.count(HostColumn.RQ_TIMEOUT)
         if not self._response_started:
-            self._charge_failure(504)
+            self._charge_failure(status)
 
     def close(self) -> None:
         """Exactly once, in `finally`: the connection is pooled if both sides ended cleanly, else closed."""
@@ -185,13 +194,16 @@ class UpstreamStream:
             self._charge_failure(error.status)
         return error
 
-    def _charge_response(self, status: int) -> None:
+    def _charge_response(self, response: ResponseReceived) -> None:
         self._response_started = True
-        self._pool.stats.charge_code(status)
-        self._pool.count(HostColumn.RQ_ERROR if status >= 500 else HostColumn.RQ_SUCCESS)
+        self._outcomes.charge(response.status)
+        if CANARY in response.headers.items:
+            self._canary = self._pool.stats.canary()
+            self._canary.charge(response.status)
+        self._pool.count(HostColumn.RQ_ERROR if response.status >= 500 else HostColumn.RQ_SUCCESS)
 
     def _charge_failure(self, status: int) -> None:
-        self._pool.stats.charge_code(status)
+        self._outcomes.charge(status)
         self._pool.count(HostColumn.RQ_ERROR)
 
     def _end_request(self) -> None:
@@ -201,8 +213,10 @@ class UpstreamStream:
     def _end_response(self) -> None:
         self._response_ended = True
         if self._request_ended_at is not None:
-            elapsed = trio.current_time() - self._request_ended_at
-            self._pool.stats.rq_time.record(round(elapsed * 1000))
+            elapsed = round((trio.current_time() - self._request_ended_at) * 1000)
+            self._outcomes.time.record(elapsed)
+            if self._canary is not None:
+                self._canary.time.record(elapsed)
 
 
 def _unwritable(error: CodecError) -> ProxyError:

@@ -176,8 +176,8 @@ def test_curl_over_both_sockets(served: Served) -> None:
 
 def test_prometheus_reads_what_is_scraped(view: LiveView, served: Served) -> None:
     parser = pytest.importorskip("prometheus_client.parser")
-    view.stats.counter("cluster.back.upstream_rq_200").inc(3)
-    view.stats.histogram("cluster.back.upstream_rq_time").record(12)
+    view.stats.counter("cluster.back.external.upstream_rq_200").inc(3)
+    view.stats.histogram("cluster.back.external.upstream_rq_time").record(12)
     text = fetch(served.tcp, request("/stats/prometheus")).body.decode()
     families = {family.name: family for family in parser.text_string_to_metric_families(text)}
     (sample,) = families["envoy_cluster_upstream_rq"].samples

@@ -163,7 +163,7 @@ async def test_names_in_stats() -> None:
         await (await asked(rig)).response()
         for name in (
             "http.in.downstream_rq_2xx",
-            "cluster.other.upstream_rq_200",
+            "cluster.other.external.upstream_rq_200",
             "listener.front.downstream_cx_total",
         ):
             assert rig.stats.value(name) == 1, name

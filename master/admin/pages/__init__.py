@@ -94,7 +94,7 @@ PAGES = (
             _USED,
             _FILTER,
             _INVERT,
-            ("format", "Format to use", ("text", "json", "prometheus")),
+            ("format", "Format to use", ("html", "active-html", "text", "json")),
             ("type", "Stat types to include.", _TYPES),
             ("histogram_buckets", "Histogram bucket display mode", _BUCKETS),
         ),

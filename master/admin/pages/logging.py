@@ -33,6 +33,7 @@ async def page(request: Request, context: Context) -> Reply:
 
 def wanted(query: Mapping[str, str], components: Mapping[str, str]) -> dict[str, str]:
     """The levels that `query` asks for, by component; none if it only asks. Raises ValueError with Envoy's words."""
+    query = {name: value for name, value in query.items() if value}  # a form sends what was left empty, too
     if not query:
         return {}
     if len(query) > 1:
@@ -40,7 +41,11 @@ def wanted(query: Mapping[str, str], components: Mapping[str, str]) -> dict[str,
     ((name, value),) = query.items()
     if name == "level":
         return dict.fromkeys(components, _level(value))
-    pairs = [part.partition(":")[::2] for part in value.split(",")] if name == "paths" else [(name, value)]
+    if name == "group":
+        raise ValueError(
+            "group parameter requires fine-grain logging to be enabled"
+        )  # one level for each file: never here
+    pairs = [part.partition(":")[::2] for part in value.split(",") if part] if name == "paths" else [(name, value)]
     levels = {}
     for component, level in pairs:
         if not component or not level:

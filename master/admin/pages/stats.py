@@ -7,31 +7,37 @@ from collections.abc import Callable
 
 import trio
 
-from master.admin import parameters
+from master.admin import parameters, stats_html
 from master.admin.gauges import known
-from master.admin.page import JSON, BadRequest, Context, Reply, Request
+from master.admin.page import HTML, JSON, BadRequest, Context, Reply, Request
+from master.admin.pages import PAGES
 from master.stats import json, prometheus, text
 from master.stats.snapshot import Snapshot, take
 
-FORMATS = ("text", "json", "prometheus")
-TYPES = ("All", "Counters", "Gauges", "Histograms", "TextReadouts")
+FORMATS = ("html", "active-html", "json", "prometheus", "text")
+TYPES = ("All", "Counters", "Histograms", "Gauges", "TextReadouts")
 
 
 async def page(request: Request, context: Context) -> Reply:
     query = request.query
-    usage = f"usage: /stats?format=({'|'.join(sorted(FORMATS))})\n\n"
+    usage = f"usage: /stats?format=({'|'.join(FORMATS)})\n\n"
     form = parameters.choice(query, "format", FORMATS, usage)
     if form == "prometheus":
         return await exposition(request, context)
     buckets = f"usage: /stats?histogram_buckets=({'|'.join(mode for mode in text.MODES if mode)})\n"
     mode = parameters.choice(query, "histogram_buckets", text.MODES, buckets)
     wanted = parameters.choice(query, "type", TYPES, "invalid &type= param")
+    if form == "active-html":
+        parameters.name_filter(query)  # what it would ask for must be an expression
+        return Reply("".join(stats_html.active(_parameters(), query)).encode(), HTML)
     stats = snapshot(request, context)
 
     def render() -> Reply:
         chosen = of_type(stats(), wanted)
         if form == "json":
             return Reply(json.render(chosen, mode), JSON)
+        if form == "html":
+            return Reply("".join(stats_html.page(_parameters(), query, text.render(chosen, mode))).encode(), HTML)
         return Reply("".join(text.render(chosen, mode)).encode())
 
     return await trio.to_thread.run_sync(render, abandon_on_cancel=True)
@@ -72,3 +78,8 @@ def of_type(stats: Snapshot, wanted: str) -> Snapshot:
         gauges=stats.gauges if wanted == "Gauges" else {},
         histograms=stats.histograms if wanted == "Histograms" else {},
     )
+
+
+def _parameters() -> tuple[stats_html.Parameter, ...]:
+    """Those of this page, for its form."""
+    return next(page.parameters for page in PAGES if page.path == "/stats")

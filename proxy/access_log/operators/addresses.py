@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 from proxy.access_log.operator import Build, Getter, Value, plain
@@ -11,12 +12,17 @@ from proxy.http.stream_info import StreamInfo
 Side = Callable[[StreamInfo], Address | None]
 
 
+@functools.lru_cache(maxsize=1024)
+def _text(address: Address) -> bytes:
+    return str(address).encode()
+
+
 def whole(side: Side) -> Getter:
     """`127.0.0.1:80`, `[::1]:80`, or the path of a Unix socket."""
 
     def get(info: StreamInfo) -> Value:
         address = side(info)
-        return None if address is None else str(address).encode()
+        return None if address is None else _text(address)
 
     return get
 

@@ -9,6 +9,7 @@ from proxy.access_log.operator import Build, Getter
 from proxy.http.stream_info import StreamInfo
 
 DEFAULT = "%Y-%m-%dT%H:%M:%S.%3fZ"
+_MICROSECONDS = 6
 _NANOSECONDS = 9
 _UNIX = "\1"
 """Stands for the second itself while the rest is rendered."""
@@ -22,7 +23,7 @@ class TimeFormat:
     What only changes with the second is rendered once a second.
     """
 
-    __slots__ = ("_fractions", "_rendered", "_second", "_texts")
+    __slots__ = ("_digits", "_fractions", "_rendered", "_scale", "_second", "_template", "_texts")
 
     def __init__(self, text: str) -> None:
         self._texts: list[str] = [""]
@@ -46,6 +47,10 @@ class TimeFormat:
             else:
                 self._texts[-1] += found[0]
         self._texts[-1] += text[position:]
+        self._template = b""
+        # One fraction, as in the default format, is one formatting a line.
+        self._digits = self._fractions[0] if len(self._fractions) == 1 and self._fractions[0] <= _MICROSECONDS else 0
+        self._scale = float(10**self._digits)
 
     def _fraction(self, digits: int) -> None:
         if digits:
@@ -59,13 +64,16 @@ class TimeFormat:
             utc = time.gmtime(second)
             number = str(second)
             self._rendered = [time.strftime(text, utc).replace(_UNIX, number).encode() for text in self._texts]
+            if self._digits:
+                before, after = (part.replace(b"%", b"%%") for part in self._rendered)
+                self._template = before + b"%%0%dd" % self._digits + after
             self._second = second
+        if self._digits:
+            return self._template % int((moment - second) * self._scale)
         rendered = self._rendered
         if not self._fractions:
             return rendered[0]
         fraction = b"%06d000" % int((moment - second) * 1e6)
-        if len(rendered) == 2:  # as in the default format
-            return rendered[0] + fraction[: self._fractions[0]] + rendered[1]
         line = rendered[0]
         for digits, text in zip(self._fractions, rendered[1:], strict=True):
             line += fraction[:digits] + text

@@ -31,6 +31,10 @@ def _between(begin: Point, end: Point, per_second: float = 1e3) -> Getter:
     return get
 
 
+def _duration(info: StreamInfo) -> Value:
+    return int((info.ended - info.started) * 1e3) if info.started and info.ended >= info.started else None
+
+
 def _common_duration(parameter: str | None) -> Getter:
     names = required(parameter, "BEGIN:END or BEGIN:END:ms|us|ns").split(":")
     if len(names) not in (2, 3):
@@ -46,7 +50,7 @@ def _common_duration(parameter: str | None) -> Getter:
 
 OPERATORS: dict[str, Build] = {
     "COMMON_DURATION": _common_duration,
-    "DURATION": plain(_between(POINTS["DS_RX_BEG"], lambda info: info.ended)),
+    "DURATION": plain(_duration),
     "REQUEST_DURATION": plain(_between(POINTS["DS_RX_BEG"], POINTS["DS_RX_END"])),
     "REQUEST_TX_DURATION": plain(_between(POINTS["DS_RX_BEG"], POINTS["US_TX_END"])),
     "RESPONSE_DURATION": plain(_between(POINTS["DS_RX_BEG"], POINTS["US_RX_BEG"])),

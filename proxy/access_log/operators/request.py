@@ -32,6 +32,9 @@ def _header(name: str) -> RequestGetter:
 
 def _of_request(*getters: RequestGetter) -> Getter:
     """The first of `getters` that finds something; None while no head has been read."""
+    if len(getters) == 1:
+        only = getters[0]
+        return lambda info: only(info.request) if info.request is not None else None
 
     def get(info: StreamInfo) -> Value:
         request = info.request

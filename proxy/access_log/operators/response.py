@@ -54,7 +54,7 @@ def _details(info: StreamInfo) -> Value:
 
 
 def _flags(info: StreamInfo) -> Value:
-    return info.response_flags().encode()
+    return info.response_flags().encode() if info.flags else b"-"
 
 
 def _flags_long(info: StreamInfo) -> Value:

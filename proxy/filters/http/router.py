@@ -11,6 +11,7 @@ from proxy.config.context import CompileContext
 from proxy.config.route import DirectResponseAction
 from proxy.errors import Flag, ProxyError, describe
 from proxy.filters.context import FilterContext
+from proxy.filters.http.router_headers import settle
 from proxy.http.deadlines import Phase
 from proxy.http.events import DataReceived, InformationalReceived, ResponseReceived
 from proxy.http.exchange import Exchange
@@ -68,10 +69,9 @@ class Router:
         if cluster is None:
             self._no_cluster.inc()
             raise ProxyError("cluster_not_found", side="internal", status=503, flag=Flag.NO_CLUSTER_FOUND)
-        if self._envoy_headers and action.timeout > 0:
-            milliseconds = b"%d" % round(action.timeout * 1000)
-            exchange.request.headers.set(b"x-envoy-expected-rq-timeout-ms", milliseconds)
-        await self._forward(exchange, cluster, action.timeout)
+        timeout, no_content = settle(exchange.request.headers, action.timeout, tell=self._envoy_headers)
+        exchange.deadlines.no_content_on_timeout = no_content
+        await self._forward(exchange, cluster, timeout)
 
     async def _forward(self, exchange: Exchange, cluster: Cluster, timeout: float) -> None:
         """One attempt. The route's timeout runs from the end of the request and covers the way to the upstream too."""
@@ -91,7 +91,7 @@ class Router:
                 info.upstream_host = info.upstream_tried
                 info.upstream_failure = error.transport_failure
             if exchange.deadlines.fired() is Phase.ROUTE:
-                cluster.charge_timeout(stream)
+                cluster.charge_timeout(stream, exchange.deadlines.timeout_status, internal=info.internal)
             attempt.failed(error, connected=stream is not None)
             raise
         finally:

@@ -184,6 +184,7 @@ class Session:
                 refuse_underscores(request.headers)
         caller = identities.admit(request.headers, self._hop)
         exchange.info.downstream_remote = caller.address
+        exchange.info.internal = caller.internal
         exchange.tells_request_id = identities.tells_request_id(request.headers, caller)
         if request.path[:1] != b"/" and request.method != b"CONNECT":
             self._stats.rq_non_relative_path.inc()

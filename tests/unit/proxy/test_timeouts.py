@@ -73,7 +73,7 @@ async def test_route_timeout_before_the_response() -> None:
         assert body == b"upstream request timeout"
         assert b"connection:" not in head
         assert rig.stats.value("cluster.origin.upstream_rq_timeout") == 1
-        assert rig.stats.value("cluster.origin.upstream_rq_504") == 1
+        assert rig.stats.value("cluster.origin.external.upstream_rq_504") == 1
         assert rig.tables.hosts.get(0, HostColumn.RQ_TIMEOUT) == 1
         await client.send(GET)  # the connection lives on
         assert (await client.response())[1] == body

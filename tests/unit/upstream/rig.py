@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Self
 
 import trio
 
+from master.stats.derive import derive
 from proxy.config.cluster import CircuitBreaker, ClusterEndpoints, Host, LocalityHosts
 from proxy.config.cluster import Cluster as ClusterConfig
 from proxy.config.common import Address, SocketAddress
@@ -19,6 +21,7 @@ from proxy.upstream.stream import UpstreamStream
 from proxy.upstream.tables import ClusterColumn, HostColumn, MemoryTables
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+NOT_TOLD = re.compile("bytes|rq_.xx|rq_completed|internal|external")
 Serve = Callable[[trio.SocketStream], Awaitable[None]]
 
 
@@ -116,13 +119,17 @@ class Rig:
             stream.close()
 
     def stat(self, name: str) -> int:
-        return self.memory.value(f"cluster.c.upstream_{name}")
+        """A counter or gauge, or what a reader sums up from them."""
+        return derive(self._words()).get(f"cluster.c.upstream_{name}", 0)
 
     def nonzero(self) -> dict[str, int]:
-        """Every counter and gauge that is not 0, without the bytes."""
+        """Every counter and gauge that is not 0, without bytes, and without responses by class and caller."""
         prefix = "cluster.c.upstream_"
-        words = ((name.removeprefix(prefix), word.value) for name, word in self.memory.words.items())
-        return {name: value for name, value in words if value and "bytes" not in name}
+        words = derive(self._words()).items()
+        return {name.removeprefix(prefix): value for name, value in words if value and not NOT_TOLD.search(name)}
+
+    def _words(self) -> dict[str, int]:
+        return {name: word.value for name, word in self.memory.words.items()}
 
     def host(self, column: HostColumn, slot: int = 0) -> int:
         return self.tables.hosts.get(slot, column)

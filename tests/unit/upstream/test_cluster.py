@@ -175,7 +175,7 @@ async def test_an_answer_before_the_request_is_complete() -> None:
         stream.close()
         assert rig.stat("cx_destroy_local_with_active_rq") == 1
         assert rig.in_use() == {}
-        assert rig.memory.samples["cluster.c.upstream_rq_time"].values == []
+        assert rig.memory.samples["cluster.c.external.upstream_rq_time"].values == []
 
 
 @run_trio

@@ -176,7 +176,7 @@ async def test_the_time_of_a_request_runs_from_its_end(clock: MockClock) -> None
         clock.jump(0.25)
         assert await read_body(stream) == b"ok"
         stream.close()
-        assert rig.memory.samples["cluster.c.upstream_rq_time"].values == [250]
+        assert rig.memory.samples["cluster.c.external.upstream_rq_time"].values == [250]
 
 
 # --- cancellation -----------------------------------------------------------------------------------------------------

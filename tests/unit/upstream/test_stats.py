@@ -10,10 +10,10 @@ def test_names_exist_from_the_start_but_codes_from_their_first_use() -> None:
     memory = MemoryStats()
     stats = ClusterStats(memory, "c")
     assert memory.words.keys() >= {"cluster.c.upstream_cx_total", "cluster.c.upstream_rq_tx_reset"}
-    assert "cluster.c.upstream_rq_200" not in memory.words
-    stats.charge_code(200)
-    stats.charge_code(200)
-    assert memory.value("cluster.c.upstream_rq_200") == 2
+    assert "cluster.c.external.upstream_rq_200" not in memory.words
+    stats.outcomes(internal=False).charge(200)
+    stats.outcomes(internal=False).charge(200)
+    assert memory.value("cluster.c.external.upstream_rq_200") == 2
 
 
 def test_how_a_connection_ended() -> None:

@@ -28,8 +28,8 @@ TARGETS = st.builds("{}?{}".format, st.sampled_from(PATHS), QUERY) | LATIN
 def test_any_target_gets_an_answer(targets: list[str]) -> None:
     async def ask_all() -> None:
         with live_view(one_cluster()) as view:
-            view.stats.counter("cluster.back.upstream_rq_200").inc()
-            view.stats.histogram("cluster.back.upstream_rq_time").record(5)
+            view.stats.counter("cluster.back.external.upstream_rq_200").inc()
+            view.stats.histogram("cluster.back.external.upstream_rq_time").record(5)
             for target in targets:
                 reply = await answer("GET", target, Context(view, Intervals({})))
                 assert reply.status in (200, 400, 404, 405)

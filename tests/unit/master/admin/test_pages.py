@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
 
+from master.admin import stats_html
 from master.admin.dispatch import answer
 from master.admin.gauges import known
 from master.admin.page import Context, Reply
@@ -124,9 +126,9 @@ async def test_clusters_show_what_all_workers_did_to_a_host(view: LiveView) -> N
 
 @run_trio
 async def test_stats_in_three_formats(view: LiveView) -> None:
-    view.stats.counter("cluster.back.upstream_rq_503").inc(2)
+    view.stats.counter("cluster.back.external.upstream_rq_503").inc(2)
     view.stats.gauge("cluster.back.upstream_cx_active").add(1)
-    view.stats.histogram("cluster.back.upstream_rq_time").record(12)
+    view.stats.histogram("cluster.back.external.upstream_rq_time").record(12)
     text = (await ask(view, "/stats")).body.decode()
     assert "cluster.back.upstream_rq_5xx: 2\n" in text
     assert "cluster.back.upstream_rq_time: P0(nan,12.5) " in text
@@ -388,3 +390,19 @@ async def test_memory_counts_living_processes(view: LiveView) -> None:
 async def test_constant_pages(view: LiveView) -> None:
     assert (await ask(view, "/hot_restart_version")).body == b"disabled"
     assert (await ask(view, "/init_dump")).body == b"{}\n"
+
+
+@run_trio
+async def test_stats_as_html_escape_names_and_load_nothing(view: LiveView) -> None:
+    page = (await ask(view, "/stats?format=html&filter=%3Cscript%3E")).body.decode()
+    assert "<script>" not in page
+    assert 'value="&lt;script&gt;"' in page
+    active = (await ask(view, "/stats?format=active-html")).body.decode()
+    assert "innerHTML" not in active
+    assert not re.search(r"(src|href)\s*=", active)
+    assert (await ask(view, "/stats?format=active-html&filter=(")).status == 400
+
+
+def test_stat_names_are_text_in_html() -> None:
+    shown = "".join(stats_html.page([], {}, ["a<b>&c: 1\n"]))
+    assert "a&lt;b&gt;&amp;c: 1" in shown

@@ -89,7 +89,7 @@ def test_workers_tells_and_changes(view: LiveView, run: Run) -> None:
 
 
 def test_stats_in_every_format(view: LiveView, run: Run) -> None:
-    view.stats.counter("cluster.back.upstream_rq_200").inc(2)
+    view.stats.counter("cluster.back.external.upstream_rq_200").inc(2)
     view.stats.counter("cluster.back.upstream_cx_overflow")
     assert "cluster.back.upstream_rq_2xx: 2\n" in run("stats").stdout
     assert run("stats", "--filter", "back.upstream_cx_overflow").stdout == "cluster.back.upstream_cx_overflow: 0\n"

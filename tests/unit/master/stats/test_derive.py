@@ -5,15 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from master.stats.derive import derive
+from master.stats.derive import derive, derive_times
 
 CODES = st.dictionaries(st.integers(100, 599), st.integers(0, 1 << 40), max_size=8)
 
 
 @given(CODES)
 def test_classes_and_totals_of_a_cluster_are_the_sums_of_its_codes(codes: dict[int, int]) -> None:
-    derived = derive({f"cluster.c.upstream_rq_{code}": value for code, value in codes.items()})
-    for scope in ("cluster.c.", "cluster.c.external."):
+    derived = derive({f"cluster.c.d.internal.upstream_rq_{code}": value for code, value in codes.items()})
+    for scope in ("cluster.c.d.", "cluster.c.d.internal."):
         for first in range(1, 6):
             expected = [value for code, value in codes.items() if code // 100 == first]
             assert derived.get(f"{scope}upstream_rq_{first}xx", 0) == sum(expected)
@@ -46,7 +46,7 @@ def test_virtual_clusters_and_routes_have_classes_but_no_external_scope() -> Non
 
 
 def test_a_sum_that_a_worker_writes_itself_stays_as_it_is() -> None:
-    assert derive({"cluster.c.upstream_rq_200": 3, "cluster.c.upstream_rq_completed": 9}) == {
+    assert derive({"cluster.c.external.upstream_rq_200": 3, "cluster.c.upstream_rq_completed": 9}) == {
         "cluster.c.upstream_rq_200": 3,
         "cluster.c.upstream_rq_2xx": 3,
         "cluster.c.upstream_rq_completed": 9,
@@ -54,6 +54,33 @@ def test_a_sum_that_a_worker_writes_itself_stays_as_it_is() -> None:
         "cluster.c.external.upstream_rq_2xx": 3,
         "cluster.c.external.upstream_rq_completed": 3,
     }
+
+
+def test_both_kinds_of_callers_and_canaries() -> None:
+    kinds = {"internal": 2, "external": 3, "canary": 4}
+    derived = derive({f"cluster.c.{kind}.upstream_rq_503": value for kind, value in kinds.items()})
+    assert derived["cluster.c.upstream_rq_503"] == derived["cluster.c.upstream_rq_completed"] == 5
+    for kind, value in kinds.items():
+        assert derived[f"cluster.c.{kind}.upstream_rq_5xx"] == value
+        assert derived[f"cluster.c.{kind}.upstream_rq_completed"] == value
+
+
+def test_times_show_after_the_first_and_are_summed_up_over_callers() -> None:
+    times: dict[str, dict[int, int]] = {
+        "cluster.c.internal.upstream_rq_time": {1: 2},
+        "cluster.c.external.upstream_rq_time": {1: 1, 2: 1},
+        "cluster.c.canary.upstream_rq_time": {1: 1},
+        "cluster.d.external.upstream_rq_time": {},
+        "http.p.downstream_rq_time": {},
+    }
+    expected = {name: buckets for name, buckets in times.items() if not name.startswith("cluster.d")}
+    assert derive_times(times) == {**expected, "cluster.c.upstream_rq_time": {1: 3, 2: 1}}
+
+
+def test_names_with_dots() -> None:
+    derived = derive({"cluster.a.b.upstream_rq_total": 1, "http.a.b.downstream_rq_2xx": 1})
+    assert derived["cluster.a.b.upstream_rq_completed"] == 0
+    assert derived["http.a.b.downstream_rq_completed"] == 1
 
 
 def test_an_unused_cluster_has_completed_nothing_but_has_the_counter() -> None:

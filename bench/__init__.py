@@ -1,0 +1,1 @@
+"""Benchmarks: tools that print figures. Nothing of the product imports them, and no test asserts what they measure."""

@@ -1,0 +1,93 @@
+"""The configuration that ours and Envoy both run: one text, everything switched on that a service in production has.
+
+Listeners: `main`; `log`, the same with an access log to a file; `tcp`, a TCP proxy. 100 virtual hosts with ten routes
+each, timeouts of every kind, request ids, `x-forwarded-for`, and header rules in both directions on every request.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from bench.requests import HOSTS, RECORDED_HOST, ROUTES_PER_HOST
+from tests.kit.bootstrap import HCM, ROUTER, Fields, socket_address, static_cluster
+
+_TYPE = "type.googleapis.com/envoy.extensions"
+_TCP_PROXY = f"{_TYPE}.filters.network.tcp_proxy.v3.TcpProxy"
+_FILE_LOG = f"{_TYPE}.access_loggers.file.v3.FileAccessLog"
+_HEADER_MUTATION = f"{_TYPE}.filters.http.header_mutation.v3.HeaderMutation"
+_DYNAMIC_MODULE = f"{_TYPE}.filters.http.dynamic_modules.v3.DynamicModuleFilter"
+
+
+def bootstrap(origin: int, recorder: int, filters: tuple[str, ...] = ()) -> str:
+    """The YAML. `origin` and `recorder` are ports of 127.0.0.1; `filters` are classes of `filters/bench_filters.py`."""
+    log: Fields = {"name": "file", "typed_config": {"@type": _FILE_LOG, "path": "{directory}/access.log"}}
+    tcp: Fields = {"@type": _TCP_PROXY, "stat_prefix": "tcp", "cluster": "origin", "idle_timeout": "3600s"}
+    listeners = [
+        _listener("main", _http_manager("main", filters)),
+        _listener("log", _http_manager("log", filters, access_log=[log])),
+        _listener("tcp", {"name": "envoy.filters.network.tcp_proxy", "typed_config": tcp}),
+    ]
+    clusters = [static_cluster("origin", origin), static_cluster("recorder", recorder)]
+    tree = {"static_resources": {"listeners": listeners, "clusters": clusters}}
+    return yaml.safe_dump(tree, sort_keys=False)
+
+
+def _listener(name: str, network_filter: Fields) -> Fields:
+    return {
+        "name": name,
+        "address": socket_address("127.0.0.1", 0),
+        "filter_chains": [{"filters": [network_filter]}],
+    }
+
+
+def _http_manager(name: str, filters: tuple[str, ...], **further: Any) -> Fields:
+    hosts = [_virtual_host(f"service-{number}", f"service-{number}.bench", "origin") for number in range(HOSTS)]
+    manager = {
+        "@type": HCM,
+        "stat_prefix": name,
+        "route_config": {"name": name, "virtual_hosts": [*hosts, _virtual_host("recorded", RECORDED_HOST, "recorder")]},
+        "http_filters": [*map(_python_filter, filters), _header_rules(), _filter("router", {"@type": ROUTER})],
+        "use_remote_address": True,
+        "common_http_protocol_options": {"idle_timeout": "3600s"},
+        "stream_idle_timeout": "300s",
+        "request_timeout": "120s",
+        "request_headers_timeout": "10s",
+        **further,
+    }
+    return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
+
+
+def _virtual_host(name: str, domain: str, cluster: str) -> Fields:
+    """Ten routes: exact paths and prefixes in turn, the last for everything. All have a timeout."""
+    routes: list[Fields] = []
+    for number in range(ROUTES_PER_HOST - 1):
+        match = {"path": f"/r{number}"} if number % 2 == 0 else {"prefix": f"/r{number}/"}
+        routes.append({"match": match, "route": {"cluster": cluster, "timeout": "60s"}})
+    routes.append({"match": {"prefix": "/"}, "route": {"cluster": cluster, "timeout": "15s"}})
+    return {"name": name, "domains": [domain], "routes": routes}
+
+
+def _header_rules() -> Fields:
+    def add(key: str, value: str) -> Fields:
+        action = "OVERWRITE_IF_EXISTS_OR_ADD"
+        return {"append": {"header": {"key": key, "value": value}, "append_action": action}}
+
+    mutations = {
+        "request_mutations": [add("x-tier", "gold"), {"remove": "x-internal"}],
+        "response_mutations": [add("x-served-by", "bench"), {"remove": "x-powered-by"}],
+    }
+    return _filter("header_mutation", {"@type": _HEADER_MUTATION, "mutations": mutations})
+
+
+def _python_filter(name: str) -> Fields:
+    module = {"name": "bench_filters"}
+    return {
+        "name": name,
+        "typed_config": {"@type": _DYNAMIC_MODULE, "dynamic_module_config": module, "filter_name": name},
+    }
+
+
+def _filter(name: str, typed_config: Fields) -> Fields:
+    return {"name": f"envoy.filters.http.{name}", "typed_config": typed_config}

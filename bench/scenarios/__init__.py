@@ -1,0 +1,102 @@
+"""What is measured. `SCENARIOS` is the table of it, in the order of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from bench import requests
+from bench.figures import Sample
+from bench.scenarios.effort import Effort
+from bench.scenarios.idle import Idle
+from bench.scenarios.replace import Replace
+from bench.scenarios.under_load import Downloads, Requests
+from bench.subjects import Subject
+
+_PAIR = ("trireme", "envoy")
+_REFERENCES = ("haproxy", "nginx")
+
+
+class Measurement(Protocol):
+    """How a scenario is measured. Both raise Unfit when there is no honest figure."""
+
+    def warm_up(self, subject: Subject) -> None: ...
+
+    def measure(self, subject: Subject, effort: Effort) -> Sample:
+        """One repetition."""
+        ...
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`extra` subjects are always measured; HAProxy and nginx (`references`) not in a quick run, which leaves out whole
+    scenarios too (`quick`). `fresh`: each repetition has newly started subjects.
+    """
+
+    name: str
+    title: str
+    measurement: Measurement
+    extra: tuple[str, ...] = ()
+    pair: tuple[str, ...] = _PAIR
+    references: tuple[str, ...] = _REFERENCES
+    quick: bool = True
+    fresh: bool = False
+
+    def subjects(self, effort: Effort) -> tuple[str, ...]:
+        return (*self.pair, *self.extra, *(self.references if effort.references else ()))
+
+
+_SMALL = requests.get("small")
+
+SCENARIOS = (
+    Scenario(
+        "small-32",
+        "small keep-alive GET, 32 connections",
+        Requests(_SMALL),
+        extra=("bare", "no-stats", *_REFERENCES),
+        references=(),
+    ),
+    Scenario("small-1", "small keep-alive GET, 1 connection", Requests(_SMALL, 1)),
+    Scenario("small-256", "small keep-alive GET, 256 connections", Requests(_SMALL, 256)),
+    Scenario("access-log", "small GET, 32 connections, access log to a file", Requests(_SMALL, listener="log")),
+    Scenario(
+        "5-filters",
+        "small GET, 32 connections, with 5 filters in Python and without",
+        Requests(_SMALL),
+        pair=("trireme",),
+        extra=("5-filters",),
+        references=(),
+    ),
+    Scenario(
+        "new-connection",
+        "small GET, a new connection for each, 32 at a time",
+        Requests(requests.get("small", ("User-Agent: bench", "Accept: */*", "Connection: close"))),
+    ),
+    Scenario(
+        "headers-10", "GET with the 10 headers of a browser", Requests(requests.get("small", requests.TEN)), quick=False
+    ),
+    Scenario("headers-40", "GET with 40 headers", Requests(requests.get("small", requests.FORTY))),
+    Scenario("get-1k", "response of 1 KB", Requests(requests.get("1k")), quick=False),
+    Scenario("get-64k", "response of 64 KiB", Requests(requests.get("64k"))),
+    Scenario("get-100m", "response of 100 MB, 1 connection", Downloads(requests.get("100m"))),
+    Scenario("post-1m", "POST of 1 MB, 8 connections", Requests(requests.post("upload", 1 << 20), 8)),
+    Scenario("chunked", "64 KiB chunked in both directions", Requests(requests.post_chunked("exchange", 64 << 10))),
+    Scenario(
+        "tcp-100m",
+        "100 MB through the TCP proxy, 1 connection",
+        Downloads(requests.get("100m"), listener="tcp"),
+        references=("haproxy",),
+    ),
+    Scenario("idle", "memory of idle keep-alive connections", Idle(), fresh=True),
+    Scenario(
+        "2-workers",
+        "small keep-alive GET, 64 connections, 2 workers (threads) beside 1",
+        Requests(_SMALL, 64),
+        extra=("trireme-2", "envoy-2"),
+        references=(),
+        quick=False,
+    ),
+    Scenario(
+        "replace", "a worker is killed: when is its socket served again?", Replace(), pair=("trireme",), references=()
+    ),
+)
