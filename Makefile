@@ -5,6 +5,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Test processes. Most tests wait more than they compute; a file's tests stay together, as they share a started proxy.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest
+PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+# The tests start hundreds of processes: each would compile all of our code anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup docs test lint types unit integration field-audit bench demo clean
 
@@ -16,8 +23,9 @@ $(VENV)/.ready: pyproject.toml
 	touch $@
 
 # The tests come last, so that pytest's verdict is the last line.
-test: setup lint types field-audit
-	$(BIN)/python -m pytest
+test: setup
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types field-audit
+	$(PYTEST) $(PARALLEL)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -28,14 +36,14 @@ types: setup
 	$(BIN)/mypy tests/kit bench
 
 unit: setup
-	$(BIN)/python -m pytest tests/unit tests/property -q
+	$(PYTEST) $(PARALLEL) tests/unit tests/property -q
 
 integration: setup
-	$(BIN)/python -m pytest tests/integration tests/parity -q
+	$(PYTEST) $(PARALLEL) tests/integration tests/parity -q
 
 # Removes each supported field from the configuration of the test that claims it, and expects that test to fail.
 field-audit: setup
-	$(BIN)/python -m pytest --field-audit
+	$(PYTEST) --field-audit
 
 # Writes the pages that are generated from the code.
 docs: setup

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import fnmatch
 import sys
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from bench import compare, machine, record, report, run
 from bench.figures import Row, Unfit
 from bench.scenarios import SCENARIOS, Scenario
-from bench.scenarios.effort import QUICK, WHOLE
+from bench.scenarios.effort import QUICK, WHOLE, Effort
 from bench.subjects import Subjects
 from bench.upstreams import Upstreams
 
@@ -24,6 +25,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", action="append", metavar="PATTERN", help="scenarios whose names match; repeatable")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="a FILE of an earlier --json: what changed?")
+    parser.add_argument("--subjects", metavar="NAME,…", help="only these, e.g. trireme,envoy")
+    parser.add_argument("--repetitions", type=int, metavar="N", help="more of them narrow the median down")
+    parser.add_argument("--seconds", type=int, metavar="N", help="of load, per repetition")
     parser.add_argument("--list", action="store_true", help="name the scenarios and end")
     return parser.parse_args(arguments)
 
@@ -33,6 +37,14 @@ def _chosen(patterns: Sequence[str] | None, *, quick: bool) -> list[Scenario]:
     if not patterns:
         return [scenario for scenario in SCENARIOS if scenario.quick or not quick]
     return [scenario for scenario in SCENARIOS if any(fnmatch.fnmatch(scenario.name, pattern) for pattern in patterns)]
+
+
+def _effort(options: argparse.Namespace) -> Effort:
+    effort = QUICK if options.quick else WHOLE
+    given = {name: getattr(options, name) for name in ("repetitions", "seconds") if getattr(options, name)}
+    if options.subjects:
+        given["only"] = frozenset(options.subjects.split(","))
+    return dataclasses.replace(effort, **given)
 
 
 def _show(scenario: Scenario, row: Row) -> None:
@@ -47,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(f"{scenario.name:15} {scenario.title}" for scenario in SCENARIOS))
         return 0 if options.list else 2
     earlier = record.load(options.compare) if options.compare else None
-    effort = QUICK if options.quick else WHOLE
+    effort = _effort(options)
     began, machine_before = time.monotonic(), machine.load_average()
     machine.raise_file_limit()
     cores = machine.choose_cores()
@@ -71,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "machine": machine.describe(),
         "cores": str(cores),
         "load": {"before": machine_before, "after": machine.load_average()},
-        "effort": vars(effort),
+        "effort": str(effort),
         "seconds": time.monotonic() - began,
     }
     print(report.verdicts_text(table))

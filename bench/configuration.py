@@ -21,7 +21,12 @@ _DYNAMIC_MODULE = f"{_TYPE}.filters.http.dynamic_modules.v3.DynamicModuleFilter"
 
 
 def bootstrap(origin: int, recorder: int, filters: tuple[str, ...] = ()) -> str:
-    """The YAML. `origin` and `recorder` are ports of 127.0.0.1; `filters` are classes of `filters/bench_filters.py`."""
+    """The YAML of `tree`."""
+    return yaml.safe_dump(tree(origin, recorder, filters), sort_keys=False)
+
+
+def tree(origin: int, recorder: int, filters: tuple[str, ...] = ()) -> Fields:
+    """`origin` and `recorder` are ports of 127.0.0.1; `filters` are classes of `filters/bench_filters.py`."""
     log: Fields = {"name": "file", "typed_config": {"@type": _FILE_LOG, "path": "{directory}/access.log"}}
     tcp: Fields = {"@type": _TCP_PROXY, "stat_prefix": "tcp", "cluster": "origin", "idle_timeout": "3600s"}
     listeners = [
@@ -30,8 +35,7 @@ def bootstrap(origin: int, recorder: int, filters: tuple[str, ...] = ()) -> str:
         _listener("tcp", {"name": "envoy.filters.network.tcp_proxy", "typed_config": tcp}),
     ]
     clusters = [static_cluster("origin", origin), static_cluster("recorder", recorder)]
-    tree = {"static_resources": {"listeners": listeners, "clusters": clusters}}
-    return yaml.safe_dump(tree, sort_keys=False)
+    return {"static_resources": {"listeners": listeners, "clusters": clusters}}
 
 
 def _listener(name: str, network_filter: Fields) -> Fields:

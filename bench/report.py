@@ -32,11 +32,12 @@ def row_text(title: str, name: str, row: Row) -> str:
     """One scenario: a line per subject."""
     of, under = _RATIOS.get(name, ("cpu", "envoy"))
     measured = {metric for cell in row.values() for sample in cell.samples for metric in sample}
-    if "rps" in measured or not measured:
+    single = measured & _OTHERS.keys()
+    if not single:
         headings: tuple[str, ...] = (*_REQUEST_HEADINGS[:-1], f"{_RATIO_NAMES[of]} ratio to {under}")
         lines = [(subject, *_request_columns(cell), _ratio(row, of, subject, under)) for subject, cell in row.items()]
     else:
-        (metric,) = measured
+        (metric,) = single
         headings = ("", _OTHERS[metric], f"ratio to {under}")
         lines = [
             (subject, shown(spread(cell.values(metric))), _ratio(row, metric, subject, under))

@@ -69,6 +69,8 @@ def run(
     table: Table = {}
     for number, scenario in enumerate(scenarios):
         subjects.keep({name for later in scenarios[number:] for name in later.subjects(effort)})
+        if not scenario.subjects(effort):
+            continue
         table[scenario.name] = measure(scenario, subjects, effort)
         show(scenario, table[scenario.name])
     return table

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import enum
+import errno
 from typing import Literal
 
 
@@ -80,6 +81,17 @@ class ProxyError(Exception):
         self.close = close
         self.headers = headers
         self.transport_failure = transport_failure
+
+
+def errno_name(error: BaseException) -> str:
+    """The name of the kernel's error behind `error`: `ECONNREFUSED`; "" if there is none."""
+    cause: BaseException | None = error
+    while cause is not None:
+        code = getattr(cause, "errno", None)
+        if isinstance(code, int):
+            return errno.errorcode.get(code, "")
+        cause = cause.__cause__
+    return ""
 
 
 def describe(error: BaseException) -> str:

@@ -36,7 +36,9 @@ Kind = Literal["failed", "slow"]
 
 
 class Record(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One request. Fields are only ever added, at the end and with a default: readers may be of another version.
+    """One request, or one TCP connection (`protocol` "TCP").
+
+    Fields are only ever added, at the end and with a default: readers may be of another version.
 
     `when` is `time.time()` of the end; durations are milliseconds from the request's first byte, -1 where that was not
     reached: `request_ms` the request was complete, `response_ms` the response's head was on its way, `total_ms` the
@@ -173,6 +175,7 @@ def _bounded(record: Record, share: float) -> Record:
             attempt.phase,
             _cut(attempt.error, int(_ATTEMPT_ERROR * share)),
             attempt.seconds,
+            attempt.errno,
         )
         for attempt in attempts
     )

@@ -43,7 +43,9 @@ class Scenario:
     fresh: bool = False
 
     def subjects(self, effort: Effort) -> tuple[str, ...]:
-        return (*self.pair, *self.extra, *(self.references if effort.references else ()))
+        """Those to be measured, in the order of their lines."""
+        wanted = (*self.pair, *self.extra, *(self.references if effort.references else ()))
+        return tuple(name for name in wanted if name in effort.only or not effort.only)
 
 
 _SMALL = requests.get("small")

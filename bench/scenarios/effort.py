@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Effort:
     """`seconds` of load per repetition (wrk takes whole ones); `connections` that idle; `downloads` of 100 MB.
 
-    `fresh` counts the repetitions of scenarios that start the proxies anew for each.
+    `fresh` counts the repetitions of scenarios that start the proxies anew for each. `only`, if not empty, names
+    the subjects that are measured.
     """
 
     repetitions: int
@@ -18,6 +19,7 @@ class Effort:
     connections: int
     downloads: int
     references: bool  # HAProxy and nginx in every scenario, not only in the first
+    only: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         return f"{self.repetitions} repetitions of {self.seconds} s for each subject in turn"

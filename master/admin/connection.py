@@ -55,18 +55,19 @@ class Connection:
         self._opened = trio.current_time()
         stats.opened()
         self._codec: ServerCodec = H1ServerCodec(max_headers_bytes=MAX_HEAD_BYTES, max_headers_count=MAX_HEADERS)
+        self._closed_by_peer = False
         self._over_tcp = sock.family != socket.AF_UNIX
 
     def close(self) -> None:
         self._sock.close()
-        self._stats.closed(trio.current_time() - self._opened)
+        self._stats.closed(trio.current_time() - self._opened, by_peer=self._closed_by_peer)
 
     async def serve(self) -> None:
         """Until the peer is done, breaks the protocol, or takes too long."""
         try:
             events = await self._read(REQUEST_TIMEOUT)
             while await self._exchange(events):
-                events = self._codec.next_exchange() or await self._read(IDLE_TIMEOUT)
+                events = self._codec.next_exchange() or await self._read(IDLE_TIMEOUT, idle=True)
         except _PeerGone:
             return
         except CodecError as error:
@@ -170,21 +171,28 @@ class Connection:
             while await self._receive():
                 await trio.lowlevel.checkpoint()
 
-    async def _read(self, timeout: float) -> list[Event]:
+    async def _read(self, timeout: float, *, idle: bool = False) -> list[Event]:
         """The events of the next bytes; may be empty."""
         with trio.move_on_after(timeout):
             return self._codec.receive(await self._receive())
+        if idle:
+            self._stats.idled()
         raise _PeerGone
 
     async def _receive(self) -> bytes:
         """The next bytes; none if the peer has finished sending."""
         while True:
             try:
-                return self._sock.recv(READ_BYTES)
+                data = self._sock.recv(READ_BYTES)
             except BlockingIOError:
                 await trio.lowlevel.wait_readable(self._sock)
             except _GONE as error:
+                self._closed_by_peer = True
                 raise _PeerGone from error
+            else:
+                self._stats.received(len(data))
+                self._closed_by_peer = not data
+                return data
 
     async def _flush(self) -> None:
         await self._write(self._codec.take_output())
@@ -194,10 +202,13 @@ class Connection:
         with trio.move_on_after(SEND_TIMEOUT):
             while rest:
                 try:
-                    rest = rest[self._sock.send(rest) :]
+                    sent = self._sock.send(rest)
+                    self._stats.sent(sent)
+                    rest = rest[sent:]
                 except BlockingIOError:
                     await trio.lowlevel.wait_writable(self._sock)
                 except _GONE as error:
+                    self._closed_by_peer = True
                     raise _PeerGone from error
             return
         raise _PeerGone

@@ -17,6 +17,12 @@ class AdminStats:
             stats.gauge(name) for name in (f"{listener}cx_active", f"{http}cx_active", f"{http}cx_http1_active")
         ]
         self._destroyed = [stats.counter(name) for name in (f"{listener}cx_destroy", f"{http}cx_destroy")]
+        self._destroyed_by = {
+            by_peer: stats.counter(f"{http}cx_destroy_{'remote' if by_peer else 'local'}") for by_peer in (False, True)
+        }
+        self._bytes_received = stats.counter(f"{http}cx_rx_bytes_total")
+        self._bytes_sent = stats.counter(f"{http}cx_tx_bytes_total")
+        self._idle_timeouts = stats.counter(f"{http}cx_idle_timeout")
         self._lengths = [stats.histogram(name) for name in (f"{listener}cx_length_ms", f"{http}cx_length_ms")]
         self._requests = stats.counter(f"{http}rq_http1_total")
         self._requests_active = stats.gauge(f"{http}rq_active")
@@ -34,8 +40,21 @@ class AdminStats:
         for gauge in self._active:
             gauge.add(1)
 
-    def closed(self, seconds: float) -> None:
-        """It ended after `seconds`."""
+    def received(self, size: int) -> None:
+        """Bytes came."""
+        self._bytes_received.inc(size)
+
+    def sent(self, size: int) -> None:
+        """Bytes went."""
+        self._bytes_sent.inc(size)
+
+    def idled(self) -> None:
+        """No further request came in time."""
+        self._idle_timeouts.inc()
+
+    def closed(self, seconds: float, *, by_peer: bool) -> None:
+        """It ended after `seconds`; `by_peer`: the other side closed it first."""
+        self._destroyed_by[by_peer].inc()
         for gauge in self._active:
             gauge.add(-1)
         for counter in self._destroyed:

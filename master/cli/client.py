@@ -13,24 +13,13 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from master.cli.runtime_dir import ENV_RUNTIME_DIR
+
 TIMEOUT = 10.0
 """Seconds for a whole answer, unless a command says otherwise."""
 MAX_ANSWER = 512 * 1024 * 1024
 """Bytes; more than any admin page has."""
 _READ_BYTES = 256 * 1024
-
-ENV_RUNTIME_DIR = "TRIREME_RUNTIME_DIR"
-
-
-def default_runtime_dir() -> str:
-    """Where the proxy keeps its socket unless `--runtime-dir` says otherwise."""
-    if given := os.environ.get(ENV_RUNTIME_DIR):
-        return given
-    if os.geteuid() == 0:
-        return "/run/trireme"
-    if session := os.environ.get("XDG_RUNTIME_DIR"):
-        return str(Path(session) / "trireme")
-    return f"/tmp/trireme-{os.getuid()}"
 
 
 class AdminError(Exception):

@@ -11,7 +11,8 @@ from typing import Any, NoReturn, TypeVar
 import click
 import msgspec
 
-from master.cli.client import AdminClient, AdminError, default_runtime_dir
+from master.cli.client import AdminClient, AdminError
+from master.cli.runtime_dir import default_runtime_dir
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

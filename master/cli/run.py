@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from master.cli.client import default_runtime_dir
+from master.cli.runtime_dir import default_runtime_dir
 from master.supervisor import python
 from master.supervisor.options import OPTIONS_ENV, Options
 from proxy.log import LEVELS

@@ -79,6 +79,8 @@ def _head(failure: dict[str, Any]) -> str:
     moment = datetime.datetime.fromtimestamp(failure["when"]).astimezone()
     flags = "slow" if failure["kind"] == "slow" else failure["flags"]
     request = f"{failure['method']} {failure['authority']}{failure['path']}" if failure["method"] else "(no request)"
+    if failure["protocol"] == "TCP":
+        request = "(a TCP connection)"
     status = failure["status"] or "-"
     return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03} {flags} {status}  {request}"
 
@@ -106,7 +108,8 @@ def _attempts(failure: dict[str, Any]) -> Iterator[str]:
     for number, attempt in enumerate(failure["attempts"], 1):
         phase = {"connect": "connecting", "request": "sending the request", "response": "waiting for the response"}
         took = f"{attempt['seconds'] * 1000:.1f} ms"
-        yield f"{number}. {attempt['host']}, {phase[attempt['phase']]}: {attempt['error']} ({took})"
+        errno = f"{attempt['errno']}, " if attempt["errno"] else ""
+        yield f"{number}. {attempt['host']}, {phase[attempt['phase']]}: {attempt['error']} ({errno}{took})"
     hidden = failure["attempts_total"] - len(failure["attempts"])
     if hidden > 0:
         yield f"({hidden} more in between)"

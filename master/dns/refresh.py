@@ -12,7 +12,6 @@ import trio
 from master.dns.backoff import FailureBackoff
 from master.dns.discovery import ClusterType, Target, addresses, found_in, localities, refresh_after, targets
 from master.dns.family import LookupFamily
-from master.dns.resolver import Resolver
 from master.dns.result import Failed, Resolved, Result
 from master.dns.slots import SlotAllocator
 from proxy.config.bootstrap import CompiledConfig
@@ -47,17 +46,24 @@ async def discover(
     `endpoints` has already (of a controller that died) stay until their name resolves to something else.
     `task_status.started` is called once every cluster has had a first result, as Envoy's clusters warm.
     """
-    resolver = resolver or Resolver()
     rng = rng or random.Random()
-    clusters = [
-        _ClusterRefresh(cluster, cluster.type, cluster.dns, endpoints.clusters.get(cluster.name), stats, resolver, rng)
-        for cluster in config.clusters
-        if cluster.dns is not None and cluster.type != "STATIC"
-    ]
+    clusters = []
+    for found in config.clusters:
+        if found.dns is not None and found.type != "STATIC":
+            resolver = resolver or _new_resolver()
+            known = endpoints.clusters.get(found.name)
+            clusters.append(_ClusterRefresh(found, found.type, found.dns, known, stats, resolver, rng))
     async with trio.open_nursery() as nursery:
         for cluster in clusters:
             nursery.start_soon(cluster.run)
         nursery.start_soon(_publish_changes, clusters, endpoints, slots, publish, task_status)
+
+
+def _new_resolver() -> Lookup:
+    # dnspython is most of what a controller imports; without DNS clusters it starts, and comes back, sooner.
+    from master.dns.resolver import Resolver
+
+    return Resolver()
 
 
 async def _publish_changes(

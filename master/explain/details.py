@@ -36,7 +36,7 @@ DETAILS: dict[str, Detail] = {
     "direct_response": Detail("the route itself gives this answer (direct_response, redirect)", "client"),
     # --- routing
     "route_not_found": Detail("no virtual host or route takes this request", "client"),
-    "cluster_not_found": Detail("the route names a cluster that does not exist", "us"),
+    "cluster_not_found": Detail("the route or the TCP proxy names a cluster that does not exist", "us"),
     "filter_chain_not_terminated": Detail(
         "no HTTP filter answered the request: the last one must be a terminal one", "us",
         "`http_filters` of the connection manager must end with envoy.filters.http.router",
@@ -96,6 +96,14 @@ DETAILS: dict[str, Detail] = {
     "request_overall_timeout": Detail(
         "the client did not finish its request, body included, in time", "client",
         "large uploads over slow links need a longer time, or none (0)", ("HttpConnectionManager.request_timeout",),
+    ),
+    "tcp_session_idle_timeout": Detail(
+        "no byte moved in either direction of the TCP connection for too long", "client",
+        "keep-alives of the protocol inside must come more often than that, or the timeout must be longer",
+        ("TcpProxy.idle_timeout",),
+    ),
+    "max_connection_duration_reached": Detail(
+        "the TCP connection had lasted as long as one may", "us", "", ("TcpProxy.max_downstream_connection_duration",)
     ),
     # --- the client
     "downstream_remote_disconnect": Detail("the client closed its connection, or was cut off", "client"),

@@ -1,4 +1,7 @@
-"""The start of an instance, in order: lock, preflight, bind, shared memory, processes. Nothing is left on failure."""
+"""The start of an instance, in order: lock, preflight (the template loads beside it), bind, shared memory, processes.
+
+Nothing is left on failure.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import resource
 import sys
 import time
 
-from master.supervisor import identity, log_file, preflight
+from master.supervisor import identity, log_file, preflight, template_process
 from master.supervisor.committed import Committed
 from master.supervisor.memory import Memory
 from master.supervisor.options import OPTIONS_ENV, Options
@@ -65,6 +68,12 @@ def main() -> int:
         return EXIT_REJECTED
     try:
         return _run(options, directory, handed)
+    except preflight.PreflightError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BindError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_REJECTED
     finally:
         directory.clean()
 
@@ -83,24 +92,16 @@ def _start(
     notifier: notify.Notifier,
 ) -> int:
     notifier.status("starting: compiling the configuration")
+    template = template_process.start(options.log_level)  # imports the data plane while the configuration is compiled
     try:
         committed = preflight.run(options, signals, version=1)
-    except preflight.PreflightError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    try:
         sockets = _bind(committed, directory, handed, notifier)
-    except BindError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_REJECTED
+    except BaseException:
+        template.abandon()
+        raise
     try:
         memory = Memory(hosts=committed.hosts, clusters=committed.clusters)
-        supervisor = Supervisor(options, committed, sockets, memory, signals, notifier)
-        try:
-            code = supervisor.run()
-        except BindError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return EXIT_REJECTED
+        code = Supervisor(options, committed, sockets, memory, signals, notifier, template).run()
         log.info("exiting with status %d", code)
         return code
     finally:

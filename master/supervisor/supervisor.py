@@ -52,6 +52,7 @@ class Supervisor:
         memory: Memory,
         signals: SignalQueue,
         notifier: Notifier,
+        template: template_process.Started,
     ) -> None:
         self.options = options
         self.committed = committed
@@ -73,6 +74,7 @@ class Supervisor:
         self._spawning: dict[int, Child] = {}  # by sequence number, until the template has told the pid
         self._unclaimed: dict[int, int] = {}  # pid → wait status of deaths that came before the pid was told
         self._sequence = 0
+        self._first_template = template
         self._template: Child | None = None
         self._template_backoff = Backoff()
         self._controller_backoff = Backoff()
@@ -93,7 +95,7 @@ class Supervisor:
             me, role="supervisor", pid=os.getpid(), index=0, generation=self.generation, started_ns=time.monotonic_ns()
         )
         self.memory.processes.write(me, Word.STATE, State.SERVING)
-        self._start_template()
+        self._adopt_template(self._first_template)
         self._start_controller()
         self.workforce.start()
         self.timers.after(READY_DEADLINE, self._start_serving_without_controller)
@@ -263,10 +265,12 @@ class Supervisor:
             self._signal(child, signal.SIGKILL)
 
     def _start_template(self) -> None:
-        pid, sock = template_process.start(self.options.log_level)
-        self._template = Child("template", Outbox(sock), pid=pid, slot=TEMPLATE_SLOT)
-        self._children[pid] = self._template
-        self._selector.register(sock, selectors.EVENT_READ, self._template)
+        self._adopt_template(template_process.start(self.options.log_level))
+
+    def _adopt_template(self, started: template_process.Started) -> None:
+        self._template = Child("template", Outbox(started.sock), pid=started.pid, slot=TEMPLATE_SLOT)
+        self._children[started.pid] = self._template
+        self._selector.register(started.sock, selectors.EVENT_READ, self._template)
         self._describe(self._template)
 
     def _describe(self, child: Child) -> None:

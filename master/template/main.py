@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 import setproctitle
 
-from master.supervisor.template_process import CHANNEL_ENV
+from master.supervisor.template_process import CHANNEL_ENV, IGNORED
 from master.template import hygiene
 from master.template.fingerprint import fingerprint
 from proxy import log as process_log
@@ -30,15 +30,14 @@ from shm import channel
 
 log = logging.getLogger("template")
 
-IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
-
 
 def main(log_level: str) -> None:
     """Serve orders until the supervisor closes the channel."""
     process_log.configure(log_level)
     setproctitle.setproctitle("trireme: template")
-    for number in IGNORED:  # sent to the whole process group by a terminal or by systemd; the supervisor decides
+    for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
     sock = socket.socket(fileno=int(os.environ.pop(CHANNEL_ENV)))
     sock.set_inheritable(False)
     _import_data_plane()

@@ -18,7 +18,7 @@ def protocol_error(error: CodecError) -> ProxyError:
         side="downstream",
         status=error.status,
         body=error.body,
-        flag=Flag.DOWNSTREAM_PROTOCOL_ERROR,
+        flag=None if error.detail == "missing_host_header" else Flag.DOWNSTREAM_PROTOCOL_ERROR,
         close=True,
     )
 

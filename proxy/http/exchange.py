@@ -21,7 +21,7 @@ from proxy.http.headers import Headers
 from proxy.http.request import Request
 from proxy.http.response_head import ResponseRules
 from proxy.http.stream_info import StreamInfo
-from proxy.route.table import RouteEntry
+from proxy.route.entry import RouteEntry
 
 _NO_BODY = frozenset({204, 304})
 

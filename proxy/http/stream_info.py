@@ -19,13 +19,15 @@ NO_STATUS = 0
 class Attempt(NamedTuple):
     """A try at an upstream host that failed: how far it came, why it ended, and what it took.
 
-    `response` means that the request had been sent.
+    `response` means that the request had been sent. `errno` is the name of the kernel's error (`ECONNREFUSED`), "" if
+    there was none.
     """
 
     host: str
     phase: Literal["connect", "request", "response"]
     error: str
     seconds: float
+    errno: str = ""
 
 
 class StreamInfo:

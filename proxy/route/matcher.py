@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import re2
-
 from proxy.config.common import StringMatcher
 from proxy.config.route import HeaderMatcher
 from proxy.http.headers import Headers
+from proxy.route.regex import compile_regex
 
 
 class RequestHead(Protocol):
@@ -79,18 +78,6 @@ JOINED = frozenset(
 )
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
-
-
-def compile_regex(pattern: str) -> Predicate:
-    """RE2 over the whole value, in linear time: a pattern from configuration cannot hang a worker.
-
-    Bytes are matched as such, so `.` is one byte and not one UTF-8 character, as in Envoy.
-    """
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.log_errors = False
-    fullmatch = re2.compile(pattern.encode(), options).fullmatch
-    return lambda value: fullmatch(value) is not None
 
 
 def compile_string(matcher: StringMatcher) -> Predicate:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from proxy.config.route import RouteMatch
-from proxy.route.matcher import Predicate, compile_regex
+from proxy.route.matcher import Predicate
+from proxy.route.regex import compile_regex
 
 
 def without_query(path: bytes) -> bytes:
     """`path` up to the first `?` or `#` (`PathUtil::removeQueryAndFragment`)."""
-    return path.partition(b"?")[0].partition(b"#")[0]
+    if b"?" in path or b"#" in path:
+        return path.partition(b"?")[0].partition(b"#")[0]
+    return path
 
 
 def compile_path(match: RouteMatch) -> Predicate:

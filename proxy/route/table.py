@@ -2,85 +2,85 @@
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Callable, Sequence
 
-from proxy.config.common import PluginConfig
-from proxy.config.route import ClusterAction, ClusterWeight, Route, RouteConfiguration, VirtualHost
+from proxy.config.route import RouteConfiguration, VirtualHost
 from proxy.route.domains import DomainTable
-from proxy.route.matcher import HeaderPredicate, Predicate, RequestHead, compile_header
-from proxy.route.path import compile_path, without_query
-from proxy.route.weighted import Weighted
+from proxy.route.entry import RouteEntry
+from proxy.route.index import RouteIndex
+from proxy.route.matcher import RequestHead
+from proxy.route.path import without_query
+
+Find = Callable[[bytes, RequestHead], RouteEntry | None]
 
 
-class RouteEntry:
-    """One route with what a filter may ask of it.
+class VirtualHostRoutes:
+    """The routes of one virtual host.
 
-    A route of weighted clusters has an entry below it for each `share`: the same route to that one cluster.
+    `find(path, request)`: the first route that takes a request for `path` (as received, with its query), or None. The
+    path is all that is looked at, unless a route that fits it has conditions: only these look at `request`. An empty
+    path (CONNECT) finds nothing. Weighted clusters are not yet drawn: `RouteEntry.choose` does that per request.
+
+    `by_path_alone`: no route of this virtual host looks at anything but the path. Then the same path always finds the
+    same route, and a caller may keep what `find` returned for as long as the table lives.
     """
 
-    __slots__ = ("_filter_configs", "_headers_match", "_path_matches", "_shares", "route", "virtual_host")
+    __slots__ = ("by_path_alone", "find")
 
-    def __init__(
-        self, config: RouteConfiguration, virtual_host: VirtualHost, route: Route, share: ClusterWeight | None = None
-    ) -> None:
-        self.route = route
-        self.virtual_host = virtual_host
-        self._shares: Weighted[RouteEntry] | None = None
-        if isinstance(route.action, ClusterAction) and route.action.weighted:
-            if share is None:
-                choices = [(RouteEntry(config, virtual_host, route, one), one.weight) for one in route.action.weighted]
-                self._shares = Weighted(choices)
-            else:
-                action = msgspec.structs.replace(route.action, cluster=share.name, weighted=())
-                self.route = msgspec.structs.replace(route, action=action)
-        self._filter_configs: dict[str, tuple[PluginConfig, ...]] = {}
-        for level in (config, virtual_host, route, *((share,) if share else ())):
-            for name, plugin in level.typed_per_filter_config.items():
-                self._filter_configs[name] = (*self._filter_configs.get(name, ()), plugin)
-        self._path_matches: Predicate = compile_path(route.match)
-        self._headers_match: tuple[HeaderPredicate, ...] = tuple(map(compile_header, route.match.headers))
-
-    def matches(self, path: bytes, request: RequestHead) -> bool:
-        """Whether this route takes `request`, whose path without query is `path`."""
-        if not self._path_matches(path):
-            return False
-        return all(header_matches(request) for header_matches in self._headers_match)
-
-    def choose(self) -> RouteEntry:
-        """What a request that matches gets: this entry, or at random one of its shares."""
-        return self if self._shares is None else self._shares.pick()
-
-    def filter_config(self, name: str) -> PluginConfig | None:
-        """`typed_per_filter_config` of the filter instance called `name`, or None. The most specific one wins whole:
-        weighted cluster over route over virtual host over route configuration."""
-        levels = self._filter_configs.get(name)
-        return levels[-1] if levels else None
-
-    def filter_configs(self, name: str) -> tuple[PluginConfig, ...]:
-        """Those of all levels, from the route configuration's to the route's or weighted cluster's."""
-        return self._filter_configs.get(name, ())
+    def __init__(self, routes: Sequence[RouteEntry]) -> None:
+        self.by_path_alone = all(entry.by_path_alone for entry in routes)
+        self.find: Find = _find_by_index(RouteIndex(routes))
+        if routes and _takes_nearly_all(routes[0]):
+            self.find = _find_the_first(routes[0], self.find)
 
 
 class RouteTable:
-    """Compiled once per `RouteConfiguration`. Routes are tried in their listed order; there is no longest match."""
+    """Compiled once per `RouteConfiguration`. Routes are tried in their listed order; there is no longest match.
 
-    __slots__ = ("_domains",)
+    Ways to ask, from the whole to its parts, for callers that ask often:
+
+    * `match(request)`: the route of a request, its weighted cluster drawn;
+    * `find(authority, path, request)`: the same before the draw, from parts of the head. `request` is touched only by
+      routes with conditions;
+    * `virtual_host(authority)`, and its `find(path, request)`. What it says of `by_path_alone` is also true of the
+      pair (authority, path); `by_authority_and_path` says it of all virtual hosts.
+
+    Costs do not grow with the table where its shape allows it: see `RouteIndex`. An authority in any case will do.
+    """
+
+    __slots__ = ("by_authority_and_path", "virtual_host")
 
     def __init__(self, config: RouteConfiguration) -> None:
-        self._domains: DomainTable[tuple[RouteEntry, ...]] = DomainTable(
-            (domain, entries)
-            for virtual_host in config.virtual_hosts
-            for entries in [tuple(RouteEntry(config, virtual_host, route) for route in virtual_host.routes)]
-            for domain in virtual_host.domains
-        )
+        hosts = [(host, VirtualHostRoutes(_entries(config, host))) for host in config.virtual_hosts]
+        self.by_authority_and_path = all(routes.by_path_alone for _, routes in hosts)
+        domains = DomainTable((domain, routes) for host, routes in hosts for domain in host.domains)
+        self.virtual_host: Callable[[bytes], VirtualHostRoutes | None] = domains.find
+
+    def find(self, authority: bytes, path: bytes, request: RequestHead) -> RouteEntry | None:
+        """The first route that takes a request for `path` (with its query) at `authority`, or None."""
+        routes = self.virtual_host(authority)
+        return None if routes is None else routes.find(path, request)
 
     def match(self, request: RequestHead) -> RouteEntry | None:
         """The route for `request`, or None (404, flag NR). A request without a path (CONNECT) matches no path route."""
-        entries = self._domains.find(request.authority)
-        if not entries or not request.path:
-            return None
-        path = without_query(request.path)
-        for entry in entries:
-            if entry.matches(path, request):
-                return entry.choose()
-        return None
+        entry = self.find(request.authority, request.path, request)
+        return None if entry is None else entry.choose()
+
+
+def _entries(config: RouteConfiguration, virtual_host: VirtualHost) -> list[RouteEntry]:
+    return [RouteEntry(config, virtual_host, route) for route in virtual_host.routes]
+
+
+def _takes_nearly_all(entry: RouteEntry) -> bool:
+    """Whether `entry` is `prefix: /` and asks for nothing more."""
+    match = entry.route.match
+    return match.kind == "prefix" and match.value == "/" and not entry.conditions
+
+
+def _find_the_first(entry: RouteEntry, otherwise: Find) -> Find:
+    return lambda path, request: entry if path.startswith(b"/") else otherwise(path, request)
+
+
+def _find_by_index(index: RouteIndex) -> Find:
+    find = index.find
+    return lambda path, request: find(without_query(path), request) if path else None

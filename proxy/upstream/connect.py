@@ -12,12 +12,15 @@ from proxy.config.common import Address, PipeAddress
 
 
 class ConnectFailed(Exception):
-    """No connection. `cause` is Envoy's transport failure reason; "" if `timed_out`."""
+    """No connection. `cause` is Envoy's transport failure reason; "" if `timed_out`. `errno` is the kernel's
+    error, if it was one.
+    """
 
-    def __init__(self, cause: str, *, timed_out: bool = False) -> None:
+    def __init__(self, cause: str, *, timed_out: bool = False, errno: int | None = None) -> None:
         super().__init__(cause or "connection timeout")
         self.cause = cause
         self.timed_out = timed_out
+        self.errno = errno
 
 
 async def connect(address: Address, timeout: float) -> socket.socket:
@@ -28,7 +31,7 @@ async def connect(address: Address, timeout: float) -> socket.socket:
     try:
         sock = _socket_for(address)
     except OSError as error:  # no file descriptor left, or an address family that the kernel lacks
-        raise ConnectFailed(_immediate(error.errno, address)) from error
+        raise ConnectFailed(_immediate(error.errno, address), errno=error.errno) from error
     try:
         code = sock.connect_ex(_target(address))
         if code == errno.EINPROGRESS:
@@ -38,9 +41,9 @@ async def connect(address: Address, timeout: float) -> socket.socket:
                 raise ConnectFailed("", timed_out=True)
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code:
-                raise ConnectFailed(f"delayed connect error: {os.strerror(code)}")
+                raise ConnectFailed(f"delayed connect error: {os.strerror(code)}", errno=code)
         elif code:
-            raise ConnectFailed(_immediate(code, address))
+            raise ConnectFailed(_immediate(code, address), errno=code)
     except BaseException:
         sock.close()
         raise

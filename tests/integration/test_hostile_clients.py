@@ -97,9 +97,9 @@ def rawest() -> Iterator[dict[str, RawOrigin]]:
 
 @pytest.fixture(scope="module")
 def proxy(rawest: dict[str, RawOrigin]) -> Iterator[Proxy]:
-    with Origin() as origin:
+    with Origin() as origin, Origin() as calm:
         routes = [route(f"/raw/{name}", name, timeout="3s") for name in rawest]
-        everything = virtual_host("everything", ["*"], *routes, route("/", "origin"))
+        everything = virtual_host("everything", ["*"], *routes, route("/honest", "calm"), route("/", "origin"))
         listener = http_listener(
             everything,
             request_headers_timeout="1s",
@@ -107,7 +107,8 @@ def proxy(rawest: dict[str, RawOrigin]) -> Iterator[Proxy]:
             common_http_protocol_options={"idle_timeout": "2s"},
         )
         clusters = [static_cluster(name, raw.port) for name, raw in rawest.items()]
-        text = bootstrap([listener], [static_cluster("origin", origin.port), *clusters])
+        clusters += [static_cluster("origin", origin.port), static_cluster("calm", calm.port)]
+        text = bootstrap([listener], clusters)
         with Proxy(text, concurrency=1) as running:
             yield running
 
@@ -119,7 +120,10 @@ def worker(proxy: Proxy) -> psutil.Process:
 
 @pytest.fixture
 def honest(proxy: Proxy) -> Iterator[None]:
-    """A client that is answered all through the test, by a worker that does not grow much and does not die."""
+    """A client that is answered all through the test, by a worker that does not grow much and does not die.
+
+    Its origin is one that no attack keeps busy.
+    """
     process = worker(proxy)
     before, peak = process.memory_info().rss, 0
     waits: list[float] = []
@@ -131,7 +135,7 @@ def honest(proxy: Proxy) -> Iterator[None]:
         while not over.is_set():
             began = time.monotonic()
             try:
-                answer = get(proxy.address(), "/?body=5")
+                answer = get(proxy.address(), "/honest?body=5")
                 if answer.status != 200:
                     faults.append(answer)
             except OSError as error:

@@ -12,10 +12,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.integration.processes.family import wait_for_workers, workers
-from tests.kit.bootstrap import bootstrap, http_listener, route, static_cluster, virtual_host
+from tests.kit.bootstrap import bootstrap, http_listener, route, socket_address, static_cluster, virtual_host
 from tests.kit.client import fetch
 from tests.kit.process import ROOT, wait_for
 from tests.kit.proxy import Proxy, proxyctl
+
+TCP_PROXY = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+TO_REFUSING = {"stat_prefix": "t", "cluster": "refusing", "max_connect_attempts": 2}
 
 
 class Failing(NamedTuple):
@@ -27,7 +30,7 @@ class Failing(NamedTuple):
 
     def ask(self, path: str, request_id: str) -> int:
         request = f"GET {path} HTTP/1.1\r\nHost: h\r\nx-request-id: {request_id}\r\n\r\n".encode()
-        return fetch(self.proxy.address(), request).status
+        return fetch(self.proxy.address("main"), request).status
 
     def why(self, *arguments: str) -> list[dict[str, Any]]:
         done = proxyctl("why", "--json", *arguments, runtime=self.proxy.runtime)
@@ -43,7 +46,12 @@ def failing() -> Iterator[Failing]:
         ports = refusing.getsockname()[1], silent.getsockname()[1]
         routes = [route("/silent", "silent", timeout="0.3s"), route("/empty", "empty"), route("/", "refusing")]
         clusters = [static_cluster("refusing", ports[0]), static_cluster("silent", ports[1]), static_cluster("empty")]
-        text = bootstrap([http_listener(virtual_host("v", ["*"], *routes))], clusters)
+        tcp = {
+            "name": "tcp",
+            "address": socket_address("127.0.0.1", 0),
+            "filter_chains": [{"filters": [{"name": "tcp", "typed_config": {"@type": TCP_PROXY, **TO_REFUSING}}]}],
+        }
+        text = bootstrap([http_listener(virtual_host("v", ["*"], *routes)), tcp], clusters)
         with Proxy(text, concurrency=2) as proxy:
             yield Failing(proxy, *ports)
 
@@ -57,8 +65,23 @@ def test_each_failure_is_told_newest_first(failing: Failing) -> None:
     assert (refused["flags"], refused["words"]["fault"]) == ("UF", "upstream")
     assert refused["attempts"][0]["host"] == f"127.0.0.1:{failing.refusing}"
     assert "Connection refused" in refused["attempts"][0]["error"]
+    assert (refused["attempts"][0]["phase"], refused["attempts"][0]["errno"]) == ("connect", "ECONNREFUSED")
     (silent,) = failing.why("--flag", "UT", "--limit", "1")
     assert silent["words"]["decided"] == ["the route's timeout of 0.3 s (RouteAction.timeout, configured)"]
+
+
+def test_a_tcp_connection_that_found_no_host_is_told(failing: Failing) -> None:
+    with socket.create_connection(failing.proxy.address("tcp")) as client:
+        assert client.recv(1) == b""
+    (record,) = [one for one in failing.why("--flag", "URX") if one["protocol"] == "TCP"]
+    assert [(one["phase"], one["errno"]) for one in record["attempts"]] == [("connect", "ECONNREFUSED")] * 2
+    assert record["words"]["fault"] == "upstream"
+    assert record["words"]["decided"] == [
+        "the TCP proxy's attempts to connect of 2 (TcpProxy.max_connect_attempts, configured)"
+    ]
+    shown = proxyctl("why", "--flag", "UF", "--limit", "1", runtime=failing.proxy.runtime).stdout
+    assert "(a TCP connection)" in shown
+    assert "(ECONNREFUSED, " in shown
 
 
 def test_the_text_tells_a_person(failing: Failing) -> None:
@@ -78,7 +101,7 @@ def test_an_unknown_request_is_a_finding(failing: Failing) -> None:
 
 def test_nothing_of_the_network_reaches_the_terminal_as_it_is(failing: Failing) -> None:
     request = b"GET /\xe2\x80\xae HTTP/1.1\r\nHost: h\r\nx-request-id: esc-\xc2\x9b31m\r\n\r\n"
-    fetch(failing.proxy.address(), request)
+    fetch(failing.proxy.address("main"), request)
     shown = proxyctl("why", "--limit", "1", runtime=failing.proxy.runtime).stdout
     assert all(char.isprintable() or char == "\n" for char in shown)
 

@@ -44,9 +44,9 @@ class Response:
 
 
 class Connection:
-    """One client connection. Every wait ends after `timeout` s with `TimeoutError`."""
+    """One client connection, from the IP address `source`. Every wait ends after `timeout` s with `TimeoutError`."""
 
-    def __init__(self, address: Address, *, timeout: float = TIMEOUT) -> None:
+    def __init__(self, address: Address, *, source: str | None = None, timeout: float = TIMEOUT) -> None:
         if isinstance(address, Path):
             self.sock = socket.socket(socket.AF_UNIX)
             self.sock.settimeout(timeout)
@@ -56,7 +56,7 @@ class Connection:
                 self.sock.close()
                 raise
         else:
-            self.sock = socket.create_connection(address, timeout)
+            self.sock = socket.create_connection(address, timeout, (source, 0) if source else None)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._stream: BinaryIO = self.sock.makefile("rb")
 

@@ -90,11 +90,21 @@ def run_pair(bootstrap: str, *, concurrency: int = 1, arguments: tuple[str, ...]
         yield Pair(envoy, ours)
 
 
-def exchange(address: Address, data: bytes, expected: int = 1, then: bytes = b"") -> Answer:
-    """Sends `data` on a new connection and reads what comes, as `Pair.send` says."""
+def exchange(
+    address: Address,
+    data: bytes,
+    expected: int = 1,
+    then: bytes = b"",
+    *,
+    source: str | None = None,
+    patience: float = PROBE_DEADLINE,
+) -> Answer:
+    """Sends `data` on a new connection and reads what comes, as `Pair.send` says. `source`: the client's IP address;
+    `patience`: seconds for the probe's answer.
+    """
     methods = [line.split(b" ", 1)[0].decode("latin-1") for line in data.split(b"\r\n") if b" HTTP/1." in line]
     found: list[Response] = []
-    with Connection(address) as connection:
+    with Connection(address, source=source) as connection:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused before all of it was sent
             connection.send(data)
             if then:
@@ -106,12 +116,12 @@ def exchange(address: Address, data: bytes, expected: int = 1, then: bytes = b""
                 found.append(connection.receive(method=method))
         except ConnectionEnded as error:
             return Answer(found, "closed", error.partial)
-        return _watch(connection, found)
+        return _watch(connection, found, patience)
 
 
-def _watch(connection: Connection, found: list[Response]) -> Answer:
+def _watch(connection: Connection, found: list[Response], patience: float) -> Answer:
     announced = "close" in found[-1].values("connection")
-    connection.sock.settimeout(CLOSE_DEADLINE if announced else PROBE_DEADLINE)
+    connection.sock.settimeout(CLOSE_DEADLINE if announced else patience)
     try:
         if announced:
             return Answer(found, "closed", connection.rest())

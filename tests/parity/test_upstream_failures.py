@@ -7,7 +7,6 @@ Our side is `proxy.upstream` alone: what it raises is what Envoy's access log sa
 from __future__ import annotations
 
 import json
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 import trio
 import yaml
 
-from proxy.config.common import Address, PipeAddress, SocketAddress
+from proxy.config.common import Address, SocketAddress
 from proxy.errors import ProxyError
 from proxy.http.headers import Headers
 from tests.kit.client import Connection, ConnectionEnded
@@ -25,6 +24,7 @@ from tests.kit.envoy import Envoy
 from tests.kit.origin import Origin
 from tests.kit.process import wait_for
 from tests.kit.trio import run_trio
+from tests.kit.unreachable import Unreachable, envoy_address
 from tests.unit.upstream.rig import Rig, read_body
 
 EXTENSIONS = "type.googleapis.com/envoy.extensions"
@@ -59,38 +59,6 @@ SCRIPTS = {
 }
 # Derived by the reader, bytes of another request head, and figures of Envoy's buffers.
 NOT_COMPARED = ("completed", "xx", "bytes", "buffered", "flow_control")
-
-
-class Unreachable:
-    """Addresses where nobody answers."""
-
-    def __init__(self, directory: Path) -> None:
-        self._full = socket.create_server(("127.0.0.1", 0), backlog=0)
-        self._filling = [socket.socket() for _ in range(3)]
-        for sock in self._filling:
-            sock.setblocking(False)
-            sock.connect_ex(self._full.getsockname())
-        with socket.create_server(("127.0.0.1", 0)) as closed:
-            port = closed.getsockname()[1]
-        dead = directory / "dead.sock"
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.bind(str(dead))
-        self.addresses: dict[str, Address] = {
-            "refused": SocketAddress("127.0.0.1", port),
-            "never-accepted": SocketAddress("127.0.0.1", self._full.getsockname()[1]),
-            "no-such-socket": PipeAddress(str(directory / "none.sock")),
-            "dead-socket": PipeAddress(str(dead)),
-        }
-
-    def close(self) -> None:
-        for sock in (*self._filling, self._full):
-            sock.close()
-
-
-def envoy_address(address: Address) -> dict[str, Any]:
-    if isinstance(address, PipeAddress):
-        return {"pipe": {"path": address.path}}
-    return {"socket_address": {"address": address.host, "port_value": address.port}}
 
 
 def bootstrap(addresses: dict[str, Address], log: Path) -> str:
@@ -185,14 +153,12 @@ class Bench:
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     directory = tmp_path_factory.mktemp("upstream")
-    unreachable = Unreachable(directory)
     log = directory / "access.log"
-    with Origin() as origin:
+    with Origin() as origin, Unreachable(directory) as unreachable:
         scripted = {name: SocketAddress(origin.host, origin.port) for name in SCRIPTS}
         addresses = {**scripted, **unreachable.addresses}
         with Envoy(bootstrap(addresses, log), arguments=("--file-flush-interval-msec", "20")) as envoy:
             yield Bench(envoy, addresses, log)
-    unreachable.close()
 
 
 def compared(stats: dict[str, int]) -> dict[str, int]:

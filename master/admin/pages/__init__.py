@@ -12,6 +12,7 @@ from proxy.log import LEVELS
 _FILTER = ("filter", "Regular expression (Google re2) for filtering stats", ())
 _INVERT = ("invert_filter", "Invert the filter regex", ())
 _USED = ("usedonly", "Only include stats that have been written by system since restart", ())
+_MASK = ("mask", "The desired component to dump unready targets: listener or cluster", ())
 _TYPES = ("All", "Counters", "Histograms", "Gauges", "TextReadouts")
 _BUCKETS = ("cumulative", "disjoint", "detailed", "summary")
 
@@ -55,7 +56,7 @@ PAGES = (
     Page("/healthcheck/ok", "cause the server to pass health checks", "healthcheck:ok", mutates=True),
     Page("/help", "print out list of admin commands", "help:page"),
     Page("/hot_restart_version", "print the hot restart compatibility version", "hot_restart_version:page"),
-    Page("/init_dump", "dump what is not initialised yet (experimental)", "init_dump:page"),
+    Page("/init_dump", "dump what is not initialised yet (experimental)", "init_dump:page", parameters=(_MASK,)),
     Page(
         "/listeners",
         "print listener info",

@@ -27,16 +27,17 @@ class Context:
     """Implements `proxy.config.context.CompileContext`. `findings` is shared by all contexts of a compilation.
 
     `unsupported` are the paths of set fields that are not implemented: what only follows from their absence is no
-    fault of the configuration, and is not reported again.
+    fault of the configuration, and is not reported again. `any_cluster`: names of clusters are taken as they are.
     """
 
     clusters: frozenset[str] = frozenset()
     unsupported: frozenset[Path] = frozenset()
     path: Path = ()
     findings: list[Finding] = dataclasses.field(default_factory=list)
+    any_cluster: bool = False
 
     def at(self, *path: str | int) -> Context:
-        return Context(self.clusters, self.unsupported, self.path + path, self.findings)
+        return Context(self.clusters, self.unsupported, self.path + path, self.findings, self.any_cluster)
 
     def incomplete(self) -> bool:
         """Whether an unsupported field is set in the message itself (not further down)."""
@@ -69,7 +70,7 @@ class Context:
         return pattern
 
     def require_cluster(self, name: str, *path: str | int) -> None:
-        if name in self.clusters:
+        if self.any_cluster or name in self.clusters:
             return
         self.error(
             path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, Literal
 
 from proxy.config.common import StringMatcher
@@ -37,6 +38,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "internal_only_headers",  # read with the connection manager, whose identity rules they join
         "typed_per_filter_config",
         "max_direct_response_body_size_bytes",
+        "validate_clusters",
     ),
     "envoy.config.route.v3.VirtualHost": ("name", "domains", "routes", "typed_per_filter_config"),
     "envoy.config.route.v3.Route": ("name", "match", "route", "direct_response", "typed_per_filter_config"),
@@ -69,7 +71,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
 
 
 def compile_route_configuration(message: Any, context: Context) -> RouteConfiguration:
-    """Domains are unique over the whole configuration, whatever their case (features §13 rule 1)."""
+    """Domains are unique over the whole configuration, whatever their case (features §13 rule 1). Without
+    `validate_clusters` a route may name a cluster that does not exist: its requests get a 503.
+    """
+    if message.HasField("validate_clusters") and not message.validate_clusters.value:
+        context = dataclasses.replace(context, any_cluster=True)
     _check_domains(message, context)
     limit = MAX_DIRECT_RESPONSE_BODY
     if message.HasField("max_direct_response_body_size_bytes"):

@@ -9,7 +9,7 @@ import trio
 
 from proxy.config.context import CompileContext
 from proxy.config.route import DirectResponseAction
-from proxy.errors import Flag, ProxyError, describe
+from proxy.errors import Flag, ProxyError, describe, errno_name
 from proxy.filters.context import FilterContext
 from proxy.filters.http.router_headers import settle
 from proxy.http.deadlines import Phase
@@ -60,14 +60,13 @@ class Router:
             self._no_route.inc()
             raise ProxyError("route_not_found", side="downstream", status=404, flag=Flag.NO_ROUTE_FOUND)
         action = exchange.route.route.action
-        exchange.info.route_name = exchange.route.route.name
         if isinstance(action, DirectResponseAction):
             self._direct_response.inc()
             raise _direct_response(action, exchange.request)
-        exchange.info.upstream_cluster = action.cluster
         cluster = self._clusters.get(action.cluster)
         if cluster is None:
             self._no_cluster.inc()
+            exchange.info.upstream_cluster = ""
             raise ProxyError("cluster_not_found", side="internal", status=503, flag=Flag.NO_CLUSTER_FOUND)
         timeout, no_content = settle(exchange.request.headers, action.timeout, tell=self._envoy_headers)
         exchange.deadlines.no_content_on_timeout = no_content
@@ -87,9 +86,9 @@ class Router:
             info.upstream_local = stream.local
             await attempt.run(stream)
         except BaseException as error:
-            if stream is None and isinstance(error, ProxyError):
+            if stream is None:
                 info.upstream_host = info.upstream_tried
-                info.upstream_failure = error.transport_failure
+                info.upstream_failure = error.transport_failure if isinstance(error, ProxyError) else ""
             if exchange.deadlines.fired() is Phase.ROUTE:
                 cluster.charge_timeout(stream, exchange.deadlines.timeout_status, internal=info.internal)
             attempt.failed(error, connected=stream is not None)
@@ -139,6 +138,7 @@ class _Attempt:
                 phase=phase if connected else "connect",
                 error=describe(reason or error),
                 seconds=trio.current_time() - self.started,
+                errno=errno_name(reason or error),
             ),
         )
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from proxy.config.cluster import Cluster
 from proxy.config.route import ClusterAction
 from proxy.filters.network.hcm_config import Config
+from proxy.filters.network.recorded_limits import Limits, limits_of_cluster
 from proxy.flight_recorder import Record, kind_of, now, text
 from proxy.http.exchange import Exchange
 from proxy.net.connection import Connection
 
 if TYPE_CHECKING:
     from proxy.filters.network.http_connection_manager import HttpConnectionManager
-
-Limits = dict[str, float]
 
 _OF_MANAGER: dict[str, Callable[[Config], Limits]] = {
     "stream_idle_timeout": lambda config: {"HttpConnectionManager.stream_idle_timeout": config.stream_idle_timeout},
@@ -27,14 +25,6 @@ _OF_MANAGER: dict[str, Callable[[Config], Limits]] = {
         "HttpConnectionManager.max_request_headers_kb": config.max_request_headers_kb
     },
     "http1.too_many_headers": lambda config: {"HttpProtocolOptions.max_headers_count": config.max_headers_count},
-}
-_OF_CLUSTER: dict[str, Callable[[Cluster], Limits]] = {
-    "connection_timeout": lambda cluster: {"Cluster.connect_timeout": cluster.connect_timeout},
-    "overflow": lambda cluster: {
-        "CircuitBreakers.Thresholds.max_connections": cluster.breaker.max_connections,
-        "CircuitBreakers.Thresholds.max_pending_requests": cluster.breaker.max_pending_requests,
-        "CircuitBreakers.Thresholds.max_requests": cluster.breaker.max_requests,
-    },
 }
 
 
@@ -59,7 +49,7 @@ def add(exchange: Exchange, connection: Connection, manager: HttpConnectionManag
             listener=manager.listener,
             route=info.route_name,
             virtual_host=entry.virtual_host.name if entry is not None else "",
-            cluster=info.upstream_cluster,
+            cluster=info.upstream_cluster or _cluster(exchange),
             upstream=str(info.upstream_host or ""),
             status=info.status,
             flags=info.response_flags(),
@@ -84,9 +74,14 @@ def limits(exchange: Exchange, manager: HttpConnectionManager) -> Limits:
         return {"RouteAction.timeout": entry.route.action.timeout}
     if detail in _OF_MANAGER:
         return _OF_MANAGER[detail](manager.config)
-    reason = detail.partition("{")[2].rstrip("}").partition("|")[0]
     cluster = manager.clusters.get(exchange.info.upstream_cluster)
-    return _OF_CLUSTER[reason](cluster.config) if cluster is not None and reason in _OF_CLUSTER else {}
+    return limits_of_cluster(detail, cluster.config) if cluster is not None else {}
+
+
+def _cluster(exchange: Exchange) -> str:
+    """The cluster that the route names, also if it does not exist."""
+    action = exchange.route.route.action if exchange.route is not None else None
+    return action.cluster if isinstance(action, ClusterAction) else ""
 
 
 def _milliseconds(moment: float, since: float) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from proxy.config.route import ClusterAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.network import hcm_record
 from proxy.flight_recorder import FAILED_STATUS
@@ -169,7 +170,11 @@ class Session:
             deadlines.disarm(Phase.REQUEST)
         request = exchange.request
         self._admit(exchange)
-        exchange.route = self._manager.routes.match(request)
+        exchange.route = entry = self._manager.routes.match(request)
+        if entry is not None:
+            exchange.info.route_name = entry.route.name
+            if isinstance(entry.route.action, ClusterAction):
+                exchange.info.upstream_cluster = entry.route.action.cluster
         if event.upgrade:
             self._stats.rq_ws_on_non_ws_route.inc()
             raise ProxyError("upgrade_failed", side="downstream", status=403, close=True)

@@ -7,11 +7,11 @@ import math
 import trio
 
 from proxy.access_log.access_log import build_access_logs
-from proxy.errors import Flag, ProxyError
+from proxy.errors import Flag, ProxyError, describe, errno_name
 from proxy.filters.context import CallNextNetwork, FilterContext
-from proxy.filters.network import tcp_proxy_config
+from proxy.filters.network import tcp_proxy_config, tcp_record
 from proxy.filters.network.tcp_proxy_stats import TcpStats
-from proxy.http.stream_info import StreamInfo
+from proxy.http.stream_info import Attempt, StreamInfo
 from proxy.net.connection import Connection
 from proxy.net.relay import Direction, Idle, Relay
 from proxy.route.weighted import Weighted
@@ -31,6 +31,8 @@ class TcpProxy:
         self._clusters = context.clusters
         self._activity = context.activity
         self._pipes = context.pipes
+        self._recorder = context.recorder
+        self._listener = context.listener_prefix.removeprefix("listener.").removesuffix(".")
         self._stats = TcpStats(context.stats, config.stat_prefix)
         self._access_logs = build_access_logs(config.access_log, context.log_writer)
         self._choice = Weighted(config.clusters)
@@ -42,14 +44,16 @@ class TcpProxy:
         end = info.started + (self._config.max_connection_duration or math.inf)
         self._activity.requests += 1  # what passes here is work in hand: a drain waits for it until its deadline
         finished = False
+        detail = ""
         try:
             with trio.CancelScope(deadline=end) as scope:
                 await self._serve(connection, info, scope, end)
             if scope.cancelled_caught:
-                self._timed_out(info, end)
+                detail = self._timed_out(info, end)
             finished = True
         except ProxyError as error:
             finished = True
+            detail = error.detail
             if error.flag is not None:
                 info.flags.add(error.flag)
             raise
@@ -61,6 +65,20 @@ class TcpProxy:
             info.bytes_received, info.bytes_sent = connection.bytes_received, connection.bytes_sent
             for log in self._access_logs:
                 log(info)
+            if info.flags or detail:
+                self._record(connection, info, detail)
+
+    def _record(self, connection: Connection, info: StreamInfo, detail: str) -> None:
+        cluster = self._clusters.get(info.upstream_cluster)
+        tcp_record.add(
+            info,
+            detail,
+            connection,
+            listener=self._listener,
+            config=self._config,
+            cluster=cluster.config if cluster is not None else None,
+            recorder=self._recorder,
+        )
 
     async def _serve(self, connection: Connection, info: StreamInfo, scope: trio.CancelScope, end: float) -> None:
         upstream = await self._connect(info)
@@ -87,6 +105,7 @@ class TcpProxy:
         cluster = self._pick(info)
         while True:
             info.upstream_attempts += 1
+            began = trio.current_time()
             try:
                 return await cluster.open_connection(info)
             except ProxyError as error:
@@ -94,6 +113,9 @@ class TcpProxy:
                     info.upstream_attempts -= 1  # nobody was asked
                     raise
                 info.upstream_failure = error.transport_failure
+                took = trio.current_time() - began
+                host = str(info.upstream_tried)
+                info.attempts += (Attempt(host, "connect", describe(error), took, errno_name(error)),)
                 if info.upstream_attempts >= self._config.max_connect_attempts:
                     cluster.charge_attempts_exceeded()
                     info.flags.add(Flag.UPSTREAM_RETRY_LIMIT_EXCEEDED)
@@ -142,9 +164,11 @@ class TcpProxy:
             ),
         )
 
-    def _timed_out(self, info: StreamInfo, end: float) -> None:
+    def _timed_out(self, info: StreamInfo, end: float) -> str:
+        """Counts it; says which timeout it was."""
         if trio.current_time() >= end:
             self._stats.max_duration.inc()
             info.flags.add(Flag.DURATION_TIMEOUT)
-        else:
-            self._stats.idle_timeout.inc()
+            return tcp_record.MAX_DURATION
+        self._stats.idle_timeout.inc()
+        return tcp_record.IDLE_TIMEOUT

@@ -174,9 +174,11 @@ class Client:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Poll for what no event tells."""
-    while not condition():  # noqa: ASYNC110
-        await trio.sleep(0.005)
+    """Poll for what no event tells; ever less often, since each look at a virtual clock costs real time."""
+    pause = 0.005
+    while not condition():
+        await trio.sleep(pause)
+        pause = min(pause * 1.25, 0.25)
 
 
 @contextlib.asynccontextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from proxy.http.events import RequestReceived
 from proxy.http.headers import Headers
 
@@ -25,3 +27,13 @@ def request(
         headers=Headers((name.encode(), value.encode()) for name, value in headers),
         end_stream=True,
     )
+
+
+class CountingBytes(bytes):
+    """Counts how often a part of it is looked at: the steps of a search."""
+
+    slices = 0
+
+    def __getitem__(self, part: Any) -> Any:
+        self.slices += 1
+        return super().__getitem__(part)

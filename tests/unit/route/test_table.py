@@ -121,3 +121,20 @@ def test_equal_to_a_linear_search(matches: list[RouteMatch], path: str, tail: st
     expected = next((str(i) for i, match in enumerate(matches) if naive(match, path, headers)), None)
     found = routes.match(request(path + tail, headers=tuple(headers.items())))
     assert (found and found.route.name) == expected
+
+
+def test_the_table_says_where_a_match_depends_on_authority_and_path_alone() -> None:
+    plain = VirtualHost("plain", ("a.com",), (route("r", RouteMatch("regex", "/.*")),))
+    other = RouteMatch("prefix", "/", headers=(HeaderMatcher("x"),))
+    conditional = VirtualHost("conditional", ("b.com",), (route("r", RouteMatch("path", "/")), route("c", other)))
+    routes = RouteTable(RouteConfiguration("rc", (plain, conditional)))
+    found = [routes.virtual_host(authority) for authority in (b"A.com", b"b.com", b"c.com")]
+    assert [host and host.by_path_alone for host in found] == [True, False, None]
+    assert not routes.by_authority_and_path
+    assert RouteTable(RouteConfiguration("rc", (plain,))).by_authority_and_path
+
+
+def test_a_route_that_takes_all_paths_takes_no_other_targets() -> None:
+    routes = table(route("paths", RouteMatch("prefix", "/")), route("all", RouteMatch("prefix", "")))
+    found = [routes.match(request(path)) for path in ("/x", "/", "*", "")]
+    assert [entry and entry.route.name for entry in found] == ["paths", "paths", "all", None]

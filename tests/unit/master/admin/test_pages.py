@@ -14,7 +14,7 @@ from master.admin.gauges import known
 from master.admin.page import Context, Reply
 from master.admin.pages import PAGES, help_text, load
 from master.stats.aggregate import Intervals
-from proxy.config.cluster import CircuitBreaker, Cluster, Host
+from proxy.config.cluster import CircuitBreaker, Cluster, Dns, DnsEndpoint, DnsLocality, Host
 from proxy.config.common import PipeAddress, SocketAddress
 from proxy.config.listener import Listener
 from proxy.flight_recorder import Record
@@ -406,3 +406,22 @@ async def test_stats_as_html_escape_names_and_load_nothing(view: LiveView) -> No
 def test_stat_names_are_text_in_html() -> None:
     shown = "".join(stats_html.page([], {}, ["a<b>&c: 1\n"]))
     assert "a&lt;b&gt;&amp;c: 1" in shown
+
+
+@run_trio
+async def test_init_dump_while_names_are_looked_up() -> None:
+    """The listeners' lines are those of Envoy; what they wait for is ours."""
+    dns = Dns((DnsLocality(0, (DnsEndpoint("a.example", 80),)),))
+    nameless = Cluster(1, "nameless", "STRICT_DNS", dns=Dns(()))
+    with live_view(configuration([Cluster(0, "slow", "STRICT_DNS", dns=dns), nameless], [], listeners=(WEB,))) as made:
+        made.state = "PRE_INITIALIZING"
+        listener, clusters = json.loads((await ask(made, "/init_dump")).body)["unready_targets_dumps"]
+        assert re.fullmatch(r"init manager Listener-local-init-manager web \d+", listener["name"])
+        assert clusters["target_names"] == ["target Cluster slow"]
+        assert json.loads((await ask(made, "/init_dump?mask=listener")).body) == {"unready_targets_dumps": [listener]}
+        assert json.loads((await ask(made, "/init_dump?mask=cluster")).body) == {"unready_targets_dumps": [clusters]}
+        assert (await ask(made, "/init_dump?mask=nothing")).body == b"{}\n"
+        made.stats.counter("cluster.slow.update_failure").inc()
+        assert (await ask(made, "/init_dump?mask=cluster")).body == b"{}\n"
+        made.state = "LIVE"
+        assert (await ask(made, "/init_dump")).body == b"{}\n"

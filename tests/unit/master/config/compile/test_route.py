@@ -249,6 +249,17 @@ def test_the_body_of_a_direct_response_has_a_limit() -> None:
     assert routes(sized(5000, "max_direct_response_body_size_bytes: 5000")).virtual_hosts
 
 
+@pytest.mark.field(f"{ROUTE}.RouteConfiguration.validate_clusters")
+def test_a_route_to_a_cluster_that_does_not_exist() -> None:
+    def of(more: str) -> str:
+        action = "route: {cluster: none}"
+        hosts = f'[{{name: all, domains: ["*"], routes: [{{match: {{prefix: "/"}}, {action}}}]}}]'
+        return bootstrap(route_config=f"{{name: local, virtual_hosts: {hosts}, {more}}}")
+
+    assert fault(of("")).message == fault(of("validate_clusters: true")).message == "unknown cluster 'none'"
+    assert routes(of("validate_clusters: false")).virtual_hosts[0].routes[0].action == ClusterAction("none")
+
+
 def with_weighted(clusters: str) -> str:
     route = f"{{timeout: 3s, weighted_clusters: {{clusters: [{clusters}]}}}}"
     return with_route(f'match: {{prefix: "/"}}, route: {route}')
