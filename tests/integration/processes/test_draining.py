@@ -30,7 +30,7 @@ def origin() -> Iterator[Origin]:
 
 @pytest.fixture
 def proxy(origin: Origin) -> Iterator[Proxy]:
-    arguments = ["--drain-time-s", "1", "--drain-strategy", "immediate"]
+    arguments = ["--drain-time-s", "1", "--drain-strategy", "immediate", "--shutdown-idle-time-s", "15"]
     with Proxy(one_origin(origin.port), concurrency=2, arguments=arguments) as proxy:
         yield proxy
 
