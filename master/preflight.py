@@ -7,6 +7,7 @@ to standard error (exit 3). It runs as `--user`: whoever wrote the file is parse
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 
@@ -17,16 +18,20 @@ from master.config.finding import Finding
 from master.config.report import render
 from master.config.shortcut import bootstrap
 from master.config.source import Source, from_option, read
+from master.supervisor import state
 from proxy.config.bootstrap import CompiledConfig, encode
 from proxy.config.common import Address, SocketAddress
 from proxy.filters.http.python_loader import append_paths
 
-EXIT_INVALID = 3
+EXIT_INVALID, EXIT_REJECTED = 3, 5
 MANIFEST_VERSION = 1
 
 
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `run` was told. `listen` and `upstream` are `host:port`; `version` numbers the compiled configuration."""
+class Options(msgspec.Struct, frozen=True):
+    """What `run` was told. `listen` and `upstream` are `host:port`; `version` numbers the compiled configuration.
+
+    `state` is that of a supervisor, perhaps of another release, which wants to become this code.
+    """
 
     config_path: str | None = None
     config_yaml: str | None = None
@@ -35,6 +40,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allow_unsupported: bool = False
     filter_paths: tuple[str, ...] = ()
     version: int = 1
+    state: str | None = None
 
 
 def committed(config: CompiledConfig) -> bytes:
@@ -58,6 +64,7 @@ def _manifest(config: CompiledConfig) -> dict[str, object]:
         ],
         "admin": _address(config.admin_address) if config.admin_address else None,
         "clusters": len(config.clusters),
+        "state_versions": state.READABLE,
         "hosts": sum(
             len(locality.hosts) for cluster in config.endpoints.clusters.values() for locality in cluster.localities
         ),
@@ -108,11 +115,26 @@ def compile_options(options: Options) -> tuple[CompiledConfig | None, str]:
     return checked.config, render(checked.findings, checked.locate, color=False)
 
 
+def can_take_over(sample: str) -> str | None:
+    """Why our supervisor could not go on from a state like `sample`; None if it could."""
+    importlib.import_module("master.supervisor.main")  # what it imports must be there
+    try:
+        state.decode(sample.encode())
+    except state.StateError as error:
+        return str(error)
+    return None
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m master.preflight")
     parser.add_argument("--out-fd", type=int, required=True, help="inherited memfd that takes the result")
     arguments = parser.parse_args()
-    config, text = compile_options(msgspec.json.decode(sys.stdin.buffer.read(), type=Options))
+    options = msgspec.json.decode(sys.stdin.buffer.read(), type=Options)
+    refusal = can_take_over(options.state) if options.state is not None else None
+    if refusal is not None:
+        sys.stderr.write(refusal)
+        return EXIT_REJECTED
+    config, text = compile_options(options)
     sys.stderr.write(text)
     if config is None:
         return EXIT_INVALID

@@ -59,6 +59,8 @@ class Word(enum.IntEnum):
     REQUESTS_ACTIVE = 10
     ENDPOINTS_VERSION = 11  # of the hosts that the process has applied
     ENDPOINTS_DRAINED = 12  # the last version at which it had no connection to a host that had left
+    # written by the supervisor
+    ENDED_RESTARTS = 13  # in its own slot: the RESTARTS of all slots that were given up
 
 
 class ProcessInfo(NamedTuple):
@@ -78,6 +80,7 @@ class ProcessInfo(NamedTuple):
     requests_active: int
     endpoints_version: int
     endpoints_drained: int
+    ended_restarts: int
 
 
 class ProcessTable:

@@ -48,6 +48,7 @@ class Worker:
         self._generation = generation
         self._endpoints_version = endpoints_version
         self._draining = False
+        self._drain_scope = trio.CancelScope()
         for name, value in orders.items():
             self._obey(name, value)
 
@@ -87,10 +88,11 @@ class Worker:
             acceptors.add(received.named)
         elif kind == "endpoints":
             self._apply(decode_endpoints(memfd.read_all(received.fds[0])))
-        elif kind == "drain" and not self._draining:
+        elif kind == "drain":
             self._draining = True
             self._set_state(State.DRAINING)
             acceptors.stop()
+            self._drain_scope.cancel()  # a later order, to stop soon, replaces the one to leave in time
             nursery.start_soon(self._drain_and_end, message, acceptors, nursery)
         elif kind == "stop":
             nursery.cancel_scope.cancel()
@@ -132,11 +134,12 @@ class Worker:
         self._processes.write(self._slot, Word.ENDPOINTS_VERSION, endpoints.version)
 
     async def _drain_and_end(self, order: dict[str, Any], acceptors: Acceptors, nursery: trio.Nursery) -> None:
-        if order["ending"] is not None:
-            acceptors.sweep()
+        with trio.CancelScope() as self._drain_scope:
+            if order["sweep"]:
+                acceptors.sweep()
             await acceptors.empty(order["ending"])
-        await self._drain(order["deadline"], idle=order["idle"])
-        nursery.cancel_scope.cancel()
+            await self._drain(order["deadline"], idle=order["idle"])
+            nursery.cancel_scope.cancel()
 
     async def _drain(self, deadline: float, *, idle: float) -> None:
         """Finish what was begun, within `deadline` seconds. Connections end with their next response; those that still

@@ -50,6 +50,8 @@ class Connection:
 
     def __init__(self, sock: socket.socket, context: Context, stats: AdminStats) -> None:
         self._sock = sock
+        self._retired = False
+        self._idle = trio.CancelScope()
         self._context = context
         self._stats = stats
         self._opened = trio.current_time()
@@ -66,13 +68,24 @@ class Connection:
         """Until the peer is done, breaks the protocol, or takes too long."""
         try:
             events = await self._read(REQUEST_TIMEOUT)
-            while await self._exchange(events):
-                events = self._codec.next_exchange() or await self._read(IDLE_TIMEOUT, idle=True)
+            while await self._exchange(events) and not self._retired:
+                events = self._codec.next_exchange() or await self._wait()
         except _PeerGone:
             return
         except CodecError as error:
             self._stats.broke()
             await self._reject(error)
+
+    def retire(self) -> None:
+        """End with the answer in hand, or now if there is none."""
+        self._retired = True
+        self._idle.cancel()
+
+    async def _wait(self) -> list[Event]:
+        """The events of the next request."""
+        with trio.CancelScope() as self._idle:
+            return await self._read(IDLE_TIMEOUT, idle=True)
+        raise _PeerGone
 
     async def _exchange(self, events: list[Event]) -> bool:
         """One request and its reply; whether another may follow."""
@@ -84,7 +97,7 @@ class Connection:
         started = trio.current_time()
         reply = self._refusal(request) or await self._answer(request)
         try:
-            await self._send(request.stream_id, reply)
+            await self._send(request.stream_id, reply, close=self._retired)
         finally:
             self._stats.ended(reply.status, trio.current_time() - started)
             if reply.finish:  # an order holds, even if the peer did not wait for the answer

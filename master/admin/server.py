@@ -29,43 +29,61 @@ _IGNORED = frozenset(
 log = logging.getLogger("admin")
 
 
-async def serve(view: ServerView, sockets: list[socket.socket], stats: Stats) -> None:
-    """Answers on `sockets` (listening, TCP or Unix; they stay the caller's) until cancelled.
+async def serve(
+    view: ServerView, sockets: list[socket.socket], stats: Stats, retired: trio.Event | None = None
+) -> None:
+    """Answers on `sockets` (listening, TCP or Unix; they stay the caller's) until cancelled, or until what was in hand
+    when `retired` was set is answered: what comes after that waits in the kernel's queue for another process.
 
     `stats` is where the admin interface counts its own connections and requests.
     """
-    context, own = Context(view, Intervals(view.metrics().histograms)), AdminStats(stats)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_flush_forever, context)
-        for sock in sockets:
-            sock.setblocking(False)
-            nursery.start_soon(_accept_forever, sock, context, own)
+    server = _Server(Context(view, Intervals(view.metrics().histograms)), AdminStats(stats))
+    async with trio.open_nursery() as tasks:
+        tasks.start_soon(server.flush_forever)
+        async with trio.open_nursery() as connections, trio.open_nursery() as accepting:
+            for sock in sockets:
+                sock.setblocking(False)
+                accepting.start_soon(server.accept_forever, sock, connections)
+            await (trio.Event() if retired is None else retired).wait()
+            accepting.cancel_scope.cancel()
+            server.retire()
+        tasks.cancel_scope.cancel()
 
 
-async def _flush_forever(context: Context) -> None:
-    while True:
-        await trio.sleep(FLUSH_INTERVAL)
-        context.intervals.flush(context.view.metrics().histograms)
+class _Server:
+    def __init__(self, context: Context, stats: AdminStats) -> None:
+        self._context = context
+        self._stats = stats
+        self._connections: set[Connection] = set()
 
+    async def flush_forever(self) -> None:
+        while True:
+            await trio.sleep(FLUSH_INTERVAL)
+            self._context.intervals.flush(self._context.view.metrics().histograms)
 
-async def _accept_forever(listening: socket.socket, context: Context, stats: AdminStats) -> None:
-    slots = trio.Semaphore(MAX_CONNECTIONS)
-    async with trio.open_nursery() as nursery:
+    async def accept_forever(self, listening: socket.socket, nursery: trio.Nursery) -> None:
+        slots = trio.Semaphore(MAX_CONNECTIONS)
         while True:
             await slots.acquire()  # before the accept: what exceeds the limit waits in the kernel's queue
-            connection = Connection(await _accept(listening), context, stats)
-            nursery.start_soon(_serve_one, connection, slots)
+            connection = Connection(await _accept(listening), self._context, self._stats)
+            self._connections.add(connection)
+            nursery.start_soon(self._serve_one, connection, slots)
 
+    async def _serve_one(self, connection: Connection, slots: trio.Semaphore) -> None:
+        try:
+            await connection.serve()
+        except Exception:
+            # One client's request must not end the admin interface for all; its traceback is logged.
+            log.exception("admin: an exchange failed")
+        finally:
+            self._connections.discard(connection)
+            connection.close()
+            slots.release()
 
-async def _serve_one(connection: Connection, slots: trio.Semaphore) -> None:
-    try:
-        await connection.serve()
-    except Exception:
-        # One client's request must not end the admin interface for all; what went wrong is logged with its traceback.
-        log.exception("admin: an exchange failed")
-    finally:
-        connection.close()
-        slots.release()
+    def retire(self) -> None:
+        """Each connection ends with the answer in hand."""
+        for connection in self._connections:
+            connection.retire()
 
 
 async def _accept(listening: socket.socket) -> socket.socket:

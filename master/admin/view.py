@@ -54,6 +54,20 @@ class ServerView(Protocol):
         """The level of each component (`proxy.log`)."""
         ...
 
+    @property
+    def generation(self) -> int:
+        """Of this controller: 1, and one more with every hot restart."""
+        ...
+
+    @property
+    def restart_status(self) -> Mapping[str, Any]:
+        """How the last hot restart went, or the present one goes (`Restart.status` of the supervisor)."""
+        ...
+
+    async def hot_restart(self, *, ready_timeout: float | None) -> None:
+        """Begin one. Raises `RejectedError`."""
+        ...
+
     def metrics(self) -> Metrics:
         """Merged over all processes; no counter ever falls."""
         ...

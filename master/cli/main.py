@@ -31,6 +31,7 @@ COMMANDS = (
     Entry("log", "master.cli.log", "Show or change log levels, for a while if wanted."),
     Entry("healthcheck", "master.cli.healthcheck", "Fail or pass health checks."),
     Entry("drain", "master.cli.drain", "Close the listeners; open connections stay."),
+    Entry("restart", "master.cli.restart", "Take over code and configuration; drop nothing."),
     Entry("shutdown", "master.cli.shutdown", "Stop the proxy."),
     Entry("completion", "master.cli.completion", "Print the completion script of a shell."),
     Entry("version", "master.cli.version", "Print versions."),

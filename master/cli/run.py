@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from master.cli.runtime_dir import default_runtime_dir
-from master.supervisor import python
 from master.supervisor.options import OPTIONS_ENV, Options
+from master.supervisor.python import OWN
 from proxy.log import LEVELS
 
 
@@ -35,8 +35,8 @@ from proxy.log import LEVELS
               help="How long a listener drains before it closes.")  # fmt: skip
 @click.option("--drain-strategy", type=click.Choice(["gradual", "immediate"]), default="gradual", show_default=True,
               help="Whether its connections leave one by one, or each with its next response.")  # fmt: skip
-@click.option("--restart-drain-time-s", type=click.FloatRange(min=0),
-              help="How long a replaced worker may finish its connections; default: --drain-time-s.")  # fmt: skip
+@click.option("--parent-shutdown-time-s", type=click.FloatRange(min=0), default=900.0, show_default=True,
+              help="How long the old generation may finish its connections after a hot restart.")  # fmt: skip
 @click.option("--shutdown-drain-time-s", type=click.FloatRange(min=0), default=30.0, show_default=True,
               help="How long requests in hand may take after SIGTERM.")  # fmt: skip
 @click.option("--shutdown-idle-time-s", type=click.FloatRange(min=0), default=5.0, show_default=True,
@@ -60,7 +60,7 @@ def command(
     log_path: str | None,
     drain_time_s: float,
     drain_strategy: str,
-    restart_drain_time_s: float | None,
+    parent_shutdown_time_s: float,
     shutdown_drain_time_s: float,
     shutdown_idle_time_s: float,
     slow_request_s: float,
@@ -69,7 +69,7 @@ def command(
 
     \b
     Signals: TERM graceful stop · INT the same, twice at once · USR1 reopen logs · TTIN/TTOU one worker more/less
-             HUP (reload) and USR2 (restart) are reserved.
+             USR2 hot restart (see `proxyctl restart`) · HUP (reload) is reserved.
     Exit codes: 0 stopped · 1 failed · 2 usage · 3 invalid configuration · 5 address or directory in use
     """
     if (listen is None) != (upstream is None):
@@ -96,11 +96,11 @@ def command(
         log_path=str(Path(log_path).absolute()) if log_path else "",
         drain_time=drain_time_s,
         drain_strategy=drain_strategy.capitalize(),
-        restart_drain_time=drain_time_s if restart_drain_time_s is None else restart_drain_time_s,
+        parent_shutdown_time=parent_shutdown_time_s,
         shutdown_drain_time=shutdown_drain_time_s,
         shutdown_idle_time=shutdown_idle_time_s,
         slow_request=slow_request_s,
     )
     shown = ("-c", config_path) if config_path else ()
-    arguments = python.command("master.supervisor", *shown)  # the arguments are for `ps` alone
-    os.execve(arguments[0], arguments, python.environment(**{OPTIONS_ENV: options.to_json()}))
+    arguments = OWN.command("master.supervisor", *shown)  # the arguments are for `ps` alone
+    os.execve(arguments[0], arguments, OWN.environment(**{OPTIONS_ENV: options.to_json()}))

@@ -12,13 +12,14 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 import msgspec
 import trio
 
 from master.admin import server as admin
+from master.admin.pages import hot_restart as hot_restart  # before the code on disk is replaced, which it is there for
 from master.admin.view import RejectedError, State
 from master.controller import server_stats
 from master.controller.drains import Drains, begun, undone
@@ -57,13 +58,13 @@ class Controller:
         if "endpoints" in inherited:
             self.endpoints = decode_endpoints(memfd.read_all(inherited["endpoints"]))
         self.options: dict[str, Any] = json.loads(order["options"])
-        self.own_state: State = order["state"]
+        self.generation: int = order["generation"]
+        self.own_state: State = "INITIALIZING"
+        self.restart_status: dict[str, Any] = {}
         self._standing = StandingOrders(order["orders"], self.options["log_level"], link.send)
         self._counters_base: dict[str, int] = {}
-        if "counters_base" in inherited:
-            self._counters_base = msgspec.msgpack.decode(memfd.read_all(inherited["counters_base"]))
-        self.listeners: list[tuple[str, list[str]]] = [(name, addresses) for name, addresses in order["listeners"]]
-        self.listeners_stopped: int = order["stopped"]
+        self.listeners_stopped = 0
+        self.listeners: list[tuple[str, list[str]]] = []
         self.hosts = TableReader(inherited["hosts"])
         self.clusters = TableReader(inherited["clusters"])
         self._processes = ProcessTable(inherited["processes"])
@@ -75,6 +76,7 @@ class Controller:
         self._slots = SlotAllocator(self.endpoints, rows=self.hosts.rows)
         self._requests: dict[int, trio.MemorySendChannel[str | None]] = {}
         self._next_request = 0
+        self._retired = trio.Event()
 
     # --- ServerView -----------------------------------------------------------------------------------------------
 
@@ -115,16 +117,20 @@ class Controller:
 
     async def set_workers(self, count: int) -> None:
         """Ask the supervisor for `count` workers; returns when they serve. Raises `RejectedError` with the reason."""
-        await self._ask(lambda request: self._link.send({"type": "workers", "count": count, "request": request}))
+        await self._ask({"type": "workers", "count": count})
 
-    async def _ask(self, send_request: Callable[[int], Awaitable[None]]) -> None:
-        """Wait for the supervisor's answer to a message with the number of a request. Raises `RejectedError`."""
+    async def hot_restart(self, *, ready_timeout: float | None) -> None:
+        """Returns when it has begun; `restart_status` tells how it goes on. Raises `RejectedError`."""
+        await self._ask({"type": "restart", "ready_timeout": ready_timeout})
+
+    async def _ask(self, question: dict[str, Any]) -> None:
+        """Returns once the supervisor has said yes."""
         self._next_request += 1
         request = self._next_request
         send, receive = trio.open_memory_channel[str | None](1)
         self._requests[request] = send
         try:
-            await send_request(request)
+            await self._link.send({**question, "request": request})
             with trio.fail_after(REQUEST_DEADLINE):
                 refusal = await receive.receive()
         except trio.TooSlowError:
@@ -154,7 +160,8 @@ class Controller:
 
     async def undo_drain(self, names: Collection[str]) -> None:
         drains = undone(self.drains, names)
-        await self._ask(lambda request: self._standing.give("drain", drains, request=request))
+        self._standing.keep("drain", drains)
+        await self._ask({"type": "order", "name": "drain", "value": drains})
 
     async def reset_counters(self) -> None:
         """Other processes' words are theirs: what is shown is the difference to now. The supervisor keeps the base."""
@@ -171,21 +178,41 @@ class Controller:
     # --- running --------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Until the supervisor says stop, or is gone."""
+        """Until the supervisor says stop, or is gone, or another generation's controller leads and nobody waits here.
+
+        Only the controller that was told to lead answers the admin interface and folds the metrics of ended processes.
+        """
         self._processes.write(self._slot, Word.STATE, ProcessState.STARTING)
-        self._take_inherited_regions()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(beat, self._processes, self._slot)
             nursery.start_soon(self._free_slots)
             nursery.start_soon(self._standing.revert_log_levels)
-            nursery.start_soon(admin.serve, self, self._admin_sockets(), self._stats)
-            await self._fold_ended()
             nursery.start_soon(self._initialise, nursery)
             while (received := await self._link.receive()) is not None:
                 if received.message["type"] == "stop":
                     break
-                await self._on_message(received)
+                await self._on_message(received, nursery)
             nursery.cancel_scope.cancel()
+
+    async def _lead(self, received: Received, nursery: trio.Nursery) -> None:
+        self._take_over(received.named)
+        self._standing.adopt(received.message["orders"])
+        self._set_state(received.message)
+        await self._fold_ended(received.named)
+        await nursery.start(self._answer_admin, _admin_sockets(received.named), nursery)
+
+    async def _answer_admin(
+        self, sockets: list[socket.socket], nursery: trio.Nursery, *, task_status: trio.TaskStatus[None]
+    ) -> None:
+        """Until retired: then what is in hand is answered, and this process ends."""
+        task_status.started()
+        await admin.serve(self, sockets, self._stats, self._retired)
+        nursery.cancel_scope.cancel()
+
+    async def _retire(self) -> None:
+        self._retired.set()
+        self._processes.write(self._slot, Word.STATE, ProcessState.DRAINING)
+        await self._link.send({"type": "retired"})
 
     async def _initialise(self, nursery: trio.Nursery) -> None:
         """Ready is who knows the hosts of every cluster: each name has had a first answer, be it a failure."""
@@ -194,19 +221,16 @@ class Controller:
         self._processes.write(self._slot, Word.STATE, ProcessState.SERVING)
         await self._link.send({"type": "ready"})
 
-    def _admin_sockets(self) -> list[socket.socket]:
-        sockets = [socket.socket(fileno=fd) for name, fd in self._inherited.items() if name.startswith("admin/")]
-        for sock in sockets:
-            sock.setblocking(False)
-        return sockets
-
-    def _take_inherited_regions(self) -> None:
-        for name, fd in self._inherited.items():
+    def _take_over(self, named: Mapping[str, int]) -> None:
+        for name, fd in named.items():
             kind, _, number = name.partition("/")
-            if kind == "region" and number:
+            if kind == "region":
                 self._regions.add(int(number), fd)
-            elif kind == "ring" and number:
+            elif kind == "ring":
                 self._add_ring(int(number), fd)
+            elif kind == "counters_base":
+                self._counters_base = msgspec.msgpack.decode(memfd.read_all(fd))
+                os.close(fd)
 
     def _add_ring(self, slot: int, fd: int) -> None:
         """A slot keeps its ring for ever; one that is known already came again with the slot's next region."""
@@ -215,29 +239,33 @@ class Controller:
         else:
             self.rings[slot] = RingReader(fd)
 
-    async def _fold_ended(self) -> None:
-        """What ended while there was no controller."""
-        for name, fd in self._inherited.items():
+    async def _fold_ended(self, named: Mapping[str, int]) -> None:
+        """What ended while nobody led."""
+        for name, fd in named.items():
             kind, _, serial = name.partition("/")
             if kind == "ended":
                 self._regions.fold(fd)
                 os.close(fd)
                 await self._link.send({"type": "folded", "serial": int(serial)})
 
-    async def _on_message(self, received: Received) -> None:
+    async def _on_message(self, received: Received, nursery: trio.Nursery) -> None:
         message = received.message
         kind = message["type"]
         if kind == "region":
             self._regions.add(message["slot"], received.fds[0])
             self._add_ring(message["slot"], received.fds[1])
             return
-        if kind == "ended":
+        if kind == "lead":
+            await self._lead(received, nursery)
+        elif kind == "retire":
+            await self._retire()
+        elif kind == "ended" and not self._retired.is_set():
             if self._regions.end(message["slot"], message["serial"]):
                 await self._link.send({"type": "folded", "serial": message["serial"]})
         elif kind == "state":
-            self.own_state = cast(State, message["state"])
-            self.listeners = [(name, addresses) for name, addresses in message["listeners"]]
-            self.listeners_stopped = message["stopped"]
+            self._set_state(message)
+        elif kind == "restart_status":
+            self.restart_status = message["status"]
         elif kind == "reopen_logs":
             reopen_logs(received)
         elif kind == "answer":
@@ -245,6 +273,12 @@ class Controller:
             if waiting is not None:
                 waiting.send_nowait(message["refusal"])
         close_all(received.fds)
+
+    def _set_state(self, message: Mapping[str, Any]) -> None:
+        self.own_state = cast(State, message["state"])
+        self.listeners = [(name, addresses) for name, addresses in message["listeners"]]
+        self.listeners_stopped = message["stopped"]
+        self.restart_status = message["restart"]
 
     # --- publishing hosts -----------------------------------------------------------------------------------------
 
@@ -273,11 +307,18 @@ class Controller:
         freed = -1
         while True:
             await trio.sleep(FREE_INTERVAL)
-            workers = [p.endpoints_drained for p in self._processes.live() if p.role == Role.WORKER]
-            drained = min(workers, default=freed)
+            drained = min((p.endpoints_drained for p in self._own_workers()), default=freed)
             if drained > freed:
                 self._slots.acknowledged(drained)
                 freed = drained
 
     def _applied(self, version: int) -> bool:
-        return all(p.endpoints_version >= version for p in self._processes.live() if p.role == Role.WORKER)
+        return all(p.endpoints_version >= version for p in self._own_workers())
+
+    def _own_workers(self) -> list[ProcessInfo]:
+        """The workers that use this controller's hosts."""
+        return [p for p in self._processes.live() if p.role == Role.WORKER and p.generation == self.generation]
+
+
+def _admin_sockets(named: Mapping[str, int]) -> list[socket.socket]:
+    return [socket.socket(fileno=fd) for name, fd in named.items() if name.startswith("admin/")]

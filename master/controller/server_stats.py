@@ -23,17 +23,19 @@ STATES = {"LIVE": 0, "DRAINING": 1, "PRE_INITIALIZING": 2, "INITIALIZING": 3}
 def add(metrics: Metrics, controller: Controller) -> None:
     """Add the derived gauges to `metrics`."""
     processes = controller.processes()
-    serving = [p for p in processes if p.role == Role.WORKER and p.state == State.SERVING]
+    workers = [p for p in processes if p.role == Role.WORKER]
+    own = [p for p in workers if p.generation == controller.generation]
+    serving = [p for p in own if p.state == State.SERVING]
     metrics.gauges.update(
         {
             "server.state": STATES[controller.state],
             "server.live": int(controller.state == "LIVE"),
             "server.uptime": int(time.time() - controller.started_at),
             "server.concurrency": len(serving),
-            "server.total_connections": sum(p.connections for p in processes if p.role == Role.WORKER),
-            "server.parent_connections": 0,
-            "server.hot_restart_epoch": 0,
-            "server.hot_restart_generation": max((p.generation for p in processes), default=1),
+            "server.total_connections": sum(p.connections for p in workers),
+            "server.parent_connections": sum(p.connections for p in workers if p.generation < controller.generation),
+            "server.hot_restart_epoch": controller.generation - 1,
+            "server.hot_restart_generation": controller.generation,
             "listener_manager.total_listeners_active": len(controller.listeners),
             "listener_manager.total_listeners_warming": 0,
             "listener_manager.total_listeners_draining": 0,
@@ -44,7 +46,7 @@ def add(metrics: Metrics, controller: Controller) -> None:
         }
     )
     metrics.counters["listener_manager.listener_stopped"] = controller.listeners_stopped
-    metrics.counters["server.worker_restarts"] = sum(p.restarts for p in processes)
+    metrics.counters["server.worker_restarts"] = sum(p.restarts + p.ended_restarts for p in processes)
 
 
 def _memory(pids: Iterable[int]) -> dict[str, int]:

@@ -47,10 +47,16 @@ class StandingOrders:
 
     def __init__(self, given: dict[str, Any], log_level: str, send: Send) -> None:
         levels = dict.fromkeys(process_log.COMPONENTS, log_level)
-        self._given = given
         self._send = send
-        self._log: LogOrder = given.get("log") or LogOrder(levels=levels, then=levels, until=0.0)
+        self._log = LogOrder(levels=levels, then=levels, until=0.0)
         self._log_changed = trio.Event()
+        self.adopt(given)
+
+    def adopt(self, given: dict[str, Any]) -> None:
+        """Go on with what has been ordered so far, by whomever."""
+        self._given = given
+        self._log = given.get("log") or self._log
+        self._log_changed.set()
         process_log.set_levels(self._log["levels"])
 
     @property
@@ -66,10 +72,14 @@ class StandingOrders:
     def log_levels(self) -> Mapping[str, str]:
         return self._log["levels"]
 
-    async def give(self, name: str, value: Any, **more: Any) -> None:
-        """Returns when the supervisor has been told; it tells the workers. `more` goes into the message."""
+    def keep(self, name: str, value: Any) -> None:
+        """It holds from now on; the supervisor hears of it from the caller."""
         self._given[name] = value
-        await self._send({"type": "order", "name": name, "value": value, **more})
+
+    async def give(self, name: str, value: Any) -> None:
+        """Returns when the supervisor has been told; it tells the workers."""
+        self.keep(name, value)
+        await self._send({"type": "order", "name": name, "value": value})
 
     async def set_log_levels(self, levels: Mapping[str, str], seconds: float | None) -> None:
         await self._set_log(changed(self._log, levels, now=time.monotonic(), seconds=seconds))

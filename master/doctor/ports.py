@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 
 from master.doctor.finding import Finding
+from master.supervisor.bind import BindError, probe
 from master.supervisor.committed import Address
-from master.supervisor.sockets import BindError, probe
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.common import SocketAddress
 

@@ -6,15 +6,19 @@ from typing import NamedTuple
 
 
 class Setting(NamedTuple):
-    """`words` complete "… of 15 s"; `default` is Envoy's, in `unit`; 0 seconds mean that there is no limit."""
+    """`words` complete "… of 15 s"; `default` is Envoy's, in `unit`; 0 seconds mean that there is no limit. `source` is
+    where another value comes from.
+    """
 
     words: str
     default: float
     unit: str = "s"
+    source: str = "configured"
 
 
 SETTINGS: dict[str, Setting] = {
     "RouteAction.timeout": Setting("the route's timeout", 15),
+    "x-envoy-upstream-rq-timeout-ms": Setting("the timeout that the request asked for", 0, source="a header"),
     "HttpConnectionManager.stream_idle_timeout": Setting("the connection manager's stream idle timeout", 300),
     "HttpConnectionManager.request_headers_timeout": Setting("the time for a request's headers", 0),
     "HttpConnectionManager.request_timeout": Setting("the time for a whole request to arrive", 0),
@@ -39,5 +43,5 @@ def describe(field: str, value: float | None) -> str:
     if value is None:
         default = f"{setting.default:g}{unit}" if setting.default or setting.unit != "s" else "none"
         return f"{setting.words} ({field}; default {default})"
-    origin = "the default" if value == setting.default else "configured"
+    origin = "the default" if value == setting.default else setting.source
     return f"{setting.words} of {value:g}{unit} ({field}, {origin})"

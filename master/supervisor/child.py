@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from shm import channel
 
@@ -70,6 +70,18 @@ class Outbox:
         self.sock.close()
 
 
+class Owner(Protocol):
+    """The generation of a child."""
+
+    number: int
+
+    def on_message(self, child: Child, message: dict[str, Any], fds: list[int]) -> None:
+        """Act on a message. Descriptors that are kept are taken out of `fds`; the caller closes the rest."""
+
+    def on_death(self, child: Child, status: int) -> None:
+        """It has been waited for; `status` is that of `os.wait`."""
+
+
 State = Literal["starting", "ready", "draining", "hung"]
 
 
@@ -77,6 +89,7 @@ State = Literal["starting", "ready", "draining", "hung"]
 class Child:
     """`index` is the worker's position among the reuseport sockets; `slot` its row and region in shared memory."""
 
+    owner: Owner
     role: Role
     outbox: Outbox
     far_end: int = -1  # the child's end of the channel, until it has been sent to the template
@@ -89,10 +102,10 @@ class Child:
     kill_at_ns: int = 0  # hung: when SIGKILL follows
 
     @classmethod
-    def create(cls, role: Role, *, index: int = 0, slot: int = -1) -> Child:
+    def create(cls, owner: Owner, role: Role, *, index: int = 0, slot: int = -1) -> Child:
         """A child that is yet to be forked, with its channel."""
         ours, theirs = channel.pair()
-        return cls(role, Outbox(ours), far_end=theirs.detach(), index=index, slot=slot)
+        return cls(owner, role, Outbox(ours), far_end=theirs.detach(), index=index, slot=slot)
 
     def abandon(self) -> None:
         """Close what a child that was never forked would have inherited."""
@@ -103,4 +116,5 @@ class Child:
 
     @property
     def name(self) -> str:
-        return f"worker {self.index}" if self.role == "worker" else self.role
+        who = f"worker {self.index}" if self.role == "worker" else self.role
+        return who if self.owner.number == 1 else f"{who} of generation {self.owner.number}"

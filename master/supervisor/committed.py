@@ -48,6 +48,7 @@ class Committed:
     admin: Address | None
     clusters: int
     hosts: int
+    state_versions: tuple[int, ...]  # of the supervisor's state (state.py) that the code which compiled this reads
 
 
 def _address(data: dict[str, Any]) -> Address:
@@ -73,4 +74,5 @@ def read(fd: int) -> Committed:
         admin=_address(data["admin"]) if data["admin"] else None,
         clusters=data["clusters"],
         hosts=data["hosts"],
+        state_versions=tuple(data.get("state_versions", ())),
     )

@@ -27,7 +27,7 @@ class Options:
     log_path: str = ""  # "" is standard error
     drain_time: float = 600.0  # of listeners: Envoy's --drain-time-s
     drain_strategy: str = "Gradual"  # or "Immediate", as admin.v3.CommandLineOptions spells them
-    restart_drain_time: float = 600.0  # of workers that have been replaced
+    parent_shutdown_time: float = 900.0  # Envoy's --parent-shutdown-time-s
     shutdown_drain_time: float = 30.0
     shutdown_idle_time: float = 5.0  # the part of it in which connections without a request may end by themselves
     slow_request: float = 1.0  # seconds from which on the flight recorder keeps a request that went well; 0: never
@@ -37,10 +37,12 @@ class Options:
 
     @classmethod
     def from_json(cls, text: str) -> Options:
-        return cls(**json.loads(text))
+        """Options of another release over a hot restart: what is not known here is passed over."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in json.loads(text).items() if name in known})
 
-    def preflight(self, version: int) -> dict[str, Any]:
-        """What `master.preflight` reads on its standard input."""
+    def preflight(self, version: int, state: str | None = None) -> dict[str, Any]:
+        """What `master.preflight` reads on its standard input. `state` is a supervisor's that it shall understand."""
         return {
             "config_path": self.config_path,
             "config_yaml": self.config_yaml,
@@ -49,4 +51,5 @@ class Options:
             "allow_unsupported": self.allow_unsupported,
             "filter_paths": self.filter_paths,
             "version": version,
+            "state": state,
         }

@@ -9,15 +9,17 @@ import select
 import signal
 import subprocess
 import time
-from typing import Any
+from typing import IO, Any, NamedTuple
 
-from master.supervisor import committed, python
+from master.supervisor import committed
 from master.supervisor.options import Options
+from master.supervisor.python import OWN, Code
 from master.supervisor.signals import SignalQueue
 from shm import memfd
 
 DEADLINE = 120.0  # seconds: the largest configurations compile in a few
 STOP = (signal.SIGTERM, signal.SIGINT)
+EXIT_TIMED_OUT = 6
 
 
 class PreflightError(Exception):
@@ -28,31 +30,63 @@ class PreflightError(Exception):
         self.exit_code = exit_code
 
 
+class Running(NamedTuple):
+    """A preflight that runs; `fd` takes what it compiles."""
+
+    process: subprocess.Popen[bytes]
+    fd: int
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def result(self, exit_code: int) -> committed.Committed:
+        """What it has compiled, once it has ended. Raises `PreflightError`."""
+        if exit_code != 0:
+            os.close(self.fd)
+            raise PreflightError("the configuration was refused", exit_code if exit_code > 0 else 1)
+        memfd.seal(self.fd)
+        return committed.read(self.fd)
+
+
+def start(
+    options: Options, code: Code, *, version: int, state: str | None = None, stderr: IO[bytes] | int | None = None
+) -> Running:
+    """Begin to compile the configuration with `code`; raises `OSError` if that cannot be run."""
+    fd = memfd.create("trireme-config", 0)
+    order = memfd.sealed("trireme-preflight", json.dumps(options.preflight(version, state)).encode())
+    os.lseek(order, 0, os.SEEK_SET)
+    try:
+        process = subprocess.Popen(
+            code.command("master.preflight", "--out-fd", str(fd)),
+            env=code.child_environment(),
+            stdin=order,
+            stderr=stderr,
+            pass_fds=[fd],
+            start_new_session=True,  # Ctrl-C is ours to handle; it must not tear the child's output apart
+            **_identity(options),
+        )
+    except OSError:
+        os.close(fd)
+        raise
+    finally:
+        os.close(order)
+    return Running(process, fd)
+
+
 def run(options: Options, signals: SignalQueue, *, version: int) -> committed.Committed:
     """Compile the configuration; its findings go to stderr. Raises `PreflightError`, also when told to stop."""
-    fd = memfd.create("trireme-config", 0)
-    order = memfd.sealed("trireme-preflight", json.dumps(options.preflight(version)).encode())
-    os.lseek(order, 0, os.SEEK_SET)
-    process = subprocess.Popen(
-        python.command("master.preflight", "--out-fd", str(fd)),
-        env=python.child_environment(),
-        stdin=order,
-        pass_fds=[fd],
-        start_new_session=True,  # Ctrl-C is ours to handle; it must not tear the child's output apart
-        **_identity(options),
-    )
-    os.close(order)
+    running = start(options, OWN, version=version)
     try:
-        code = _wait(process, signals)
+        code = _wait(running.process, signals)
     except PreflightError:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        running.kill()
+        running.process.wait()
         raise
-    if code != 0:
-        raise PreflightError("the configuration was refused; nothing was started", code if code > 0 else 1)
-    memfd.seal(fd)
-    return committed.read(fd)
+    try:
+        return running.result(code)
+    except PreflightError as error:
+        raise PreflightError(f"{error}; nothing was started", error.exit_code) from None
 
 
 def _identity(options: Options) -> dict[str, Any]:
@@ -78,6 +112,6 @@ def _wait(process: subprocess.Popen[bytes], signals: SignalQueue) -> int:
                 if number in STOP:
                     raise PreflightError(f"{number.name} during the start", 128 + number)
             if time.monotonic() >= end:
-                raise PreflightError(f"compiling the configuration took more than {DEADLINE:.0f} s", 6)
+                raise PreflightError(f"compiling the configuration took more than {DEADLINE:.0f} s", EXIT_TIMED_OUT)
     finally:
         os.close(pidfd)

@@ -14,10 +14,18 @@ class RuntimeDirError(Exception):
 class RuntimeDir:
     """Holds the directory's lock for as long as the process lives (the kernel releases it on any death)."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, lock: int | None = None) -> None:
+        """Take the directory; or, with the descriptor `lock` of its held lock, go on with it. `RuntimeDirError`."""
         self.path = path
         self.admin_socket = os.path.join(path, "admin.sock")
         self.pid_file = os.path.join(path, "supervisor.pid")
+        self.unclean = False
+        if lock is None:
+            self._take(path)
+        else:
+            self.lock = lock
+
+    def _take(self, path: str) -> None:
         try:
             os.makedirs(path, mode=0o755, exist_ok=True)
             status = os.stat(path, follow_symlinks=False)
@@ -29,9 +37,9 @@ class RuntimeDir:
             raise RuntimeDirError(
                 f"runtime directory {path} is not a directory of user {os.geteuid()}; choose another with --runtime-dir"
             )
-        self._lock = os.open(os.path.join(path, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self.lock = os.open(os.path.join(path, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RuntimeDirError(
                 f"runtime directory {path} is in use by another instance ({self._holder()}); "

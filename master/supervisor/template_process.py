@@ -8,7 +8,7 @@ import socket
 import subprocess
 from typing import NamedTuple
 
-from master.supervisor import python
+from master.supervisor.python import Code
 from shm import channel
 
 CHANNEL_ENV = "TRIREME_TEMPLATE_FD"
@@ -29,20 +29,23 @@ class Started(NamedTuple):
         os.waitpid(self.pid, 0)
 
 
-def start(log_level: str) -> Started:
-    """Start a template. The signals of `IGNORED` wait until it ignores them."""
+def start(code: Code, log_level: str) -> Started:
+    """Start a template of `code`. The signals of `IGNORED` wait until it ignores them. Raises `OSError`."""
     ours, theirs = channel.pair()
     theirs.setblocking(True)  # the template is synchronous: it waits for orders
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
     try:
         process = subprocess.Popen(
-            python.command("master.template", log_level),
+            code.command("master.template", log_level),
             pass_fds=[theirs.fileno()],
-            env=python.child_environment(**{CHANNEL_ENV: str(theirs.fileno())}),
+            env=code.child_environment(**{CHANNEL_ENV: str(theirs.fileno())}),
             stdin=subprocess.DEVNULL,
         )
+    except OSError:
+        ours.close()
+        raise
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    theirs.close()
+        theirs.close()
     process.returncode = 0  # reaped by the supervisor's own waitpid(-1), never by Popen
     return Started(process.pid, ours)

@@ -26,7 +26,8 @@ class Deadlines:
 
     `stream_idle` (seconds, 0: none) starts at once and starts again with every `touch`; touches within a hundredth of
     it count as one, so it may end that much early. Rewriting a deadline costs 2 µs where a nested scope costs 6.
-    `no_content_on_timeout`: an empty 204 answers the route's timeout.
+    `asked_timeout`: seconds that the request itself asked for in place of the route's timeout, None if it did not;
+    `no_content_on_timeout`: an empty 204 answers that timeout.
     """
 
     __slots__ = (
@@ -35,6 +36,7 @@ class Deadlines:
         "_idle",
         "_idle_at",
         "_touch_at",
+        "asked_timeout",
         "no_content_on_timeout",
         "scope",
         "started",
@@ -47,6 +49,7 @@ class Deadlines:
         self._touch_at = now + self._idle / 100
         self._armed: dict[Phase, float] = {}
         self._client_gone = False
+        self.asked_timeout: float | None = None
         self.no_content_on_timeout = False
         self.scope = trio.CancelScope(deadline=self._idle_at)
 

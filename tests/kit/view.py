@@ -38,6 +38,8 @@ class LiveView:
         ]
         self.orders: list[str] = []
         self.drains: Drains = {}
+        self.generation = 1
+        self.restart_status: Mapping[str, Any] = {"phase": "idle", "generation": 0, "outcome": ""}
         self.log_levels: Mapping[str, str] = dict.fromkeys(COMPONENTS, "info")
         self.fds: list[int] = []
         self._regions = [self._own(metrics.create_region(serial)) for serial in (1, 2)]
@@ -79,6 +81,9 @@ class LiveView:
 
     async def shutdown(self, *, now: bool = False) -> None:
         self.orders.append("shutdown now" if now else "shutdown")
+
+    async def hot_restart(self, *, ready_timeout: float | None) -> None:
+        self.orders.append(f"hot_restart {ready_timeout}")
 
     async def set_workers(self, count: int) -> None:
         if count > MAX_WORKERS:

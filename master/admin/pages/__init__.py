@@ -55,6 +55,14 @@ PAGES = (
     Page("/healthcheck/fail", "cause the server to fail health checks", "healthcheck:fail", mutates=True),
     Page("/healthcheck/ok", "cause the server to pass health checks", "healthcheck:ok", mutates=True),
     Page("/help", "print out list of admin commands", "help:page"),
+    Page("/hot_restart", "print how the last hot restart went, or the present one goes", "hot_restart:page"),
+    Page(
+        "/hot_restart/begin",
+        "become the code and configuration that are on disk",
+        "hot_restart:begin",
+        mutates=True,
+        parameters=(("ready_timeout", "Seconds for the new generation to become ready", ()),),
+    ),
     Page("/hot_restart_version", "print the hot restart compatibility version", "hot_restart_version:page"),
     Page("/init_dump", "dump what is not initialised yet (experimental)", "init_dump:page", parameters=(_MASK,)),
     Page(

@@ -66,7 +66,6 @@ class Reporter:
 
     def line(self) -> str:
         supervisor = self._supervisor
-        workforce = supervisor.workforce
         if supervisor.stopping:
             processes = supervisor.memory.processes.live()
             return status.draining(
@@ -75,12 +74,14 @@ class Reporter:
             )
         if self.activity is not None:
             return self.activity
+        generation = supervisor.serving
+        workforce = generation.workforce
         if supervisor.state == "INITIALIZING":
-            controller = supervisor.controller_ready()
-            return status.starting(ready=workforce.ready(), workers=workforce.count, controller=controller)
+            controller = generation.controller_ready
+            return status.starting(ready=workforce.ready, workers=workforce.count, controller=controller)
         return status.serving(
-            ready=workforce.ready(),
+            ready=workforce.ready,
             workers=workforce.count,
-            bound=supervisor.sockets.bound(),
-            closed="listeners_closed" in supervisor.orders,
+            bound=generation.sockets.bound(),
+            closed=bool(generation.sockets.bounds) and all(bound.sockets.closed for bound in generation.sockets.bounds),
         )

@@ -69,6 +69,8 @@ class Router:
             exchange.info.upstream_cluster = ""
             raise ProxyError("cluster_not_found", side="internal", status=503, flag=Flag.NO_CLUSTER_FOUND)
         timeout, no_content = settle(exchange.request.headers, action.timeout, tell=self._envoy_headers)
+        if timeout != action.timeout:
+            exchange.deadlines.asked_timeout = timeout
         exchange.deadlines.no_content_on_timeout = no_content
         await self._forward(exchange, cluster, timeout)
 

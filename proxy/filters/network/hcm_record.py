@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from proxy.config.route import ClusterAction
+from proxy.filters.http.router_headers import TIMEOUT
 from proxy.filters.network.hcm_config import Config
 from proxy.filters.network.recorded_limits import Limits, limits_of_cluster
 from proxy.flight_recorder import Record, kind_of, now, text
@@ -71,7 +72,8 @@ def limits(exchange: Exchange, manager: HttpConnectionManager) -> Limits:
     """The configured values behind the exchange's detail, by Envoy's field."""
     detail, entry = exchange.info.detail, exchange.route
     if detail == "response_timeout" and entry is not None and isinstance(entry.route.action, ClusterAction):
-        return {"RouteAction.timeout": entry.route.action.timeout}
+        asked = exchange.deadlines.asked_timeout
+        return {"RouteAction.timeout": entry.route.action.timeout} if asked is None else {TIMEOUT.decode(): asked}
     if detail in _OF_MANAGER:
         return _OF_MANAGER[detail](manager.config)
     cluster = manager.clusters.get(exchange.info.upstream_cluster)

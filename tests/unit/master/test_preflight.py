@@ -49,6 +49,7 @@ def test_listen_and_upstream_make_a_whole_configuration() -> None:
             {"name": "main", "addresses": [{"host": "127.0.0.1", "port": 0}], "reuse_port": True, "backlog": 0}
         ],
         "admin": None,
+        "state_versions": [1],
         "clusters": 1,
         "hosts": 1,
     }

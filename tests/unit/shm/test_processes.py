@@ -27,7 +27,8 @@ def test_words_are_seen_through_every_attachment() -> None:
     worker.write(255, Word.REQUESTS_ACTIVE, 9)
     worker.write(255, Word.ENDPOINTS_VERSION, 10)
     worker.write(255, Word.ENDPOINTS_DRAINED, 11)
-    expected = ProcessInfo(255, 4711, Role.WORKER, 1, 3, 10**15, 2, State.SERVING, 10**15 + 5, 7, 8, 9, 10, 11)
+    supervisor.write(255, Word.ENDED_RESTARTS, 12)
+    expected = ProcessInfo(255, 4711, Role.WORKER, 1, 3, 10**15, 2, State.SERVING, 10**15 + 5, 7, 8, 9, 10, 11, 12)
     assert supervisor.read(255) == expected
     assert worker.live() == [expected]
     supervisor.clear(255)

@@ -103,6 +103,8 @@ def test_every_limit_that_a_worker_records_is_described() -> None:
     [
         ("RouteAction.timeout", 15.0, "the route's timeout of 15 s (RouteAction.timeout, the default)"),
         ("RouteAction.timeout", 0.25, "the route's timeout of 0.25 s (RouteAction.timeout, configured)"),
+        ("x-envoy-upstream-rq-timeout-ms", 15.0,
+         "the timeout that the request asked for of 15 s (x-envoy-upstream-rq-timeout-ms, a header)"),
         ("RouteAction.timeout", None, "the route's timeout (RouteAction.timeout; default 15 s)"),
         ("HttpConnectionManager.request_timeout", None,
          "the time for a whole request to arrive (HttpConnectionManager.request_timeout; default none)"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from typing import Any
 
 import pytest
 
@@ -11,8 +12,18 @@ from master.supervisor.child import MAX_QUEUED, Child
 from shm import channel
 
 
+class Nobody:
+    number = 1
+
+    def on_message(self, child: Child, message: dict[str, Any], fds: list[int]) -> None:
+        raise AssertionError(message)
+
+    def on_death(self, child: Child, status: int) -> None:
+        raise AssertionError(status)
+
+
 def pair() -> tuple[Child, int]:
-    child = Child.create("worker", index=1, slot=5)
+    child = Child.create(Nobody(), "worker", index=1, slot=5)
     return child, child.far_end
 
 

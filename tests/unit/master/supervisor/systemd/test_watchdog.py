@@ -34,7 +34,7 @@ def test_due_once_per_interval_and_still_due_if_none_was_given() -> None:
 
 
 def worker(age: int, *, state: State = State.SERVING, role: Role = Role.WORKER, started: int = 0) -> ProcessInfo:
-    return ProcessInfo(3, 77, role, 0, 1, started, 0, state, NOW - age, 0, 0, 0, 0, 0)
+    return ProcessInfo(3, 77, role, 0, 1, started, 0, state, NOW - age, 0, 0, 0, 0, 0, 0)
 
 
 def test_one_worker_that_serves_is_enough() -> None:

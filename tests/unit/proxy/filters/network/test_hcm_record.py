@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from proxy.config.common import SocketAddress
+from proxy.config.identity import Identity, InternalAddresses
 from proxy.flight_recorder import Record
 from tests.unit.proxy.rig import GET, compiled, route, serving, until, virtual_clock
 from tests.unit.upstream.rig import OK, answering, answering_once, origin, read_head, silent
@@ -86,6 +87,17 @@ async def test_a_route_timeout_names_its_host_and_its_setting() -> None:
     assert (attempt.phase, attempt.error) == ("response", "response_timeout")
     assert attempt.seconds >= 3
     assert record.total_ms >= 3000 > record.request_ms >= 0 > record.response_ms
+
+
+@virtual
+async def test_a_timeout_that_the_request_asked_for() -> None:
+    inside = Identity(use_remote_address=True, internal_addresses=InternalAddresses(cidr_ranges=("127.0.0.0/8",)))
+    async with origin(silent) as upstream, serving(compiled(upstream.address, identity=inside)) as rig:
+        client = await rig.connect()
+        await client.send(b"GET / HTTP/1.1\r\nhost: test\r\nx-envoy-upstream-rq-timeout-ms: 2500\r\n\r\n")
+        await client.response()
+        (record,) = rig.records
+    assert (record.flags, record.limits) == ("UT", {"x-envoy-upstream-rq-timeout-ms": 2.5})
 
 
 @virtual

@@ -1,0 +1,402 @@
+"""One generation: its code, its configuration, and the template, controller and workers that run it.
+
+A generation starts beside its predecessor, whose listening sockets it shares, serves from `serve` on, and drains when
+its successor serves. Everything that belongs to the whole instance (`supervisor`) outlives it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from master.supervisor import template_process
+from master.supervisor.child import Child, Outbox
+from master.supervisor.children import describe
+from master.supervisor.committed import Committed
+from master.supervisor.listening import ListenSockets
+from master.supervisor.memory import Tables
+from master.supervisor.python import Code
+from master.supervisor.respawn import Backoff
+from master.supervisor.workforce import Workforce
+from shm import channel
+from shm.processes import State as ProcessState
+from shm.processes import Word
+
+if TYPE_CHECKING:
+    from master.supervisor.supervisor import Supervisor
+
+log = logging.getLogger("supervisor")
+
+MAX_EARLY_DEATHS = 3  # of one process before the generation serves: its start has failed
+END_GRACE = 5.0  # seconds between the order to end and SIGKILL
+HANDOVER_GRACE = 5.0  # seconds for a controller to let go of what only one may hold
+
+State = Literal["starting", "serving", "draining", "ending"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a generation is started from."""
+
+    number: int
+    code: Code
+    committed: Committed
+    count: int  # of workers
+
+
+class Generation:
+    def __init__(self, supervisor: Supervisor, plan: Plan, sockets: ListenSockets, tables: Tables) -> None:
+        self.supervisor = supervisor
+        self.number = plan.number
+        self.code = plan.code
+        self.committed = plan.committed
+        self.sockets = sockets
+        self.tables = tables
+        self.state: State = "starting"
+        self.endpoints: int | None = None  # sealed memfd: the last published hosts
+        self.template: Child | None = None
+        self.controller: Child | None = None
+        self.workforce = Workforce(self, plan.count)
+        self.ends_at = 0.0  # draining or ending: whoever is left then is killed (time.monotonic)
+        self.slots: dict[str, int] = {}  # of template and controller, by role
+        self._backoff: dict[str, Backoff] = {"template": Backoff(), "controller": Backoff()}
+        self._waiting: list[Child] = []  # to be forked once the template is ready
+
+    def start(self, template: template_process.Started | None = None) -> None:
+        """Begin all processes; the template may run already."""
+        for role in ("controller", "template"):
+            slot = self.supervisor.memory.take_slot()
+            assert slot is not None  # the number of slots was looked at before
+            self.slots[role] = slot
+        if template is None:
+            self._start_template()
+        else:
+            self._adopt_template(template)
+        self._start_controller()
+        self.workforce.start()
+
+    def complete(self) -> None:
+        """After an exec: start whom the predecessor was about to start again."""
+        if self.stopping:
+            return
+        if self.template is None:
+            self._start_template()
+        if self.controller is None:
+            self._start_controller()
+        self.workforce.start()
+
+    @property
+    def stopping(self) -> bool:
+        """No process of this generation is started any more."""
+        return self.supervisor.stopping or self.state in ("draining", "ending")
+
+    @property
+    def controller_ready(self) -> bool:
+        return self.controller is not None and self.controller.state == "ready"
+
+    @property
+    def ready(self) -> bool:
+        return self.controller_ready and self.workforce.all_ready()
+
+    @property
+    def gone(self) -> bool:
+        return self.template is None and self.controller is None and not self.workforce.alive()
+
+    def children(self) -> list[Child]:
+        """Everybody who lives or will."""
+        leaders = [child for child in (self.template, self.controller) if child is not None]
+        return [*leaders, *self.workforce.everyone()]
+
+    # --- its life -------------------------------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """All workers accept connections from now on."""
+        self.state = "serving"
+        self.workforce.serve()
+
+    def drain(self, deadline: float, ending: Sequence[str] = ()) -> None:
+        """Accept nothing any more but what waits in the sockets `ending`; connections may end by themselves for
+        `deadline` seconds.
+        """
+        self._stop_starting("draining", deadline)
+        self.workforce.drain(deadline, ending)
+        self.end_if_empty()
+
+    def end(self) -> None:
+        """It never served: away with it."""
+        self._stop_starting("ending", 0.0)
+        for worker in self.workforce.everyone():
+            worker.state = "draining"
+            self.send(worker, {"type": "stop"})
+        self.end_if_empty()
+
+    def stop(self, deadline: float, ending: Sequence[str]) -> None:
+        """The instance stops: requests in hand get `deadline` seconds. Who serves empties the sockets `ending`."""
+        serves = self.state == "serving"
+        self._stop_starting(self.state if self.state != "starting" else "ending", deadline)
+        self.workforce.stop(deadline, ending if serves else (), sweep=serves)
+        self.end_if_empty()
+
+    def _stop_starting(self, state: State, deadline: float) -> None:
+        self.state = state
+        self.ends_at = time.monotonic() + deadline + END_GRACE
+        waiting, self._waiting = self._waiting, []
+        for child in waiting:
+            self.supervisor.children.abandon(child)
+            if child is self.controller:
+                self.controller = None
+            else:
+                self.workforce.forget(child)
+
+    def end_if_empty(self) -> None:
+        """Once stopping: after the workers the controller ends, and last the template."""
+        if not self.stopping or self.workforce.alive():
+            return
+        controller = self.controller
+        if controller is not None and controller.pid and controller.state != "draining":
+            if not self.supervisor.needs_controller(self):
+                controller.state = "draining"
+                self.send(controller, {"type": "stop"})
+        elif controller is None and self.template is not None:
+            self.template.outbox.close_writing()
+
+    def close(self) -> None:
+        """Nobody is left: give up what was its own."""
+        os.close(self.committed.fd)
+        if self.endpoints is not None:
+            os.close(self.endpoints)
+        self.tables.close()
+
+    def kill(self) -> None:
+        for child in self.children():
+            self.supervisor.children.signal(child, signal.SIGKILL)
+
+    # --- its controller and the rest of the instance ----------------------------------------------------------------
+
+    def lead(self) -> None:
+        """Its controller becomes the one that answers the admin interface and folds the metrics of the ended."""
+        if self.controller is not None:
+            named, message = self.supervisor.leadership(self)
+            self.send(self.controller, message, named=named)
+
+    def retire_controller(self) -> None:
+        """Its controller lets go of all that; `Supervisor.on_retired` follows, at the latest with its death."""
+        controller = self.controller
+        if controller is None or not controller.pid:
+            self.supervisor.on_retired(self)
+            return
+        controller.state = "draining"
+        self.send(controller, {"type": "retire"})
+        self.supervisor.timers.after(HANDOVER_GRACE, lambda: self._kill_unless_retired(controller))
+
+    def _kill_unless_retired(self, controller: Child) -> None:
+        if self.supervisor.handing_over(self):
+            self.supervisor.children.signal(controller, signal.SIGKILL)
+
+    # --- starting processes -----------------------------------------------------------------------------------------
+
+    def send(
+        self,
+        child: Child,
+        message: dict[str, Any],
+        *,
+        give: tuple[int, ...] = (),
+        named: Mapping[str, int] | None = None,
+    ) -> None:
+        self.supervisor.children.send(child, message, give=give, named=named)
+
+    def _start_template(self) -> None:
+        try:
+            self._adopt_template(template_process.start(self.code, self.supervisor.options.log_level))
+        except OSError as error:  # its interpreter is gone from the disk
+            log.error("cannot start a template of generation %d: %s", self.number, error)
+            self.respawn_later("template", self._backoff["template"].died(lived=0.0, ready=False), self._start_template)
+
+    def _adopt_template(self, started: template_process.Started) -> None:
+        children = self.supervisor.children
+        self.template = Child(self, "template", Outbox(started.sock), pid=started.pid, slot=self.slots["template"])
+        children.add(self.template)
+        children.watch(self.template)
+        self._describe(self.template)
+
+    def _start_controller(self) -> None:
+        if self.stopping:
+            return
+        self.controller = Child.create(self, "controller", slot=self.slots["controller"])
+        self.spawn(self.controller)
+        if self.supervisor.leader is self:
+            self.lead()
+
+    def spawn(self, child: Child) -> None:
+        """Have the template fork `child`, now or as soon as there is a template."""
+        self.supervisor.children.watch(child)
+        if self.template is None or self.template.state != "ready":
+            self._waiting.append(child)
+        else:
+            self._order(self.template, child)
+
+    def _order(self, template: Child, child: Child) -> None:
+        """Send the template everything that the new process inherits, then the order itself."""
+        supervisor = self.supervisor
+        child.started_ns = time.monotonic_ns()
+        inherited = {
+            "processes": supervisor.memory.processes_fd,
+            "hosts": self.tables.hosts,
+            "clusters": self.tables.clusters,
+            "config": self.committed.fd,
+            "region": supervisor.memory.region(child.slot),
+            **({"endpoints": self.endpoints} if self.endpoints is not None else {}),
+        }
+        if child.role == "worker":
+            inherited |= self.sockets.named()
+            inherited["ring"] = supervisor.memory.ring(child.slot)
+        else:
+            inherited["base"] = supervisor.memory.base
+        message = {
+            "type": "spawn",
+            "sequence": supervisor.children.ordered(child, template),
+            "role": child.role,
+            "index": child.index,
+            "slot": child.slot,
+            "generation": self.number,
+            "user": supervisor.options.user,
+            "group": supervisor.options.group,
+            "options": supervisor.options.to_json(),
+            "orders": supervisor.orders,
+        }
+        try:
+            template.outbox.send_fds(inherited)
+            template.outbox.send({"type": "fds", "names": ["channel"]}, give=[child.far_end])
+            child.far_end = -1
+            template.outbox.send(message)
+        except channel.ChannelClosedError:
+            log.error("the template no longer reads its channel; replacing it")
+            supervisor.children.signal(template, signal.SIGKILL)
+
+    def _describe(self, child: Child) -> None:
+        self.supervisor.memory.describe(
+            child.slot,
+            role=child.role,
+            pid=child.pid,
+            index=child.index,
+            generation=self.number,
+            started_ns=child.started_ns,
+        )
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    def on_message(self, child: Child, message: dict[str, Any], fds: list[int]) -> None:
+        kind = message.get("type")
+        if kind == "failed":
+            child.failure = str(message["traceback"])
+        elif child.role == "template":
+            self._on_template_message(child, message)
+        elif child.role == "worker" and kind == "ready":
+            child.state = "ready"
+            self.workforce.on_ready(child)
+        elif child.role == "controller":
+            self._on_controller_message(child, message, fds)
+
+    def _on_template_message(self, template: Child, message: dict[str, Any]) -> None:
+        if message["type"] == "ready":
+            template.state = "ready"
+            self.supervisor.memory.processes.write(template.slot, Word.STATE, ProcessState.SERVING)
+            waiting, self._waiting = self._waiting, []
+            for child in waiting:
+                self._order(template, child)
+        elif message["type"] == "spawned":
+            spawned = self.supervisor.children.spawned(message["sequence"], message["pid"])
+            if spawned is not None:
+                self._describe(spawned)
+                if self.stopping:
+                    self.supervisor.children.signal(spawned, signal.SIGKILL)
+
+    def _on_controller_message(self, child: Child, message: dict[str, Any], fds: list[int]) -> None:
+        kind = message["type"]
+        if kind == "ready":
+            child.state = "ready" if child.state == "starting" else child.state
+            self.supervisor.on_progress(self)
+        elif kind == "endpoints":
+            self.endpoints = replace_fd(self.endpoints, fds)
+            for worker in self.workforce.everyone():
+                # A copy each: this descriptor may be replaced while a message still waits to be sent.
+                self.send(worker, {"type": "endpoints"}, give=(os.dup(self.endpoints),))
+        elif kind == "retired":
+            self.supervisor.on_retired(self)
+        else:
+            self.supervisor.on_controller_message(self, child, message, fds)
+
+    # --- deaths -----------------------------------------------------------------------------------------------------
+
+    def on_death(self, child: Child, status: int) -> None:
+        lived = (time.monotonic_ns() - child.started_ns) / 1e9
+        if not (self.stopping or child.state == "draining"):
+            log.error("%s (pid %d) died: %s%s", child.name, child.pid, describe(status), _indented(child.failure))
+        self.supervisor.memory.after_death(child.slot)
+        self.tables.after_death(child.slot)
+        if child.role == "worker":
+            self.workforce.on_death(child, lived)
+        elif child.role == "controller":
+            self._controller_died(child, lived)
+        else:
+            self._template_died(child, lived)
+        self.end_if_empty()
+        if self.gone and self.stopping:
+            self.supervisor.on_gone(self)
+
+    def _controller_died(self, child: Child, lived: float) -> None:
+        self.controller = None
+        if self.supervisor.handing_over(self):
+            self.supervisor.on_retired(self)
+        if self.stopping:
+            return
+        self.supervisor.memory.add_restart(child.slot)
+        delay = self._backoff["controller"].died(lived=lived, ready=child.state == "ready")
+        self.respawn_later("controller", delay, self._start_controller)
+        self.give_up_if_start_failed(self._backoff["controller"], child)
+
+    def _template_died(self, child: Child, lived: float) -> None:
+        self.template = None
+        lost = self.supervisor.children.take_lost(child)
+        if self.stopping:
+            for orphan in lost:
+                self.workforce.on_lost(orphan)
+            return
+        self.supervisor.memory.add_restart(child.slot)
+        delay = self._backoff["template"].died(lived=lived, ready=child.state == "ready")
+        self.respawn_later("template", delay, self._start_template)
+        self.give_up_if_start_failed(self._backoff["template"], child)
+        for orphan in lost:
+            if orphan.role == "controller":
+                self._start_controller()
+            else:
+                self.workforce.on_lost(orphan)
+
+    def respawn_later(self, what: str, delay: float, action: Callable[[], None]) -> None:
+        if delay:
+            log.warning("%s starts again in %.1f s", what, delay)
+        self.supervisor.timers.after(delay, lambda: None if self.stopping else action())
+
+    def give_up_if_start_failed(self, backoff: Backoff, child: Child) -> None:
+        if self.state == "starting" and child.state == "starting" and backoff.early_deaths >= MAX_EARLY_DEATHS:
+            failure = child.failure.strip().rpartition("\n")[2]
+            words = f"{child.name} died {backoff.early_deaths} times before it was ready"
+            self.supervisor.on_start_failed(self, f"{words}: {failure}" if failure else words)
+
+
+def replace_fd(old: int | None, fds: list[int]) -> int:
+    """Take the one descriptor of a message in place of `old`, which is closed."""
+    if len(fds) != 1:
+        raise ValueError(f"{len(fds)} descriptors instead of one")
+    if old is not None:
+        os.close(old)
+    return fds.pop()
+
+
+def _indented(text: str) -> str:
+    return "".join(f"\n    {line}" for line in text.rstrip().splitlines())

@@ -1,0 +1,247 @@
+"""Carries out a hot restart. What comes when is decided in `restart_sequence.py`; this file does it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from master.supervisor import preflight, state, takeover
+from master.supervisor.bind import BindError
+from master.supervisor.children import describe
+from master.supervisor.generation import Generation, Plan
+from master.supervisor.listening import ListenSockets
+from master.supervisor.memory import Tables
+from master.supervisor.python import OWN
+from master.supervisor.restart_request import Request
+from master.supervisor.restart_sequence import Action, Event, Failed, Phase, Progress, advance, begin
+from shm import memfd
+
+if TYPE_CHECKING:
+    from master.supervisor.committed import Committed
+    from master.supervisor.supervisor import Supervisor
+
+log = logging.getLogger("supervisor")
+
+EXIT_FAILED, EXIT_INVALID, EXIT_REJECTED, EXIT_TIMED_OUT = 1, 3, 5, 6
+MAX_GENERATIONS = 3  # alive at once, the new one included
+MAX_REASON = 16_000  # bytes of preflight's findings that are passed on
+
+
+class Restart:
+    def __init__(self, supervisor: Supervisor, progress: Progress | None = None) -> None:
+        self.progress = progress or Progress()
+        self.candidate: Generation | None = None
+        self._supervisor = supervisor
+        self._request = Request()
+        self._committed: Committed | None = None
+        self._compiling: preflight.Running | None = None
+
+    @property
+    def busy(self) -> bool:
+        return self.progress.phase != Phase.IDLE
+
+    def ask(self, request: Request) -> str | None:
+        """Begin; or the reason why not."""
+        refusal = self._refusal()
+        if refusal is not None:
+            log.warning("restart refused: %s", refusal)
+            return refusal
+        self._request = request
+        self.progress, actions = begin(self._supervisor.next_number())
+        log.info("hot restart into generation %d", self.progress.generation)
+        self._supervisor.timers.after(preflight.DEADLINE, self._stop_compiling)
+        self.tell()
+        self._do(actions)
+        return None
+
+    def _refusal(self) -> str | None:
+        supervisor = self._supervisor
+        if self.busy:
+            return f"a restart into generation {self.progress.generation} is in progress ({self.progress.phase})"
+        if supervisor.state != "LIVE" or supervisor.stopping:
+            return f"the server is {supervisor.state}"
+        if supervisor.serving.workforce.changing:
+            return "the number of workers is being changed; try again when it is done"
+        if len(supervisor.generations) >= MAX_GENERATIONS:
+            oldest = supervisor.generations[0]
+            left = max(0.0, oldest.ends_at - time.monotonic())
+            return (
+                f"{MAX_GENERATIONS} generations are alive, and generation {oldest.number} still drains "
+                f"(for {left:.0f} s at most, --parent-shutdown-time-s); `proxyctl ps` shows its connections"
+            )
+        if not supervisor.memory.has_slots(supervisor.serving.workforce.count + 2):
+            return "there are not enough process slots for another generation until draining workers have ended"
+        return None
+
+    def on(self, event: Event | Failed) -> None:
+        """Something happened; of no consequence while no restart waits for it."""
+        before = self.progress
+        self.progress, actions = advance(before, event)
+        if self.progress != before and isinstance(event, Failed):
+            log.error("restart into generation %d: %s", before.generation, event.reason)
+        self._do(actions)
+        if self.progress != before:
+            self.tell()
+
+    def fail_takeover(self, reason: str) -> None:
+        """It is committed, and this process goes on with the old code."""
+        self.on(Failed(EXIT_FAILED, f"generation {self.progress.generation} serves, but {reason}"))
+
+    def on_candidate_progress(self) -> None:
+        self.tell()
+        if self.candidate is not None and self.candidate.ready:
+            self.on(Event.READY)
+
+    def tick(self) -> None:
+        """Called once per turn of the loop."""
+        if (
+            self.progress.phase == Phase.TAKEOVER
+            and not self._supervisor.drains.busy
+            and self._supervisor.children.settled
+        ):
+            self.on(Event.SETTLED)
+
+    def status(self) -> dict[str, Any]:
+        """For the controller and `proxyctl restart`."""
+        candidate = self.candidate
+        return {
+            "phase": self.progress.phase.value,
+            "generation": self.progress.generation,
+            "outcome": self.progress.outcome,
+            "exit_code": self.progress.exit_code,
+            "reason": self.progress.reason,
+            "workers_ready": candidate.workforce.ready if candidate else 0,
+            "workers": candidate.workforce.count if candidate else 0,
+            "controller_ready": bool(candidate and candidate.controller_ready),
+        }
+
+    def tell(self) -> None:
+        self._supervisor.tell_leader({"type": "restart_status", "status": self.status()})
+
+    # --- the actions ------------------------------------------------------------------------------------------------
+
+    def _do(self, actions: tuple[Action, ...]) -> None:
+        for action in actions:
+            {
+                Action.COMPILE: self._compile,
+                Action.START: self._start,
+                Action.COMMIT: self._commit,
+                Action.LEAD: self._lead,
+                Action.EXECUTE: self._execute,
+                Action.REMOVE: self._remove,
+            }[action]()
+
+    def _compile(self) -> None:
+        supervisor = self._supervisor
+        code = self._request.code or OWN
+        sample = state.encode(takeover.snapshot(supervisor), max(state.READABLE)).decode()
+        words = memfd.create("trireme-findings", 0)
+        try:
+            running = preflight.start(
+                supervisor.options, code, version=self.progress.generation, state=sample, stderr=words
+            )
+        except OSError as error:
+            os.close(words)
+            self.on(Failed(EXIT_REJECTED, f"cannot run {code.executable}: {error.strerror}"))
+            return
+        running.process.returncode = 0  # reaped by `Children`
+        self._compiling = running
+        supervisor.children.add_helper(running.process.pid, lambda status: self._compiled(running, words, status))
+
+    def _stop_compiling(self) -> None:
+        if self._compiling is not None and self.progress.phase == Phase.PREFLIGHT:
+            self._compiling.kill()
+            reason = f"compiling the configuration took more than {preflight.DEADLINE:.0f} s"
+            self.on(Failed(EXIT_TIMED_OUT, reason))
+
+    def _compiled(self, running: preflight.Running, words: int, status: int) -> None:
+        """Preflight has ended."""
+        self._compiling = None
+        findings = memfd.read_at(words, MAX_REASON, 0).decode(errors="replace").strip()
+        os.close(words)
+        try:
+            committed = running.result(os.waitstatus_to_exitcode(status))
+            state.common(committed.state_versions)
+        except preflight.PreflightError as error:
+            reason = findings or f"preflight by the new code: {describe(status)}"
+            self.on(Failed(error.exit_code, reason))
+        except (ValueError, KeyError, TypeError) as error:
+            self.on(Failed(EXIT_FAILED, f"the new code compiled something unknown here: {error!r}"))
+        except state.StateError as error:
+            os.close(committed.fd)
+            self.on(Failed(EXIT_REJECTED, str(error)))
+        else:
+            if findings:
+                log.warning("the new configuration:\n%s", findings)
+            self._committed = committed
+            self.on(Event.COMPILED)
+            if self.candidate is None:  # not started after all
+                os.close(committed.fd)
+
+    def _start(self) -> None:
+        supervisor, committed = self._supervisor, self._committed
+        assert committed is not None
+        number, deadline = self.progress.generation, self._request.ready_timeout
+        count = supervisor.serving.workforce.count
+        plan = Plan(number, self._request.code or OWN, committed, count)
+        try:
+            sockets = ListenSockets(supervisor.pool, committed, supervisor.directory.admin_socket, count=count)
+        except BindError as error:
+            self.on(Failed(EXIT_REJECTED, str(error)))
+            return
+        tables = Tables.create(hosts=committed.hosts, clusters=committed.clusters)
+        self.candidate = Generation(supervisor, plan, sockets, tables)
+        supervisor.generations.append(self.candidate)
+        supervisor.timers.after(deadline, lambda: self._overdue(number, deadline))
+        self.candidate.start()
+
+    def _overdue(self, number: int, deadline: float) -> None:
+        candidate = self.candidate
+        if self.progress.generation != number or self.progress.phase != Phase.STARTING or candidate is None:
+            return
+        workforce, controller = candidate.workforce, "ready" if candidate.controller_ready else "not ready"
+        self.on(
+            Failed(
+                EXIT_TIMED_OUT,
+                f"generation {number} was not ready within {deadline:g} s: {workforce.ready} of {workforce.count} "
+                f"workers are ready, its controller is {controller}",
+            )
+        )
+
+    def _commit(self) -> None:
+        supervisor, new = self._supervisor, self.candidate
+        assert new is not None
+        old = supervisor.serving
+        supervisor.drains.reset(new)
+        new.serve()
+        words = "generation %d serves with %d worker(s); generation %d drains"
+        log.info(words, new.number, new.workforce.count, old.number)
+        kept = new.sockets.in_use()
+        vanished = [bound.sockets for bound in old.sockets.bounds if bound.sockets.key not in kept]
+        old.retire_controller()
+        old.drain(supervisor.options.parent_shutdown_time, ending=old.sockets.queues(vanished))
+        for sockets in vanished:
+            log.info("listener address %s is no longer configured: it is closed", sockets.bound())
+        supervisor.drains.close(vanished)
+
+    def _lead(self) -> None:
+        new, self.candidate = self.candidate, None
+        assert new is not None
+        self._supervisor.leader = new
+        new.lead()
+
+    def _execute(self) -> None:
+        supervisor = self._supervisor
+        try:
+            takeover.execute(supervisor)
+        except OSError as error:
+            self.fail_takeover(f"the supervisor could not become its code: {error}")
+
+    def _remove(self) -> None:
+        if self._compiling is not None:
+            self._compiling.kill()
+        candidate, self.candidate = self.candidate, None
+        if candidate is not None:
+            candidate.end()
