@@ -13,6 +13,7 @@ from proxy.config.common import StringMatcher
 from proxy.config.route import ClusterAction, HeaderMatcher, Route, RouteConfiguration, RouteMatch, VirtualHost
 from proxy.http.events import RequestReceived
 from proxy.http.headers import Headers
+from proxy.http.request import Request
 from proxy.route.entry import RouteEntry
 from proxy.route.path import without_query
 from proxy.route.table import RouteTable
@@ -33,38 +34,40 @@ def routes(shape: str, count: int, host: int) -> Iterator[Route]:
     yield Route(RouteMatch("prefix", "/"), action)
 
 
-def requests(shape: str, config: RouteConfiguration) -> list[RequestReceived]:
+def requests(shape: str, config: RouteConfiguration) -> list[Request]:
     listed = [(host.domains[0], route.match) for host in config.virtual_hosts for route in host.routes]
     chosen = [listed[index * 7919 % len(listed)] for index in range(SAMPLES)]
     return [
-        RequestReceived(
-            stream_id=1,
-            method=b"GET",
-            scheme=b"http",
-            authority=domain.replace("*", "x").encode(),
-            path=match.value.replace("[0-9]+", "42").replace("[^/]+", "eu").encode() + b"?page=2",
-            protocol="HTTP/1.1",
-            headers=HEADERS,
-            end_stream=True,
+        Request(
+            RequestReceived(
+                stream_id=1,
+                method=b"GET",
+                scheme=b"http",
+                authority=domain.replace("*", "x").encode(),
+                path=match.value.replace("[0-9]+", "42").replace("[^/]+", "eu").encode() + b"?page=2",
+                protocol="HTTP/1.1",
+                headers=HEADERS,
+                end_stream=True,
+            )
         )
         for domain, match in chosen
     ]
 
 
-def linear(config: RouteConfiguration) -> Callable[[RequestReceived], RouteEntry | None]:
+def linear(config: RouteConfiguration) -> Callable[[Request], RouteEntry | None]:
     entries = {
         host.domains[0].replace("*", "x").encode(): [RouteEntry(config, host, route) for route in host.routes]
         for host in config.virtual_hosts
     }
 
-    def match(request: RequestReceived) -> RouteEntry | None:
+    def match(request: Request) -> RouteEntry | None:
         path = without_query(request.path)
         return next((entry for entry in entries[request.authority] if entry.matches(path, request)), None)
 
     return match
 
 
-def nanoseconds(match: Callable[[RequestReceived], object], heads: Sequence[RequestReceived]) -> float:
+def nanoseconds(match: Callable[[Request], object], heads: Sequence[Request]) -> float:
     """Of the best of some rounds, per request."""
     best = float("inf")
     until = time.perf_counter() + 0.5

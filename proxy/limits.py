@@ -39,12 +39,18 @@ SMALL_BODY = 16 * 1024
 """A request body that is sent before the response is looked for: it fits every socket's send buffer (Linux's
 `tcp_wmem` default is 16 KiB), so sending it cannot wait for an upstream that answers before it reads."""
 
+EXPRESS_REQUEST = SMALL_BODY
+"""A request, head and body, that the express lane takes: it is sent in one piece."""
+
+EXPRESS_RESPONSE = 256 * 1024
+"""A response that the express lane holds until it is whole, so as to send it in one piece; longer ones are streamed."""
+
 PIPE_SIZE = 1024 * 1024
 """What one direction of a proxied TCP connection holds while its sink is slow: what an unprivileged process may have
 (/proc/sys/fs/pipe-max-size), and Envoy's `per_connection_buffer_limit_bytes`. CPU time per GB over loopback is 0.87 s
 with 64 KiB, 0.68 s with 256 KiB, 0.50 s with this (`bench/tcp_relay.py`)."""
 
-LOG_FLUSH_INTERVAL = 1.0
+LOG_FLUSH_INTERVAL = 0.5
 """How long a line of a log may wait for others to be written with it (Envoy's `--file-flush-interval-msec`: 10 s; nginx
 `flush`)."""
 

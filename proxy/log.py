@@ -26,6 +26,7 @@ COMPONENTS = (
     "filter",
     "proxy.http",
     "proxy.listener",
+    "proxy.net",
     "proxy.server",
     "root",
     "supervisor",

@@ -77,6 +77,7 @@ class Server:
             pipes=self._pipes,
             log_writer=self._log_writer,
         )
+        self._express = context.express
         if recorder is not None:
             context = dataclasses.replace(context, recorder=recorder)
         self._listeners = {
@@ -110,6 +111,7 @@ class Server:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._clusters.run)
                 nursery.start_soon(self._disconnects.run)
+                nursery.start_soon(self._express.run)
                 self._nursery = nursery
                 task_status.started()
                 await self._drained.wait()

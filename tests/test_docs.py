@@ -6,6 +6,7 @@ import importlib
 import re
 from pathlib import Path
 
+import click
 import pytest
 
 from master.cli.main import COMMANDS, main
@@ -34,6 +35,9 @@ def test_commands_that_are_shown_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_options_that_are_shown_exist(page: Path) -> None:
     commands = [main, *(importlib.import_module(entry.module).command for entry in COMMANDS)]
+    commands += [
+        part for command in commands[1:] if isinstance(command, click.Group) for part in command.commands.values()
+    ]
     known = {
         name for command in commands for option in command.params for name in (*option.opts, *option.secondary_opts)
     }

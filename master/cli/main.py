@@ -20,6 +20,7 @@ COMMANDS = (
     Entry("run", "master.cli.run", "Run the proxy in the foreground."),
     Entry("validate", "master.cli.validate", "Check a configuration without running it."),
     Entry("doctor", "master.cli.doctor", "Find what would go wrong on this machine."),
+    Entry("systemd", "master.cli.systemd", "Write units that run the proxy as a service."),
     Entry("ps", "master.cli.ps", "Show every process of the proxy."),
     Entry("workers", "master.cli.workers", "Show or change the number of workers."),
     Entry("why", "master.cli.why", "Show why requests failed, newest first."),

@@ -29,6 +29,16 @@ def examine(*, runtime_dir: str, config_path: str | None, user: str, group: str)
         yield from ports.check(config, instance.family(instance.holder(runtime_dir)))
     yield from access.check(user, group, config_path)
     yield systemd.check(systemd.version())
+    yield from _service(runtime_dir)
+
+
+def _service(runtime_dir: str) -> Iterator[Finding]:
+    """The unit that runs the instance of this runtime directory, or would: they have the same name."""
+    running = instance.holder(runtime_dir)
+    unit = (systemd.unit_of(running) if running is not None else None) or f"{Path(runtime_dir).name}.service"
+    found = systemd.properties(unit)
+    if found is not None:
+        yield from systemd.service(unit, found)
 
 
 def _config(path: str) -> tuple[Finding, CompiledConfig | None]:

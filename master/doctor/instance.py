@@ -10,13 +10,14 @@ from pathlib import Path
 import psutil
 
 from master.doctor.finding import Finding
+from master.supervisor.runtime_dir import trusted
 
 CHECK = "runtime directory"
 
 
 def check(directory: str) -> Finding:
     """What the next `proxyctl run` meets in `directory`."""
-    path = Path(directory)
+    path = Path(trusted(directory))
     try:
         status = path.lstat()
     except FileNotFoundError:
@@ -25,11 +26,11 @@ def check(directory: str) -> Finding:
         return Finding(CHECK, "fault", f"{path}: {error.strerror}", "choose another with --runtime-dir")
     if not stat.S_ISDIR(status.st_mode):
         return Finding(CHECK, "fault", f"{path} is no directory", "remove it, or choose another with --runtime-dir")
+    if _locked(path / "lock"):
+        return Finding(CHECK, "ok", f"{path} is in use by the proxy with pid {holder(directory) or 'unknown'}")
     if status.st_uid != os.geteuid():
         text = f"{path} belongs to user {status.st_uid}, this is user {os.geteuid()}"
         return Finding(CHECK, "fault", text, "run as that user, or choose another with --runtime-dir")
-    if _locked(path / "lock"):
-        return Finding(CHECK, "ok", f"{path} is in use by the proxy with pid {holder(directory) or 'unknown'}")
     if (path / "supervisor.pid").exists():
         return Finding(
             CHECK, "warning", f"{path} was left behind by a proxy that was killed",

@@ -11,6 +11,8 @@ from master.supervisor.committed import Address
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.common import SocketAddress
 
+SYSTEMD = 1  # its process
+
 
 def check(config: CompiledConfig, ours: Collection[int]) -> Iterator[Finding]:
     """One finding for each TCP address. `ours` are the processes of the proxy that runs already: they may hold them."""
@@ -19,7 +21,9 @@ def check(config: CompiledConfig, ours: Collection[int]) -> Iterator[Finding]:
         try:
             probe(Address(host=address.host, port=address.port))
         except BindError as error:
-            if _holder(str(error)) in ours:
+            if _holder(str(error)) == SYSTEMD:
+                yield Finding(where, "ok", f"{name}: held by systemd, for a .socket unit")
+            elif _holder(str(error)) in ours:
                 yield Finding(where, "ok", f"{name}: held by the proxy that runs in this runtime directory")
             else:
                 reason, _, remedy = str(error).partition("; ")

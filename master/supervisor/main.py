@@ -89,6 +89,7 @@ def _start(options: Options, directory: RuntimeDir, handed: list[Handed]) -> int
         pool = SocketPool(notifier, supplies)
         supervisor = Supervisor(options, directory, pool, Memory(), signals, notifier)
         _bind_and_start(supervisor, committed, template)
+        pool.settle()
         for one in handed:
             one.sock.close()
     except (preflight.PreflightError, BindError) as error:

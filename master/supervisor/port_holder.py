@@ -24,7 +24,8 @@ def listening_inodes(port: int) -> set[str]:
 def holder(port: int) -> str:
     """`pid 123 (nginx)` for the process that listens on `port`, or a text that says it could not be seen."""
     wanted = {f"socket:[{inode}]" for inode in listening_inodes(port)}
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    # systemd (pid 1) also holds what it has handed to a service, or keeps for one: it is named last.
+    for pid in sorted(filter(str.isdigit, os.listdir("/proc")), key=int, reverse=True):
         if wanted & _links(pid):
             return f"pid {pid} ({_name(pid)})"
     return "a process of another user" if wanted else "an unknown process"

@@ -11,11 +11,21 @@ class RuntimeDirError(Exception):
     """The directory cannot be used; the text says why and what to do."""
 
 
+def trusted(path: str) -> str:
+    """Where a link leads that root or we made (systemd makes one for a dynamic user); others are not followed."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return path
+    return os.path.realpath(path) if stat.S_ISLNK(status.st_mode) and status.st_uid in (0, os.geteuid()) else path
+
+
 class RuntimeDir:
     """Holds the directory's lock for as long as the process lives (the kernel releases it on any death)."""
 
     def __init__(self, path: str, *, lock: int | None = None) -> None:
         """Take the directory; or, with the descriptor `lock` of its held lock, go on with it. `RuntimeDirError`."""
+        path = trusted(path)
         self.path = path
         self.admin_socket = os.path.join(path, "admin.sock")
         self.pid_file = os.path.join(path, "supervisor.pid")

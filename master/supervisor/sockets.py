@@ -245,6 +245,10 @@ class SocketPool:
             self.addresses[key] = AddressSockets(key, address, self._notifier, per_worker=per_worker, supply=supply)
         return self.addresses[key]
 
+    def settle(self) -> None:
+        """The start is over: what systemd handed us has found its place, and is closed by whoever took it."""
+        self._supplies = NOTHING
+
     def release(self, key: str) -> None:
         """Nobody uses the address any more."""
         self.addresses.pop(key).close()

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from proxy.access_log.inline import Source, compiled, source
 from proxy.access_log.operator import FormatError, Getter, Value, truncated
 from proxy.access_log.operators import NOT_SUPPORTED, OPERATORS, WITH_LENGTH
 from proxy.http.stream_info import StreamInfo
@@ -31,6 +32,7 @@ class Operator(NamedTuple):
 
     name: str
     get: Getter
+    source: Source | None = None
 
 
 Piece = bytes | Operator
@@ -72,21 +74,17 @@ def compile_text(text: str, *, missing: bytes = b"-") -> Renderer:
 
 def text_renderer(pieces: Sequence[Piece], *, missing: bytes = b"-") -> Renderer:
     """A function that renders compiled pieces as text."""
-    getters = tuple(piece.get for piece in pieces if isinstance(piece, Operator))
+    operators = [piece for piece in pieces if isinstance(piece, Operator)]
+    getters = tuple(operator.get for operator in operators)
     template = b"".join(b"%b" if isinstance(piece, Operator) else piece.replace(b"%", b"%%") for piece in pieces)
     if not getters:
         literal = template % ()
         return lambda info: literal
 
     def render(info: StreamInfo) -> bytes:
-        # `as_text`, without a call: this is done for every operator of every line.
-        values = [
-            value if isinstance(value := get(info), bytes) else missing if value is None else b"%d" % value
-            for get in getters
-        ]
-        return template % tuple(values)
+        return template % tuple(as_text(get(info), missing) for get in getters)
 
-    return render
+    return compiled(template, [operator.source or operator.get for operator in operators], missing, render)
 
 
 def as_text(value: Value, missing: bytes = b"-") -> bytes:
@@ -110,7 +108,7 @@ def _operator(name: str, parameter: str | None, length: str | None) -> Operator:
             getter = truncated(getter, int(length))
     except FormatError as error:
         raise FormatError(f"%{name}%: {error.message}", error.expected) from error
-    return Operator(name, getter)
+    return Operator(name, getter, source(name, parameter or None, getter) if length is None else None)
 
 
 def _unknown(name: str) -> FormatError:

@@ -26,16 +26,31 @@ class HeaderMatcher(msgspec.Struct, frozen=True, gc=False):
     treat_missing_as_empty: bool = False
 
 
+class QueryParameterMatcher(msgspec.Struct, frozen=True, gc=False):
+    """`config.route.v3.QueryParameterMatcher`: of the parameter's first value, as it stands in the path, not decoded.
+
+    At most one of `string` and `present` is set; both `None` means "the parameter is present".
+    """
+
+    name: str
+    string: StringMatcher | None = None
+    present: bool | None = None
+
+
 class RouteMatch(msgspec.Struct, frozen=True, gc=False):
     """`config.route.v3.RouteMatch`. Paths are compared without the query (features §13 rules 3 and 4).
 
-    `regex` must match the whole path and ignores `case_sensitive`, as in Envoy.
+    `regex` must match the whole path and ignores `case_sensitive`, as in Envoy. `grpc`: only gRPC requests.
+    `runtime_fraction` is (numerator, denominator): the share of requests that the route takes.
     """
 
     kind: Literal["prefix", "path", "path_separated_prefix", "regex"]
     value: str
     case_sensitive: bool = True
     headers: tuple[HeaderMatcher, ...] = ()
+    query_parameters: tuple[QueryParameterMatcher, ...] = ()
+    grpc: bool = False
+    runtime_fraction: tuple[int, int] | None = None
 
 
 class ClusterWeight(msgspec.Struct, frozen=True):

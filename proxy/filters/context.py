@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from proxy.access_log.writer import LogWriter
+from proxy.filters.express_watch import ExpressWatch
 from proxy.flight_recorder import MemoryRecorder, Recorder
 from proxy.http.disconnects import DisconnectWatch
 from proxy.net.connection import Connection
@@ -37,6 +38,7 @@ class FilterContext:
     activity: Activity = field(default_factory=Activity)
     drain: ListenerDrain = field(default_factory=ListenerDrain)
     disconnects: DisconnectWatch = field(default_factory=DisconnectWatch)
+    express: ExpressWatch = field(default_factory=ExpressWatch)
     pipes: PipePool = field(default_factory=PipePool)
     recorder: Recorder = field(default_factory=MemoryRecorder)
     stat_prefix: str = ""

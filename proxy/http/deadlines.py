@@ -63,8 +63,12 @@ class Deadlines:
 
     def arm(self, phase: Phase, seconds: float) -> None:
         """Start `phase`; 0 seconds mean that it has no limit."""
+        self.arm_from(phase, trio.current_time(), seconds)
+
+    def arm_from(self, phase: Phase, start: float, seconds: float) -> None:
+        """The same for a phase that began at `start`."""
         if seconds > 0:
-            self._armed[phase] = trio.current_time() + seconds
+            self._armed[phase] = start + seconds
             self._apply()
 
     def disarm(self, phase: Phase) -> None:

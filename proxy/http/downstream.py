@@ -26,7 +26,7 @@ def protocol_error(error: CodecError) -> ProxyError:
 class Downstream:
     """Reads only when asked and holds at most one read's events, so that not reading is the back-pressure."""
 
-    __slots__ = ("_arrived", "_events", "_failure", "codec", "connection")
+    __slots__ = ("_arrived", "_events", "_failure", "_unsent", "codec", "connection")
 
     def __init__(self, connection: Connection, codec: ServerCodec) -> None:
         self.connection = connection
@@ -34,12 +34,19 @@ class Downstream:
         self._arrived = b""
         self._events: deque[Event] = deque()
         self._failure: CodecError | None = None
+        self._unsent = b""
 
     async def wait_begin(self) -> bool:
         """Wait for the first bytes of a request; False if the client closes instead."""
         await self.connection.wait_readable()
         self._arrived = await self.connection.receive()
         return bool(self._arrived)
+
+    def take_over(self, arrived: bytes, unsent: bytes) -> None:
+        """Go on where the express lane stopped: `arrived` has been read. If `unsent` is not empty, a part of the answer
+        is with the client, and `unsent` is what the next flush has to send instead of all of it."""
+        self._arrived = arrived
+        self._unsent = unsent
 
     def begin_next(self) -> bool:
         """Go on to the next exchange; says whether the client has begun it already (pipelining)."""
@@ -72,5 +79,7 @@ class Downstream:
     async def flush(self) -> None:
         """Send what the codec has queued."""
         output = self.codec.take_output()
+        if self._unsent:
+            output, self._unsent = self._unsent, b""
         if output:
             await self.connection.send(output)

@@ -17,6 +17,7 @@ from proxy.http.deadlines import Deadlines, Phase
 from proxy.http.downstream import Downstream
 from proxy.http.events import RequestReceived
 from proxy.http.filter_failures import FilterFailures
+from proxy.http.handover import Handover
 from proxy.http.headers import Headers
 from proxy.http.request import Request
 from proxy.http.response_head import ResponseRules
@@ -56,13 +57,18 @@ class Policy:
     filter_configs: dict[int, Any]
     failures: FilterFailures
 
+    def overrides(self, route: RouteEntry | None, name: str) -> tuple[Any, ...]:
+        """The per-route configurations of the filter instance `name`, from the least specific to the most specific."""
+        plugins = route.filter_configs(name) if route is not None else ()
+        return tuple(self.filter_configs[id(plugin)] for plugin in plugins)
+
 
 class Exchange:
     """`request` may be edited before it is forwarded; `route` is None if no route matched; `info` tells the rest.
 
     The response is sent with `send_headers`, `send_data`, `send_end`. A `ProxyError` that a filter raises becomes
     a local reply when it leaves that filter. `close` ends the connection with this exchange. `tells_request_id`: the
-    response carries the request's id.
+    response carries the request's id. `handover` is what the express lane has done for it, if anything.
     """
 
     __slots__ = (
@@ -73,6 +79,7 @@ class Exchange:
         "body",
         "close",
         "deadlines",
+        "handover",
         "info",
         "request",
         "response_started",
@@ -93,6 +100,7 @@ class Exchange:
         self.response_started = False
         self.close = False
         self.tells_request_id = False
+        self.handover: Handover | None = None
 
     def begin(self, event: RequestReceived) -> None:
         """The request's head has arrived."""
@@ -110,8 +118,7 @@ class Exchange:
 
     def filter_configs(self, name: str) -> tuple[Any, ...]:
         """The per-route configurations of `name` at all levels, from the least specific to the most specific one."""
-        plugins = self.route.filter_configs(name) if self.route is not None else ()
-        return tuple(self._policy.filter_configs[id(plugin)] for plugin in plugins)
+        return self._policy.overrides(self.route, name)
 
     def on_response_headers(self, hook: Callable[[ResponseHead], None]) -> None:
         """Call `hook` once with the response head, of local replies too, before it is sent; the last registered first.

@@ -8,8 +8,10 @@ from typing import Protocol
 
 from proxy.errors import ProxyError
 from proxy.http.exchange import Exchange, ResponseHead
+from proxy.http.headers import Headers
 
 CallNext = Callable[[Exchange], Awaitable[None]]
+EditHeaders = Callable[[Headers], None]
 
 
 class HttpFilter(Protocol):
@@ -27,6 +29,10 @@ class HookFilter(Protocol):
     """A filter that never waits: either hook may be missing. It costs no coroutine.
 
     A `ProxyError` of `on_request_headers` becomes a local reply. `on_response_headers` sees that too.
+
+    A filter with a `name` and a method `express(overrides)` may be part of the express lane. Given its per-route
+    configurations (`Exchange.filter_configs`) it returns what its hooks do to the headers of requests and of responses,
+    if they do the same to every exchange and to nothing else; None otherwise.
     """
 
     def on_request_headers(self, exchange: Exchange) -> None: ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from proxy.http.events import RequestReceived
 from proxy.http.headers import Headers
 
@@ -12,7 +14,9 @@ class Request:
     Every part is empty while no head has been read: a connection that fails before has an exchange without a request.
     """
 
-    __slots__ = ("authority", "headers", "method", "path", "protocol", "scheme", "upgrade")
+    __slots__ = ("_random", "authority", "headers", "method", "path", "protocol", "scheme", "upgrade")
+
+    _random: int
 
     def __init__(self, event: RequestReceived | None = None) -> None:
         if event is None:
@@ -27,3 +31,13 @@ class Request:
             self.protocol = event.protocol
             self.upgrade = event.upgrade
             self.headers = event.headers
+
+    @property
+    def random(self) -> int:
+        """A number below 2**64, drawn when it is first asked for: what decides about shares of requests. Envoy's
+        stream id, which is the same for all that a request meets."""
+        try:
+            return self._random
+        except AttributeError:
+            self._random = random.getrandbits(64)
+            return self._random

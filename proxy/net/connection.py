@@ -10,6 +10,7 @@ import trio
 from proxy.config.common import Address
 from proxy.errors import ProxyError
 from proxy.limits import FAIR_BURST, LINGER_BYTES, READ_SIZE
+from proxy.net import poller
 from proxy.net.peer import PEER_GONE, address_of, disconnected
 from proxy.stats import Counter
 
@@ -33,6 +34,7 @@ class Connection:
         "_rx",
         "_socket",
         "_tx",
+        "_watch",
         "bytes_received",
         "bytes_sent",
         "closed_by_peer",
@@ -52,6 +54,7 @@ class Connection:
         self._read_size = read_size
         self._rx: Counter | None = None
         self._tx: Counter | None = None
+        self._watch: poller.Watch | None = None
         self._remote: Address | None = None
         self._local: Address | None = None
         self.scope = scope
@@ -96,52 +99,82 @@ class Connection:
     async def wait_readable(self) -> None:
         """Until there are bytes, or the peer has closed: where a keep-alive connection spends its life."""
         self._burst = 0
-        await trio.lowlevel.wait_readable(self._fd)
+        await self.watch().wait_readable()
+
+    def watch(self) -> poller.Watch:
+        """The watch over this connection, which begins now if it has not. A relay has none."""
+        if self._watch is None:
+            self._watch = poller.watch(self._fd)
+        return self._watch
 
     async def receive(self) -> bytes:
         """The next bytes, at most `read_size`; `b""` once the peer has finished sending."""
         if self._burst >= FAIR_BURST:
             await self._yield()
-        while True:
-            try:
-                data = self._socket.recv(self._read_size)
-            except BlockingIOError:
-                self._burst = 0
-                await trio.lowlevel.wait_readable(self._fd)
-            except OSError as error:
-                raise self._gone(error) from error
-            else:
-                break
         self._burst += 1
-        if not data:
+        while (data := self._receive()) is None:
+            self._burst = 1
+            await self.watch().wait_readable()
+        return data
+
+    def receive_now(self) -> bytes | None:
+        """What is there, at most `read_size`; None if that is nothing, `b""` if the peer is done or gone."""
+        try:
+            return self._receive()
+        except ProxyError:
+            return b""
+
+    def _receive(self) -> bytes | None:
+        try:
+            data = self._socket.recv(self._read_size)
+        except BlockingIOError:
+            if self._watch is not None:
+                self._watch.readable = False
+            return None
+        except OSError as error:
+            raise self._gone(error) from error
+        size = len(data)
+        if not size:
             self.closed_by_peer = True
             return data
-        self.bytes_received += len(data)
+        if self._watch is not None and size < self._read_size:
+            self._watch.drained()
+        self.bytes_received += size
         if self._rx is not None:
-            self._rx.inc(len(data))
+            self._rx.inc(size)
         return data
 
     async def send(self, data: bytes) -> None:
         """All of `data`; returns when the kernel has taken it, so that a slow peer holds its sender back."""
         if self._burst >= FAIR_BURST:
             await self._yield()
-        self.sending = True
-        rest = memoryview(data)
-        while rest:
-            try:
-                sent = self._socket.send(rest)
-            except BlockingIOError:
-                self._burst = 0
-                await trio.lowlevel.wait_writable(self._fd)
-            except OSError as error:
-                raise self._gone(error) from error
-            else:
-                self.bytes_sent += sent
-                if self._tx is not None:
-                    self._tx.inc(sent)
-                rest = rest[sent:]
-        self.sending = False
         self._burst += 1
+        self.sending = True
+        sent = self._send(data)
+        while sent < len(data):
+            self._burst = 1
+            await trio.lowlevel.wait_writable(self._fd)
+            sent += self._send(memoryview(data)[sent:])
+        self.sending = False
+
+    def send_now(self, data: bytes) -> int:
+        """How much of `data` the kernel takes without waiting; nothing if the peer is gone."""
+        try:
+            return self._send(data)
+        except ProxyError:
+            return 0
+
+    def _send(self, data: bytes | memoryview) -> int:
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise self._gone(error) from error
+        self.bytes_sent += sent
+        if self._tx is not None:
+            self._tx.inc(sent)
+        return sent
 
     def reset(self) -> None:
         """Close the socket so that the peer sees a reset."""
@@ -181,6 +214,8 @@ class Connection:
     def close(self) -> None:
         """Close the socket. May be called twice."""
         if self._fd >= 0:
+            if self._watch is not None:
+                self._watch.close()
             trio.lowlevel.notify_closing(self._fd)
             self._fd = -1
             self._socket.close()

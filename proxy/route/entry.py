@@ -6,7 +6,8 @@ import msgspec
 
 from proxy.config.common import PluginConfig
 from proxy.config.route import ClusterAction, ClusterWeight, Route, RouteConfiguration, VirtualHost
-from proxy.route.matcher import HeaderPredicate, Predicate, RequestHead, compile_header
+from proxy.route.conditions import Condition, by_path_alone, compile_conditions
+from proxy.route.matcher import Predicate, RequestHead
 from proxy.route.path import compile_path
 from proxy.route.weighted import Weighted
 
@@ -46,8 +47,8 @@ class RouteEntry:
             for name, plugin in level.typed_per_filter_config.items():
                 self._filter_configs[name] = (*self._filter_configs.get(name, ()), plugin)
         self._path_matches: Predicate | None = None
-        self.conditions: tuple[HeaderPredicate, ...] = tuple(map(compile_header, route.match.headers))
-        self.by_path_alone = not route.match.headers
+        self.conditions: tuple[Condition, ...] = compile_conditions(route.match)
+        self.by_path_alone = by_path_alone(route.match)
 
     @property
     def path_matches(self) -> Predicate:

@@ -15,7 +15,7 @@ from proxy.route.regex import compile_regex
 
 
 class RequestHead(Protocol):
-    """What routing looks at: `events.RequestReceived`, or an exchange's editable view of it."""
+    """What routing looks at: an exchange's `Request`."""
 
     @property
     def method(self) -> bytes: ...
@@ -27,6 +27,10 @@ class RequestHead(Protocol):
     def path(self) -> bytes: ...
     @property
     def headers(self) -> Headers: ...
+    @property
+    def random(self) -> int:
+        """A number drawn once per request, below 2**64: what decides about shares of requests."""
+        ...
 
 
 Predicate = Callable[[bytes], bool]

@@ -45,10 +45,14 @@ class CircuitBreaker:
 
     def claim_request(self) -> bool:
         """Claim a place among the requests that have a connection."""
-        if self._table.claim(self._row, ClusterColumn.REQUESTS, self._limits.max_requests):
+        if self.try_claim_request():
             return True
         self._stats.rq_active_overflow.inc()
         return False
+
+    def try_claim_request(self) -> bool:
+        """The same by somebody who will ask once more: a refusal is not counted."""
+        return self._table.claim(self._row, ClusterColumn.REQUESTS, self._limits.max_requests)
 
     def add_request(self) -> None:
         """Count a TCP connection among the requests. It has a limit of its own, so this one does not stop it."""

@@ -17,7 +17,7 @@ from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.lb import POLICIES, LoadBalancer
 from proxy.upstream.pool import Pool
-from proxy.upstream.stats import ClusterStats
+from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.stream import UpstreamStream
 from proxy.upstream.tables import HostColumn, Tables
 from proxy.upstream.tcp import TcpConnection
@@ -51,24 +51,34 @@ class Cluster:
         self._endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
 
-    async def open_stream(self, info: StreamInfo | None = None) -> UpstreamStream:
-        """A stream to the next host of the balancer; raises `ProxyError` (UH, UF, UO; features §13 rule 28).
+    def outcomes(self, *, internal: bool) -> Outcomes:
+        """What responses count in; see `ClusterStats.outcomes`."""
+        return self._stats.outcomes(internal=internal)
+
+    def pick(self) -> Pool | None:
+        """The pool of the balancer's next host; None if no host is healthy."""
+        host = self._balancer.pick()
+        return None if host is None else self._pool(host)
+
+    async def open_stream(self, info: StreamInfo | None = None, pool: Pool | None = None) -> UpstreamStream:
+        """A stream to the next host of the balancer, or to that of `pool`, which was picked already.
+
+        Raises `ProxyError` (UH, UF, UO; features §13 rule 28).
 
         `info` learns the host before it is tried, so that a failure can name it.
 
         The local reply that follows from an error is already counted among the cluster's responses.
         """
         internal = info is not None and info.internal
-        host = self._balancer.pick()
-        if host is None:
+        pool = pool or self.pick()
+        if pool is None:
             self._stats.lb_healthy_panic.inc()
             self._stats.cx_none_healthy.inc()
             error = failures.no_healthy_upstream()
             self._stats.outcomes(internal=internal).charge(error.status)
             raise error
         if info is not None:
-            info.upstream_tried = host.address
-        pool = self._pool(host)
+            info.upstream_tried = pool.host.address
         try:
             return UpstreamStream(pool, await pool.acquire(), internal=internal)
         except ProxyError as error:

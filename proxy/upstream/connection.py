@@ -10,6 +10,7 @@ import trio
 from proxy.config.common import Address
 from proxy.http.codec import ClientCodec
 from proxy.limits import READ_SIZE
+from proxy.net import poller
 from proxy.net.peer import address_of
 from proxy.upstream.stats import ClusterStats
 
@@ -42,7 +43,7 @@ class Connection:
     `requests` counts those that began here. Times are trio's clock, in seconds.
     """
 
-    __slots__ = ("_local", "_read_size", "_sock", "_stats", "codec", "created", "idle_since", "requests")
+    __slots__ = ("_local", "_read_size", "_sock", "_stats", "codec", "created", "idle_since", "requests", "watch")
 
     def __init__(
         self, sock: socket.socket, codec: ClientCodec, stats: ClusterStats, *, read_size: int = READ_SIZE
@@ -51,6 +52,7 @@ class Connection:
         self._local: Address | None = None
         self._read_size = read_size
         self._stats = stats
+        self.watch = poller.watch(sock.fileno())
         self.codec = codec
         self.requests = 0
         self.created = self.idle_since = trio.current_time()
@@ -79,6 +81,13 @@ class Connection:
         self._stats.cx_tx_bytes_total.inc(sent)
         return sent
 
+    def send_now(self, data: bytes) -> bool:
+        """Send all of `data` or give up: False if the peer is gone, or did not take it at once."""
+        try:
+            return self._send_some(data) == len(data)
+        except ConnectionLost:
+            return False
+
     async def receive(self) -> bytes:
         """The next bytes, at most `read_size`; b"" when the peer has finished. Raises `ConnectionLost`.
 
@@ -86,27 +95,49 @@ class Connection:
         from starving the others.
         """
         while True:
-            await trio.lowlevel.wait_readable(self._sock)
-            try:
-                data = self._sock.recv(self._read_size)
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                raise _lost(error) from error
-            self._stats.cx_rx_bytes_total.inc(len(data))
-            return data
+            await self.watch.wait_readable()
+            data = self._receive()
+            if data is not None:
+                return data
+
+    def receive_now(self) -> bytes | None:
+        """What is there; None if that is nothing, b"" if the peer is done or gone."""
+        if not self.watch.readable:
+            return None
+        try:
+            return self._receive()
+        except ConnectionLost:
+            return b""
+
+    def _receive(self) -> bytes | None:
+        try:
+            data = self._sock.recv(self._read_size)
+        except BlockingIOError:
+            self.watch.readable = False
+            return None
+        except OSError as error:
+            raise _lost(error) from error
+        size = len(data)
+        if size < self._read_size:
+            self.watch.drained()
+        self._stats.cx_rx_bytes_total.inc(size)
+        return data
 
     def is_quiet(self) -> bool:
         """Whether an idle connection is still good: neither closed nor with bytes that nobody asked for."""
+        if not self.watch.readable:
+            return True
         try:
             self._sock.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
+            self.watch.readable = False
             return True
         except OSError as error:
             _lost(error)
         return False
 
     def close(self) -> None:
+        self.watch.close()
         self._sock.close()
 
 

@@ -53,15 +53,30 @@ class Pool:
 
         Waiting for a busy connection has no limit of its own, as in Envoy: the route's timeout is the caller's.
         """
-        connection = self._take_idle() or await self._wait_pending()
+        connection = self._take_idle(trio.current_time()) or await self._wait_pending()
         if not self._breaker.claim_request():
             self._put(connection)
             raise failures.reset("overflow")
+        self._begin_request(connection)
+        return connection
+
+    def _begin_request(self, connection: Connection) -> None:
         connection.requests += 1
         self.stats.rq_total.inc()
         self.stats.rq_active.add(1)
         self.count(HostColumn.RQ_TOTAL)
         self.count(HostColumn.RQ_ACTIVE)
+
+    def take(self, now: float) -> Connection | None:
+        """A free connection for one request, as `acquire` gives it; None if there is none, or no more requests may run:
+        `acquire` then tells why."""
+        connection = self._take_idle(now)
+        if connection is None:
+            return None
+        if not self._breaker.try_claim_request():
+            self._core.put(connection)
+            return None
+        self._begin_request(connection)
         return connection
 
     def release(self, connection: Connection) -> None:
@@ -79,6 +94,10 @@ class Pool:
         self._end_request()
         self._close(connection, remote=remote, with_active_rq=with_active_rq)
 
+    def charge_response(self, status: int) -> None:
+        """The host has answered."""
+        self.count(HostColumn.RQ_ERROR if status >= 500 else HostColumn.RQ_SUCCESS)
+
     def count(self, column: HostColumn, amount: int = 1) -> None:
         """Add to one of the host's words."""
         self._hosts.add(self.host.slot, column, amount)
@@ -95,9 +114,8 @@ class Pool:
         while connection := self._core.take_idle():
             self._close(connection, remote=False)
 
-    def _take_idle(self) -> Connection | None:
+    def _take_idle(self, now: float) -> Connection | None:
         """The most recently freed connection that is still good; stale ones on the way are closed."""
-        now = trio.current_time()
         while connection := self._core.take_idle():
             if self._still_good(connection, now):
                 return connection

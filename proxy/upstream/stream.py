@@ -25,6 +25,8 @@ CANARY = (b"x-envoy-upstream-canary", b"true")
 class UpstreamStream:
     """Sending and receiving may run in two tasks. `bytes_*` count what went over the wire for this request.
 
+    `gone_out_at` is set while the stream is told a request that was sent before (`going_on`).
+
     An upstream may answer and stop reading before it has the whole request. So a `send_*` that finds the peer gone
     does not raise: it sets `peer_gone`, later sends do nothing, and `receive` tells what became of the response.
     """
@@ -42,6 +44,7 @@ class UpstreamStream:
         "_stream_id",
         "bytes_received",
         "bytes_sent",
+        "gone_out_at",
         "host",
         "peer_gone",
         "reused",
@@ -54,6 +57,7 @@ class UpstreamStream:
         self._connection = connection
         self._events: deque[Event] = deque()
         self._stream_id = 0
+        self.gone_out_at: float | None = None
         self._request_ended_at: float | None = None
         self._peer_closes = False
         self._response_started = False
@@ -63,6 +67,19 @@ class UpstreamStream:
         self.peer_gone = False
         self.bytes_sent = 0
         self.bytes_received = 0
+
+    @classmethod
+    def going_on(cls, pool: Pool, connection: Connection, *, sent_at: float, internal: bool) -> UpstreamStream:
+        """A stream whose whole request went out at `sent_at`. It still has to be told the request, which `send_*` do
+        without sending anything."""
+        stream = cls(pool, connection, internal=internal)
+        stream.gone_out_at = sent_at
+        return stream
+
+    @property
+    def request_ended_at(self) -> float:
+        """When the end of the request went out; now if it has not."""
+        return trio.current_time() if self._request_ended_at is None else self._request_ended_at
 
     @property
     def local(self) -> Address:
@@ -157,6 +174,9 @@ class UpstreamStream:
 
     async def _flush(self) -> None:
         data = self._connection.codec.take_output()
+        if self.gone_out_at is not None:
+            self.bytes_sent += len(data)
+            return
         try:
             await self._connection.send(data)
         except ConnectionLost:
@@ -170,8 +190,12 @@ class UpstreamStream:
         except ConnectionLost as lost:
             self.peer_gone = True
             raise self._cut_short() from lost
-        self.bytes_received += len(data)
         self.peer_gone = not data or self.peer_gone
+        self.feed(data)
+
+    def feed(self, data: bytes) -> None:
+        """Take in bytes of the response; empty at its connection's end."""
+        self.bytes_received += len(data)
         try:
             events = self._connection.codec.receive(data)
         except CodecError as error:
@@ -200,7 +224,7 @@ class UpstreamStream:
         if CANARY in response.headers.items:
             self._canary = self._pool.stats.canary()
             self._canary.charge(response.status)
-        self._pool.count(HostColumn.RQ_ERROR if response.status >= 500 else HostColumn.RQ_SUCCESS)
+        self._pool.charge_response(response.status)
 
     def _charge_failure(self, status: int) -> None:
         self._outcomes.charge(status)
@@ -208,7 +232,8 @@ class UpstreamStream:
 
     def _end_request(self) -> None:
         if not self.peer_gone:
-            self._request_ended_at = trio.current_time()
+            self._request_ended_at = self.gone_out_at or trio.current_time()
+            self.gone_out_at = None
 
     def _end_response(self) -> None:
         self._response_ended = True

@@ -221,5 +221,5 @@ def test_a_flush_turns_new_samples_into_the_interval(
 
         assert shown().startswith(b"h: P0(nan,305)")
         view.stats.histogram("h").record(12)
-        wait_for(lambda: b"P0(12.5,12.5) " in shown(), deadline=20, what="the sample stands in an interval")
-        wait_for(lambda: b"P0(nan,12.5) " in shown(), deadline=20, what="the interval is over")
+        wait_for(lambda: b"P0(12.5,12.5) " in shown(), deadline=30, what="the sample stands in an interval")
+        wait_for(lambda: b"P0(nan,12.5) " in shown(), deadline=30, what="the interval is over")

@@ -258,6 +258,8 @@ MATCHES = {
     f"{ROUTE}.RouteMatch.safe_regex": ("safe_regex: {regex: '/a[0-9]'}", "GET /a1", "GET /a1x"),
     f"{ROUTE}.RouteMatch.case_sensitive": ("prefix: /A, case_sensitive: false", "GET /aB", "GET /b"),
     f"{ROUTE}.RouteMatch.headers": ("prefix: /, headers: [{name: x, present_match: true}]", "GET / x", "GET /"),
+    f"{ROUTE}.RouteMatch.query_parameters": ("prefix: /, query_parameters: [{name: q}]", "GET /?q=1", "GET /?p=1"),
+    f"{ROUTE}.RouteMatch.grpc": ("prefix: /, grpc: {}", "GET / content-type:application/grpc", "GET /"),
     f"{ROUTE}.HeaderMatcher.invert_match": (
         "prefix: /, headers: [{name: x, present_match: true, invert_match: true}]",
         "GET /",
@@ -288,7 +290,8 @@ async def test_matches(match: str, inside: str, outside: str) -> None:
         statuses = []
         for line in (inside, outside):
             method, path, *headers = line.split()
-            await client.send(request(*(f"{name}: one" for name in headers), line=f"{method} {path}"))
+            lines = (header if ":" in header else f"{header}: one" for header in headers)
+            await client.send(request(*lines, line=f"{method} {path}"))
             statuses.append((await client.response())[0][:12])
         assert statuses == [b"HTTP/1.1 200", b"HTTP/1.1 404"]
 

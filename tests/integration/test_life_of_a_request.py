@@ -85,7 +85,7 @@ def test_a_request_through_the_rest() -> None:
         log = proxy.directory / "access.log"
         wait_for(
             lambda: log.exists() and len(log.read_text().splitlines()) == 5,
-            deadline=20,
+            deadline=30,
             what="the access log is written",
         )
         assert '"GET /foo/ HTTP/1.1" 404 NR' in log.read_text()

@@ -44,7 +44,7 @@ def replace_everyone(proxy: Proxy) -> None:
     wait_for_workers(proxy, 2, but=frozenset(process.pid for process in old))
     wait_for(
         lambda: [p.pid for p in titled(proxy, "controller")] not in ([], [controller.pid]),
-        deadline=20, what="a new controller",
+        deadline=30, what="a new controller",
     )  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def closes(proxy: Proxy) -> bool:
 
 def test_failed_health_checks_close_connections_until_they_pass_again(proxy: Proxy) -> None:
     order(proxy, "healthcheck", "fail")
-    wait_for(lambda: closes(proxy), deadline=10, what="every worker closes connections")
+    wait_for(lambda: closes(proxy), deadline=30, what="every worker closes connections")
     ready = proxy.admin("/ready")
     assert (ready.status, ready.body) == (503, b"DRAINING\n")
     stats = proxy.stats()
@@ -65,7 +65,7 @@ def test_failed_health_checks_close_connections_until_they_pass_again(proxy: Pro
     assert closes(proxy)
     assert proxy.admin("/ready").status == 503
     order(proxy, "healthcheck", "ok")
-    wait_for(lambda: "connection" not in dict(fetch(proxy.address(), GET).headers), deadline=10, what="back to normal")
+    wait_for(lambda: "connection" not in dict(fetch(proxy.address(), GET).headers), deadline=30, what="back to normal")
     assert proxy.admin("/ready").status == 200
 
 
@@ -83,7 +83,7 @@ def test_drained_listeners_refuse_while_open_connections_stay(proxy: Proxy) -> N
                 return True
             return False
 
-        wait_for(refused, deadline=10, what="new connections are refused")
+        wait_for(refused, deadline=30, what="new connections are refused")
         kept.sendall(GET)
         assert kept.recv(65536).startswith(b"HTTP/1.1 200")
         replace_everyone(proxy)
@@ -97,7 +97,7 @@ def test_counters_count_from_zero_and_only_upwards(proxy: Proxy) -> None:
     name = "http.main.downstream_rq_total"
     for _ in range(3):
         get(proxy.address(), "/")
-    wait_for(lambda: proxy.stats()[name] == 3, deadline=10, what="three requests are counted")
+    wait_for(lambda: proxy.stats()[name] == 3, deadline=30, what="three requests are counted")
     assert proxy.admin("/reset_counters", "POST").status == 200
     assert proxy.stats()[name] == 0
     get(proxy.address(), "/")
@@ -115,7 +115,7 @@ def test_levels_reach_every_process_and_revert_by_themselves(proxy: Proxy) -> No
         done = proxyctl("log", "--json", runtime=proxy.runtime)
         return done.returncode == 0 and json.loads(done.stdout)["data"]["proxy.http"] == "info"
 
-    wait_for(reverted, deadline=20, what="the successor takes the change back")
+    wait_for(reverted, deadline=30, what="the successor takes the change back")
 
 
 def test_silence_reaches_the_supervisor_too(proxy: Proxy) -> None:

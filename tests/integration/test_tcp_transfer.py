@@ -31,7 +31,7 @@ def quiet(proxy: Proxy) -> dict[str, int]:
         stats = proxy.stats()
         return not any(stats[name] for name in ("cluster.c.upstream_cx_active", "cluster.c.upstream_rq_active"))
 
-    wait_for(none_left, deadline=20, what="every connection is closed")
+    wait_for(none_left, deadline=30, what="every connection is closed")
     return proxy.stats()
 
 

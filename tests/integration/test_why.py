@@ -129,6 +129,6 @@ def test_follow_shows_failures_as_they_happen(failing: Failing) -> None:
                 seen.append(json.loads(stdout.readline())["request_id"])
                 return seen[-1] == "followed"
 
-            wait_for(followed, deadline=20, what="the failure is shown")
+            wait_for(followed, deadline=30, what="the failure is shown")
         finally:
             following.kill()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 Address = tuple[str, int] | Path
-TIMEOUT = 10.0
+TIMEOUT = 30.0
 
 
 class ConnectionEnded(Exception):

@@ -81,11 +81,12 @@ class Load(KitProcess):
         status: int = 200,
         pause: float = 0.0,
         timeout: float = 10.0,
+        within: Sequence[str] = (),
     ) -> None:
         where = str(address) if isinstance(address, Path) else f"{address[0]} {address[1]}"
         arguments = [f"--address={where}", f"--mode={mode}", f"--connections={connections}", f"--target={target}"]
         arguments += [f"--status={status}", f"--pause={pause}", f"--timeout={timeout}"]
-        super().__init__("tests.kit.load", arguments)
+        super().__init__("tests.kit.load", arguments, within)
         self.read_json()
 
     def finish(self) -> Report:

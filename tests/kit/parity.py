@@ -12,8 +12,8 @@ from tests.kit.client import Address, Connection, ConnectionEnded, Response
 from tests.kit.envoy import Envoy
 from tests.kit.proxy import Proxy
 
-CLOSE_DEADLINE = 3.0  # s, for a close that the response announced
-PROBE_DEADLINE = 0.5  # s, for the answer to the probe below
+CLOSE_DEADLINE = 15.0  # s, for a close that the response announced
+PROBE_DEADLINE = 5.0  # s, for the answer to the probe below
 PROBE = b"GET /probe?body=0 HTTP/1.1\r\nHost: probe\r\n\r\n"
 VOLATILE = ("x-request-id", "date", "x-envoy-upstream-service-time", "x-envoy-expected-rq-timeout-ms")
 

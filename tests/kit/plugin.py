@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -11,3 +13,8 @@ pytest.register_assert_rewrite("tests.kit.parity", "tests.kit.config")
 # A machine that is busy elsewhere must not fail an example: what hangs meets `faulthandler_timeout`.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What is drawn at random in this process is the same in every run, and another in every test."""
+    random.seed(item.nodeid)

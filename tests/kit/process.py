@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parents[2]
-START_DEADLINE = 20.0
-STOP_DEADLINE = 10.0
+START_DEADLINE = 60.0
+STOP_DEADLINE = 30.0
 
 
 def wait_for(condition: Callable[[], Any], *, deadline: float, what: str) -> Any:
@@ -48,12 +48,15 @@ def stop(process: subprocess.Popen[Any], *, deadline: float = STOP_DEADLINE, sig
 
 
 class KitProcess:
-    """`python -m <module> [arguments]` that prints one JSON line when it is ready and ends with its stdin."""
+    """`python -m <module> [arguments]` that prints one JSON line when it is ready and ends with its stdin.
 
-    def __init__(self, module: str, arguments: Sequence[str] = ()) -> None:
+    `within` is a command that runs it elsewhere, such as in another network.
+    """
+
+    def __init__(self, module: str, arguments: Sequence[str] = (), within: Sequence[str] = ()) -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [*within, sys.executable, "-m", module, *arguments],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

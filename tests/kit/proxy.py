@@ -162,13 +162,13 @@ class Proxy:
 
     # --- its end ----------------------------------------------------------------------------------------------------
 
-    def stop(self, *, sig: int = signal.SIGTERM, deadline: float = 20.0, code: int = 0) -> None:
+    def stop(self, *, sig: int = signal.SIGTERM, deadline: float = 40.0, code: int = 0) -> None:
         """Ends it by `sig`; fails unless it exits with `code` and leaves no process and no file behind."""
         status = stop(self.process, sig=sig, deadline=deadline)
         assert status == code, f"exit code {status}, expected {code}: {self.output()[-3000:]}"
         self.assert_nothing_left()
 
-    def assert_nothing_left(self, *, deadline: float = 10.0) -> None:
+    def assert_nothing_left(self, *, deadline: float = 30.0) -> None:
         """No process of it lives on, and its runtime directory is gone or holds nothing but the lock file."""
         wait_for(lambda: not self.members(), deadline=deadline, what=f"no process is left, but {self.members()} are")
         # The lock file stays: removing it would race with an instance that is starting.
@@ -182,7 +182,7 @@ class Proxy:
             member.kill()
         self.process.kill()
         self.process.wait()
-        wait_for(lambda: not self.members(), deadline=10, what="killed processes are gone")
+        wait_for(lambda: not self.members(), deadline=30, what="killed processes are gone")
         self._directory.cleanup()
 
     def __enter__(self) -> Self:

@@ -159,7 +159,7 @@ def settled(pair: Pair, before: list[dict[str, int]]) -> None:
     def written() -> bool:
         return all(new_lines(where, "old", was) for where, was in zip(directories(pair), before, strict=True))
 
-    wait_for(written, deadline=15, what="both access logs have a line")
+    wait_for(written, deadline=30, what="both access logs have a line")
     time.sleep(0.05)  # the other files of the same flush
 
 

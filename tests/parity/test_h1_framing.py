@@ -96,6 +96,14 @@ STRICTER_RESPONSES: dict[str, tuple[int, int, str]] = {
 }
 
 
+OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+ONE_REQUEST = {  # this origin closes without saying so, which a request on a kept connection would run into
+    "@type": f"type.googleapis.com/{OPTIONS}",
+    "explicit_http_config": {"http_protocol_options": {}},
+    "common_http_protocol_options": {"max_requests_per_connection": 1},
+}
+
+
 def files(role: str) -> list[Path]:
     return sorted(CORPUS.glob(f"*/{role}_*.http"))
 
@@ -152,6 +160,7 @@ def bootstrap(port: int) -> str:
                     {
                         "name": "origin",
                         "connect_timeout": "5s",
+                        "typed_extension_protocol_options": {OPTIONS: ONE_REQUEST},
                         "load_assignment": {
                             "cluster_name": "origin",
                             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],

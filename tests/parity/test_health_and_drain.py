@@ -56,7 +56,7 @@ def answers(connection: str | None, address: Address) -> bool:
 
 def both(condition: Callable[[Address], bool], pair: Pair, what: str, listener: str = "main") -> None:
     for address in addresses(pair, listener):
-        wait_for(partial(condition, address), deadline=10, what=what)
+        wait_for(partial(condition, address), deadline=30, what=what)
 
 
 @pytest.mark.parity("rule 55")
@@ -69,7 +69,7 @@ def test_failed_health_checks(pair: Pair) -> None:
         ours, theirs = ask(pair, "/ready")
         assert ours == theirs
         # Envoy's server.state follows with the next flush of its stats.
-        wait_for(partial(equal, pair, "/stats?filter=^server.(live|state)$"), deadline=15, what="equal server.state")
+        wait_for(partial(equal, pair, "/stats?filter=^server.(live|state)$"), deadline=30, what="equal server.state")
         ours, theirs = ask(pair, "/stats?filter=^http.main.*drain_close$")
         assert (b": 0\n" in ours[1]) == (b": 0\n" in theirs[1])  # each counts as often as it was asked
 

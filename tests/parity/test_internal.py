@@ -134,7 +134,7 @@ def assert_same_deltas(pair: Pair, before: list[dict[str, int]]) -> dict[str, in
         ]
 
     with contextlib.suppress(AssertionError):  # said better below
-        wait_for(lambda: (now := deltas()) and now[0] == now[1] and any(now), deadline=5, what="the same deltas")
+        wait_for(lambda: (now := deltas()) and now[0] == now[1] and any(now), deadline=30, what="the same deltas")
     envoy, ours = deltas()
     assert ours == envoy
     return ours

@@ -14,9 +14,18 @@ import pytest
 import yaml
 
 from proxy.config.common import StringMatcher
-from proxy.config.route import ClusterAction, HeaderMatcher, Route, RouteConfiguration, RouteMatch, VirtualHost
+from proxy.config.route import (
+    ClusterAction,
+    HeaderMatcher,
+    QueryParameterMatcher,
+    Route,
+    RouteConfiguration,
+    RouteMatch,
+    VirtualHost,
+)
 from proxy.http.events import RequestReceived
 from proxy.http.headers import Headers
+from proxy.http.request import Request
 from proxy.route.matcher import JOINED
 from proxy.route.table import RouteTable
 from tests.kit.client import Connection
@@ -92,6 +101,45 @@ HEADER_VALUES: list[tuple[str, ...]] = [
     ("é\u00a9",),
 ]
 
+
+def on_query(*parameters: QueryParameterMatcher) -> RouteMatch:
+    return RouteMatch("prefix", "/", query_parameters=parameters)
+
+
+# Conditions of other kinds, each in a virtual host of its own.
+OTHER_CASES: dict[str, RouteMatch] = {
+    "query-default": on_query(QueryParameterMatcher("a")),
+    "query-present": on_query(QueryParameterMatcher("a", present=True)),
+    "query-absent": on_query(QueryParameterMatcher("a", present=False)),
+    "query-exact": on_query(QueryParameterMatcher("a", string("exact", "1"))),
+    "query-nocase": on_query(QueryParameterMatcher("a", string("contains", "b", ignore_case=True))),
+    "query-empty": on_query(QueryParameterMatcher("a", string("exact", ""))),
+    "query-regex": on_query(QueryParameterMatcher("a", string("regex", "[0-9]+"))),
+    "query-escaped": on_query(QueryParameterMatcher("a", string("exact", "x y"))),
+    "query-two": on_query(QueryParameterMatcher("a", string("prefix", "1")), QueryParameterMatcher("b")),
+    "grpc": RouteMatch("prefix", "/", grpc=True),
+    "never": RouteMatch("prefix", "/", runtime_fraction=(0, 100)),
+    "always": RouteMatch("prefix", "/", runtime_fraction=(10_000, 10_000)),
+    "more-than-always": RouteMatch("prefix", "/", runtime_fraction=(101, 100)),
+    "all": RouteMatch(
+        "prefix",
+        "/",
+        headers=(HeaderMatcher("x-p", present=True),),
+        query_parameters=(QueryParameterMatcher("a"),),
+        grpc=True,
+        runtime_fraction=(1_000_000, 1_000_000),
+    ),
+}
+QUERIES = [
+    "/", "/?", "/?a", "/?a=", "/?a=1", "/?a=1&b", "/?b&a=12", "/?a=2&a=1", "/?a=1&a=2", "/?A=1", "/?aa=1", "/?b=a=1",
+    "/?a=aBc", "/?a=x%20y", "/?a=x+y", "/?a==1", "/?&a=1", "/?a=1&", "/??a=1", "/?x?a=1", "/?a=1;b=2", "/?%61=1",
+    "/?b=1&a=7", "/x?a=1",
+]  # fmt: skip
+CONTENT_TYPES = [
+    "application/grpc", "application/grpc+proto", "application/grpc+", "application/grpc-web", "application/grpc;x=y",
+    "APPLICATION/GRPC", "application/json", "application/grpcx", "",
+]  # fmt: skip
+
 PATH_ROUTES = (
     RouteMatch("path", "/exact"),
     RouteMatch("path", "/Nocase", case_sensitive=False),
@@ -153,6 +201,7 @@ def tables() -> RouteConfiguration:
         for name, matcher in HEADER_CASES.items()
     ]
     by_domain = [host(f"domain-{index}", domains, on()) for index, domains in enumerate(DOMAINS)]
+    by_other = [host(f"other-{name}", (f"{name}.other.test",), match) for name, match in OTHER_CASES.items()]
     by_lines = [
         host(
             f"lines-{name}",
@@ -163,7 +212,7 @@ def tables() -> RouteConfiguration:
     ]
     everything = host("default", ("*",), on(HeaderMatcher("x-default", present=True)))
     return RouteConfiguration(
-        "rc", (*by_header, *by_domain, *by_lines, host("paths", ("paths.test",), *PATH_ROUTES), everything)
+        "rc", (*by_header, *by_domain, *by_other, *by_lines, host("paths", ("paths.test",), *PATH_ROUTES), everything)
     )
 
 
@@ -188,11 +237,31 @@ def envoy_header(matcher: HeaderMatcher) -> dict[str, Any]:
     return found
 
 
+def envoy_query(matcher: QueryParameterMatcher) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": matcher.name}
+    if matcher.string is not None:
+        found["string_match"] = envoy_string(matcher.string)
+    if matcher.present is not None:
+        found["present_match"] = matcher.present
+    return found
+
+
 def envoy_route(route: Route) -> dict[str, Any]:
     match = route.match
+    fields: dict[str, Any] = {"grpc": {}} if match.grpc else {}
+    if match.runtime_fraction is not None:
+        numerator, denominator = match.runtime_fraction
+        kind = {100: "HUNDRED", 10_000: "TEN_THOUSAND", 1_000_000: "MILLION"}[denominator]
+        fields["runtime_fraction"] = {"default_value": {"numerator": numerator, "denominator": kind}}
     path = {"safe_regex": {"regex": match.value}} if match.kind == "regex" else {match.kind: match.value}
     return {
-        "match": {**path, "case_sensitive": match.case_sensitive, "headers": [envoy_header(h) for h in match.headers]},
+        "match": {
+            **path,
+            **fields,
+            "case_sensitive": match.case_sensitive,
+            "headers": [envoy_header(header) for header in match.headers],
+            "query_parameters": [envoy_query(parameter) for parameter in match.query_parameters],
+        },
         "direct_response": {"status": 200, "body": {"inline_string": route.name}},
     }
 
@@ -235,6 +304,8 @@ class Sides:
         response = self.connection.request("\r\n".join([*lines, "", ""]).encode())
         assert response.status in (200, 404), response
         theirs = response.body.decode() if response.status == 200 else NO_ROUTE
+        if response.value("grpc-status") is not None:  # what gRPC makes of a body
+            theirs = response.value("grpc-message") or NO_ROUTE
         head = RequestReceived(
             stream_id=1,
             method=method.encode(),
@@ -245,7 +316,7 @@ class Sides:
             headers=Headers((name.encode(), value.encode()) for name, value in headers),
             end_stream=True,
         )
-        entry = self.table.match(head)
+        entry = self.table.match(Request(head))
         return theirs, entry.route.name if entry else NO_ROUTE
 
     def assert_same(
@@ -297,6 +368,22 @@ def test_several_lines_of_one_name(sides: Sides, name: str) -> None:
 def test_pseudo_headers(sides: Sides, case: str) -> None:
     for port, path, method in itertools.product(["", ":80", ":81"], ["/", "/?q=1", "/?q=12"], ["GET", "POST"]):
         sides.assert_same(f"header-{case}.test{port}", path, method=method)
+
+
+@pytest.mark.parity("QueryParameterMatcher: string_match, present_match; the first value counts, nothing is decoded")
+@pytest.mark.parametrize("case", [name for name in OTHER_CASES if name.startswith("query")])
+def test_query_parameters(sides: Sides, case: str) -> None:
+    for path in QUERIES:
+        sides.assert_same(f"{case}.other.test", path)
+
+
+@pytest.mark.parity("RouteMatch.grpc, runtime_fraction, and all conditions together")
+@pytest.mark.parametrize("case", [name for name in OTHER_CASES if not name.startswith("query")])
+def test_other_conditions(sides: Sides, case: str) -> None:
+    for content_type, method in itertools.product(CONTENT_TYPES, ["GET", "POST"]):
+        headers = (("content-type", content_type), ("x-p", "1"))
+        sides.assert_same(f"{case}.other.test", "/s/m?a=1", headers, method=method)
+        sides.assert_same(f"{case}.other.test", "/s/m", headers, method=method)
 
 
 @pytest.mark.parity("features 13.1 to 13.4 together")

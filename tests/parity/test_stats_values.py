@@ -108,7 +108,7 @@ def pair() -> Iterator[Pair]:
         def quiet() -> bool:
             return not any(side.stats()["http.ingress.downstream_cx_active"] for side in (pair.ours, pair.envoy))
 
-        wait_for(quiet, deadline=20, what="every connection is closed")
+        wait_for(quiet, deadline=30, what="every connection is closed")
         yield pair
 
 

@@ -216,11 +216,11 @@ def run(proxy: Envoy | Proxy, name: str, origin: Origin) -> Seen:
         seen = CASES[name][1](sock)
         seconds = time.monotonic() - started
     gauges = [key for key in before if key.endswith("_active")]
-    wait_for(lambda: not any(of_tcp()[key] for key in gauges), deadline=10, what="every connection is closed")
+    wait_for(lambda: not any(of_tcp()[key] for key in gauges), deadline=30, what="every connection is closed")
     after = of_tcp()
     changed = {key: n - before.get(key, 0) for key, n in after.items() if n != before.get(key, 0)}
     path = proxy.directory / f"{name}.log"
-    wait_for(lambda: path.exists() and path.read_text(), deadline=10, what="the access log is written")
+    wait_for(lambda: path.exists() and path.read_text(), deadline=30, what="the access log is written")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     path.write_text("")
     return Seen(seen, list(origin.saw), changed, seconds, lines)

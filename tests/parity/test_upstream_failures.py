@@ -126,7 +126,7 @@ class Bench:
         for _ in range(REQUESTS):
             bodies.append(self._request(name))
             time.sleep(PAUSE)
-        wait_for(lambda: self._lines() >= before + REQUESTS, deadline=10, what="Envoy's access log is written")
+        wait_for(lambda: self._lines() >= before + REQUESTS, deadline=30, what="Envoy's access log is written")
         lines = [json.loads(line) for line in self._log.read_text().splitlines()[before:]]
         return [{**line, "status": int(line["status"]), "body": body} for line, body in zip(lines, bodies, strict=True)]
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from proxy.config.common import StringMatcher
 from proxy.config.route import (
     ClusterAction,
     ClusterWeight,
     DirectResponseAction,
     HeaderMatcher,
+    QueryParameterMatcher,
     Route,
     RouteConfiguration,
     RouteMatch,
@@ -31,6 +34,9 @@ DEPRECATED_STRING_MATCHES: dict[str, Literal["exact", "prefix", "suffix", "conta
 MAX_DIRECT_RESPONSE_BODY = 4096
 """Bytes; Envoy's default of `max_direct_response_body_size_bytes`."""
 
+DENOMINATORS = (100, 10_000, 1_000_000)
+"""By the numbers of `FractionalPercent.DenominatorType`."""
+
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.route.v3.RouteConfiguration": (
         "name",
@@ -50,7 +56,13 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "safe_regex",
         "case_sensitive",
         "headers",
+        "query_parameters",
+        "grpc",
+        "runtime_fraction",
     ),
+    "envoy.config.route.v3.QueryParameterMatcher": ("name", "string_match", "present_match"),
+    "envoy.config.core.v3.RuntimeFractionalPercent": ("default_value",),
+    "envoy.type.v3.FractionalPercent": ("numerator", "denominator"),
     "envoy.config.route.v3.WeightedCluster": ("clusters",),
     "envoy.config.route.v3.WeightedCluster.ClusterWeight": ("name", "weight", "typed_per_filter_config"),
     "envoy.config.route.v3.RouteAction": ("cluster", "weighted_clusters", "timeout"),
@@ -171,16 +183,45 @@ def _direct_response(message: Any, limit: int, context: Context) -> DirectRespon
 
 
 def _match(message: Any, context: Context) -> RouteMatch | None:
+    path = _path(message, context)
     headers = tuple(
         compile_header_matcher(header, context.at("headers", index)) for index, header in enumerate(message.headers)
     )
+    query = tuple(
+        _query_parameter(parameter, context.at("query_parameters", index))
+        for index, parameter in enumerate(message.query_parameters)
+    )
+    if path is None:
+        return None
+    fraction = _fraction(message.runtime_fraction.default_value) if message.HasField("runtime_fraction") else None
+    return msgspec.structs.replace(
+        path, headers=headers, query_parameters=query, grpc=message.HasField("grpc"), runtime_fraction=fraction
+    )
+
+
+def _path(message: Any, context: Context) -> RouteMatch | None:
+    """What `message` asks of the path. A regex ignores `case_sensitive`."""
     kind = message.WhichOneof("path_specifier")
     if kind == "safe_regex":
-        return RouteMatch("regex", context.regex(message.safe_regex, "safe_regex"), headers=headers)
+        return RouteMatch("regex", context.regex(message.safe_regex, "safe_regex"))
     if kind not in ("prefix", "path", "path_separated_prefix"):
         return None
     case_sensitive = message.case_sensitive.value if message.HasField("case_sensitive") else True
-    return RouteMatch(kind, getattr(message, kind), case_sensitive, headers)
+    return RouteMatch(kind, getattr(message, kind), case_sensitive)
+
+
+def _query_parameter(message: Any, context: Context) -> QueryParameterMatcher:
+    kind = message.WhichOneof("query_parameter_match_specifier")
+    return QueryParameterMatcher(
+        name=message.name,
+        string=_string(message.string_match, context.at("string_match")) if kind == "string_match" else None,
+        present=message.present_match if kind == "present_match" else None,
+    )
+
+
+def _fraction(message: Any) -> tuple[int, int]:
+    """A `type.v3.FractionalPercent`."""
+    return message.numerator, DENOMINATORS[message.denominator]
 
 
 def compile_header_matcher(message: Any, context: Context) -> HeaderMatcher:

@@ -16,7 +16,7 @@ STATUS_EVERY_NS = 1_000_000_000  # a status line costs systemd a broadcast on it
 
 
 class Reporter:
-    """`activity` is what the supervisor does besides serving ("restarting: …"); while it is set, it is the status."""
+    """`activity` is what the supervisor does besides serving ("reloading"); while it is set, it is the status."""
 
     def __init__(self, supervisor: Supervisor, notifier: Notifier) -> None:
         self.notifier = notifier
@@ -74,6 +74,9 @@ class Reporter:
             )
         if self.activity is not None:
             return self.activity
+        if supervisor.restart.busy:
+            progress = supervisor.restart.progress
+            return status.restarting(generation=progress.generation, phase=progress.phase)
         generation = supervisor.serving
         workforce = generation.workforce
         if supervisor.state == "INITIALIZING":
@@ -84,4 +87,9 @@ class Reporter:
             workers=workforce.count,
             bound=generation.sockets.bound(),
             closed=bool(generation.sockets.bounds) and all(bound.sockets.closed for bound in generation.sockets.bounds),
+            old={one.number: self._connections(one.number) for one in supervisor.generations if one is not generation},
         )
+
+    def _connections(self, generation: int) -> int:
+        processes = self._supervisor.memory.processes.live()
+        return sum(process.connections for process in processes if process.generation == generation)

@@ -13,7 +13,8 @@ Side = Callable[[StreamInfo], Address | None]
 
 
 @functools.lru_cache(maxsize=1024)
-def _text(address: Address) -> bytes:
+def text_of(address: Address) -> bytes:
+    """`127.0.0.1:80`, `[::1]:80`, or the path of a Unix socket."""
     return str(address).encode()
 
 
@@ -22,7 +23,7 @@ def whole(side: Side) -> Getter:
 
     def get(info: StreamInfo) -> Value:
         address = side(info)
-        return None if address is None else _text(address)
+        return None if address is None else text_of(address)
 
     return get
 

@@ -17,9 +17,9 @@ RequestGetter = Callable[[Request], bytes | None]
 _PSEUDO: dict[str, RequestGetter] = {
     ":method": lambda request: request.method,
     ":path": lambda request: one_line(request.path) or None,  # CONNECT has none
-    ":authority": lambda request: request.authority or None,
+    ":authority": lambda request: one_line(request.authority) or None,
     ":scheme": lambda request: request.scheme,
-    "host": lambda request: request.authority or None,
+    "host": lambda request: one_line(request.authority) or None,
 }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -12,6 +13,7 @@ from proxy.access_log.operator import FormatError
 from proxy.config.context import CompileContext
 from proxy.filters.context import FilterContext
 from proxy.http.exchange import Exchange, ResponseHead
+from proxy.http.filter_chain import EditHeaders
 from proxy.http.h1_strict import TOKEN, VALUE
 from proxy.http.headers import Headers
 from proxy.http.stream_info import StreamInfo
@@ -43,14 +45,15 @@ class Mutation(msgspec.Struct, frozen=True, gc=False):
 
 
 class Edit:
-    """A `Mutation`, compiled."""
+    """A `Mutation`, compiled. `constant`: it does the same to every exchange."""
 
-    __slots__ = ("_action", "_keep_empty", "_name", "_render")
+    __slots__ = ("_action", "_keep_empty", "_name", "_render", "constant")
 
     def __init__(self, mutation: Mutation) -> None:
         self._name = mutation.name
         self._action = mutation.action
         self._keep_empty = mutation.keep_empty
+        self.constant = "%" not in mutation.value
         self._render: Renderer = compile_text(mutation.value, missing=b"")
 
     def apply(self, headers: Headers, info: StreamInfo) -> None:
@@ -108,7 +111,7 @@ class HeaderMutation:
         return Edits(tuple(map(Edit, config.request)), tuple(map(Edit, config.response)))
 
     def __init__(self, name: str, config: Config, context: FilterContext) -> None:
-        self._name = name
+        self.name = name
         self._own = self.prepare(config)
         self._most_specific_wins = config.most_specific_wins
 
@@ -122,9 +125,28 @@ class HeaderMutation:
             for edit in edits.response:
                 edit.apply(head.headers, exchange.info)
 
-    def _levels(self, exchange: Exchange) -> Iterable[Edits]:
-        levels: tuple[Edits, ...] = exchange.filter_configs(self._name)
+    def express(self, overrides: tuple[Edits, ...]) -> tuple[EditHeaders, EditHeaders] | None:
+        """As `HookFilter.express`."""
+        levels = self._in_order(overrides)
+        request = [edit for edits in levels for edit in edits.request]
+        response = [edit for edits in levels for edit in edits.response]
+        if not all(edit.constant for edit in (*request, *response)):
+            return None
+        return partial(_apply, request), partial(_apply, response)
+
+    def _levels(self, exchange: Exchange) -> tuple[Edits, ...]:
+        return self._in_order(exchange.filter_configs(self.name))
+
+    def _in_order(self, levels: tuple[Edits, ...]) -> tuple[Edits, ...]:
         return (self._own, *(levels if self._most_specific_wins else reversed(levels)))
+
+
+_ANY = StreamInfo(0.0)
+
+
+def _apply(edits: Sequence[Edit], headers: Headers) -> None:
+    for edit in edits:
+        edit.apply(headers, _ANY)
 
 
 def _mutations(messages: Iterable[Any], context: CompileContext) -> tuple[Mutation, ...]:

@@ -46,7 +46,7 @@ class Router:
         return cls.Config(suppress_envoy_headers=message.suppress_envoy_headers)
 
     def __init__(self, name: str, config: Config, context: FilterContext) -> None:
-        self._envoy_headers = not config.suppress_envoy_headers
+        self.envoy_headers = not config.suppress_envoy_headers
         self._clusters = context.clusters
         counter = context.stats.counter
         self._rq_total = counter(f"{context.stat_prefix}rq_total")
@@ -54,8 +54,14 @@ class Router:
         self._no_cluster = counter(f"{context.stat_prefix}no_cluster")
         self._direct_response = counter(f"{context.stat_prefix}rq_direct_response")
 
-    async def __call__(self, exchange: Exchange, call_next: CallNext) -> None:
+    def charge(self) -> None:
+        """A request has come."""
         self._rq_total.inc()
+
+    async def __call__(self, exchange: Exchange, call_next: CallNext) -> None:
+        handover = exchange.handover
+        if handover is None or handover.upstream is None:
+            self.charge()
         if exchange.route is None:
             self._no_route.inc()
             raise ProxyError("route_not_found", side="downstream", status=404, flag=Flag.NO_ROUTE_FOUND)
@@ -68,7 +74,7 @@ class Router:
             self._no_cluster.inc()
             exchange.info.upstream_cluster = ""
             raise ProxyError("cluster_not_found", side="internal", status=503, flag=Flag.NO_CLUSTER_FOUND)
-        timeout, no_content = settle(exchange.request.headers, action.timeout, tell=self._envoy_headers)
+        timeout, no_content = settle(exchange.request.headers, action.timeout, tell=self.envoy_headers)
         if timeout != action.timeout:
             exchange.deadlines.asked_timeout = timeout
         exchange.deadlines.no_content_on_timeout = no_content
@@ -76,14 +82,16 @@ class Router:
 
     async def _forward(self, exchange: Exchange, cluster: Cluster, timeout: float) -> None:
         """One attempt. The route's timeout runs from the end of the request and covers the way to the upstream too."""
-        attempt = _Attempt(exchange, timeout, service_time=self._envoy_headers)
+        attempt = _Attempt(exchange, timeout, service_time=self.envoy_headers)
+        if exchange.handover is not None and exchange.handover.upstream is not None:
+            attempt.started = exchange.handover.sent_at
         if exchange.body.ended:
             attempt.request_sent(attempt.started)
         info = exchange.info
         info.upstream_attempts += 1
         stream = None
         try:
-            stream = await cluster.open_stream(info)
+            stream = await _open_stream(cluster, exchange)
             info.upstream_host = info.upstream_remote = stream.host.address
             info.upstream_local = stream.local
             await attempt.run(stream)
@@ -100,6 +108,17 @@ class Router:
                 info.upstream_bytes_sent += stream.bytes_sent
                 info.upstream_bytes_received += stream.bytes_received
                 stream.close()
+
+
+async def _open_stream(cluster: Cluster, exchange: Exchange) -> UpstreamStream:
+    """A stream, or the one on which the express lane has sent the request already."""
+    handover, info = exchange.handover, exchange.info
+    if handover is None:
+        return await cluster.open_stream(info)
+    if handover.upstream is None:
+        return await cluster.open_stream(info, handover.pool)
+    info.upstream_tried = handover.pool.host.address
+    return UpstreamStream.going_on(handover.pool, handover.upstream, sent_at=handover.sent_at, internal=info.internal)
 
 
 def _direct_response(action: DirectResponseAction, request: Request) -> ProxyError:
@@ -125,7 +144,7 @@ class _Attempt:
     def request_sent(self, now: float) -> None:
         """The whole request has been received (and sent, or is about to be): the route's timeout begins."""
         self._sent_at = now
-        self._exchange.deadlines.arm(Phase.ROUTE, self._timeout)
+        self._exchange.deadlines.arm_from(Phase.ROUTE, now, self._timeout)
 
     def failed(self, error: BaseException, *, connected: bool) -> None:
         """Put this attempt on record. `error` is whatever ended it: a `ProxyError`, or the exchange's cancellation."""
@@ -149,10 +168,10 @@ class _Attempt:
         exchange = self._exchange
         request = exchange.request
         ended = exchange.body.ended
-        exchange.info.request_begun = trio.current_time()
+        exchange.info.request_begun = stream.gone_out_at or trio.current_time()
         await stream.send_request(request.method, request.path, request.authority, request.headers, end_stream=ended)
         if ended:
-            exchange.info.request_sent = trio.current_time()
+            exchange.info.request_sent = stream.request_ended_at
             await self._download(stream)
         elif exchange.body.is_small:
             await self._upload(stream)
@@ -187,11 +206,13 @@ class _Attempt:
             await stream.send_data(data)
             exchange.deadlines.touch()
         await stream.send_end()  # trailers stay behind, as in Envoy without `enable_trailers`
-        now = exchange.info.request_sent = trio.current_time()
+        now = exchange.info.request_sent = stream.request_ended_at
         self.request_sent(now)
 
     async def _download(self, stream: UpstreamStream) -> None:
         exchange = self._exchange
+        if exchange.handover is not None and exchange.handover.received:
+            stream.feed(exchange.handover.received)
         event = await stream.receive()
         while isinstance(event, InformationalReceived):
             event = await stream.receive()  # Envoy passes none on without proxy_100_continue

@@ -11,12 +11,15 @@ import trio
 from proxy.config.route import ClusterAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.network import hcm_record
+from proxy.filters.network.hcm_express import Lane
 from proxy.flight_recorder import FAILED_STATUS
 from proxy.http.codec_h1_server import H1ServerCodec
 from proxy.http.deadlines import Deadlines, Phase
 from proxy.http.downstream import Downstream
 from proxy.http.events import ConnectionEnded, RequestReceived
 from proxy.http.exchange import Exchange
+from proxy.http.handover import Handover
+from proxy.http.identity import REQUEST_ID
 from proxy.http.stream_info import StreamInfo
 from proxy.http.underscores import drop_underscores, refuse_underscores
 from proxy.net.connection import Connection
@@ -43,6 +46,7 @@ class Session:
         "_connection",
         "_downstream",
         "_hop",
+        "_lane",
         "_manager",
         "_stats",
         "_we_close",
@@ -57,6 +61,8 @@ class Session:
         self._connection = connection
         self._downstream = Downstream(connection, codec)
         self._hop = manager.identities.hop(connection.remote, connection.local, PLAINTEXT)
+        router = manager.router
+        self._lane = Lane(manager, router, connection, self._hop) if router is not None else None
         connection.count_bytes(manager.stats.cx_rx_bytes_total, manager.stats.cx_tx_bytes_total)
         self._active = False
         self._client_closes = False
@@ -80,45 +86,56 @@ class Session:
 
     async def _serve(self) -> None:
         begun = False
-        while begun or await self._idle():
-            if not await self._exchange():
+        while True:
+            handover = None
+            if not begun:
+                handover = await self._idle()
+                if not handover.arrived:
+                    return
+            if not await self._exchange(handover):
                 await self._close()
                 return
             begun = self._downstream.begin_next()
 
-    async def _idle(self) -> bool:
-        """Wait for the first byte of a request; False once the client has closed. Ends by `idle_timeout` in silence,
-        or by a drain.
+    async def _idle(self) -> Handover:
+        """Wait for a request that is not the express lane's, or for the client's end. Ends by `idle_timeout` in
+        silence, or by a drain.
         """
         connection = self._connection
         connection.idle = True
         connection.deadline(self._config.idle_timeout)
         try:
-            begun = await self._downstream.wait_begin()
+            handover = await (self._lane.serve() if self._lane is not None else self._arrival())
         except trio.Cancelled:
             if connection.scope.deadline <= trio.current_time():
                 self._stats.cx_idle_timeout.inc()
             raise
         connection.idle = False
         connection.deadline(0)
-        return begun
+        self._downstream.take_over(handover.arrived, handover.unsent)
+        return handover
 
-    async def _exchange(self) -> bool:
+    async def _arrival(self) -> Handover:
+        """The first bytes of a request, or none."""
+        await self._connection.wait_readable()
+        return Handover(await self._connection.receive(), trio.current_time())
+
+    async def _exchange(self, handover: Handover | None) -> bool:
         """One request and its response. Says whether the connection may carry another."""
         manager, connection = self._manager, self._connection
-        started = trio.current_time()
+        started = handover.started if handover is not None else trio.current_time()
         deadlines = Deadlines(self._config.stream_idle_timeout, started)
         exchange = Exchange(self._downstream, deadlines, StreamInfo(started, connection), manager.policy)
+        exchange.handover = handover
         self._active = True
-        manager.activity.requests += 1
-        self._stats.rq_http1_total.inc()
-        self._stats.rq_active.add(1)
+        if handover is None or handover.upstream is None:
+            manager.begin_exchange()
         manager.disconnects.add(connection.fd, deadlines)
         try:
             await self._answer(exchange)
         finally:
             manager.disconnects.discard(connection.fd)
-            manager.activity.requests -= 1
+            manager.end_exchange()
             now = exchange.info.ended = trio.current_time()
             self._stats.charge_exchange(exchange, now - started)
             info = exchange.info
@@ -170,7 +187,11 @@ class Session:
             deadlines.disarm(Phase.REQUEST)
         request = exchange.request
         self._admit(exchange)
-        exchange.route = entry = self._manager.routes.match(request)
+        handover = exchange.handover
+        entry = handover.entry if handover is not None else None
+        if handover is not None and handover.request_id:
+            request.headers.set(REQUEST_ID, handover.request_id)
+        exchange.route = entry = entry or self._manager.routes.match(request)
         if entry is not None:
             exchange.info.route_name = entry.route.name
             if isinstance(entry.route.action, ClusterAction):

@@ -82,6 +82,12 @@ class HcmStats:
         if exchange.response_started and not info.request_complete:
             self.rq_response_before_rq_complete.inc()
 
+    def charge_plain(self, status: int, milliseconds: int) -> None:
+        """One exchange is over of which there is nothing to tell but its status."""
+        self.rq_active.add(-1)
+        self.rq_time.record(milliseconds)
+        self._charge_class(status // 100)
+
     def _charge_class(self, hundreds: int) -> None:
         if 1 <= hundreds <= 5:
             everywhere, on_listener = self._classes[hundreds - 1]

@@ -13,18 +13,25 @@ from proxy.access_log.access_log import build_access_logs
 from proxy.config.common import PluginConfig
 from proxy.config.route import ClusterAction, RouteConfiguration
 from proxy.filters.context import CallNextNetwork, FilterContext
+from proxy.filters.express_watch import LEAST_TIMEOUT
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
-from proxy.filters.network import hcm_config
-from proxy.filters.network.hcm_session import Session
+from proxy.filters.http.router_headers import settle
+from proxy.filters.network import hcm_config, hcm_express
+from proxy.filters.network.hcm_session import PLAINTEXT, Session
 from proxy.filters.network.hcm_stats import HcmStats
+from proxy.http import express_request
 from proxy.http.exchange import Policy
+from proxy.http.express_request import Arrival, RequestPlan
+from proxy.http.express_response import ResponsePlans
 from proxy.http.filter_chain import build_chain
 from proxy.http.filter_failures import FilterFailures
-from proxy.http.identity import Identities
+from proxy.http.identity import Hop, Identities
 from proxy.http.response_head import ResponseRules
 from proxy.net.connection import Connection
 from proxy.net.own_address import own_address
+from proxy.route.entry import RouteEntry
 from proxy.route.table import RouteTable
+from proxy.upstream.cluster import Cluster
 
 
 class HttpConnectionManager:
@@ -37,7 +44,7 @@ class HttpConnectionManager:
     def __init__(self, name: str, config: hcm_config.Config, context: FilterContext) -> None:
         self.config = config
         self.activity = context.activity
-        self._drain = context.drain
+        self.drain = context.drain
         self.disconnects = context.disconnects
         self.clusters = context.clusters
         self.recorder = context.recorder
@@ -48,7 +55,12 @@ class HttpConnectionManager:
         self.codec_options = _codec_options(config)
         self.routes = RouteTable(config.route_config)
         http_context = dataclasses.replace(context, stat_prefix=f"http.{config.stat_prefix}.")
-        self.chain = build_chain([_build(plugin, http_context) for plugin in config.http_filters])
+        filters = [_build(plugin, http_context) for plugin in config.http_filters]
+        self.chain = build_chain(filters)
+        self.express = context.express
+        self.router = filters[-1] if hcm_express.suits(config, filters) else None
+        self._editors = filters[:-1]
+        self._responses: dict[tuple[Cluster, RouteEntry | None], ResponsePlans] = {}
         self.policy = Policy(
             response=ResponseRules(config.server, config.identity.via),
             drain_close=self._drain_close,
@@ -58,10 +70,54 @@ class HttpConnectionManager:
 
     def _drain_close(self) -> bool:
         """Asked once with each response head, as in Envoy, whatever else may end the connection."""
-        if not self._drain.active or not self._drain.decide():
+        if not self.drain.active or not self.drain.decide():
             return False
         self.stats.cx_drain_close.inc()
         return True
+
+    def begin_exchange(self) -> None:
+        """Count a request that has begun."""
+        self.activity.requests += 1
+        self.stats.rq_http1_total.inc()
+        self.stats.rq_active.add(1)
+
+    def end_exchange(self) -> None:
+        """It is over; `stats` hears of that apart."""
+        self.activity.requests -= 1
+
+    def plan(self, arrival: Arrival, hop: Hop) -> RequestPlan | None:
+        """What the express lane makes of a request's header lines; None if it leaves them alone."""
+        return express_request.plan(arrival, hop, self.identities, self.codec_options, PLAINTEXT)
+
+    def destination(self, plan: RequestPlan, entry: RouteEntry) -> hcm_express.Destination | None:
+        """Where `entry` leads in the express lane; None if the general path has to see to it."""
+        action, router = entry.route.action, self.router
+        if router is None or not isinstance(action, ClusterAction):
+            return None
+        cluster = self.clusters.get(action.cluster)
+        if cluster is None:
+            return None
+        editing = [editor.express(self.policy.overrides(entry, editor.name)) for editor in self._editors]
+        if not all(editing):
+            return None
+        headers = plan.request.headers.copy()
+        for edit_request, _ in editing:
+            edit_request(headers)
+        timeout, no_content = settle(headers, action.timeout, tell=router.envoy_headers)
+        head = plan.upstreamed(headers)
+        if head is None or no_content or 0 < timeout < LEAST_TIMEOUT:
+            return None
+        kind = cluster, entry if editing else None
+        responses = self._responses.get(kind)
+        if responses is None:
+            responses = self._responses[kind] = ResponsePlans(
+                self.policy.response,
+                [edit_response for _, edit_response in reversed(editing)],
+                max_bytes=cluster.config.max_response_headers_kb * 1024,
+                max_count=cluster.config.max_response_headers_count,
+                service_time=router.envoy_headers,
+            )
+        return hcm_express.Destination(entry, cluster, head, responses, cluster.outcomes(internal=plan.caller.internal))
 
     async def __call__(self, connection: Connection, call_next: CallNextNetwork) -> None:
         await Session(self, connection).run()

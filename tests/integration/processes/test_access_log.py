@@ -61,7 +61,7 @@ def test_rotation_under_load_loses_no_line_and_workers_write_whole_ones(tmp_path
         load = Load(proxy)
         try:
             for turn in range(3):
-                wait_for(lambda: path.exists() and path.stat().st_size > 0, deadline=20, what="there are lines")
+                wait_for(lambda: path.exists() and path.stat().st_size > 0, deadline=30, what="there are lines")
                 path.rename(tmp_path / f"log.{turn}")
                 proxy.kill(signal.SIGUSR1)
         finally:
@@ -80,7 +80,7 @@ def test_a_fifo_that_nobody_reads_costs_no_answer(tmp_path: Path) -> None:
                 for number in range(1000):
                     connection.send(request(f"/{number}"))
                     assert connection.receive().status == 200
-            wait_for(lambda: proxy.stats()["access_log.lost"] > 0, deadline=20, what="lines are lost")
+            wait_for(lambda: proxy.stats()["access_log.lost"] > 0, deadline=30, what="lines are lost")
             assert fetch(proxy.address(), request("/after")).status == 200
     finally:
         os.close(reader)

@@ -77,9 +77,9 @@ def test_the_death_of_a_helper_process_costs_no_request_and_no_counter(proxy: Pr
         victim = one(proxy, role)
         victim.kill()
         wait_for(
-            lambda: [p.pid for p in titled(proxy, role)] not in ([], [victim.pid]), deadline=10, what=f"a new {role}"
+            lambda: [p.pid for p in titled(proxy, role)] not in ([], [victim.pid]), deadline=30, what=f"a new {role}"
         )
-        wait_for(lambda: proxy.ready() == "LIVE", deadline=10, what="the admin interface is back")
+        wait_for(lambda: proxy.ready() == "LIVE", deadline=30, what="the admin interface is back")
         assert proxy.stats()[REQUESTS] >= before
         run_on(load, 0.3)
         report = load.finish()
@@ -98,6 +98,8 @@ def test_everything_but_the_supervisor_dies_at_once(proxy: Proxy) -> None:
     with Load(proxy.address(), mode="new", connections=CONNECTIONS) as load:
         run_on(load, 0.3)
         victims = [p for p in proxy.members() if p.pid != proxy.pid]
+        for victim in victims:  # none of them may take what another one's death has thrown out
+            victim.suspend()
         for victim in victims:
             victim.kill()
         wait_for_workers(proxy, 2, but=frozenset(v.pid for v in victims))
@@ -112,7 +114,7 @@ def test_everything_but_the_supervisor_dies_at_once(proxy: Proxy) -> None:
 
 
 def test_random_victims_at_random_moments(proxy: Proxy) -> None:
-    seed = random.randrange(1 << 32)
+    seed = random.SystemRandom().randrange(1 << 32)  # another one in every run
     print(f"seed {seed}")
     dice = random.Random(seed)
     kills = 0
@@ -146,7 +148,7 @@ def test_no_orphan_survives_the_supervisor(origin: Origin) -> None:
     with Proxy(one_origin(origin.port), concurrency=2) as proxy:
         proxy.kill(signal.SIGKILL)
         proxy.process.wait()
-        wait_for(lambda: not proxy.members(), deadline=10, what="all children ended")
+        wait_for(lambda: not proxy.members(), deadline=30, what="all children ended")
         # What it left behind does not keep the next one from starting in the same place.
         with Proxy(arguments=["-c", str(proxy.config)], runtime=proxy.runtime) as successor:
             assert get(successor.address()).status == 200
@@ -159,7 +161,7 @@ def test_a_successor_starts_at_once_while_orphans_finish(origin: Origin) -> None
     address = ("127.0.0.1", port)
     with Proxy(arguments=arguments, concurrency=2) as proxy, Connection(address) as connection:
         connection.send(b"GET /?delay=3 HTTP/1.1\r\nHost: a\r\n\r\n")
-        wait_for(lambda: proxy.stats()["http.ingress.downstream_rq_active"] == 1, deadline=5, what="it is in hand")
+        wait_for(lambda: proxy.stats()["http.ingress.downstream_rq_active"] == 1, deadline=30, what="it is in hand")
         proxy.kill(signal.SIGKILL)
         proxy.process.wait()
         with Proxy(arguments=arguments, runtime=proxy.runtime):
@@ -193,9 +195,9 @@ def test_a_hung_controller_is_killed_and_replaced(proxy: Proxy) -> None:
     stopped = one(proxy, "controller")
     stopped.suspend()
     wait_for(
-        lambda: [p.pid for p in titled(proxy, "controller")] not in ([], [stopped.pid]), deadline=20, what="a new one"
+        lambda: [p.pid for p in titled(proxy, "controller")] not in ([], [stopped.pid]), deadline=30, what="a new one"
     )
-    wait_for(lambda: proxy.ready() == "LIVE", deadline=10, what="it answers")
+    wait_for(lambda: proxy.ready() == "LIVE", deadline=30, what="it answers")
 
 
 def test_a_hung_template_is_replaced_when_it_is_needed(proxy: Proxy) -> None:

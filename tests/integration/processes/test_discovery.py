@@ -28,7 +28,7 @@ def test_workers_that_start_without_a_controller_know_the_hosts() -> None:
         victim.kill()
         wait_for(
             lambda: len(workers(proxy)) == 2 and victim.pid not in {p.pid for p in workers(proxy)},
-            deadline=10,
+            deadline=30,
             what="reborn",
         )
         for _ in range(8):

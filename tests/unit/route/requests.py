@@ -6,6 +6,7 @@ from typing import Any
 
 from proxy.http.events import RequestReceived
 from proxy.http.headers import Headers
+from proxy.http.request import Request
 
 
 def request(
@@ -15,9 +16,9 @@ def request(
     method: str = "GET",
     scheme: str = "http",
     headers: tuple[tuple[str, str], ...] = (),
-) -> RequestReceived:
+) -> Request:
     """A request head without a body."""
-    return RequestReceived(
+    event = RequestReceived(
         stream_id=1,
         method=method.encode(),
         scheme=scheme.encode(),
@@ -27,6 +28,7 @@ def request(
         headers=Headers((name.encode(), value.encode()) for name, value in headers),
         end_stream=True,
     )
+    return Request(event)
 
 
 class CountingBytes(bytes):

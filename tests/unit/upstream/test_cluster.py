@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from proxy.config.common import PipeAddress, SocketAddress
 from proxy.errors import Flag, ProxyError
@@ -223,6 +224,7 @@ async def test_a_close_is_noticed_when_the_connection_is_taken() -> None:
     async with origin(serve) as server, Rig(server.address) as rig:
         assert await rig.get() == b"ok"
         await closed.wait()
+        await trio.testing.wait_all_tasks_blocked()  # the poller hears of it
         assert await rig.get() == b"ok"
         assert server.accepted == 2
         assert rig.stat("rq_503") == 0

@@ -119,6 +119,8 @@ async def test_is_quiet(event: str, quiet: bool) -> None:
             ends.peer.shutdown(socket.SHUT_WR)
         elif event == "reset":
             ends.reset()
+        if not quiet:
+            await ends.connection.watch.wait_readable()
         assert ends.connection.is_quiet() is quiet
         if event == "bytes":  # it looks, and takes nothing
             assert await ends.connection.receive() == b"x"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from master.config import any_types
 from master.config.finding import Finding
 from master.config.support import NO_EFFECT, accepted, supported
 from tests.kit.config import bootstrap, checked, compiled, findings
@@ -139,13 +140,12 @@ def test_other_faults_stay_errors_for_a_user_who_accepts_it() -> None:
 
 
 def test_every_claimed_field_exists() -> None:
-    from google.protobuf import descriptor_pool
-
     for message, fields in accepted().items():
-        descriptor = descriptor_pool.Default().FindMessageTypeByName(message)
+        kind = any_types.find(message)
+        assert kind is not None, message
         for field in fields:
             name, _, value = field.partition("=")
-            found = descriptor.fields_by_name[name]
+            found = kind.DESCRIPTOR.fields_by_name[name]
             assert not value or (found.enum_type is not None and value in found.enum_type.values_by_name)
 
 

@@ -1,4 +1,5 @@
 import logging
+import random
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -77,7 +78,7 @@ class Run:
         await trio.sleep(self.publish_takes)
 
     async def start(self, nursery: trio.Nursery) -> None:
-        start = partial(discover, slots=self.slots, resolver=self.zone)
+        start = partial(discover, slots=self.slots, resolver=self.zone, rng=random.Random(1))
         await nursery.start(start, self._config, self.first, self.stats, self.publish)
 
     def hosts(self, name: str) -> list[str]:

@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pytest
 
 from master.doctor import access, instance, kernel, limits, ports, systemd
 from master.doctor.finding import Finding
+from master.supervisor.bind import BindError
 from proxy.config.common import SocketAddress
 from proxy.config.listener import Listener
 from tests.kit.view import configuration
@@ -80,6 +81,20 @@ def test_a_port_of_the_running_proxy_is_no_fault() -> None:
     assert found.level == "ok"
 
 
+def test_a_port_that_systemd_holds_for_a_socket_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "probe", refuse_for("pid 1 (systemd)"))
+    (found,) = ports.check(configuration([], listeners=(listener(port=80),)), ours=())
+    assert found.level == "ok"
+    assert ".socket unit" in found.text
+
+
+def refuse_for(holder: str) -> Callable[[object], None]:
+    def probe(_: object) -> None:
+        raise BindError(f"cannot bind 127.0.0.1:80: the address is in use by {holder}; stop it")
+
+    return probe
+
+
 def test_a_free_port_and_the_admin() -> None:
     config = configuration([], listeners=(listener(),), admin_address=SocketAddress("127.0.0.1", 0))
     assert [(found.level, found.text) for found in ports.check(config, ours=())] == [
@@ -119,14 +134,35 @@ def test_the_family_of_an_instance() -> None:
 @pytest.mark.parametrize(
     ("text", "level", "words"),
     [
-        (None, "ok", "not here"), ("systemd 252 (252)\n+PAM", "warning", "252"), ("systemd 255 (255.4)", "ok", "255"),
-        ("something else", "ok", "not here"),
+        (None, "ok", "not here"), ("systemd 252 (252)\n+PAM", "ok", "Type=notify ("),
+        ("systemd 255 (255.4)", "ok", "255"), ("something else", "ok", "not here"),
     ],
 )  # fmt: skip
 def test_systemd(text: str | None, level: str, words: str) -> None:
     found = systemd.check(text)
     assert found.level == level
     assert words in found.text
+
+
+GOOD_UNIT = {
+    "ActiveState": "active", "NeedDaemonReload": "no", "Type": "notify-reload", "FileDescriptorStoreMax": "4096",
+    "WatchdogUSec": "30s", "LimitNOFILE": "1048576",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"Type": "simple"}, "before it serves"), ({"FileDescriptorStoreMax": "0"}, "refuse connections"),
+        ({"WatchdogUSec": "0"}, "nobody restarts"), ({"NeedDaemonReload": "yes"}, "newer"),
+        ({"ActiveState": "failed", "Result": "watchdog"}, "failed (watchdog)"), ({"LimitNOFILE": "1024"}, "1024 desc"),
+    ],
+)  # fmt: skip
+def test_what_a_unit_denies(change: dict[str, str], words: str) -> None:
+    assert levels(systemd.service("x.service", GOOD_UNIT)) == ["ok", "ok"]
+    (found,) = [one for one in systemd.service("x.service", GOOD_UNIT | change) if one.level != "ok"]
+    assert words in found.text
+    assert found.remedy
 
 
 def levels(found: Iterator[Finding]) -> list[str]:

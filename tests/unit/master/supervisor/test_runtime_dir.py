@@ -37,9 +37,17 @@ def test_a_second_instance_is_refused_with_the_holders_pid(tmp_path: Path) -> No
     RuntimeDir(str(tmp_path / "run")).clean()  # the kernel released the dead one's lock
 
 
-def test_a_link_is_refused(tmp_path: Path) -> None:
+def test_a_link_of_our_own_is_followed(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "run").symlink_to(tmp_path / "real")
+    assert RuntimeDir(str(tmp_path / "run")).path == str(tmp_path / "real")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of others")
+def test_a_link_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "run").symlink_to(tmp_path / "real")
+    os.lchown(tmp_path / "run", 65534, 65534)
     with pytest.raises(RuntimeDirError, match="not a directory of user"):
         RuntimeDir(str(tmp_path / "run"))
 

@@ -6,6 +6,7 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from master.supervisor.bind import BindError
 from master.supervisor.committed import Address, Committed, Listener
 from master.supervisor.listening import ListenSockets
 from master.supervisor.sockets import SocketPool
+from master.supervisor.systemd.listen_fds import Handed, address_of
 from master.supervisor.systemd.notify import Notifier
+from master.supervisor.systemd.supply import ADMIN, Supplies, Supply
 from shm.socket_name import SHARED, SocketName
 
 
@@ -178,3 +181,115 @@ def test_one_address_of_two_listeners_is_refused(pool: SocketPool, tmp_path: Pat
     with pytest.raises(BindError, match="two listeners"):
         bind(pool, tmp_path, first, *twice)
     assert not pool.addresses
+
+
+class Store(Notifier):
+    """Remembers what it was told to store."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.told: list[str] = []
+
+    def store(self, name: str, fd: int) -> None:
+        self.told.append(f"+{name}")
+
+    def unstore(self, name: str) -> None:
+        self.told.append(f"-{name}")
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@contextmanager
+def supplied(store: Store, supplies: Supplies) -> Iterator[SocketPool]:
+    """A pool that begins with what systemd handed over."""
+    pool = SocketPool(store, supplies)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+def handed(name: str, sock: socket.socket, *, reuse_port: bool = True) -> Handed:
+    return Handed(name, sock, address_of(sock), reuse_port=reuse_port)
+
+
+def serve(sockets: ListenSockets, count: int) -> None:
+    """As the workforce does."""
+    sockets.rename()
+    for index in range(count):
+        sockets.listen(index)
+
+
+def test_a_socket_is_stored_when_it_listens_and_removed_when_it_is_shut(store: Store, tmp_path: Path) -> None:
+    with supplied(store, {}) as pool:
+        sockets = bind(pool, tmp_path, listener(Address("127.0.0.1", 0)), count=1)
+        assert store.told == []
+        serve(sockets, 1)
+        serve(sockets, 1)
+        sockets.shutdown()
+    assert store.told == ["+trireme/0/0/web", "-trireme/0/0/web"]
+
+
+def test_an_end_leaves_the_store_alone(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "web.sock"
+    with supplied(store, {}) as pool:
+        serve(bind(pool, tmp_path, listener(Address(path=str(path))), count=1), 1)
+    assert store.told == ["+trireme/0/-1/web"]
+
+
+def test_stored_sockets_come_back_with_their_queue(store: Store, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as old, socket.create_connection(old.getsockname()):
+        supplies = {("web", 0): Supply({2: handed("trireme/0/2/web", old)})}
+        with supplied(store, supplies) as pool:
+            sockets = bind(pool, tmp_path, listener(address_of(old)), count=1)  # one more socket on the port we hold
+            serve(sockets, 1)
+            assert sockets.listening == 3
+            sockets.bounds[0].sockets.sockets[2].accept()[0].close()
+    assert store.told == ["+trireme/0/0/web"]  # the other one is there already
+
+
+def test_sockets_of_another_listener_are_stored_under_the_new_name(store: Store, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as old:
+        supplies = {("web", 0): Supply({0: handed("trireme/0/0/former", old)})}
+        with supplied(store, supplies) as pool:
+            serve(bind(pool, tmp_path, listener(address_of(old)), count=1), 1)
+    assert store.told == ["-trireme/0/0/former", "+trireme/0/0/web"]
+
+
+def test_the_socket_of_a_socket_unit_is_shared_and_never_shut(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "web.sock"
+    with socket.socket(socket.AF_UNIX) as unit:
+        unit.bind(str(path))
+        unit.listen()
+        supplies = {("web", 0): Supply({SHARED: handed("web", unit, reuse_port=False)}, given=True)}
+        with supplied(store, supplies) as pool:
+            sockets = bind(pool, tmp_path, listener(Address("127.0.0.1", 1)), count=2)
+            assert list(sockets.named()) == ["socket/0/-1/web"]
+            assert sockets.bound() == [("web", [str(path)])]
+            serve(sockets, 2)
+            sockets.shutdown()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+    assert store.told == []
+
+
+def test_the_admin_takes_a_given_socket(store: Store, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unit:
+        supplies = {(ADMIN, 0): Supply({SHARED: handed("trireme.socket", unit, reuse_port=False)}, given=True)}
+        with supplied(store, supplies) as pool:
+            sockets = bind(pool, tmp_path, admin=address_of(unit))
+            assert sockets.admin["tcp"].port == unit.getsockname()[1]
+
+
+def test_what_systemd_handed_over_is_for_the_start_alone(store: Store, tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0), reuse_port=True) as old,
+        supplied(store, {("web", 0): Supply({0: handed("trireme/0/0/web", old)})}) as pool,
+    ):
+        bind(pool, tmp_path, listener(address_of(old)), count=1)
+        pool.settle()
+        successor = bind(pool, tmp_path, listener(Address("127.0.0.1", 0)), count=1)
+        assert successor.bounds[0].sockets.port != old.getsockname()[1]

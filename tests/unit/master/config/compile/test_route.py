@@ -6,7 +6,14 @@ import pytest
 
 from master.config.finding import Finding
 from proxy.config.common import StringMatcher
-from proxy.config.route import ClusterAction, ClusterWeight, DirectResponseAction, HeaderMatcher, RouteMatch
+from proxy.config.route import (
+    ClusterAction,
+    ClusterWeight,
+    DirectResponseAction,
+    HeaderMatcher,
+    QueryParameterMatcher,
+    RouteMatch,
+)
 from tests.kit.config import bootstrap, findings, routes
 
 ROUTE = "envoy.config.route.v3"
@@ -102,6 +109,38 @@ def test_match_of_a_header() -> None:
     assert header(f"name: X-A, {match}") == HeaderMatcher(
         "x-a", string=StringMatcher("exact", "b", ignore_case=True), invert=True, treat_missing_as_empty=True
     )
+
+
+@pytest.mark.field(
+    f"{ROUTE}.RouteMatch.query_parameters",
+    f"{ROUTE}.QueryParameterMatcher.name",
+    f"{ROUTE}.QueryParameterMatcher.string_match",
+    f"{ROUTE}.QueryParameterMatcher.present_match",
+    f"{MATCHER}.StringMatcher.exact",
+)
+def test_match_of_query_parameters() -> None:
+    parameters = "{name: A, string_match: {exact: b}}, {name: c, present_match: false}, {name: d}"
+    assert compiled_match(f"prefix: /, query_parameters: [{parameters}]").query_parameters == (
+        QueryParameterMatcher("A", string=StringMatcher("exact", "b")),
+        QueryParameterMatcher("c", present=False),
+        QueryParameterMatcher("d"),
+    )
+
+
+@pytest.mark.field(f"{ROUTE}.RouteMatch.grpc")
+def test_match_of_grpc_requests() -> None:
+    assert compiled_match("prefix: /, grpc: {}") == RouteMatch("prefix", "/", grpc=True)
+
+
+@pytest.mark.field(
+    f"{ROUTE}.RouteMatch.runtime_fraction",
+    "envoy.config.core.v3.RuntimeFractionalPercent.default_value",
+    "envoy.type.v3.FractionalPercent.numerator",
+    "envoy.type.v3.FractionalPercent.denominator",
+)
+def test_match_of_a_share_of_requests() -> None:
+    fraction = "default_value: {numerator: 5, denominator: TEN_THOUSAND}, runtime_key: k"
+    assert compiled_match(f"prefix: /, runtime_fraction: {{{fraction}}}").runtime_fraction == (5, 10_000)
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,24 @@ def test_start() -> None:
 
 def test_serving() -> None:
     bound = [("web", ["0.0.0.0:80", "[::]:80"]), ("api", ["/run/api.sock"])]
-    serving = status.serving(ready=2, workers=2, bound=bound, closed=False)
+    serving = status.serving(ready=2, workers=2, bound=bound, closed=False, old={})
     assert serving == "serving with 2 workers: web 0.0.0.0:80 [::]:80, api /run/api.sock"
-    assert status.serving(ready=1, workers=2, bound=[], closed=False) == "serving with 1 of 2 workers: no listeners"
-    assert status.serving(ready=1, workers=1, bound=bound, closed=True) == "serving with 1 worker: listeners closed"
+    assert (
+        status.serving(ready=1, workers=2, bound=[], closed=False, old={})
+        == "serving with 1 of 2 workers: no listeners"
+    )
+    assert (
+        status.serving(ready=1, workers=1, bound=bound, closed=True, old={})
+        == "serving with 1 worker: listeners closed"
+    )
     many = [(f"l{number}", [f"[::]:{number}"]) for number in range(9)]
-    assert status.serving(ready=1, workers=1, bound=many, closed=False).endswith("l2 [::]:2, 6 more")
+    assert status.serving(ready=1, workers=1, bound=many, closed=False, old={}).endswith("l2 [::]:2, 6 more")
+
+
+def test_beside_a_hot_restart() -> None:
+    line = status.serving(ready=1, workers=1, bound=[], closed=False, old={1: 12, 2: 1})
+    assert line.endswith("no listeners; generation 1 drains 12 connections; generation 2 drains 1 connection")
+    assert status.restarting(generation=2, phase="preflight") == "hot restart into generation 2: preflight"
 
 
 def test_draining() -> None:

@@ -137,6 +137,7 @@ async def test_a_local_reply_before_it_never_reaches_it(http_filter: tuple[str, 
         answer = await rig.ask(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nabc")
         assert answer.startswith(b"HTTP/1.1 403 ")
         assert b"x-seen" not in answer
+        await rig.quiet()
         assert rig.gauges() == {}
 
 

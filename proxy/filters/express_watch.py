@@ -1,0 +1,41 @@
+"""Takes exchanges out of the express lane that are not answered at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from proxy.filters.network.hcm_express import Lane
+
+HAND_OVER_AFTER = 0.25  # seconds
+_CHECK = 0.125
+
+LEAST_TIMEOUT = 1.0
+"""Seconds: the lane keeps no deadlines, so it takes no exchange that may have to end sooner than it would notice."""
+
+
+class ExpressWatch:
+    """The lanes of one worker that have an exchange in progress. The general path has deadlines; the lane has this."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[Lane, None] = {}  # oldest exchange first
+
+    def add(self, lane: Lane) -> None:
+        """An exchange begins."""
+        self._lanes[lane] = None
+
+    def discard(self, lane: Lane) -> None:
+        """It is over, or the general path's."""
+        self._lanes.pop(lane, None)
+
+    async def run(self) -> None:
+        """Look every now and then, for ever."""
+        while True:
+            await trio.sleep(_CHECK)
+            late = trio.current_time() - HAND_OVER_AFTER
+            for lane in list(self._lanes):
+                if lane.progress is None or lane.progress.started > late:
+                    break
+                lane.hand_over()

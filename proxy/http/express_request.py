@@ -1,0 +1,171 @@
+"""What one request's head comes to, worked out once: a connection that sends the same header lines again pays for its
+request line alone (DESIGN §4, "the same bytes mean the same thing").
+
+Nothing here decides anything of its own. A head goes through the functions of the general path (`h1_head`, `identity`,
+the client codec), and what they make of it is kept with two holes: the path and the request's id.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from proxy.errors import ProxyError
+from proxy.http import h1_connection, h1_head
+from proxy.http.codec import CodecError
+from proxy.http.codec_h1_client import H1ClientCodec
+from proxy.http.events import RequestReceived
+from proxy.http.headers import Headers
+from proxy.http.identity import REQUEST_ID, Caller, Hop, Identities, new_request_id
+from proxy.http.request import Request
+
+# RFC 9112 3: method SP origin-form SP HTTP/1.1. HEAD and CONNECT answer in ways of their own.
+_LINE = re.compile(rb"(GET|POST|PUT|DELETE|PATCH|OPTIONS) (/[\x21\x22\x24-\x7e]*) HTTP/1\.1\r\n")
+
+_FRAMING = frozenset({b"connection", b"expect", b"host", b"transfer-encoding", b"upgrade"})
+
+# What `plan` would find out at some length.
+_NOT_PLAIN = re.compile(rb"(?i)(?:^|\r\n)(?:connection:[^\r]*close|expect|http2-settings|transfer-encoding|upgrade)\b")
+
+
+class Arrival:
+    """A request that came in one piece, `data`: `fields` are its header lines with the final empty line."""
+
+    __slots__ = ("body", "data", "fields", "method", "path")
+
+    def __init__(self, data: bytes, method: bytes, path: bytes, fields: bytes, body: bytes) -> None:
+        self.data = data
+        self.method = method
+        self.path = path
+        self.fields = fields
+        self.body = body
+
+
+def split(data: bytes) -> Arrival | None:
+    """The parts of `data` if it begins with a plain request line and holds a whole head."""
+    line = _LINE.match(data)
+    if line is None:
+        return None
+    end = data.find(b"\r\n\r\n", line.end() - 2) + 4
+    if end < 4:
+        return None
+    return Arrival(data, line[1], line[2], data[line.end() : end], data[end:])
+
+
+class Upstreamed:
+    """A head as an upstream gets it, less its method and path: `before` and `after` stand around the id's value, which
+    is the request's own if `after` is empty. `headers` are its fields, of which number `id_at` is the id's.
+    """
+
+    __slots__ = ("after", "before", "headers", "id_at")
+
+    def __init__(self, before: bytes, after: bytes, headers: Headers, id_at: int) -> None:
+        self.before = before
+        self.after = after
+        self.headers = headers
+        self.id_at = id_at
+
+    def render(self, method: bytes, path: bytes, request_id: bytes) -> bytes:
+        return b"%b %b%b%b%b" % (method, path, self.before, request_id, self.after)
+
+    def size(self, arrival: Arrival, request_id: bytes) -> int:
+        """What was sent for `arrival`, in bytes."""
+        head = len(arrival.method) + 1 + len(arrival.path) + len(self.before) + len(request_id) + len(self.after)
+        return head + len(arrival.body)
+
+    def fields(self, request_id: bytes) -> Headers:
+        """The fields of one request."""
+        headers = self.headers.copy()
+        if request_id:
+            headers.items[self.id_at] = (REQUEST_ID, request_id)
+        return headers
+
+
+class RequestPlan:
+    """The header lines `fields` of a request with `method`, understood and edited. `request.path` is the caller's to
+    set before it asks for a route. `generates_id`: each request gets an id of ours.
+    """
+
+    __slots__ = ("caller", "content_length", "fields", "generates_id", "method", "request")
+
+    def __init__(
+        self, method: bytes, fields: bytes, request: Request, caller: Caller, *, content_length: int, generates_id: bool
+    ) -> None:
+        self.method = method
+        self.fields = fields
+        self.request = request
+        self.caller = caller
+        self.content_length = content_length
+        self.generates_id = generates_id
+
+    def new_id(self) -> bytes:
+        """An id for one request; empty if the client's own goes on."""
+        return new_request_id() if self.generates_id else b""
+
+    def upstreamed(self, headers: Headers) -> Upstreamed | None:
+        """The head for the upstream with `headers`, the plan's own after the router's edits; None if it cannot be
+        written, which is then the general path's to tell."""
+        request = self.request
+        # Filters have edited them since.
+        length, ids = headers.get_all(b"content-length"), headers.get_all(REQUEST_ID)
+        if length != request.headers.get_all(b"content-length") or any(name in _FRAMING for name, _ in headers):
+            return None
+        if self.generates_id and ids != request.headers.get_all(REQUEST_ID):
+            return None
+        try:
+            codec = H1ClientCodec()
+            codec.send_request(
+                request.method, request.path, request.authority, headers, end_stream=not self.content_length
+            )
+        except CodecError:
+            return None
+        rest = codec.take_output()[len(request.method) + 1 + len(request.path) :]
+        if not self.generates_id:
+            return Upstreamed(rest, b"", headers, -1)
+        id_at = next(at for at, (name, _) in enumerate(headers.items) if name == REQUEST_ID)
+        before, name, rest = rest.partition(b"\r\n%b: " % REQUEST_ID)
+        return Upstreamed(before + name, rest[len(headers.items[id_at][1]) :], headers, id_at)
+
+
+def plan(
+    arrival: Arrival, hop: Hop, identities: Identities, options: dict[str, Any], scheme: bytes
+) -> RequestPlan | None:
+    """The plan for requests like `arrival`; None for whatever is not the plainest kind, which is no verdict on it.
+
+    `options` are the server codec's.
+    """
+    if _NOT_PLAIN.search(arrival.fields):
+        return None
+    head = b"%b %b HTTP/1.1\r\n%b" % (arrival.method, arrival.path, arrival.fields)
+    options = dict(options)
+    if len(head) > options.pop("max_headers_bytes"):
+        return None
+    try:
+        parsed = h1_head.parse_request(head, **options)
+    except CodecError:
+        return None
+    headers = parsed.headers
+    if parsed.chunked or parsed.scheme or any(name in headers for name in (b"upgrade", b"expect", b"http2-settings")):
+        return None
+    if h1_connection.closes(headers, parsed.version):
+        return None
+    event = RequestReceived(
+        1, parsed.method, scheme, parsed.authority, parsed.path, "HTTP/1.1", headers, not parsed.content_length
+    )
+    theirs = headers.get(REQUEST_ID)
+    request = Request(event)
+    try:
+        caller = identities.admit(headers, hop)
+    except ProxyError:
+        return None
+    if identities.tells_request_id(headers, caller):
+        return None
+    ours = headers.get(REQUEST_ID)
+    return RequestPlan(
+        arrival.method,
+        arrival.fields,
+        request,
+        caller,
+        content_length=parsed.content_length or 0,
+        generates_id=ours is not None and ours != theirs,
+    )

@@ -1,0 +1,138 @@
+"""What one response head comes to, worked out once: hosts that answer alike within the same second pay for one of them.
+
+As `express_request`: the general path's functions decide, their result is kept with one hole, the service time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from proxy.http import h1_connection, h1_head, h1_outgoing
+from proxy.http.codec import CodecError
+from proxy.http.h1_writer import render_head
+from proxy.http.headers import Headers
+from proxy.http.response_head import ResponseRules, http_date
+
+SERVICE_TIME = b"x-envoy-upstream-service-time"
+
+_MAX_PLANS = 256
+_MAX_HEAD = 4096
+"""Together, what the plans of one cluster may hold: 1 MiB of heads, and about as much again of answers."""
+
+
+class ResponsePlan:
+    """A response with the head `head_size` bytes long and `content_length` bytes of body. `before` and `after` stand
+    around the service time, of which there is none if `after` is empty.
+    """
+
+    __slots__ = ("_date", "after", "before", "content_length", "head_size", "headers", "size", "status")
+
+    def __init__(
+        self,
+        status: int,
+        content_length: int,
+        head_size: int,
+        headers: Headers,
+        rendered: bytes,
+        *,
+        service_time: bool,
+        date: bytes | None,
+    ) -> None:
+        self.status = status
+        self.content_length = content_length
+        self.head_size = head_size
+        self.size = head_size + content_length
+        self.headers = headers
+        self.before, self.after = rendered, b""
+        if service_time:
+            before, name, after = rendered.partition(b"\r\n%b: " % SERVICE_TIME)
+            self.before, self.after = before + name, after[1:]  # behind the "0" that stands for the time
+        self._date = date
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the `date` that we added, if we did, is still the time."""
+        return self._date is None or self._date is http_date()
+
+    def render(self, service_time: int) -> bytes:
+        """The head for the client."""
+        return b"%b%d%b" % (self.before, service_time, self.after) if self.after else self.before
+
+    def fields(self, service_time: int) -> Headers:
+        """Its fields."""
+        headers = self.headers.copy()
+        if self.after:
+            headers.set(SERVICE_TIME, b"%d" % service_time)
+        return headers
+
+
+class ResponsePlans:
+    """The plans for the responses of one cluster; `edits` are what filters do to their heads."""
+
+    __slots__ = ("_edits", "_max_bytes", "_max_count", "_plans", "_rules", "_service_time")
+
+    def __init__(
+        self,
+        rules: ResponseRules,
+        edits: Sequence[Callable[[Headers], None]] = (),
+        *,
+        max_bytes: int,
+        max_count: int,
+        service_time: bool,
+    ) -> None:
+        self._rules = rules
+        self._edits = edits
+        self._max_bytes = min(max_bytes, _MAX_HEAD)
+        self._max_count = max_count
+        self._service_time = service_time
+        self._plans: dict[bytes, ResponsePlan | None] = {}
+
+    def find(self, data: bytes) -> ResponsePlan | None:
+        """The plan for the response that begins with `data`; None if that is not of the plainest kind, or not all of
+        its head has come.
+        """
+        end = data.find(b"\r\n\r\n", 0, self._max_bytes) + 4
+        if end < 4:
+            return None
+        head = data[:end]
+        plan = self._plans.get(head)
+        if plan is None or not plan.fresh:
+            if len(self._plans) >= _MAX_PLANS:
+                self._plans.clear()
+            plan = self._plans[head] = self._plan(head)
+        return plan
+
+    def _plan(self, head: bytes) -> ResponsePlan | None:
+        try:
+            parsed = h1_head.parse_response(head, max_headers_count=self._max_count, upgrading=False)
+        except CodecError:
+            return None
+        status, headers, length = parsed.status, parsed.headers, parsed.content_length
+        if status < 200 or status in (204, 304) or length is None:
+            return None
+        if h1_connection.closes(headers, parsed.version) or b"x-envoy-upstream-canary" in headers:
+            return None
+        if self._service_time:
+            headers.set(SERVICE_TIME, b"0")
+        for edit in self._edits:
+            edit(headers)
+        if headers.get_all(b"content-length") != [b"%d" % length]:
+            return None
+        dated = b"date" in headers
+        self._rules.clean(headers, close=False)
+        fields, framing, _ = h1_outgoing.frame_response(
+            status, headers, method=b"GET", version=b"1.1", opens_tunnel=False, end_stream=not length
+        )
+        try:
+            rendered = render_head(h1_outgoing.status_line(status), fields + framing, status=502)
+        except CodecError:
+            return None
+        return ResponsePlan(
+            status,
+            length,
+            len(head),
+            headers,
+            rendered,
+            service_time=self._service_time and headers.get_all(SERVICE_TIME) == [b"0"],
+            date=None if dated else http_date(),
+        )

@@ -1,0 +1,40 @@
+"""What the express lane leaves to the general path: an exchange to begin, or to go on with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from proxy.route.entry import RouteEntry
+
+
+class Handover:
+    """`arrived` are the bytes of the request, empty at the connection's end.
+
+    If `pool` is set, the balancer has picked its host for `entry`'s cluster. If `upstream` is set, the whole request
+    went out on that connection at `sent_at` with the id `request_id` (empty: its own), it is counted as begun, and
+    `received` has come back. `unsent` is what the client has not taken of the answer; the rest of that is with it.
+    """
+
+    __slots__ = (
+        "arrived",
+        "entry",
+        "pool",
+        "received",
+        "request_id",
+        "sent_at",
+        "started",
+        "unsent",
+        "upstream",
+    )
+
+    def __init__(self, arrived: bytes, started: float) -> None:
+        self.arrived = arrived
+        self.started = started
+        self.sent_at = 0.0
+        self.entry: RouteEntry | None = None
+        self.pool: Any = None
+        self.upstream: Any = None
+        self.request_id = b""
+        self.received = b""
+        self.unsent = b""

@@ -1,0 +1,64 @@
+"""What a `config.route.v3.RouteMatch` asks of a request beyond the path: headers, query, gRPC, a share of requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from proxy.config.route import QueryParameterMatcher, RouteMatch
+from proxy.route.matcher import RequestHead, compile_header, compile_string
+
+Condition = Callable[[RequestHead], bool]
+
+
+def compile_conditions(match: RouteMatch) -> tuple[Condition, ...]:
+    """All of them must hold."""
+    return tuple(_conditions(match))
+
+
+def by_path_alone(match: RouteMatch) -> bool:
+    """Whether the conditions look at nothing but path and query."""
+    return not match.headers and not match.grpc and match.runtime_fraction is None
+
+
+def _conditions(match: RouteMatch) -> Iterator[Condition]:
+    if match.runtime_fraction is not None:
+        yield _compile_fraction(*match.runtime_fraction)
+    yield from map(compile_header, match.headers)
+    yield from map(_compile_query_parameter, match.query_parameters)
+    if match.grpc:
+        yield is_grpc
+
+
+def _compile_fraction(numerator: int, denominator: int) -> Condition:
+    """One number per request decides for all routes, as in Envoy: a request that one half passed by passes by all."""
+    return lambda head: head.random % denominator < numerator
+
+
+def _compile_query_parameter(matcher: QueryParameterMatcher) -> Condition:
+    name = matcher.name.encode()
+    if matcher.string is not None:
+        value_matches = compile_string(matcher.string)
+        return lambda head: (value := first_value(head.path, name)) is not None and value_matches(value)
+    wanted = matcher.present is not False
+    return lambda head: (first_value(head.path, name) is not None) == wanted
+
+
+def first_value(path: bytes, name: bytes) -> bytes | None:
+    """The first value of query parameter `name`, not decoded; empty without a `=`; None if there is none.
+
+    `Utility::QueryParamsMulti::parseQueryString`.
+    """
+    for parameter in path.partition(b"?")[2].split(b"&"):
+        key, _, value = parameter.partition(b"=")
+        if key == name:
+            return value
+    return None
+
+
+_GRPC = b"application/grpc"
+
+
+def is_grpc(head: RequestHead) -> bool:
+    """`Grpc::Common::isGrpcRequestHeaders`: `application/grpc` or `application/grpc+…`; not `application/grpc-web`."""
+    content_type = head.headers.joined(b"content-type")
+    return content_type is not None and (content_type == _GRPC or content_type.startswith(_GRPC + b"+"))

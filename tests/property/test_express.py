@@ -1,0 +1,323 @@
+"""The express lane and the general path are one proxy: the same traffic through both, with and without the lane.
+
+Requests and answers are drawn from what clients and hosts say, plain and less plain, mixed on one connection. Compared
+are the bytes at the origin and at the client, every stat, every word of the shared tables, and the access log.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import trio
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from proxy.config.access_log import AccessLog
+from proxy.config.common import SocketAddress
+from proxy.config.identity import Identity
+from proxy.filters.http.header_mutation import HeaderMutation, Mutation
+from proxy.filters.network import hcm_express
+from tests.unit.proxy.rig import Client, compiled, plugin, route, router, serving
+
+FORMAT = (
+    "%REQ(:METHOD)% %REQ(:PATH)% %REQ(:AUTHORITY)% %PROTOCOL% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% "
+    "%BYTES_RECEIVED% %BYTES_SENT% %REQ(X-REQUEST-ID)% %REQ(X-FORWARDED-FOR)% %REQ(USER-AGENT)% %RESP(SERVER)% "
+    "%RESP(CONTENT-TYPE)% %UPSTREAM_CLUSTER% %ROUTE_NAME% %UPSTREAM_WIRE_BYTES_SENT% %UPSTREAM_WIRE_BYTES_RECEIVED% "
+    "%UPSTREAM_REQUEST_ATTEMPT_COUNT% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%\n"
+)
+
+
+class Answer(NamedTuple):
+    """What the origin sends for one request, in these pieces; `closes` afterwards."""
+
+    pieces: tuple[bytes, ...]
+    closes: bool = False
+
+
+class Step(NamedTuple):
+    request: bytes
+    answer: Answer
+
+
+def sized(body: bytes, *lines: bytes, status: bytes = b"200 OK") -> bytes:
+    return b"HTTP/1.1 %b\r\n%bcontent-length: %d\r\n\r\n%b" % (status, b"".join(lines), len(body), body)
+
+
+LINES = st.lists(
+    st.sampled_from(
+        [
+            b"User-Agent: curl/8.5.0\r\n",
+            b"Accept: */*\r\n",
+            b"accept-encoding: gzip, deflate, br\r\n",
+            b"Cookie: a=b; c=d\r\n",
+            b"x-request-id: 7a1d3f9e-0000-4000-8000-000000000001\r\n",
+            b"x-forwarded-for: 10.1.2.3\r\n",
+            b"X-Forwarded-Proto: https\r\n",
+            b"x-envoy-upstream-rq-timeout-ms: 9000\r\n",
+            b"x-envoy-internal: true\r\n",
+            b"te: trailers\r\n",
+            b"Connection: keep-alive\r\n",
+            b"empty:\r\n",
+            b"odd:\t tab\t\r\n",
+            b"x_under: score\r\n",
+        ]
+    ),
+    max_size=5,
+    unique=True,
+)
+PATHS = st.sampled_from([b"/", b"/a", b"/a?b=c", b"/deep/er/~x;y=1", b"/none/x", b"/%20", b"/%22quote"])
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> bytes:
+    lines = b"".join(draw(LINES))
+    path = draw(PATHS)
+    match draw(st.sampled_from(["GET"] * 6 + ["POST", "chunked", "HEAD", "DELETE", "OPTIONS"])):
+        case "POST":
+            body = draw(st.binary(min_size=1, max_size=40))
+            return b"POST %b HTTP/1.1\r\nhost: o\r\n%bcontent-length: %d\r\n\r\n%b" % (path, lines, len(body), body)
+        case "chunked":
+            head = b"PUT %b HTTP/1.1\r\nhost: o\r\n%btransfer-encoding: chunked\r\n\r\n" % (path, lines)
+            return head + b"3\r\nabc\r\n0\r\n\r\n"
+        case method:
+            return b"%b %b HTTP/1.1\r\nHost: o\r\n%b\r\n" % (method.encode(), path, lines)
+
+
+ANSWERS = st.sampled_from(
+    [
+        *[Answer((sized(b"hello", b"server: nginx\r\ndate: Mon, 23 Nov 2026 00:00:00 GMT\r\n"),))] * 4,
+        Answer((sized(b"hello", b"content-type: text/plain\r\n"),)),
+        Answer((sized(b""),)),
+        Answer((sized(b"x" * 3000)[:1000], sized(b"x" * 3000)[1000:])),
+        Answer((sized(b"y" * 30)[:20], sized(b"y" * 30)[20:])),
+        Answer((sized(b"no", status=b"404 Not Found"),)),
+        Answer((sized(b"bad", status=b"503 Service Unavailable"),)),
+        Answer((b"HTTP/1.1 204 No Content\r\n\r\n",)),
+        Answer((b"HTTP/1.1 304 Not Modified\r\netag: x\r\n\r\n",)),
+        Answer((b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",)),
+        Answer((b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n", sized(b"late"))),
+        Answer((sized(b"bye", b"connection: close\r\n"),), closes=True),
+        Answer((b"HTTP/1.1 200 OK\r\n\r\nuntil the end",), closes=True),
+        Answer((), closes=True),
+        Answer((sized(b"cut short")[:-3],), closes=True),
+        Answer((sized(b"x", b"x-envoy-upstream-canary: true\r\n"),)),
+        Answer((sized(b"x", b"X-Envoy-Upstream-Service-Time: 77\r\n"),)),
+    ]
+)
+SCRIPTS = st.lists(st.builds(Step, requests(), ANSWERS), min_size=1, max_size=6)
+
+HEADER_MUTATION = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
+CONSTANT = (
+    Mutation(b"x-tier", "OVERWRITE_IF_EXISTS_OR_ADD", "gold"),
+    Mutation(b"user-agent", "REMOVE"),
+    Mutation(b"server", "APPEND_IF_EXISTS_OR_ADD", "more"),
+)
+EDITS = st.one_of(
+    st.just(()),
+    st.lists(
+        st.sampled_from(
+            [
+                *CONSTANT,
+                Mutation(b"x-request-id", "REMOVE"),
+                Mutation(b"x-request-id", "OVERWRITE_IF_EXISTS_OR_ADD", "7a1d3f9e"),
+                Mutation(b"x-path", "ADD_IF_ABSENT", "%REQ(:PATH)%"),
+                Mutation(b"x-envoy-upstream-service-time", "OVERWRITE_IF_EXISTS", "soon"),
+                Mutation(b"x-envoy-upstream-rq-timeout-ms", "ADD_IF_ABSENT", "5000"),
+                Mutation(b"connection", "ADD_IF_ABSENT", "x-a"),
+                Mutation(b"date", "REMOVE"),
+            ]
+        ),
+        max_size=3,
+    ).map(tuple),
+)
+
+
+class Origin:
+    """Answers by the script, over however many connections; keeps what it received."""
+
+    def __init__(self, script: list[Step]) -> None:
+        self._answers: Iterator[Answer] = iter([step.answer for step in script])
+        self.received: list[bytes] = []
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        with stream.socket:
+            data = b""
+            while True:
+                while (end := request_end(data)) < 0:
+                    piece = await stream.receive_some(65536)
+                    if not piece:
+                        return
+                    data += piece
+                self.received.append(data[:end])
+                data = data[end:]
+                answer = next(self._answers)
+                for piece in answer.pieces:
+                    await stream.send_all(piece)
+                    await trio.sleep(0.002)
+                if answer.closes:
+                    return
+
+
+def request_end(data: bytes) -> int:
+    """Where the request at the head of `data` ends; -1 if it is not all there."""
+    head = data.find(b"\r\n\r\n") + 4
+    if head < 4:
+        return -1
+    if b"\r\ntransfer-encoding: chunked" in data[:head]:
+        end = data.find(b"0\r\n\r\n", head)
+        return -1 if end < 0 else end + 5
+    length = re.search(rb"\r\ncontent-length: (\d+)", data[:head])
+    end = head + (int(length[1]) if length else 0)
+    return end if len(data) >= end else -1
+
+
+class Outcome(NamedTuple):
+    to_origin: list[bytes]
+    to_client: list[bytes]
+    words: dict[str, int]
+    samples: dict[str, int]
+    tables: tuple[dict[Any, int], dict[Any, int]]
+    log: str
+
+
+_VARIABLE = [
+    (re.compile(rb"(x-request-id: )(?!7a1d3f9e)[0-9a-f-]{36}"), rb"\1ID"),
+    (re.compile(rb"(x-envoy-upstream-service-time: )\d+"), rb"\g<1>0"),
+    (re.compile(rb"(date: )(?!Mon, 23 Nov 2026 00:00:00)[^\r]*"), rb"\1NOW"),
+]
+
+
+def normalised(data: bytes) -> bytes:
+    for pattern, constant in _VARIABLE:
+        data = pattern.sub(constant, data)
+    return data
+
+
+async def one_answer(client: Client, request: bytes) -> bytes:
+    """What the client gets for `request`, up to the answer's end or the connection's."""
+    await client.send(request)
+    data = b""
+    with trio.move_on_after(2):
+        while not answer_complete(data, request):
+            try:
+                piece = await client.stream.receive_some(65536)
+            except trio.BrokenResourceError:
+                return data + b"[reset]"
+            if not piece:
+                return data + b"[end]"
+            data += piece
+    return data
+
+
+def answer_complete(data: bytes, request: bytes) -> bool:
+    head, found, body = data.partition(b"\r\n\r\n")
+    if not found:
+        return False
+    if request.startswith(b"HEAD") or head.split()[1] in (b"204", b"304"):
+        return True
+    if b"\r\ntransfer-encoding: chunked" in head:
+        return body.endswith(b"0\r\n\r\n")
+    length = re.search(rb"\r\ncontent-length: (\d+)", head)
+    return bool(length) and len(body) >= int(length[1])  # type: ignore[index]
+
+
+def run(script: list[Step], path: Path, *, lane: bool, monkeypatch: pytest.MonkeyPatch, **hcm: Any) -> Outcome:
+    """The script through a proxy of its own, one connection at a time; a new one where the proxy closes."""
+    path.unlink(missing_ok=True)
+    origin = Origin(script)
+    logger = plugin(
+        "file",
+        "envoy.extensions.access_loggers.file.v3.FileAccessLog",
+        {"path": str(path), "format": {"text": FORMAT}},
+    )
+    answers: list[bytes] = []
+
+    async def main() -> Outcome:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+            address = SocketAddress(*listening.getsockname())
+            listening.setblocking(False)
+            routes = [route("/a", timeout=9.0, name="a"), route("/none", "nowhere"), route("/", name="rest")]
+            config = compiled(address, routes=routes, access_log=(AccessLog(logger),), **hcm)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.serve_listeners, origin.serve, [listener])
+                async with serving(config) as rig:
+                    client = await rig.connect()
+                    for step in script:
+                        answer = await one_answer(client, step.request)
+                        answers.append(normalised(answer))
+                        if answer.endswith((b"[end]", b"[reset]")) or b"connection: close" in answer:
+                            await trio.aclose_forcefully(client.stream)
+                            await rig.quiet()
+                            client = await rig.connect()
+                    await trio.aclose_forcefully(client.stream)
+                    await rig.quiet()
+                    rig.server.reopen_logs()
+                    await rig.stop()
+                    words = {name: word.value for name, word in rig.stats.words.items() if word.value}
+                    samples = {name: len(found.values) for name, found in rig.stats.samples.items() if found.values}
+                    tables = (dict(rig.tables.hosts._words), dict(rig.tables.clusters._words))
+                nursery.cancel_scope.cancel()
+        return Outcome([normalised(data) for data in origin.received], answers, words, samples, tables, "")
+
+    with monkeypatch.context() as patch:
+        if not lane:
+            patch.setattr(hcm_express, "suits", lambda config, filters: False)
+        outcome = trio.run(main)
+    log = path.read_text() if path.exists() else ""
+    return outcome._replace(log=re.sub(r"(?!7a1d3f9e)[0-9a-f]{8}-[0-9a-f-]{27}", "ID", log))
+
+
+PLAIN = Answer((sized(b"hello", b"server: nginx\r\ndate: Mon, 23 Nov 2026 00:00:00 GMT\r\n"),))
+GET = b"GET / HTTP/1.1\r\nhost: o\r\n\r\n"
+POST = b"POST /a HTTP/1.1\r\nhost: o\r\ncontent-length: 3\r\n\r\nabc"
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(script=SCRIPTS, remote=st.booleans(), suppress=st.booleans(), edits=EDITS)
+@example(script=[Step(GET, PLAIN)] * 4, remote=True, suppress=False, edits=())
+@example(script=[Step(GET, PLAIN)] * 4, remote=True, suppress=False, edits=CONSTANT)
+@example(script=[Step(GET, PLAIN), Step(POST, PLAIN)] * 2, remote=False, suppress=True, edits=())
+def test_the_lane_changes_nothing(
+    script: list[Step],
+    remote: bool,
+    suppress: bool,
+    edits: tuple[Mutation, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mutation = plugin("m", HEADER_MUTATION, HeaderMutation.Config(request=edits, response=edits))
+    options = {
+        "identity": Identity(use_remote_address=remote),
+        "last": router(suppress_envoy_headers=suppress),
+        "filters": [mutation] if edits else [],
+    }
+    with_lane = run(script, tmp_path / "with", lane=True, monkeypatch=monkeypatch, **options)
+    without = run(script, tmp_path / "without", lane=False, monkeypatch=monkeypatch, **options)
+    if not suppress:  # the digits of the service time vary
+        for outcome in (with_lane, without):
+            outcome.words.pop("http.in.downstream_cx_tx_bytes_total", None)
+    for name, with_it, without_it in zip(Outcome._fields, with_lane, without, strict=True):
+        if isinstance(with_it, dict):
+            assert dict(with_it.items() - without_it.items()) == dict(without_it.items() - with_it.items()), name
+        assert with_it == without_it, name
+
+
+def test_plain_requests_take_the_lane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = 0
+    respond = hcm_express.Lane._respond
+
+    def counted(self: hcm_express.Lane, *arguments: Any) -> bool:
+        nonlocal taken
+        taken += 1
+        return respond(self, *arguments)
+
+    monkeypatch.setattr(hcm_express.Lane, "_respond", counted)
+    script = [Step(GET, PLAIN)] * 3 + [Step(POST, PLAIN)] * 2 + [Step(GET.replace(b"/ ", b"/a?b "), PLAIN)]
+    run(script, tmp_path / "log", lane=True, monkeypatch=monkeypatch)
+    assert taken == len(script) - 1  # the first one has to open a connection
