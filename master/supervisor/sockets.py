@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from master.supervisor import bind, listen_queue
+from master.supervisor.bind import BindError
 from master.supervisor.committed import Address
 from master.supervisor.state import Fd
 from master.supervisor.systemd.fd_store import StoredName
@@ -164,15 +165,21 @@ class AddressSockets:
             self._shut = False
             self.store()
             return {}
-        keys, port = list(self.sockets), self.port
-        self._listening.clear()
-        self.close()
-        self.sockets.clear()
         if not self.address.path:
-            self.address = Address(host=self.address.host, port=port)
+            self.address = Address(host=self.address.host, port=self.port)
             bind.probe(self.address)
-        for key in keys:
-            self.ensure(key)
+        old, self.sockets = self.sockets, {}
+        try:
+            for key in old:
+                self.ensure(key)
+        except BindError:
+            for sock in self.sockets.values():
+                sock.close()
+            self.sockets = old
+            raise
+        for sock in old.values():
+            sock.close()
+        self._listening.clear()
         self._shut = False
         return dict(self.sockets)
 
