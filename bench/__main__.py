@@ -71,8 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The load generators are started by us, and stay where we are.
         stack.enter_context(machine.on(cores.load))
         try:
-            kinds = run.compare_work(scenarios, subjects)
-            print(f"ours and Envoy forward and answer the same headers, over {kinds} kinds of request", flush=True)
+            if kinds := run.compare_work(scenarios, subjects):
+                print(f"ours and Envoy forward and answer the same headers, over {kinds} kinds of request", flush=True)
         except Unfit as reason:
             print(f"whether ours and Envoy do the same could not be checked: {reason}", flush=True)
         except run.UnequalWork as difference:
