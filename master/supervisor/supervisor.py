@@ -308,6 +308,7 @@ class Supervisor:
     def leadership(self, generation: Generation) -> tuple[dict[str, int], dict[str, Any]]:
         """What the leading controller gets: named descriptors, and the message."""
         memory = self.memory
+        memory.region(generation.slots["controller"])  # its own too, though it may still wait for a template
         named = {
             **generation.sockets.admin_named(),
             **{f"region/{slot}": fd for slot, fd in memory.regions.items()},

@@ -171,8 +171,8 @@ def test_a_killed_supervisor_is_replaced_and_no_connection_refused(service: Bed)
     assert int(service.show(UNIT, "NRestarts")) == restarts + 1
     assert not set(members) & set(service.members(UNIT))
     assert refused(report) == 0
-    # What was in a worker's hands is lost with it, and nothing else: of four clients one request each.
-    assert report.failed.total() <= 4
+    # What was in the hands of two workers is lost with them, and nothing else: of four clients one request each.
+    assert report.failed.total() <= 8
 
 
 def test_closed_listeners_leave_the_store_and_a_stop_leaves_nothing(service: Bed) -> None:
@@ -236,7 +236,9 @@ def test_the_watchdog_replaces_a_supervisor_that_hangs(activated: Bed) -> None:
     wait_for(lambda: not psutil.pid_exists(before), deadline=DEADLINE, what="systemd has killed it")
     assert ask(connect(activated, ("127.0.0.1", 81))) == b"ok"
     assert activated.main_pid("act.service") != before
-    assert "Watchdog timeout" in activated.journal("act.service")
+    journal = activated.journal("act.service")
+    assert "Watchdog timeout" in journal
+    assert "Fatal Python error: Aborted" in journal  # with the stack: where it hung
 
 
 def test_nothing_of_the_machine_was_touched() -> None:
