@@ -23,6 +23,7 @@ METRICS = {
     "p999": "µs",
     "memory": "bytes (PSS of all processes)",
     "connection": "bytes of memory per idle connection",
+    "rest": "ms of CPU per second without any request",
     "start": "ms from the start of the program to the first response",
     "replace": "ms from SIGKILL of the worker to the next response on its socket",
 }

@@ -7,9 +7,14 @@ from collections.abc import Iterable
 from bench.figures import Cell, Row, Spread, Table, ratio, spread
 from bench.targets import TARGETS, judge
 
-_REQUEST_HEADINGS = ("", "requests/s", "CPU µs/request", "user+system", "p50 ms", "p99 ms", "p99.9 ms", "memory", "")
+_REQUEST_HEADINGS = ("", "requests/s", "CPU µs/request", "user+system", "p50 ms", "p99 ms", "p99.9 ms", "memory MB")
 _RATIO_NAMES = {"cpu": "CPU", "rps": "requests/s"}
-_OTHERS = {"connection": "bytes per connection", "replace": "ms to the next response"}
+_OTHERS = {
+    "connection": "bytes per connection",
+    "rest": "ms of CPU per s",
+    "start": "ms to the first response",
+    "replace": "ms to the next response",
+}
 _RATIOS = {"5-filters": ("cpu", "trireme"), "2-workers": ("rps", "trireme")}
 """What a scenario's ratios are of, and to whom, where it is not CPU time and Envoy."""
 
@@ -34,7 +39,7 @@ def row_text(title: str, name: str, row: Row) -> str:
     measured = {metric for cell in row.values() for sample in cell.samples for metric in sample}
     single = measured & _OTHERS.keys()
     if not single:
-        headings: tuple[str, ...] = (*_REQUEST_HEADINGS[:-1], f"{_RATIO_NAMES[of]} ratio to {under}")
+        headings: tuple[str, ...] = (*_REQUEST_HEADINGS, f"{_RATIO_NAMES[of]} ratio to {under}")
         lines = [(subject, *_request_columns(cell), _ratio(row, of, subject, under)) for subject, cell in row.items()]
     else:
         (metric,) = single
@@ -43,8 +48,12 @@ def row_text(title: str, name: str, row: Row) -> str:
             (subject, shown(spread(cell.values(metric))), _ratio(row, metric, subject, under))
             for subject, cell in row.items()
         ]
-    problems = [f"  {subject}: no figures: {cell.problem}" for subject, cell in row.items() if cell.problem]
+    problems = [f"  {subject}: no figures: {_one_line(cell.problem)}" for subject, cell in row.items() if cell.problem]
     return "\n".join([f"\n{name}: {title}", *_columns([headings, *lines]), *problems])
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:300]
 
 
 def _ratio(row: Row, metric: str, subject: str, under: str) -> str:
@@ -56,15 +65,9 @@ def _request_columns(cell: Cell) -> list[str]:
         values = spread(cell.values(metric))
         return "-" if values is None else number(values.median * scale)
 
-    return [
-        median("rps"),
-        shown(spread(cell.values("cpu"))),
-        f"{median('user')}+{median('system')}",
-        median("p50", 1e-3),
-        median("p99", 1e-3),
-        median("p999", 1e-3),
-        f"{median('memory', 1 / (1 << 20))} MB",
-    ]
+    parts = f"{median('user')}+{median('system')}"
+    times = [median(metric, 1e-3) for metric in ("p50", "p99", "p999")]
+    return [median("rps"), shown(spread(cell.values("cpu"))), parts, *times, median("memory", 1 / (1 << 20))]
 
 
 def _columns(rows: Iterable[tuple[str, ...]]) -> list[str]:
@@ -83,8 +86,7 @@ def _columns(rows: Iterable[tuple[str, ...]]) -> list[str]:
 
 
 def verdicts_text(table: Table) -> str:
-    """One line per target whose scenario was part of the run."""
+    """One line per target whose scenario was part of the run; empty if there is none."""
     lines = [str(judge(target, table)) for target in TARGETS if target.scenario in table]
-    return "\n".join(
-        ["\nTargets (median of the repetitions' ratios, and their range):", *(f"  {line}" for line in lines)]
-    )
+    heading = "\nTargets (median of the repetitions' ratios, and their range):"
+    return "\n".join([heading, *(f"  {line}" for line in lines)]) if lines else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 from proxy.config.common import StringMatcher
 from proxy.config.route import ClusterAction, HeaderMatcher, Route, RouteConfiguration, RouteMatch, VirtualHost
@@ -28,7 +29,9 @@ def routes(shape: str, count: int, host: int) -> Iterator[Route]:
     action = ClusterAction("c")
     for number in range(count - 1):
         path = f"/api/v{number % 7}/{'team/' * (number % 5)}service-{host}-{number}"
-        kind = "path" if shape == "path" else "regex" if shape.startswith("regex") else "prefix"
+        kind: Literal["path", "regex", "prefix"] = (
+            "path" if shape == "path" else "regex" if shape.startswith("regex") else "prefix"
+        )
         value = {"regex": f"{path}/[0-9]+", "regex, nothing literal": f"/[^/]+{path}/[0-9]+"}.get(shape, path)
         yield Route(RouteMatch(kind, value, headers=TESTER if shape == "prefix, header" else ()), action)
     yield Route(RouteMatch("prefix", "/"), action)

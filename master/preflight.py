@@ -10,6 +10,7 @@ import argparse
 import importlib
 import os
 import sys
+from collections.abc import Mapping
 
 import msgspec
 
@@ -30,7 +31,7 @@ MANIFEST_VERSION = 1
 class Options(msgspec.Struct, frozen=True):
     """What `run` was told. `listen` and `upstream` are `host:port`; `version` numbers the compiled configuration.
 
-    `state` is that of a supervisor, perhaps of another release, which wants to become this code.
+    `states` is that of a supervisor, perhaps of another release, which wants to become this code, by version.
     """
 
     config_path: str | None = None
@@ -40,7 +41,7 @@ class Options(msgspec.Struct, frozen=True):
     allow_unsupported: bool = False
     filter_paths: tuple[str, ...] = ()
     version: int = 1
-    state: str | None = None
+    states: dict[str, str] | None = None
 
 
 def committed(config: CompiledConfig) -> bytes:
@@ -115,11 +116,12 @@ def compile_options(options: Options) -> tuple[CompiledConfig | None, str]:
     return checked.config, render(checked.findings, checked.locate, color=False)
 
 
-def can_take_over(sample: str) -> str | None:
-    """Why our supervisor could not go on from a state like `sample`; None if it could."""
+def can_take_over(states: Mapping[str, str]) -> str | None:
+    """Why our supervisor could not go on from a state like one of these; None if it could."""
     importlib.import_module("master.supervisor.main")  # what it imports must be there
     try:
-        state.decode(sample.encode())
+        version = state.common(int(version) for version in states)
+        state.decode(states[str(version)].encode())
     except state.StateError as error:
         return str(error)
     return None
@@ -130,7 +132,7 @@ def main() -> int:
     parser.add_argument("--out-fd", type=int, required=True, help="inherited memfd that takes the result")
     arguments = parser.parse_args()
     options = msgspec.json.decode(sys.stdin.buffer.read(), type=Options)
-    refusal = can_take_over(options.state) if options.state is not None else None
+    refusal = can_take_over(options.states) if options.states is not None else None
     if refusal is not None:
         sys.stderr.write(refusal)
         return EXIT_REJECTED

@@ -10,6 +10,8 @@ from bench.figures import Sample
 from bench.scenarios.effort import Effort
 from bench.scenarios.idle import Idle
 from bench.scenarios.replace import Replace
+from bench.scenarios.rest import Rest
+from bench.scenarios.start import Start
 from bench.scenarios.under_load import Downloads, Requests
 from bench.subjects import Subject
 
@@ -98,7 +100,14 @@ SCENARIOS = (
         references=(),
         quick=False,
     ),
+    Scenario("rest", "a proxy with nothing to do", Rest(), quick=False),
+    Scenario("start", "start of the whole program", Start(), quick=False, fresh=True),
     Scenario(
-        "replace", "a worker is killed: when is its socket served again?", Replace(), pair=("trireme",), references=()
+        "replace",
+        "a worker is killed: when is its socket served again?",
+        Replace(),
+        pair=("trireme",),
+        references=(),
+        quick=False,
     ),
 )

@@ -19,7 +19,6 @@ from tests.kit.process import START_DEADLINE, stop, wait_for
 _CONFIG = """
 global
   nbthread 1
-  maxconn 12000
   log stdout format raw local0
 defaults
   timeout connect 1s

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import logging
 import os
 import resource
@@ -42,6 +43,7 @@ def main() -> int:
     """Run until stopped; returns the exit code (0 clean, 1 failed, 3 invalid configuration, 5 not permitted)."""
     options = Options.from_json(os.environ.pop(OPTIONS_ENV))
     process_log.configure(options.log_level)
+    faulthandler.enable()  # systemd's watchdog ends a supervisor that hangs by SIGABRT: the stack says where
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NAME, b"trireme-super", 0, 0, 0)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:

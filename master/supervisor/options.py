@@ -41,8 +41,10 @@ class Options:
         known = {field.name for field in dataclasses.fields(cls)}
         return cls(**{name: value for name, value in json.loads(text).items() if name in known})
 
-    def preflight(self, version: int, state: str | None = None) -> dict[str, Any]:
-        """What `master.preflight` reads on its standard input. `state` is a supervisor's that it shall understand."""
+    def preflight(self, version: int, states: dict[str, str] | None = None) -> dict[str, Any]:
+        """What `master.preflight` reads on its standard input. `states` is a supervisor's state by version, of which it
+        shall understand one.
+        """
         return {
             "config_path": self.config_path,
             "config_yaml": self.config_yaml,
@@ -51,5 +53,5 @@ class Options:
             "allow_unsupported": self.allow_unsupported,
             "filter_paths": self.filter_paths,
             "version": version,
-            "state": state,
+            "states": states,
         }

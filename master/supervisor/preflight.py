@@ -50,11 +50,16 @@ class Running(NamedTuple):
 
 
 def start(
-    options: Options, code: Code, *, version: int, state: str | None = None, stderr: IO[bytes] | int | None = None
+    options: Options,
+    code: Code,
+    *,
+    version: int,
+    states: dict[str, str] | None = None,
+    stderr: IO[bytes] | int | None = None,
 ) -> Running:
     """Begin to compile the configuration with `code`; raises `OSError` if that cannot be run."""
     fd = memfd.create("trireme-config", 0)
-    order = memfd.sealed("trireme-preflight", json.dumps(options.preflight(version, state)).encode())
+    order = memfd.sealed("trireme-preflight", json.dumps(options.preflight(version, states)).encode())
     os.lseek(order, 0, os.SEEK_SET)
     try:
         process = subprocess.Popen(

@@ -49,7 +49,7 @@ class Restart:
             log.warning("restart refused: %s", refusal)
             return refusal
         self._request = request
-        self.progress, actions = begin(self._supervisor.next_number())
+        self.progress, actions = begin(self._supervisor.serving.number + 1)
         log.info("hot restart into generation %d", self.progress.generation)
         self._supervisor.timers.after(preflight.DEADLINE, self._stop_compiling)
         self.tell()
@@ -64,6 +64,8 @@ class Restart:
             return f"the server is {supervisor.state}"
         if supervisor.serving.workforce.changing:
             return "the number of workers is being changed; try again when it is done"
+        if supervisor.generations[-1].state == "ending":
+            return f"what there was of generation {supervisor.generations[-1].number} is still being removed; try again"
         if len(supervisor.generations) >= MAX_GENERATIONS:
             oldest = supervisor.generations[0]
             left = max(0.0, oldest.ends_at - time.monotonic())
@@ -136,11 +138,12 @@ class Restart:
     def _compile(self) -> None:
         supervisor = self._supervisor
         code = self._request.code or OWN
-        sample = state.encode(takeover.snapshot(supervisor), max(state.READABLE)).decode()
+        snapshot = takeover.snapshot(supervisor)
+        states = {str(version): state.encode(snapshot, version).decode() for version in state.READABLE}
         words = memfd.create("trireme-findings", 0)
         try:
             running = preflight.start(
-                supervisor.options, code, version=self.progress.generation, state=sample, stderr=words
+                supervisor.options, code, version=self.progress.generation, states=states, stderr=words
             )
         except OSError as error:
             os.close(words)

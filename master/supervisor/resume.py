@@ -70,7 +70,6 @@ def _resume(options: Options, content: dict[str, Any]) -> Supervisor:
     resumed = Supervisor(options, directory, pool, Memory(content["memory"]), SignalQueue(), notifier)
     resumed.state = content["server_state"]
     resumed.orders = content["orders"]
-    resumed.last_number = content["last_number"]
     resumed.counters_base = content["counters_base"]
     resumed.restart = Restart(resumed, Progress(Phase.TAKEOVER, content["restart"]["generation"]))
     if "log" in resumed.orders:

@@ -26,11 +26,12 @@ class Fd(int):
 
 def common(theirs: Iterable[int]) -> int:
     """The version to write for a program that reads `theirs`; raises `StateError` if there is none."""
-    both = set(READABLE) & set(theirs)
+    versions = sorted(theirs)
+    both = set(READABLE) & set(versions)
     if not both:
         raise StateError(
-            f"the new code reads versions {sorted(theirs) or 'none'} of the supervisor's state, the running one writes "
-            f"{list(READABLE)}: this release cannot be reached by a hot restart; stop and start"
+            f"one side of the restart knows versions {versions or 'none'} of the supervisor's state, the other "
+            f"{list(READABLE)}: there is no hot restart between these releases; stop and start"
         )
     return max(both)
 

@@ -64,7 +64,6 @@ class Supervisor:
         self.state = "INITIALIZING"
         self.generations: list[Generation] = []  # oldest first
         self.leader: Generation | None = None  # whose controller answers the admin interface
-        self.last_number = 0
         self.counters_base: int | None = None  # sealed memfd: the counters at the last reset
         self.orders: dict[str, Any] = {}  # standing orders by name: for everybody who lives, and who starts later
         self.drains = ListenerDrains(self)
@@ -83,7 +82,7 @@ class Supervisor:
         count = self.options.concurrency
         sockets = ListenSockets(self.pool, committed, self.directory.admin_socket, count=count)
         tables = Tables.create(hosts=committed.hosts, clusters=committed.clusters)
-        plan = Plan(self.next_number(), OWN, committed, count)
+        plan = Plan(1, OWN, committed, count)
         me = SUPERVISOR_SLOT
         self.memory.describe(
             me, role="supervisor", pid=os.getpid(), index=0, generation=plan.number, started_ns=time.monotonic_ns()
@@ -230,10 +229,6 @@ class Supervisor:
         """The generation that accepts connections, or will as the first one."""
         return next((g for g in reversed(self.generations) if g.state == "serving"), self.generations[0])
 
-    def next_number(self) -> int:
-        self.last_number += 1
-        return self.last_number
-
     def on_progress(self, generation: Generation) -> None:
         """A worker or the controller has become ready."""
         if generation.state != "starting" or self.stopping:
@@ -310,6 +305,7 @@ class Supervisor:
     def leadership(self, generation: Generation) -> tuple[dict[str, int], dict[str, Any]]:
         """What the leading controller gets: named descriptors, and the message."""
         memory = self.memory
+        memory.region(generation.slots["controller"])  # its own too, though it may still wait for a template
         named = {
             **generation.sockets.admin_named(),
             **{f"region/{slot}": fd for slot, fd in memory.regions.items()},

@@ -74,7 +74,6 @@ def snapshot(supervisor: Supervisor) -> dict[str, Any]:
         "options": supervisor.options.to_json(),
         "server_state": supervisor.state,
         "orders": supervisor.orders,
-        "last_number": supervisor.last_number,
         "listeners_stopped": supervisor.drains.stopped,
         "lock": Fd(supervisor.directory.lock),
         "counters_base": None if base is None else Fd(base),

@@ -197,7 +197,13 @@ def test_json(shown: Shown, mode: str) -> None:
 def test_prometheus_names_labels_order_and_values(shown: Shown, mode: str) -> None:
     ours = "".join(prometheus.render(shown.stats, mode))
     theirs = shown.answers[f"prometheus {mode}".strip()].decode()
-    assert ours.splitlines() == theirs.splitlines()
+    assert [rounded(line) for line in ours.splitlines()] == [rounded(line) for line in theirs.splitlines()]
+
+
+def rounded(line: str) -> str:
+    """A histogram's sum to 14 digits: it is added up from its buckets, and the last bit depends on the order."""
+    name, _, value = line.rpartition(" ")
+    return f"{name} {float(value):.14g}" if "_sum{" in name else line
 
 
 @pytest.mark.parity("rule 52")

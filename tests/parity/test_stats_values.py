@@ -197,7 +197,7 @@ def test_the_admin_interface_counts_alike(pair: Pair) -> None:
         side.admin("/ready")
         wait_for(lambda: counted(side)["http.admin.downstream_cx_active"] == 1, deadline=10, what="it is alone")
         after = counted(side)
-        return {name: int(after[name] > before[name]) for name in after}
+        return {name: int(after[name] > before.get(name, 0)) for name in after}
 
     envoy, ours = added(pair.envoy), added(pair.ours)
     # Buffers are not kept; closes are counted by both, but not at the same moment.

@@ -76,7 +76,6 @@ def test_the_drain_at_shutdown_is_finite(bootstrap: str) -> None:
     ("number", "words"),
     [
         (signal.SIGHUP, "reserved for reloading"),
-        (signal.SIGUSR2, "reserved for hot restart"),
         (signal.SIGUSR1, "reopen their access logs"),
     ],
 )

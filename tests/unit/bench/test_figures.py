@@ -105,7 +105,6 @@ def test_row_text_shows_a_line_per_subject_with_its_ratio() -> None:
         "2",
         "3",
         "64",
-        "MB",
         "0.80",
         "(0.80–0.80)",
     ]
