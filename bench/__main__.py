@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import fnmatch
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -54,6 +55,7 @@ def _show(scenario: Scenario, row: Row) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0 measured, 1 ours and Envoy do not do the same, 2 usage."""
     options = _options(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds: no proxy is left behind
     scenarios = _chosen(options.only, quick=options.quick)
     if options.list or not scenarios:
         print("\n".join(f"{scenario.name:15} {scenario.title}" for scenario in SCENARIOS))

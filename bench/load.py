@@ -84,8 +84,12 @@ def download(address: Address, request: bytes, *, count: int) -> Outcome:
 
 
 def _run(command: list[str], deadline: float) -> str:
+    # In a session of its own, as the origin and `proxyctl run` are: Linux divides a busy machine by sessions
+    # (autogroup), and the load would else take from the share of those proxies that run in this one.
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=deadline, check=False)
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=deadline, check=False, start_new_session=True
+        )
     except subprocess.TimeoutExpired:
         raise Unfit(f"{command[0]} did not end within {deadline:.0f} s") from None
     return done.stdout + done.stderr

@@ -54,7 +54,12 @@ class Nginx:
         inside = http.replace("{directory}", str(self.directory))
         config.write_text(_AROUND.format(directory=self.directory, http=inside))
         command = [program, "-c", str(config), "-p", str(self.directory), "-e", str(self.directory / "error.log")]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # why: `load._run`
+        )
         self.pid = self.process.pid
         try:
             wait_for(lambda: self._answers(port), deadline=START_DEADLINE, what="nginx answers")

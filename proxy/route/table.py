@@ -23,11 +23,13 @@ class VirtualHostRoutes:
 
     `by_path_alone`: no route of this virtual host looks at anything but the path. Then the same path always finds the
     same route, and a caller may keep what `find` returned for as long as the table lives.
+    `by_chance`: a route takes a share of requests only (`RequestHead.random`), so each is asked for once, by itself.
     """
 
-    __slots__ = ("by_path_alone", "find")
+    __slots__ = ("by_chance", "by_path_alone", "find")
 
     def __init__(self, routes: Sequence[RouteEntry]) -> None:
+        self.by_chance = any(entry.route.match.runtime_fraction is not None for entry in routes)
         self.by_path_alone = all(entry.by_path_alone for entry in routes)
         self.find: Find = _find_by_index(RouteIndex(routes))
         if routes and _takes_nearly_all(routes[0]):

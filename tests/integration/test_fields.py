@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 import trio
@@ -200,6 +202,15 @@ async def test_a_listeners_buffer_limit() -> None:
         assert seen.count(b"\r\n200\r\n") >= 6
 
 
+@virtual
+@pytest.mark.field("envoy.config.listener.v3.Listener.drain_type")
+async def test_drain_type() -> None:
+    async with proxy(answering(OK), listener="drain_type: MODIFY_ONLY") as rig:
+        rig.server.fail_health_check(True)
+        head, _ = await (await asked(rig)).response()
+        assert b"connection: close" not in head
+
+
 @contextlib.contextmanager
 def full() -> Iterator[SocketAddress]:
     """A listening socket whose queue is full: a connection to it is neither made nor refused."""
@@ -285,6 +296,21 @@ async def test_matches(match: str, inside: str, outside: str) -> None:
             await client.send(request(*lines, line=f"{method} {path}"))
             statuses.append((await client.response())[0][:12])
         assert statuses == [b"HTTP/1.1 200", b"HTTP/1.1 404"]
+
+
+@virtual
+async def test_each_request_of_a_connection_is_drawn_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, too: a second draw would favour the route."""
+    draws = itertools.cycle([10, 90, 90])
+    monkeypatch.setattr("proxy.http.request.random", SimpleNamespace(getrandbits=lambda _: next(draws)))
+    half = routed("prefix: /, runtime_fraction: {default_value: {numerator: 50}}")
+    async with proxy(answering(OK), route_config=half) as rig:
+        client = await rig.connect()
+        statuses = []
+        for _ in range(6):
+            await client.send(request())
+            statuses.append((await client.response())[0][9:12])
+        assert statuses == [b"200", b"404", b"404"] * 2
 
 
 def request(*headers: str, line: str = "GET /") -> bytes:

@@ -206,7 +206,7 @@ class Lane:
                 plan = plan or destination.responses.find(progress.received)
                 if not piece or plan is None or not len(progress.received) <= plan.size <= EXPRESS_RESPONSE:
                     return
-            if self._manager.activity.closing or not self._respond(plan, progress, destination):
+            if self._manager.drain.active or not self._respond(plan, progress, destination):
                 return
             upstream.watch.on_ready = None
             data = connection.receive_now() if watch.readable else None
@@ -218,13 +218,12 @@ class Lane:
         arrival = self._arrival
         if arrival is None or arrival.data != data:
             arrival = self._arrival = express_request.split(data)
-        if arrival is None or len(data) > EXPRESS_REQUEST or self._manager.activity.closing:
+        if arrival is None or len(data) > EXPRESS_REQUEST or self._manager.drain.active:
             return None
-        destination = self._route(arrival)
+        destination = self._route(arrival, progress)
         plan = self._plan
         if destination is None or plan is None or len(arrival.body) != plan.content_length:
             return None
-        progress.entry = destination.entry
         pool = progress.pool = destination.cluster.pick()
         upstream = pool.take(started) if pool is not None else None
         if upstream is None:
@@ -246,8 +245,8 @@ class Lane:
         self._manager.express.add(self)
         return upstream
 
-    def _route(self, arrival: Arrival) -> Destination | None:
-        """Where this request goes; None if not by this lane."""
+    def _route(self, arrival: Arrival, progress: Handover) -> Destination | None:
+        """Where this request goes; None if not by this lane. A weighted cluster is drawn once, whatever comes of it."""
         plan, manager = self._plan, self._manager
         if plan is None or plan.fields != arrival.fields or plan.method != arrival.method:
             plan = self._plan = manager.plan(arrival, self._hop)
@@ -256,7 +255,7 @@ class Lane:
             if plan is None:
                 return None
             self._routes = manager.routes.virtual_host(plan.request.authority)
-        if self._routes is None:
+        if self._routes is None or self._routes.by_chance:  # the plan's request would keep its first draw
             return None
         found = self._found
         if found is None or arrival.path != plan.request.path or not self._routes.by_path_alone:
@@ -264,7 +263,7 @@ class Lane:
             found = self._found = self._routes.find(arrival.path, plan.request)
             if found is None:
                 return None
-        entry = found.choose()
+        entry = progress.entry = found.choose()
         try:
             destination = self._destinations[entry]
         except KeyError:

@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -22,6 +22,8 @@ UNIT = "trireme.service"
 PIPE = "/run/trireme/web.sock"
 DEADLINE = 60.0  # seconds for what takes two, on a machine that has other things to do
 CONFIG = "/etc/trireme/envoy.yaml"
+GATE = "/run/gate"  # while this file is not there, the service does not start
+WAIT = f"until test -e {GATE}; do sleep 0.02; done"
 
 
 def listener(name: str, address: Fields) -> Fields:
@@ -43,6 +45,8 @@ def installed(bed: Bed) -> Bed:
     bed.write(CONFIG, bootstrap(listeners, []))
     done = bed.run(PROXYCTL, "systemd", "install", "-c", CONFIG, "--", "--concurrency", "2")
     assert done.returncode == 0, done.stderr
+    bed.write(GATE, "")
+    bed.write(f"/run/systemd/system/{UNIT}.d/gate.conf", f"[Service]\nExecStartPre=/bin/sh -c '{WAIT}'\n")
     bed.systemctl("daemon-reload")
     return bed
 
@@ -78,20 +82,21 @@ def load(bed: Bed) -> Load:
     return Load(("127.0.0.1", 80), mode="new", connections=4, pause=0.01, timeout=DEADLINE, within=bed.within)
 
 
-def queued_while_nobody_serves(bed: Bed, old: int) -> None:
-    """20 connections are made between the end of the `old` supervisor and the start of the next; all are answered."""
+def start_again_with_a_queue(bed: Bed, begin: Callable[[], object]) -> None:
+    """`begin` makes the service start again. 22 connections are made while nobody serves; all are answered later."""
+    old, gate = bed.main_pid(UNIT), bed.root / GATE.lstrip("/")
+    gate.unlink()
+    begin()
     wait_for(lambda: not psutil.pid_exists(old), deadline=DEADLINE, what="the old supervisor is gone")
     with ExitStack() as stack:
         waiting = [stack.enter_context(connect(bed)) for _ in range(20)]
-        with socket.socket(socket.AF_UNIX) as pipe:
+        for _ in range(2):
+            pipe = stack.enter_context(socket.socket(socket.AF_UNIX))
             pipe.settimeout(DEADLINE)
             pipe.connect(str(bed.root / PIPE.lstrip("/")))
-            assert bed.show(UNIT, "ActiveState") != "active"
-            assert [ask(sock) for sock in waiting] == [b"ok"] * 20
-            assert ask(pipe) == b"ok"
-
-
-def wait_until_it_serves(bed: Bed) -> None:
+            waiting.append(pipe)
+        gate.touch()
+        assert [ask(sock) for sock in waiting] == [b"ok"] * 22
     wait_for(lambda: bed.show(UNIT, "ActiveState") == "active", deadline=DEADLINE, what="it is active again")
 
 
@@ -146,15 +151,11 @@ def test_a_hot_restart_is_none_for_systemd(service: Bed) -> None:
 
 
 def test_a_restart_refuses_no_connection_even_with_fewer_workers(service: Bed) -> None:
-    before = service.main_pid(UNIT)
     one_worker = (
         f"[Service]\nExecStart=\nExecStart={PROXYCTL} run -c {CONFIG} --runtime-dir %t/trireme --concurrency 1\n"
     )
     with load(service) as running, service.drop_in(UNIT, one_worker):
-        service.systemctl("restart", "--no-block", UNIT)
-        queued_while_nobody_serves(service, before)
-        wait_until_it_serves(service)
-        assert ask(connect(service)) == b"ok"
+        start_again_with_a_queue(service, lambda: service.systemctl("restart", "--no-block", UNIT))
         report = running.finish()
     assert report.ok
     assert not report.failed
@@ -162,11 +163,9 @@ def test_a_restart_refuses_no_connection_even_with_fewer_workers(service: Bed) -
 
 
 def test_a_killed_supervisor_is_replaced_and_no_connection_refused(service: Bed) -> None:
-    before, members, restarts = service.main_pid(UNIT), service.members(UNIT), int(service.show(UNIT, "NRestarts"))
+    members, restarts = service.members(UNIT), int(service.show(UNIT, "NRestarts"))
     with load(service) as running:
-        os.kill(before, signal.SIGKILL)
-        queued_while_nobody_serves(service, before)
-        wait_until_it_serves(service)
+        start_again_with_a_queue(service, lambda: os.kill(service.main_pid(UNIT), signal.SIGKILL))
         report = running.finish()
     assert int(service.show(UNIT, "NRestarts")) == restarts + 1
     assert not set(members) & set(service.members(UNIT))

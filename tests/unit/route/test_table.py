@@ -138,3 +138,11 @@ def test_a_route_that_takes_all_paths_takes_no_other_targets() -> None:
     routes = table(route("paths", RouteMatch("prefix", "/")), route("all", RouteMatch("prefix", "")))
     found = [routes.match(request(path)) for path in ("/x", "/", "*", "")]
     assert [entry and entry.route.name for entry in found] == ["paths", "paths", "all", None]
+
+
+def test_the_table_says_where_a_match_is_drawn() -> None:
+    drawn = VirtualHost("drawn", ("a.com",), (route("r", RouteMatch("prefix", "/", runtime_fraction=(1, 100))),))
+    plain = VirtualHost("plain", ("b.com",), (route("r", RouteMatch("prefix", "/")),))
+    routes = RouteTable(RouteConfiguration("rc", (drawn, plain)))
+    found = [routes.virtual_host(authority) for authority in (b"a.com", b"b.com")]
+    assert [host and host.by_chance for host in found] == [True, False]
