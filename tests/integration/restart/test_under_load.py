@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import signal
 import threading
@@ -18,6 +19,7 @@ from tests.kit.origin import Origin, pattern
 from tests.kit.process import wait_for
 from tests.kit.proxy import Proxy
 
+OPEN = "http.ingress.downstream_cx_active"
 REQUESTS = "http.ingress.downstream_rq_total"
 RESTARTS = 3
 KEEP_ALIVE = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -54,6 +56,7 @@ def test_no_request_fails_and_nothing_is_counted_twice_or_lost(proxy: Proxy) -> 
     with (
         Load(proxy.address(), mode="new", connections=3) as new,
         Load(proxy.address(), mode="keep-alive", connections=3) as kept,
+        Load(proxy.address(), mode="keep-alive", connections=12, pause=0.01) as mostly_idle,
         Load(proxy.admin_socket, mode="new", connections=1, target="/ready", pause=0.01) as admin,
     ):
         download = Download(proxy)
@@ -61,13 +64,13 @@ def test_no_request_fails_and_nothing_is_counted_twice_or_lost(proxy: Proxy) -> 
         for _ in range(RESTARTS - 1):
             done = restart(proxy)
             assert done.returncode == 0, done.stderr + proxy.output()
-        reports = [load.finish() for load in (new, kept, admin)]
+        reports = [load.finish() for load in (new, kept, mostly_idle, admin)]
         download.join()
     for report in reports:
         assert report.failed.total() == 0, report.failed
         assert report.ok > 20
     assert download.digest == hashlib.sha256(pattern(40 * 16384)).hexdigest()
-    served = reports[0].ok + reports[1].ok + 1
+    served = sum(report.ok for report in reports[:-1]) + 1
     assert proxy.stats()[REQUESTS] == before + served
     assert proxy.processes()[0]["pid"] == pid
     wait_until_alone(proxy)
@@ -76,32 +79,61 @@ def test_no_request_fails_and_nothing_is_counted_twice_or_lost(proxy: Proxy) -> 
     assert stats["server.hot_restart_epoch"] == stats["server.hot_restart_generation"] - 1 == RESTARTS - 1
 
 
-def test_an_open_connection_stays_until_its_next_response(proxy: Proxy) -> None:
-    with Connection(proxy.address()) as idle:
-        assert "close" not in idle.request(KEEP_ALIVE).values("connection")
-        done = restart(proxy)
-        assert done.returncode == 0, done.stderr
-        assert "drains: 1 connections" in done.stderr
-        stats = proxy.stats()
-        assert stats["server.parent_connections"] == 1
-        assert stats["http.ingress.downstream_cx_active"] == 1  # gauges of the old generation count
-        assert {each["state"] for each in proxy.processes() if each["role"] == "worker"} == {"serving", "draining"}
-        assert idle.request(KEEP_ALIVE).values("connection") == ["close"]
+def test_idle_connections_change_over_and_the_drain_ends(proxy: Proxy) -> None:
+    """More than one message carries; some have had a request, some have not."""
+    with contextlib.ExitStack() as stack:
+        idle = [stack.enter_context(Connection(proxy.address())) for _ in range(130)]
+        for connection in idle[:65]:
+            assert connection.request(KEEP_ALIVE).status == 200
+        wait_for(lambda: proxy.stats()[OPEN] == len(idle), deadline=10, what="all connections are accepted")
+        assert restart(proxy).returncode == 0
+        wait_until_alone(proxy)
+        assert proxy.stats()[OPEN] == len(idle)
+        for connection in idle:
+            response = connection.request(KEEP_ALIVE)
+            assert response.status == 200
+            assert response.values("connection") == []  # it is an ordinary connection of the new generation
+    wait_for(lambda: proxy.stats()[OPEN] == 0, deadline=10, what="no connection is left")
+
+
+class Begun:
+    """A connection on which a part of a request has been read, so that it stays where it is."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._connection = Connection(proxy.address())
+        self._connection.sock.sendall(KEEP_ALIVE[:-2])
+
+    def finish(self) -> None:
+        response = self._connection.request(KEEP_ALIVE[-2:])
+        assert response.status == 200
+        assert response.values("connection") == ["close"]
+        self._connection.close()
+
+
+def test_a_connection_with_a_request_stays_until_its_response(proxy: Proxy) -> None:
+    begun = Begun(proxy)
+    done = restart(proxy)
+    assert done.returncode == 0, done.stderr
+    assert "drains: 1 connections" in done.stderr
+    stats = proxy.stats()
+    assert stats["server.parent_connections"] == 1
+    assert stats[OPEN] == 1  # gauges of the old generation count
+    assert {each["state"] for each in proxy.processes() if each["role"] == "worker"} == {"serving", "draining"}
+    begun.finish()
     wait_until_alone(proxy)
-    assert proxy.stats()["http.ingress.downstream_cx_active"] == 0
+    assert proxy.stats()[OPEN] == 0
 
 
 def test_generations_are_capped(proxy: Proxy) -> None:
-    with Connection(proxy.address()) as first:
-        first.request(KEEP_ALIVE)
-        assert restart(proxy).returncode == 0
-        with Connection(proxy.address()) as second:
-            second.request(KEEP_ALIVE)
-            assert restart(proxy).returncode == 0
-            done = restart(proxy)
-            assert done.returncode == 5
-            assert "3 generations are alive" in done.stderr
-            assert first.request(KEEP_ALIVE).status == second.request(KEEP_ALIVE).status == 200
+    first = Begun(proxy)
+    assert restart(proxy).returncode == 0
+    second = Begun(proxy)
+    assert restart(proxy).returncode == 0
+    done = restart(proxy)
+    assert done.returncode == 5
+    assert "3 generations are alive" in done.stderr
+    first.finish()
+    second.finish()
     wait_until_alone(proxy)
 
 

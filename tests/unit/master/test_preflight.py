@@ -103,5 +103,11 @@ def test_the_manifest_tells_the_supervisor_how_to_listen() -> None:
     )
     manifest, _ = split(committed(compiled(text)))
     assert manifest["listeners"] == [
-        {"name": "a", "addresses": [{"path": "/run/x", "mode": 0o600}], "reuse_port": False, "backlog": 7}
+        {
+            "name": "a",
+            "addresses": [{"path": "/run/x", "mode": 0o600}],
+            "reuse_port": False,
+            "backlog": 7,
+            "takes_idle": False,
+        }
     ]

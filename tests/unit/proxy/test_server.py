@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import os
 import socket
 from pathlib import Path
 
+import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.config.identity import Identity
 from proxy.server import Server
 from proxy.stats import MemoryStats
 from proxy.upstream.tables import MemoryTables
@@ -269,3 +272,50 @@ def test_bodies_arrive_as_they_were_sent_however_they_are_cut(
 
     trio.run(check)
     assert got == [b"".join(up), b"".join(down)]
+
+
+@pytest.mark.parametrize("turns", range(6))
+@pytest.mark.parametrize("express", [True, False])
+@run_trio
+async def test_idle_connections_change_over_to_another_server_unnoticed(
+    turns: int, express: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A request that comes at that moment is answered by whoever has read it, however far the old server has got."""
+    identity = Identity() if express else Identity(underscores="DROP_HEADER")  # which the express lane does not do
+    async with (
+        origin(answering(OK)) as upstream,
+        serving(compiled(upstream.address, identity=identity)) as old,
+        serving(compiled(upstream.address, identity=identity)) as new,
+    ):
+        clients = [await old.connect() for _ in range(4)]
+        for client in clients[:2]:
+            await client.send(GET)
+            await client.response()
+        await clients[3].send(GET[:10])
+        await until(lambda: old.server.connections == 4 and len(old.server.idle_connections("l", 9)) == 3)
+        os.write(clients[0].stream.socket.fileno(), GET)
+        for _ in range(turns):
+            await trio.lowlevel.checkpoint()
+        for connection in old.server.idle_connections("l", 9):
+            new.server.adopt("l", socket.socket(fileno=os.dup(connection.fd)))
+            connection.give_away()
+        for client, rest in zip(clients, (b"", GET, GET, GET[10:]), strict=True):
+            if rest:
+                await client.send(rest)
+            head, _ = await client.response()
+            assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert b"connection: close" not in head
+        assert new.server.connections in (2, 3)
+        assert old.server.connections + new.server.connections == 4
+        assert old.value("downstream_rq_2xx") + new.value("downstream_rq_2xx") == 6
+    assert not caplog.records
+
+
+@run_trio
+async def test_a_connection_for_a_listener_that_is_not_there_ends() -> None:
+    async with origin(answering(OK)) as upstream, serving(compiled(upstream.address)) as rig:
+        ours, theirs = socket.socketpair()
+        rig.server.adopt("nobody", ours)
+        with theirs:
+            assert theirs.recv(1) == b""
+        assert rig.server.connections == 0
