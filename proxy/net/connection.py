@@ -99,7 +99,7 @@ class Connection:
     async def wait_readable(self) -> None:
         """Until there are bytes, or the peer has closed: where a keep-alive connection spends its life."""
         self._burst = 0
-        await self.watch().wait_readable()
+        await self._wait_readable()
 
     def watch(self) -> poller.Watch:
         """The watch over this connection, which begins now if it has not. A relay has none."""
@@ -114,7 +114,7 @@ class Connection:
         self._burst += 1
         while (data := self._receive()) is None:
             self._burst = 1
-            await self.watch().wait_readable()
+            await self._wait_readable()
         return data
 
     def receive_now(self) -> bytes | None:
@@ -224,6 +224,12 @@ class Connection:
         """Another process has this idle connection now: what is ours of it ends, and the peer notices nothing."""
         self.scope.cancel()  # before the close, so that whoever waits is not told of a closed socket
         self.close()
+
+    async def _wait_readable(self) -> None:
+        try:
+            await self.watch().wait_readable()
+        except trio.ClosedResourceError:  # given away just when something came
+            raise disconnected() from None
 
     async def _yield(self) -> None:
         self._burst = 0

@@ -274,7 +274,7 @@ def test_bodies_arrive_as_they_were_sent_however_they_are_cut(
     assert got == [b"".join(up), b"".join(down)]
 
 
-@pytest.mark.parametrize("turns", range(6))
+@pytest.mark.parametrize("turns", range(8))
 @pytest.mark.parametrize("express", [True, False])
 @run_trio
 async def test_idle_connections_change_over_to_another_server_unnoticed(
