@@ -134,6 +134,8 @@ class AddressSockets:
         """Close them; the file of a Unix socket goes, unless systemd holds the socket for a successor."""
         for sock in self.sockets.values():
             sock.close()
+        self.sockets.clear()
+        self._listening.clear()
         held = self.given or (self._stored and self._notifier.listened_to)
         if self.address.path and not self.address.path.startswith("@") and not held:
             with contextlib.suppress(FileNotFoundError):
@@ -201,9 +203,17 @@ class SocketPool:
         self._supplies = NOTHING
 
     def release(self, key: str) -> None:
-        """Nobody uses the address any more."""
+        """Nobody uses the address any more: it is closed for good, also in systemd's store. The socket of a `.socket`
+        unit is kept: it cannot be bound again for as long as systemd has it.
+        """
+        self.addresses[key].shutdown()
+        if not self.addresses[key].given:
+            self.forget(key)
+
+    def forget(self, key: str) -> None:
+        """Close our descriptors; what systemd holds is for a successor."""
         self.addresses.pop(key).close()
 
     def close(self) -> None:
         for key in list(self.addresses):
-            self.release(key)
+            self.forget(key)
