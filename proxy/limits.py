@@ -19,6 +19,9 @@ ACCEPT_BURST = 16
 """Connections accepted per wake-up. Envoy's `max_connections_to_accept_per_socket_event` has no default limit; with
 several workers on one socket a small burst shares the load."""
 
+MAX_QUEUE = 4096
+"""Connections that one look at a queue takes (Linux's net.core.somaxconn)."""
+
 ACCEPT_BACKOFF = 0.1
 """Pause of a listener when descriptors or memory run out (`trio.serve_listeners`: 0.1)."""
 

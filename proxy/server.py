@@ -6,7 +6,8 @@ import dataclasses
 import itertools
 import logging
 import socket
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict
 
 import msgspec
 import trio
@@ -24,7 +25,8 @@ from proxy.flight_recorder import Recorder
 from proxy.http.disconnects import DisconnectWatch
 from proxy.limits import LOG_CLOSE_DEADLINE, READ_SIZE
 from proxy.net.connection import Connection
-from proxy.net.listener import accept_loop
+from proxy.net.drain import ListenerDrain
+from proxy.net.listener import accept_loop, accept_waiting
 from proxy.net.pipe import PipePool
 from proxy.stats import Stats
 from proxy.upstream.manager import ClusterManager
@@ -34,6 +36,14 @@ log = logging.getLogger("proxy.server")
 
 MAX_WORKERS = 1024
 """Connection numbers count in such steps, so that no two of this many workers use the same one."""
+
+
+class ListenerDraining(TypedDict):
+    """A drain of one listener: `elapsed` seconds of `seconds` are over (`proxy.net.drain`)."""
+
+    elapsed: float
+    seconds: float
+    immediate: bool
 
 
 class Server:
@@ -63,7 +73,7 @@ class Server:
             self._clusters,
             "",
             self._activity,
-            self._disconnects,
+            disconnects=self._disconnects,
             pipes=self._pipes,
             log_writer=self._log_writer,
         )
@@ -73,6 +83,7 @@ class Server:
         self._listeners = {
             listener.name: _Listener(listener, context, worker_index=worker_index) for listener in config.listeners
         }
+        self._accepting = 0
         self._connections: set[Connection] = set()
         self._connection_ids = itertools.count(worker_index + 1, MAX_WORKERS)
         self._nursery: trio.Nursery | None = None
@@ -87,6 +98,11 @@ class Server:
     def requests_active(self) -> int:
         """Requests whose response is not complete."""
         return self._activity.requests
+
+    @property
+    def busy(self) -> bool:
+        """Whether requests are in hand, or may still be accepted."""
+        return bool(self._activity.requests or self._accepting)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled, or until a drain has ended the last connection."""
@@ -106,10 +122,30 @@ class Server:
             self._log_writer.close(LOG_CLOSE_DEADLINE)
             self._pipes.close()
 
-    async def accept(self, listener: str, address: int, sock: socket.socket) -> None:
+    async def accept(
+        self,
+        listener: str,
+        address: int,
+        sock: socket.socket,
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
         """Serve what arrives at `sock`, a non-blocking listening socket of the listener's address number `address`,
-        until cancelled. No accepted connection is lost by that.
+        until cancelled, by which no accepted connection is lost, or until the socket has been shut down.
         """
+        self._accepting += 1
+        task_status.started()
+        try:
+            await accept_loop(sock, self._starter(listener))
+        finally:
+            self._accepting -= 1
+            self._check_drained()
+
+    def accept_waiting(self, listener: str, sock: socket.socket) -> None:
+        """Serve what waits at `sock` now."""
+        accept_waiting(sock, self._starter(listener))
+
+    def _starter(self, listener: str) -> Callable[[socket.socket], None]:
         target = self._listeners[listener]
 
         def start(client: socket.socket) -> None:
@@ -119,7 +155,7 @@ class Server:
             self._activity.connections += 1
             self._nursery.start_soon(self._serve, target, client)
 
-        await accept_loop(sock, start)
+        return start
 
     def update_endpoints(self, endpoints: Endpoints) -> None:
         """Use these hosts from the next request on."""
@@ -135,13 +171,35 @@ class Server:
         self._log_writer.reopen()
 
     def fail_health_check(self, failed: bool) -> None:
-        """While `failed`, each connection ends with its next response, so that clients go elsewhere (`Activity`)."""
+        """While `failed`, each connection ends with its next response, so that clients go elsewhere."""
         self._activity.health_check_failed = failed
+        for listener in self._listeners.values():
+            listener.drain.fail_health_check(failed)
+
+    def drain_listeners(self, drains: Mapping[str, ListenerDraining]) -> None:
+        """Exactly the listeners of these names drain from now on; one that did before and is not named any more goes on
+        as if nothing had been.
+        """
+        for name, listener in self._listeners.items():
+            if self._activity.draining:
+                continue
+            if name in drains:
+                listener.drain.begin(**drains[name])
+            else:
+                listener.drain.end()
 
     def start_drain(self) -> None:
-        """From now on each connection ends with its next response. The caller has stopped accepting."""
+        """From now on each connection ends with its next response, and `run` with the last connection, once nothing is
+        accepted any more.
+        """
         self._activity.draining = True
+        for listener in self._listeners.values():
+            listener.drain.begin(immediate=True)
         self._check_drained()
+
+    async def drained(self) -> None:
+        """Until a drain has ended the last connection."""
+        await self._drained.wait()
 
     def close_idle(self) -> None:
         """Close the connections that wait for a request; one that has just come is still served."""
@@ -169,7 +227,7 @@ class Server:
                 self._check_drained()
 
     def _check_drained(self) -> None:
-        if self._activity.draining and not self._activity.connections:
+        if self._activity.draining and not self._activity.connections and not self._accepting:
             self._drained.set()
 
 
@@ -194,7 +252,8 @@ class _Listener:
         ]
         self._destroy = stats.counter(f"{prefix}downstream_cx_destroy")
         self._length_ms = stats.histogram(f"{prefix}downstream_cx_length_ms")
-        context = dataclasses.replace(context, listener_prefix=prefix)
+        self.drain = ListenerDrain(modify_only=config.drain_type == "MODIFY_ONLY")
+        context = dataclasses.replace(context, listener_prefix=prefix, drain=self.drain)
         self.read_size = min(READ_SIZE, config.per_connection_buffer_limit_bytes)
         self.chain = _chain([_build(plugin, context) for plugin in config.filter_chains[0].filters])
 

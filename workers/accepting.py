@@ -68,6 +68,7 @@ class Acceptors:
         for text, fd in fds.items():
             name = SocketName.parse(text)
             if name is not None:
+                self._drop(name)  # its listener was closed, and has been opened again
                 sock = socket.socket(fileno=fd)
                 sock.setblocking(False)
                 self._sockets[name] = sock
@@ -83,7 +84,7 @@ class Acceptors:
         if self._count == 0:
             return
         wanted = indexes_to_poll(self._index, count=self._count, listening=self._listening, healthy=healthy)
-        for name in self._sockets:
+        for name in list(self._sockets):
             if name.index == SHARED or name.index in wanted:
                 self._start(name)
             else:
@@ -93,16 +94,36 @@ class Acceptors:
         if name not in self._polling:
             scope = trio.CancelScope()
             self._polling[name] = scope
-            self._nursery.start_soon(self._accept, name, scope)
+            self._nursery.start_soon(self._accept, name, self._sockets[name], scope)
 
-    async def _accept(self, name: SocketName, scope: trio.CancelScope) -> None:
+    async def _accept(
+        self,
+        name: SocketName,
+        sock: socket.socket,
+        scope: trio.CancelScope,
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Sole user of `sock` while it runs, so that nobody closes it meanwhile."""
         with scope:
-            await self._server.accept(name.listener, name.address, self._sockets[name])
+            await self._server.accept(name.listener, name.address, sock, task_status=task_status)
+        if self._sockets.get(name) is not sock:  # dropped while it was polled
+            sock.close()
+        elif self._polling.get(name) is scope:  # the supervisor has shut it down
+            del self._sockets[name], self._polling[name]
+            sock.close()
 
     def _stop(self, name: SocketName) -> None:
         scope = self._polling.pop(name, None)
         if scope is not None:
             scope.cancel()
+
+    def _drop(self, name: SocketName) -> None:
+        """Give up a socket; closed here, or by the loop that polls it."""
+        sock = self._sockets.pop(name, None)
+        if sock is not None and name not in self._polling:
+            sock.close()
+        self._stop(name)
 
     async def watch(self, serving: Callable[[], bool]) -> None:
         """Keep `update`d for ever while `serving`."""
@@ -116,9 +137,22 @@ class Acceptors:
         for name in list(self._polling):
             self._stop(name)
 
+    def sweep(self) -> None:
+        """Accept what waits now, on all sockets: a sibling may hang."""
+        for name, sock in self._sockets.items():
+            self._server.accept_waiting(name.listener, sock)
+
+    async def empty(self, ending: Iterable[str]) -> None:
+        """Accept on the sockets of these names until the supervisor shuts them down. Returns when all are polled."""
+        for text in ending:
+            name = SocketName.parse(text)
+            sock = self._sockets.get(name) if name is not None else None
+            if name is not None and sock is not None:
+                scope = self._polling[name] = trio.CancelScope()
+                await self._nursery.start(self._accept, name, sock, scope)
+
     def close(self) -> None:
         """Poll nothing and close the sockets: the supervisor is gone, and its successor wants the addresses."""
-        self.stop()
-        for sock in self._sockets.values():
-            sock.close()
-        self._sockets.clear()
+        self._count = 0
+        for name in list(self._sockets):
+            self._drop(name)

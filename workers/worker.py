@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 import trio
@@ -48,7 +49,6 @@ class Worker:
         self._endpoints_version = endpoints_version
         self._draining = False
         self._drain_scope = trio.CancelScope()
-        self._listeners_closed = False
         for name, value in orders.items():
             self._obey(name, value)
 
@@ -70,7 +70,7 @@ class Worker:
                 close_all(received.fds)
             log.warning("the supervisor is gone; ending after the requests in hand (%.0f s at most)", ORPHAN_DRAIN)
             acceptors.close()
-            await self._drain(ORPHAN_DRAIN, close_idle=True)
+            await self._drain(ORPHAN_DRAIN, idle=0.0)
             nursery.cancel_scope.cancel()
 
     def _on_message(self, received: Received, acceptors: Acceptors, nursery: trio.Nursery) -> None:
@@ -79,14 +79,11 @@ class Worker:
         if kind == "topology" and not self._draining:
             first = self._processes.read(self._slot).state != State.SERVING
             self._set_state(State.SERVING)
-            if not self._listeners_closed:
-                acceptors.set_topology(count=message["count"], listening=message["listening"])
+            acceptors.set_topology(count=message["count"], listening=message["listening"])
             if first:
                 nursery.start_soon(acceptors.watch, lambda: not self._draining)
         elif kind == "order":
             self._obey(message["name"], message["value"])
-            if self._listeners_closed:
-                acceptors.stop()
         elif kind == "sockets":
             acceptors.add(received.named)
         elif kind == "endpoints":
@@ -96,7 +93,7 @@ class Worker:
             self._set_state(State.DRAINING)
             acceptors.stop()
             self._drain_scope.cancel()  # a later order, to stop soon, replaces the one to leave in time
-            nursery.start_soon(self._drain_and_end, message["deadline"], message["close_idle"], nursery)
+            nursery.start_soon(self._drain_and_end, message, acceptors, nursery)
         elif kind == "stop":
             nursery.cancel_scope.cancel()
         elif kind == "reopen_logs":
@@ -109,8 +106,18 @@ class Worker:
             self._server.fail_health_check(value)
         elif name == "log":
             process_log.set_levels(value["levels"])
-        elif name == "listeners_closed":
-            self._listeners_closed = value
+        elif name == "drain":
+            now = time.monotonic()
+            self._server.drain_listeners(
+                {
+                    listener: {
+                        "elapsed": now - drain["began"],
+                        "seconds": drain["seconds"],
+                        "immediate": drain["immediate"],
+                    }
+                    for listener, drain in value.items()
+                }
+            )
 
     async def _watch_departures(self) -> None:
         """Tell when no request writes to the rows of hosts that have left, so that the rows may be reused."""
@@ -126,23 +133,30 @@ class Worker:
         self._endpoints_version = endpoints.version
         self._processes.write(self._slot, Word.ENDPOINTS_VERSION, endpoints.version)
 
-    async def _drain_and_end(self, deadline: float, close_idle: bool, nursery: trio.Nursery) -> None:
+    async def _drain_and_end(self, order: dict[str, Any], acceptors: Acceptors, nursery: trio.Nursery) -> None:
         with trio.CancelScope() as self._drain_scope:
-            await self._drain(deadline, close_idle=close_idle)
+            if order["sweep"]:
+                acceptors.sweep()
+            await acceptors.empty(order["ending"])
+            await self._drain(order["deadline"], idle=order["idle"])
             nursery.cancel_scope.cancel()
 
-    async def _drain(self, deadline: float, *, close_idle: bool) -> None:
-        """Finish what was begun. `close_idle`: connections without a request in hand are closed, not waited for."""
+    async def _drain(self, deadline: float, *, idle: float) -> None:
+        """Finish what was begun, within `deadline` seconds. Connections end with their next response; those that still
+        wait for a request after `idle` seconds are closed.
+        """
         server = self._server
         server.start_drain()
         with trio.move_on_after(deadline):
-            if close_idle:
-                while server.requests_active:  # noqa: ASYNC110 - plain words
-                    await trio.sleep(DRAIN_POLL)
+            with trio.move_on_after(idle):
+                await server.drained()
+                return
+            while server.busy:
                 server.close_idle()
-            with trio.move_on_after(CLOSE_DEADLINE if close_idle else float("inf")):
-                while server.connections:  # noqa: ASYNC110 - plain words
-                    await trio.sleep(DRAIN_POLL)
+                await trio.sleep(DRAIN_POLL)
+            server.close_idle()
+            with trio.move_on_after(CLOSE_DEADLINE):
+                await server.drained()
 
     async def _beat(self) -> None:
         await beat(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
+from master.supervisor.draining import Drained
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Endpoints
 from shm.metrics import Metrics
@@ -91,8 +92,19 @@ class ServerView(Protocol):
         """While failed, the proxy asks to be left alone: `/ready` says DRAINING, connections end with a response."""
         ...
 
-    async def close_listeners(self) -> None:
-        """Refuse new connections from now on; those that are open stay."""
+    @property
+    def drains(self) -> Mapping[str, Drained]:
+        """The listeners that drain, or have, by name."""
+        ...
+
+    async def drain_listeners(self, names: Collection[str], *, graceful: bool, close: bool) -> None:
+        """Have the connections of these listeners leave; `close` the listeners at once, or when the time of a
+        `graceful` drain is over.
+        """
+        ...
+
+    async def undo_drain(self, names: Collection[str]) -> None:
+        """Take the drains of these listeners back. Raises `RejectedError` if one of them cannot open again."""
         ...
 
     async def reset_counters(self) -> None:

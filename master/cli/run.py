@@ -32,11 +32,15 @@ from proxy.log import LEVELS
 @click.option("-l", "--log-level", type=click.Choice(list(LEVELS)), default="info", show_default=True)
 @click.option("--log-path", type=click.Path(dir_okay=False), help="Log to this file; USR1 reopens it.")
 @click.option("--drain-time-s", type=click.FloatRange(min=0), default=600.0, show_default=True,
-              help="How long a retired worker may finish its connections.")  # fmt: skip
+              help="How long a listener drains before it closes.")  # fmt: skip
+@click.option("--drain-strategy", type=click.Choice(["gradual", "immediate"]), default="gradual", show_default=True,
+              help="Whether its connections leave one by one, or each with its next response.")  # fmt: skip
 @click.option("--parent-shutdown-time-s", type=click.FloatRange(min=0), default=900.0, show_default=True,
               help="How long the old generation may finish its connections after a hot restart.")  # fmt: skip
 @click.option("--shutdown-drain-time-s", type=click.FloatRange(min=0), default=30.0, show_default=True,
               help="How long requests in hand may take after SIGTERM.")  # fmt: skip
+@click.option("--shutdown-idle-time-s", type=click.FloatRange(min=0), default=5.0, show_default=True,
+              help="How long idle connections may wait for one more response after SIGTERM.")  # fmt: skip
 @click.option("--slow-request-s", type=click.FloatRange(min=0), default=1.0, show_default=True,
               help="`proxyctl why` shows requests answered later than this too; 0: none.")  # fmt: skip
 @click.pass_context
@@ -55,8 +59,10 @@ def command(
     log_level: str,
     log_path: str | None,
     drain_time_s: float,
+    drain_strategy: str,
     parent_shutdown_time_s: float,
     shutdown_drain_time_s: float,
+    shutdown_idle_time_s: float,
     slow_request_s: float,
 ) -> None:
     """Run the proxy in the foreground.
@@ -89,8 +95,10 @@ def command(
         log_level=log_level,
         log_path=str(Path(log_path).absolute()) if log_path else "",
         drain_time=drain_time_s,
+        drain_strategy=drain_strategy.capitalize(),
         parent_shutdown_time=parent_shutdown_time_s,
         shutdown_drain_time=shutdown_drain_time_s,
+        shutdown_idle_time=shutdown_idle_time_s,
         slow_request=slow_request_s,
     )
     shown = ("-c", config_path) if config_path else ()

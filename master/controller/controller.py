@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 import msgspec
@@ -22,6 +22,7 @@ from master.admin import server as admin
 from master.admin.pages import hot_restart as hot_restart  # before the code on disk is replaced, which it is there for
 from master.admin.view import RejectedError, State
 from master.controller import server_stats
+from master.controller.drains import Drains, begun, undone
 from master.controller.regions import Regions
 from master.controller.standing import StandingOrders
 from master.dns.refresh import discover
@@ -62,6 +63,7 @@ class Controller:
         self.restart_status: dict[str, Any] = {}
         self._standing = StandingOrders(order["orders"], self.options["log_level"], link.send)
         self._counters_base: dict[str, int] = {}
+        self.listeners_stopped = 0
         self.listeners: list[tuple[str, list[str]]] = []
         self.hosts = TableReader(inherited["hosts"])
         self.clusters = TableReader(inherited["clusters"])
@@ -88,8 +90,8 @@ class Controller:
         return self._standing.health_check_failed
 
     @property
-    def listeners_closed(self) -> bool:
-        return self._standing.listeners_closed
+    def drains(self) -> Drains:
+        return self._standing.drains
 
     @property
     def log_levels(self) -> Mapping[str, str]:
@@ -144,8 +146,22 @@ class Controller:
     async def fail_health_check(self, failed: bool) -> None:
         await self._standing.give("health_check_failed", failed)
 
-    async def close_listeners(self) -> None:
-        await self._standing.give("listeners_closed", True)
+    async def drain_listeners(self, names: Collection[str], *, graceful: bool, close: bool) -> None:
+        drains = begun(
+            self.drains,
+            names,
+            now=time.monotonic(),
+            seconds=self.options["drain_time"],
+            immediate=self.options["drain_strategy"] == "Immediate",
+            graceful=graceful,
+            close=close,
+        )
+        await self._standing.give("drain", drains)
+
+    async def undo_drain(self, names: Collection[str]) -> None:
+        drains = undone(self.drains, names)
+        self._standing.keep("drain", drains)
+        await self._ask({"type": "order", "name": "drain", "value": drains})
 
     async def reset_counters(self) -> None:
         """Other processes' words are theirs: what is shown is the difference to now. The supervisor keeps the base."""
@@ -261,6 +277,7 @@ class Controller:
     def _set_state(self, message: Mapping[str, Any]) -> None:
         self.own_state = cast(State, message["state"])
         self.listeners = [(name, addresses) for name, addresses in message["listeners"]]
+        self.listeners_stopped = message["stopped"]
         self.restart_status = message["restart"]
 
     # --- publishing hosts -----------------------------------------------------------------------------------------

@@ -45,9 +45,7 @@ def add(metrics: Metrics, controller: Controller) -> None:
             **_memory(p.pid for p in processes),
         }
     )
-    metrics.counters["listener_manager.listener_stopped"] = (
-        len(controller.listeners) if controller.listeners_closed else 0
-    )
+    metrics.counters["listener_manager.listener_stopped"] = controller.listeners_stopped
     metrics.counters["server.worker_restarts"] = sum(p.restarts + p.ended_restarts for p in processes)
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 
 import trio
 
+from master.controller.drains import Drains
 from proxy import log as process_log
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -63,16 +64,21 @@ class StandingOrders:
         return bool(self._given.get("health_check_failed"))
 
     @property
-    def listeners_closed(self) -> bool:
-        return bool(self._given.get("listeners_closed"))
+    def drains(self) -> Drains:
+        drains: Drains = self._given.get("drain", {})
+        return drains
 
     @property
     def log_levels(self) -> Mapping[str, str]:
         return self._log["levels"]
 
+    def keep(self, name: str, value: Any) -> None:
+        """It holds from now on; the supervisor hears of it from the caller."""
+        self._given[name] = value
+
     async def give(self, name: str, value: Any) -> None:
         """Returns when the supervisor has been told; it tells the workers."""
-        self._given[name] = value
+        self.keep(name, value)
         await self._send({"type": "order", "name": name, "value": value})
 
     async def set_log_levels(self, levels: Mapping[str, str], seconds: float | None) -> None:

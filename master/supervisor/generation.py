@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -119,10 +119,12 @@ class Generation:
         self.state = "serving"
         self.workforce.serve()
 
-    def drain(self, deadline: float) -> None:
-        """Accept nothing any more; connections may end by themselves for `deadline` seconds."""
+    def drain(self, deadline: float, ending: Sequence[str] = ()) -> None:
+        """Accept nothing any more but what waits in the sockets `ending`; connections may end by themselves for
+        `deadline` seconds.
+        """
         self._stop_starting("draining", deadline)
-        self.workforce.drain(deadline)
+        self.workforce.drain(deadline, ending)
         self.end_if_empty()
 
     def end(self) -> None:
@@ -133,10 +135,11 @@ class Generation:
             self.send(worker, {"type": "stop"})
         self.end_if_empty()
 
-    def stop(self, deadline: float) -> None:
-        """The instance stops: requests in hand get `deadline` seconds."""
+    def stop(self, deadline: float, ending: Sequence[str]) -> None:
+        """The instance stops: requests in hand get `deadline` seconds. Who serves empties the sockets `ending`."""
+        serves = self.state == "serving"
         self._stop_starting(self.state if self.state != "starting" else "ending", deadline)
-        self.workforce.stop(deadline)
+        self.workforce.stop(deadline, ending if serves else (), sweep=serves)
         self.end_if_empty()
 
     def _stop_starting(self, state: State, deadline: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from master.supervisor.bind import BindError
@@ -95,15 +95,25 @@ class ListenSockets:
         """How many socket indexes there are: a generation before may have had more workers."""
         return max((sockets.listening for sockets in self._addresses()), default=0)
 
-    def shutdown(self) -> None:
-        """No listener takes connections any more. The admin's sockets stay."""
-        for sockets in self._addresses():
-            sockets.shutdown()
+    def queues(self, addresses: Collection[AddressSockets]) -> list[str]:
+        """What this generation calls the sockets of `addresses` that listen."""
+        return [
+            bound.name(key)
+            for bound in self.bounds
+            if bound.sockets in addresses
+            for key in bound.sockets.listening_keys
+        ]
 
-    def reopen(self) -> None:
-        """Listeners that an operator closed may listen again."""
-        for sockets in self._addresses():
-            sockets.reopen()
+    def reopen(self, listeners: Collection[str] | None = None) -> dict[str, int]:
+        """These listeners (all of them without names), which an operator closed, may listen again; returns the sockets
+        that are new for workers. Raises `BindError`.
+        """
+        new: dict[str, int] = {}
+        for bound in self.bounds:
+            if listeners is None or bound.listener.name in listeners:
+                for key, sock in bound.sockets.reopen().items():
+                    new[bound.name(key)] = sock.fileno()
+        return new
 
     def bound(self) -> list[tuple[str, list[str]]]:
         """(listener name, its bound addresses) in configuration order."""

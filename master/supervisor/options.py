@@ -25,9 +25,11 @@ class Options:
     group: str = ""
     log_level: str = "info"
     log_path: str = ""  # "" is standard error
-    drain_time: float = 600.0  # Envoy's --drain-time-s
+    drain_time: float = 600.0  # of listeners: Envoy's --drain-time-s
+    drain_strategy: str = "Gradual"  # or "Immediate", as admin.v3.CommandLineOptions spells them
     parent_shutdown_time: float = 900.0  # Envoy's --parent-shutdown-time-s
     shutdown_drain_time: float = 30.0
+    shutdown_idle_time: float = 5.0  # the part of it in which connections without a request may end by themselves
     slow_request: float = 1.0  # seconds from which on the flight recorder keeps a request that went well; 0: never
 
     def to_json(self) -> str:

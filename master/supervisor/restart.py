@@ -20,7 +20,6 @@ from shm import memfd
 
 if TYPE_CHECKING:
     from master.supervisor.committed import Committed
-    from master.supervisor.sockets import AddressSockets
     from master.supervisor.supervisor import Supervisor
 
 log = logging.getLogger("supervisor")
@@ -28,7 +27,6 @@ log = logging.getLogger("supervisor")
 EXIT_FAILED, EXIT_INVALID, EXIT_REJECTED, EXIT_TIMED_OUT = 1, 3, 5, 6
 MAX_GENERATIONS = 3  # alive at once, the new one included
 MAX_REASON = 16_000  # bytes of preflight's findings that are passed on
-CLOSE_GRACE = 0.2  # seconds in which workers stop polling sockets that are about to be shut down
 
 
 class Restart:
@@ -39,7 +37,6 @@ class Restart:
         self._request = Request()
         self._committed: Committed | None = None
         self._compiling: preflight.Running | None = None
-        self._closing = 0  # addresses whose end waits for CLOSE_GRACE
 
     @property
     def busy(self) -> bool:
@@ -101,7 +98,11 @@ class Restart:
 
     def tick(self) -> None:
         """Called once per turn of the loop."""
-        if self.progress.phase == Phase.TAKEOVER and not self._closing and self._supervisor.children.settled:
+        if (
+            self.progress.phase == Phase.TAKEOVER
+            and not self._supervisor.drains.busy
+            and self._supervisor.children.settled
+        ):
             self.on(Event.SETTLED)
 
     def status(self) -> dict[str, Any]:
@@ -216,23 +217,17 @@ class Restart:
         supervisor, new = self._supervisor, self.candidate
         assert new is not None
         old = supervisor.serving
-        supervisor.orders.pop("listeners_closed", None)
-        new.sockets.reopen()
+        supervisor.drains.reset(new)
         new.serve()
         words = "generation %d serves with %d worker(s); generation %d drains"
         log.info(words, new.number, new.workforce.count, old.number)
         kept = new.sockets.in_use()
         vanished = [bound.sockets for bound in old.sockets.bounds if bound.sockets.key not in kept]
         old.retire_controller()
-        old.drain(supervisor.options.parent_shutdown_time)
+        old.drain(supervisor.options.parent_shutdown_time, ending=old.sockets.queues(vanished))
         for sockets in vanished:
-            self._closing += 1
-            supervisor.timers.after(CLOSE_GRACE, lambda sockets=sockets: self._close(sockets))  # type: ignore[misc]
-
-    def _close(self, sockets: AddressSockets) -> None:
-        self._closing -= 1
-        log.info("listener address %s is no longer configured: closed", sockets.bound())
-        sockets.shutdown()
+            log.info("listener address %s is no longer configured: it is closed", sockets.bound())
+        supervisor.drains.close(vanished)
 
     def _lead(self) -> None:
         new, self.candidate = self.candidate, None

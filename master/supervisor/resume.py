@@ -76,6 +76,7 @@ def _resume(options: Options, content: dict[str, Any]) -> Supervisor:
         process_log.set_levels(resumed.orders["log"]["levels"])
     resumed.generations = [_generation(resumed, item) for item in content["generations"]]
     resumed.leader = resumed.serving
+    resumed.drains.resume(content.get("listeners_stopped", 0))
     resumed.memory.processes.write(SUPERVISOR_SLOT, Word.GENERATION, resumed.leader.number)
     for generation in resumed.generations:
         resumed.timers.after(0.0, generation.complete)

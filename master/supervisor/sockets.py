@@ -15,7 +15,8 @@ import socket
 from collections.abc import Iterable
 from typing import Any
 
-from master.supervisor import bind
+from master.supervisor import bind, listen_queue
+from master.supervisor.bind import BindError
 from master.supervisor.committed import Address
 from master.supervisor.state import Fd
 from master.supervisor.systemd.fd_store import StoredName
@@ -72,6 +73,12 @@ class AddressSockets:
                 self._notifier.unstore(name)
                 del self._stored[index]
 
+    def forsake(self) -> None:
+        """Have systemd hold none of the queues any more."""
+        for name in self._stored.values():
+            self._notifier.unstore(name)
+        self._stored.clear()
+
     def ensure(self, index: int) -> dict[int, socket.socket]:
         """Bind what worker `index` needs and is not there yet; returns the new sockets. Never shrinks."""
         key = index if self.per_worker else SHARED
@@ -107,24 +114,78 @@ class AddressSockets:
         """One more than the highest worker index whose socket listens."""
         return max(self._listening, default=SHARED) + 1
 
-    def shutdown(self) -> None:
-        """Connections are refused from now on, whoever holds the sockets. Those of a `.socket` unit are left alone:
-        they are systemd's, for whoever is started next.
+    @property
+    def held(self) -> bool:
+        """Whether systemd holds these sockets too, for whoever is started next."""
+        return self.given or bool(self._stored and self._notifier.listened_to)
+
+    @property
+    def listening_keys(self) -> list[int]:
+        return sorted(self._listening)
+
+    @property
+    def closed(self) -> bool:
+        """`refuse`d, or shut down."""
+        return self._shut
+
+    def refuse(self) -> None:
+        """No new connections; those in the queues can still be accepted. Sockets of a `.socket` unit are left alone:
+        they are systemd's.
         """
-        self._shut = True
         if self.given:
             log.warning("listener %s: its socket belongs to systemd, which keeps it open", self.listener)
-            return
-        for name in self._stored.values():
-            self._notifier.unstore(name)
-        self._stored.clear()
-        for key in self._listening:
-            self.sockets[key].shutdown(socket.SHUT_RDWR)
-        self._listening.clear()
+        elif not self._shut:
+            self._shut = True
+            self.forsake()
+            for key in self._listening:
+                listen_queue.refuse(self.sockets[key])
 
-    def reopen(self) -> None:
-        """`listen` has an effect again: the sockets are still bound."""
+    @property
+    def empty(self) -> bool:
+        """Whether nobody waits in the queues. Unix sockets keep theirs when they are shut down."""
+        return bool(self.address.path) or not any(listen_queue.waiting(self.sockets[key]) for key in self._listening)
+
+    @property
+    def local(self) -> bool:
+        """Whether a handshake is complete when `connect` returns, so that none can be under way."""
+        return bool(self.address.path) or self.address.host in ("127.0.0.1", "::1")
+
+    def shutdown(self) -> None:
+        """After `refuse`, for everybody who holds the sockets; whoever polls them finds out."""
+        if not self.given:
+            for key in self._listening:
+                self.sockets[key].shutdown(socket.SHUT_RDWR)
+            self._listening.clear()
+
+    def reopen(self) -> dict[int, socket.socket]:
+        """`listen` has an effect again. Returns the sockets that are new, as those that were shut down are replaced: a
+        port 0 would not stay what it was, and a Unix socket never listens again. Raises `BindError`.
+        """
+        if not self._shut:
+            return {}
+        if self._listening and not self.address.path:
+            for key in self._listening:
+                listen_queue.admit(self.sockets[key])
+            self._shut = False
+            self.store()
+            return {}
+        if not self.address.path:
+            self.address = Address(host=self.address.host, port=self.port)
+            bind.probe(self.address)
+        old, self.sockets = self.sockets, {}
+        try:
+            for key in old:
+                self.ensure(key)
+        except BindError:
+            for sock in self.sockets.values():
+                sock.close()
+            self.sockets = old
+            raise
+        for sock in old.values():
+            sock.close()
+        self._listening.clear()
         self._shut = False
+        return dict(self.sockets)
 
     def bound(self) -> str:
         """The address as bound, a port 0 resolved."""
@@ -134,10 +195,9 @@ class AddressSockets:
         """Close them; the file of a Unix socket goes, unless systemd holds the socket for a successor."""
         for sock in self.sockets.values():
             sock.close()
-        self.sockets.clear()
+        self.sockets.clear()  # whoever still empties the queues finds nothing to do
         self._listening.clear()
-        held = self.given or (self._stored and self._notifier.listened_to)
-        if self.address.path and not self.address.path.startswith("@") and not held:
+        if self.address.path and not self.address.path.startswith("@") and not self.held:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.address.path)
 
@@ -206,8 +266,10 @@ class SocketPool:
         """Nobody uses the address any more: it is closed for good, also in systemd's store. The socket of a `.socket`
         unit is kept: it cannot be bound again for as long as systemd has it.
         """
-        self.addresses[key].shutdown()
-        if not self.addresses[key].given:
+        address = self.addresses[key]
+        if not address.given:
+            address.forsake()
+            address.shutdown()
             self.forget(key)
 
     def forget(self, key: str) -> None:

@@ -16,6 +16,7 @@ from master.supervisor import hang_watch, log_file, restart_request, template_pr
 from master.supervisor.child import Child
 from master.supervisor.children import Children
 from master.supervisor.committed import Committed
+from master.supervisor.draining import ListenerDrains
 from master.supervisor.generation import Generation, Plan, replace_fd
 from master.supervisor.listening import ListenSockets
 from master.supervisor.memory import SUPERVISOR_SLOT, Memory, Tables
@@ -38,7 +39,6 @@ TICK = 0.25  # seconds between looks at the heartbeats
 READY_DEADLINE = (
     30.0  # a controller that has not initialised by then (Envoy: 15 s of initial fetch) no longer holds up the start
 )
-CLOSE_GRACE = 0.2  # seconds in which workers stop polling sockets that are about to be shut down
 REPORT_GRACE = 5.0  # seconds after which nobody waits for processes that ignore SIGKILL
 
 
@@ -66,6 +66,7 @@ class Supervisor:
         self.leader: Generation | None = None  # whose controller answers the admin interface
         self.counters_base: int | None = None  # sealed memfd: the counters at the last reset
         self.orders: dict[str, Any] = {}  # standing orders by name: for everybody who lives, and who starts later
+        self.drains = ListenerDrains(self)
         self.restart = Restart(self)
         self.systemd = Reporter(self, notifier)
         self._controller_overdue = False
@@ -203,10 +204,11 @@ class Supervisor:
         self.state = "DRAINING"
         self.stop_deadline = time.monotonic() + self.options.shutdown_drain_time
         self.restart.on(Failed(EXIT_STOPPED, "the proxy is shutting down"))
-        self._tell_state()
+        self.tell_state()
         self.systemd.stopping()
+        ending = self.drains.close_all()
         for generation in list(self.generations):
-            generation.stop(self.options.shutdown_drain_time)
+            generation.stop(self.options.shutdown_drain_time, ending)
 
     def stop_now(self) -> None:
         self.stop_deadline = time.monotonic()
@@ -240,7 +242,7 @@ class Supervisor:
                 log.info("listener %s on %s", name, ", ".join(addresses))
             log.info("all dependencies initialized: serving with %d worker(s)", generation.workforce.count)
             self.systemd.ready()
-            self._tell_state()
+            self.tell_state()
 
     def _start_serving_without_controller(self) -> None:
         if self.state == "INITIALIZING" and not self.serving.controller_ready:
@@ -314,9 +316,14 @@ class Supervisor:
         return named, {"type": "lead", "orders": self.orders, **self._state_message(generation)}
 
     def _state_message(self, generation: Generation) -> dict[str, Any]:
-        return {"state": self.state, "listeners": generation.sockets.bound(), "restart": self.restart.status()}
+        return {
+            "state": self.state,
+            "listeners": generation.sockets.bound(),
+            "stopped": self.drains.stopped,
+            "restart": self.restart.status(),
+        }
 
-    def _tell_state(self) -> None:
+    def tell_state(self) -> None:
         if self.leader is not None:
             self.tell_leader({"type": "state", **self._state_message(self.leader)})
 
@@ -334,7 +341,9 @@ class Supervisor:
         """What concerns the whole instance."""
         kind = message["type"]
         if kind == "order":
-            self._give_order(message["name"], message["value"])
+            refusal = self._give_order(message["name"], message["value"])
+            if "request" in message:
+                self._answer(child, message["request"], refusal)
         elif kind == "counters_base":
             self.counters_base = replace_fd(self.counters_base, fds)
         elif kind == "reopen_logs":
@@ -374,14 +383,15 @@ class Supervisor:
             return str(error)
         return self.restart.ask(request)
 
-    def _give_order(self, name: str, value: Any) -> None:
+    def _give_order(self, name: str, value: Any) -> str | None:
+        """Returns what could not be done, or None."""
         self.orders[name] = value
         if name == "log":
             process_log.set_levels(value["levels"])
-        elif name == "listeners_closed":
-            log.info("the listeners close: connections that are open stay")
-            self.timers.after(CLOSE_GRACE, self.serving.sockets.shutdown)
-            self.restart.on(Failed(EXIT_STOPPED, "the listeners were closed meanwhile"))
+        elif name == "drain" and value:
+            self.restart.on(Failed(EXIT_STOPPED, "listeners were drained meanwhile"))
         for generation in self.generations:
             for worker in generation.workforce.everyone():
                 self.children.send(worker, {"type": "order", "name": name, "value": value})
+        # The workers first: whoever is accepted while the queues are emptied is told to leave.
+        return self.drains.obey(value) if name == "drain" else None

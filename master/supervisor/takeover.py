@@ -74,6 +74,7 @@ def snapshot(supervisor: Supervisor) -> dict[str, Any]:
         "options": supervisor.options.to_json(),
         "server_state": supervisor.state,
         "orders": supervisor.orders,
+        "listeners_stopped": supervisor.drains.stopped,
         "lock": Fd(supervisor.directory.lock),
         "counters_base": None if base is None else Fd(base),
         "memory": supervisor.memory.state(),

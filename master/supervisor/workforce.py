@@ -8,7 +8,7 @@ indexes the kernel queues connections on) and derives from them what it polls (w
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from master.supervisor.bind import BindError
@@ -134,13 +134,18 @@ class Workforce:
         except BindError as error:
             return done(str(error))
         for sockets in new:
-            for child in self._workers.values():
-                generation.send(child, {"type": "sockets"}, named=sockets)
+            self.give_sockets(sockets)
         self._target, self._done = count, done
         for index in range(self.count, count):
             self._spawn(index)
         generation.supervisor.timers.after(RESIZE_DEADLINE, lambda: self._abandon_growth(count))
         return None
+
+    def give_sockets(self, named: dict[str, int]) -> None:
+        """Tell all workers that accept of new listening sockets."""
+        if named:
+            for child in self._workers.values():
+                self._generation.send(child, {"type": "sockets"}, named=named)
 
     def _finish_growth(self) -> None:
         assert self._target is not None
@@ -173,7 +178,7 @@ class Workforce:
         for index in retired:
             self._retire(index, self._generation.supervisor.options.drain_time)
 
-    def _retire(self, index: int, deadline: float) -> None:
+    def _retire(self, index: int, deadline: float, ending: Sequence[str] = ()) -> None:
         child = self._workers.pop(index, None)
         self._backoff.pop(index, None)
         slot = self._slots.pop(index, None)
@@ -183,19 +188,27 @@ class Workforce:
             return
         child.state = "draining"
         self._retiring.append(child)
-        self._generation.send(child, {"type": "drain", "deadline": deadline, "close_idle": False})
+        order = {"type": "drain", "deadline": deadline, "idle": deadline, "ending": ending, "sweep": False}
+        self._generation.send(child, order)
 
     # --- stopping and dying ---------------------------------------------------------------------------------------
 
-    def drain(self, deadline: float) -> None:
-        """Everybody finishes what they have within `deadline` seconds and leaves."""
+    def drain(self, deadline: float, ending: Sequence[str] = ()) -> None:
+        """Everybody finishes what they have within `deadline` seconds and leaves. They accept on the sockets `ending`
+        until these are shut down (`draining.py`); the others are served on by others.
+        """
         for index in set(self._workers) | set(self._slots):
-            self._retire(index, deadline)
+            self._retire(index, deadline, ending)
 
-    def stop(self, deadline: float) -> None:
+    def stop(self, deadline: float, ending: Sequence[str], *, sweep: bool) -> None:
+        """The same at the end of the instance. `sweep`: of sockets that are not `ending`, as systemd holds them, they
+        take what waits now, and leave the rest to whoever is started next.
+        """
+        idle = min(deadline, self._generation.supervisor.options.shutdown_idle_time)
+        order = {"type": "drain", "deadline": deadline, "idle": idle, "ending": ending, "sweep": sweep}
         for child in self.everyone():
             child.state = "draining"
-            self._generation.send(child, {"type": "drain", "deadline": deadline, "close_idle": True})
+            self._generation.send(child, order)
 
     def forget(self, child: Child) -> None:
         """It was to be spawned, and will not be."""

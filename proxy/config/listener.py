@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from proxy.config.common import Address, PluginConfig
+
+TrafficDirection = Literal["UNSPECIFIED", "INBOUND", "OUTBOUND"]
+DrainType = Literal["DEFAULT", "MODIFY_ONLY"]
 
 
 class FilterChain(msgspec.Struct, frozen=True):
@@ -20,6 +25,8 @@ class Listener(msgspec.Struct, frozen=True):
     `stat_prefix` is `Listener.stat_prefix` or the first address with `:` replaced by `_`; stats are
     `listener.<stat_prefix>.*`. `per_connection_buffer_limit_bytes` is the high watermark of one direction (bytes).
     `backlog` is `tcp_backlog_size` (Envoy's default: net.core.somaxconn; 0 here means that default).
+    `traffic_direction` is what `/drain_listeners?inboundonly` asks for; `drain_type` MODIFY_ONLY means that a failed
+    health check does not drain it.
     """
 
     name: str
@@ -29,3 +36,5 @@ class Listener(msgspec.Struct, frozen=True):
     enable_reuse_port: bool = True
     backlog: int = 0
     per_connection_buffer_limit_bytes: int = 1024 * 1024
+    traffic_direction: TrafficDirection = "UNSPECIFIED"
+    drain_type: DrainType = "DEFAULT"

@@ -11,6 +11,7 @@ from proxy.filters.express_watch import ExpressWatch
 from proxy.flight_recorder import MemoryRecorder, Recorder
 from proxy.http.disconnects import DisconnectWatch
 from proxy.net.connection import Connection
+from proxy.net.drain import ListenerDrain
 from proxy.net.pipe import PipePool
 from proxy.stats import MemoryStats, Stats
 from proxy.upstream.manager import ClusterManager
@@ -18,27 +19,24 @@ from proxy.upstream.manager import ClusterManager
 
 @dataclass
 class Activity:
-    """What one worker is doing now. `draining`, or `health_check_failed`: connections end with their next response."""
+    """What one worker is doing now. `draining`: it ends as soon as its connections have."""
 
     connections: int = 0
     requests: int = 0
     draining: bool = False
     health_check_failed: bool = False
 
-    @property
-    def closing(self) -> bool:
-        return self.draining or self.health_check_failed
-
 
 @dataclass(frozen=True)
 class FilterContext:
     """`listener_prefix` is `listener.<address>.`; `stat_prefix` is the HTTP scope `http.<prefix>.`, "" for network
-    filters."""
+    filters. `drain` is the listener's."""
 
     stats: Stats
     clusters: ClusterManager
     listener_prefix: str
     activity: Activity = field(default_factory=Activity)
+    drain: ListenerDrain = field(default_factory=ListenerDrain)
     disconnects: DisconnectWatch = field(default_factory=DisconnectWatch)
     express: ExpressWatch = field(default_factory=ExpressWatch)
     pipes: PipePool = field(default_factory=PipePool)

@@ -48,12 +48,12 @@ class Transform(Protocol):
 class Policy:
     """What the connection manager decides for all its exchanges.
 
-    `draining()` says whether connections should end with their next response. `filter_configs` holds every per-route
+    `drain_close()` decides whether a connection is to end with this response. `filter_configs` holds every per-route
     filter configuration, decoded once, by the identity of its `PluginConfig`. `failures` hears of filters' exceptions.
     """
 
     response: ResponseRules
-    draining: Callable[[], bool]
+    drain_close: Callable[[], bool]
     filter_configs: dict[int, Any]
     failures: FilterFailures
 
@@ -144,7 +144,7 @@ class Exchange:
         elif self._transforms:
             head.headers.remove(b"content-length")
         codec = self._downstream.codec
-        self.close = self.close or not self.info.request_complete or self._policy.draining()
+        self.close = self._policy.drain_close() or self.close or not self.info.request_complete
         request_id = self.request.headers.get(b"x-request-id") if self.tells_request_id else None
         self._policy.response.clean(head.headers, close=self.close, request_id=request_id)
         try:

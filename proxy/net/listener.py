@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import logging
+import select
 import socket
 from collections.abc import Callable
 
 import trio
 
-from proxy.limits import ACCEPT_BACKOFF, ACCEPT_BURST
+from proxy.limits import ACCEPT_BACKOFF, ACCEPT_BURST, MAX_QUEUE
 
 log = logging.getLogger("proxy.listener")
 
@@ -35,7 +36,7 @@ OVERLOAD = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
 
 async def accept_loop(sock: socket.socket, on_accept: Callable[[socket.socket], None]) -> None:
-    """Hand every connection of the listening, non-blocking `sock` to `on_accept`, for ever.
+    """Hand every connection of the listening, non-blocking `sock` to `on_accept`, until the socket has been shut down.
 
     `on_accept` takes the ownership of a non-blocking socket and must not fail. Cancelling is possible only where no
     accepted socket is in hand. Other processes may accept on the same socket.
@@ -44,22 +45,51 @@ async def accept_loop(sock: socket.socket, on_accept: Callable[[socket.socket], 
     overloaded = False
     while True:
         await trio.lowlevel.wait_readable(sock)
+        accepted = 0
         try:
-            for _ in range(ACCEPT_BURST):
+            while accepted < ACCEPT_BURST:
                 client, _ = sock.accept()
                 _prepare(client, tcp=tcp)
                 on_accept(client)
+                accepted += 1
             overloaded = False
         except BlockingIOError:
             overloaded = False
+            if not accepted and _hung_up(sock):
+                return
         except OSError as error:
             if error.errno in OVERLOAD:
                 if not overloaded:
                     log.warning("cannot accept on %s: %s; retrying", sock.getsockname(), error)
                 overloaded = True
                 await trio.sleep(ACCEPT_BACKOFF)
+            elif error.errno == errno.EINVAL:
+                return  # TCP's way of saying that it no longer listens
             elif error.errno not in IGNORABLE:
                 raise
+
+
+def accept_waiting(sock: socket.socket, on_accept: Callable[[socket.socket], None]) -> None:
+    """Hand what waits in the queue of `sock` now to `on_accept`: as much as fits into the longest queue, since others
+    may come as fast as we accept.
+    """
+    tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
+    for _ in range(MAX_QUEUE):
+        try:
+            client, _ = sock.accept()
+        except OSError as error:
+            if error.errno in IGNORABLE:
+                continue
+            return  # empty; or it cannot be helped
+        _prepare(client, tcp=tcp)
+        on_accept(client)
+
+
+def _hung_up(sock: socket.socket) -> bool:
+    """Whether a listening Unix socket was shut down: what waits can still be accepted; then it is ready for ever."""
+    poll = select.poll()
+    poll.register(sock, 0)  # POLLHUP comes unasked
+    return bool(poll.poll(0))
 
 
 def _prepare(client: socket.socket, *, tcp: bool) -> None:

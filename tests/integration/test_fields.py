@@ -202,6 +202,15 @@ async def test_a_listeners_buffer_limit() -> None:
         assert seen.count(b"\r\n200\r\n") >= 6
 
 
+@virtual
+@pytest.mark.field("envoy.config.listener.v3.Listener.drain_type")
+async def test_drain_type() -> None:
+    async with proxy(answering(OK), listener="drain_type: MODIFY_ONLY") as rig:
+        rig.server.fail_health_check(True)
+        head, _ = await (await asked(rig)).response()
+        assert b"connection: close" not in head
+
+
 @contextlib.contextmanager
 def full() -> Iterator[SocketAddress]:
     """A listening socket whose queue is full: a connection to it is neither made nor refused."""

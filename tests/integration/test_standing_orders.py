@@ -125,11 +125,3 @@ def test_silence_reaches_the_supervisor_too(proxy: Proxy) -> None:
     old[0].kill()
     wait_for_workers(proxy, 2, but=frozenset([old[0].pid]))
     assert proxy.output() == before
-
-
-def test_what_is_not_built_is_refused_with_words(proxy: Proxy) -> None:
-    for name in ("graceful", "skip_exit"):
-        answer = proxy.admin(f"/drain_listeners?{name}", "POST")
-        assert answer.status == 501
-        assert name.encode() in answer.body
-    assert fetch(proxy.address(), GET).status == 200

@@ -81,9 +81,12 @@ class Pair:
 
 
 @contextlib.contextmanager
-def run_pair(bootstrap: str, *, concurrency: int = 1) -> Iterator[Pair]:
-    """Both proxies on `bootstrap`; skips, with the reason, where there is no Envoy."""
-    with Envoy(bootstrap, concurrency=concurrency) as envoy, Proxy(bootstrap, concurrency=concurrency) as ours:
+def run_pair(bootstrap: str, *, concurrency: int = 1, arguments: tuple[str, ...] = ()) -> Iterator[Pair]:
+    """Both proxies on `bootstrap`, with `arguments` that both know; skips, with the reason, where there is no Envoy."""
+    with (
+        Envoy(bootstrap, concurrency=concurrency, arguments=arguments) as envoy,
+        Proxy(bootstrap, concurrency=concurrency, arguments=arguments) as ours,
+    ):
         yield Pair(envoy, ours)
 
 

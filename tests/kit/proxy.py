@@ -19,6 +19,7 @@ from tests.kit.client import ConnectionEnded, Response, fetch
 from tests.kit.envoy import with_free_ports
 from tests.kit.process import ROOT, START_DEADLINE, stop, wait_for
 
+IDLE_TIME = 0.5  # s; tests that leave connections open need not wait for them, unless they ask for more
 PROXYCTL = (sys.executable, "-m", "master.cli.main")
 
 
@@ -73,7 +74,8 @@ class Proxy:
         self.runtime = runtime or directory / "run"
         self.log, self.config = directory / "log", directory / "envoy.yaml"
         self.admin_socket = self.runtime / "admin.sock"
-        command = [python, *PROXYCTL[1:], "run", "--concurrency", str(concurrency), *arguments]
+        command = [python, *PROXYCTL[1:], "run", "--concurrency", str(concurrency)]
+        command += ["--shutdown-idle-time-s", str(IDLE_TIME), *arguments]
         if bootstrap is not None:
             self.config.write_text(with_free_ports(field_audit.cut(bootstrap), directory))
             command += ["-c", str(self.config)]

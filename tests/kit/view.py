@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from master.admin.view import RejectedError, State
+from master.controller.drains import Drains, begun, undone
 from master.stats.aggregate import Aggregator
 from proxy.config.bootstrap import CompiledConfig, Node
 from proxy.config.cluster import Cluster, ClusterEndpoints, Endpoints, Host, LocalityHosts
@@ -36,6 +37,7 @@ class LiveView:
             (listener.name, [str(address) for address in listener.addresses]) for listener in config.listeners
         ]
         self.orders: list[str] = []
+        self.drains: Drains = {}
         self.generation = 1
         self.restart_status: Mapping[str, Any] = {"phase": "idle", "generation": 0, "outcome": ""}
         self.log_levels: Mapping[str, str] = dict.fromkeys(COMPONENTS, "info")
@@ -96,8 +98,15 @@ class LiveView:
         self.state = "DRAINING" if failed else "LIVE"
         self.orders.append(f"health check failed: {failed}")
 
-    async def close_listeners(self) -> None:
-        self.orders.append("close listeners")
+    async def drain_listeners(self, names: Collection[str], *, graceful: bool, close: bool) -> None:
+        self.drains = begun(
+            self.drains, names, now=time.monotonic(), seconds=60, immediate=False, graceful=graceful, close=close
+        )
+        self.orders.append(f"drain {', '.join(names)}")
+
+    async def undo_drain(self, names: Collection[str]) -> None:
+        self.drains = undone(self.drains, names)
+        self.orders.append(f"undo the drain of {', '.join(names)}")
 
     async def reset_counters(self) -> None:
         self.orders.append("reset counters")

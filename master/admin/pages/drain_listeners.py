@@ -1,24 +1,28 @@
-"""`POST /drain_listeners`: refuse new connections at once; those that are open stay."""
+"""`POST /drain_listeners`: connections leave, and the listeners close: at once, or gracefully after the drain time.
+
+`listener=` and `undo` are ours.
+"""
 
 from __future__ import annotations
 
-from master.admin.page import BadRequest, Context, Reply, Request
-
-
-class NotImplementedYet(BadRequest):
-    """501: Envoy has it, we do not."""
-
-    status = 501
+from master.admin.page import BadRequest, Context, NotFound, Reply, Request
 
 
 async def page(request: Request, context: Context) -> Reply:
-    for name in ("graceful", "skip_exit"):
-        if name in request.query:
-            raise NotImplementedYet(
-                f"{name} is not implemented: without it, /drain_listeners closes the listeners at once and keeps open "
-                "connections; /healthcheck/fail ends each connection with its next response\n"
-            )
-    # No listener can have a traffic_direction yet, so none is an inbound one.
-    if "inboundonly" not in request.query:
-        await context.view.close_listeners()
+    query, view = request.query, context.view
+    names = [
+        listener.name
+        for listener in view.config.listeners
+        if ("inboundonly" not in query or listener.traffic_direction == "INBOUND")
+        and query.get("listener", listener.name) == listener.name
+    ]
+    if "listener" in query and not names:
+        known = ", ".join(listener.name for listener in view.config.listeners)
+        raise NotFound(f"no such listener: {query['listener']}; there are: {known}\n")
+    if "undo" in query:
+        if "graceful" in query or "skip_exit" in query:
+            raise BadRequest("undo stands alone: it takes back what was asked for before\n")
+        await view.undo_drain(names)
+    else:
+        await view.drain_listeners(names, graceful="graceful" in query, close="skip_exit" not in query)
     return Reply(b"OK\n")

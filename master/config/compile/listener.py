@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from master.config.compile.address import compile_address
 from master.config.compile.plugins import compile_network_filters
 from proxy.config.common import Address, SocketAddress
-from proxy.config.listener import FilterChain, Listener
+from proxy.config.listener import DrainType, FilterChain, Listener, TrafficDirection
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
@@ -22,10 +22,15 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "enable_reuse_port",
         "tcp_backlog_size",
         "per_connection_buffer_limit_bytes",
+        "traffic_direction",
+        "drain_type",
     ),
     "envoy.config.listener.v3.AdditionalAddress": ("address",),
     "envoy.config.listener.v3.FilterChain": ("name", "filters"),
 }
+
+TRAFFIC_DIRECTIONS: dict[int, TrafficDirection] = {0: "UNSPECIFIED", 1: "INBOUND", 2: "OUTBOUND"}
+DRAIN_TYPES: dict[int, DrainType] = {0: "DEFAULT", 1: "MODIFY_ONLY"}
 
 
 def compile_listeners(messages: Any, context: Context) -> tuple[Listener, ...]:
@@ -69,6 +74,8 @@ def _listener(message: Any, context: Context) -> Listener | None:
         enable_reuse_port=message.enable_reuse_port.value if message.HasField("enable_reuse_port") else True,
         backlog=_backlog(message),
         per_connection_buffer_limit_bytes=context.buffer_limit(message),
+        traffic_direction=TRAFFIC_DIRECTIONS.get(message.traffic_direction, "UNSPECIFIED"),
+        drain_type=DRAIN_TYPES.get(message.drain_type, "DEFAULT"),
     )
 
 

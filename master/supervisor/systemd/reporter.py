@@ -86,7 +86,7 @@ class Reporter:
             ready=workforce.ready,
             workers=workforce.count,
             bound=generation.sockets.bound(),
-            closed="listeners_closed" in supervisor.orders,
+            closed=bool(generation.sockets.bounds) and all(bound.sockets.closed for bound in generation.sockets.bounds),
             old={one.number: self._connections(one.number) for one in supervisor.generations if one is not generation},
         )
 

@@ -206,7 +206,7 @@ class Lane:
                 plan = plan or destination.responses.find(progress.received)
                 if not piece or plan is None or not len(progress.received) <= plan.size <= EXPRESS_RESPONSE:
                     return
-            if self._manager.activity.closing or not self._respond(plan, progress, destination):
+            if self._manager.drain.active or not self._respond(plan, progress, destination):
                 return
             upstream.watch.on_ready = None
             data = connection.receive_now() if watch.readable else None
@@ -218,7 +218,7 @@ class Lane:
         arrival = self._arrival
         if arrival is None or arrival.data != data:
             arrival = self._arrival = express_request.split(data)
-        if arrival is None or len(data) > EXPRESS_REQUEST or self._manager.activity.closing:
+        if arrival is None or len(data) > EXPRESS_REQUEST or self._manager.drain.active:
             return None
         destination = self._route(arrival, progress)
         plan = self._plan

@@ -146,8 +146,6 @@ class Session:
         self._active = Flag.DOWNSTREAM_CONNECTION_TERMINATION in exchange.info.flags
         connection.closed_by_peer = connection.closed_by_peer or self._active
         if exchange.close or not exchange.info.response_complete:
-            if manager.activity.closing:
-                self._stats.cx_drain_close.inc()
             return False
         self._client_closes = not self._downstream.codec.keep_alive
         return not self._client_closes

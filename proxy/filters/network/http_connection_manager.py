@@ -44,6 +44,7 @@ class HttpConnectionManager:
     def __init__(self, name: str, config: hcm_config.Config, context: FilterContext) -> None:
         self.config = config
         self.activity = context.activity
+        self.drain = context.drain
         self.disconnects = context.disconnects
         self.clusters = context.clusters
         self.recorder = context.recorder
@@ -62,10 +63,17 @@ class HttpConnectionManager:
         self._responses: dict[tuple[Cluster, RouteEntry | None], ResponsePlans] = {}
         self.policy = Policy(
             response=ResponseRules(config.server, config.identity.via),
-            draining=lambda: context.activity.closing,
+            drain_close=self._drain_close,
             filter_configs=_decode_overrides(config),
             failures=FilterFailures(context.stats.counter(f"{http_context.stat_prefix}filter_exceptions")),
         )
+
+    def _drain_close(self) -> bool:
+        """Asked once with each response head, as in Envoy, whatever else may end the connection."""
+        if not self.drain.active or not self.drain.decide():
+            return False
+        self.stats.cx_drain_close.inc()
+        return True
 
     def begin_exchange(self) -> None:
         """Count a request that has begun."""

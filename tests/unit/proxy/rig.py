@@ -78,6 +78,7 @@ class Rig:
         scope: trio.CancelScope,
     ) -> None:
         self.scope = scope
+        self.accepting = trio.CancelScope()
         self.stopped = trio.Event()
         self.clients: list[Client] = []
         self.records: list[Record] = []
@@ -113,6 +114,11 @@ class Rig:
     async def quiet(self) -> None:
         """Until no downstream connection is left."""
         await until(lambda: not self.server.connections)
+
+    def start_drain(self) -> None:
+        """What a worker does whose sockets others serve on."""
+        self.accepting.cancel()
+        self.server.start_drain()
 
     async def stop(self) -> None:
         """Cancel the server and wait for its end."""
@@ -186,10 +192,14 @@ async def serving(config: CompiledConfig) -> AsyncIterator[Rig]:
         sock.listen(64)
         sock.setblocking(False)
 
+        async def accept(rig: Rig) -> None:
+            with rig.accepting:
+                await server.accept("l", 0, sock)
+
         async def run(rig: Rig, task_status: trio.TaskStatus[None]) -> None:
             with rig.scope:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(server.accept, "l", 0, sock)
+                    nursery.start_soon(accept, rig)
                     await server.run(task_status=task_status)
                     nursery.cancel_scope.cancel()
             rig.stopped.set()

@@ -53,7 +53,7 @@ async def test_drain_ends_each_connection_with_its_next_response_and_then_the_se
         client = await rig.connect()
         await client.send(GET)
         await client.response()
-        rig.server.start_drain()
+        rig.start_drain()
         await client.send(GET)
         assert b"\r\nconnection: close\r\n" in await client.rest()
         client.stream.socket.close()
@@ -62,12 +62,57 @@ async def test_drain_ends_each_connection_with_its_next_response_and_then_the_se
 
 
 @run_trio
+async def test_who_waits_in_the_queue_when_a_drain_begins_is_served_before_the_server_ends() -> None:
+    async with origin(answering(OK)) as upstream, serving(compiled(upstream.address)) as rig:
+        late = await rig.connect()
+        await late.send(GET)
+        rig.server.start_drain()  # nobody has been accepted yet, and the socket is still open
+        assert b"\r\nconnection: close\r\n" in await late.rest()
+        assert not rig.stopped.is_set()
+        rig.accepting.cancel()
+        await rig.stopped.wait()
+
+
+@run_trio
+async def test_a_listener_drains_alone_and_the_drain_is_taken_back() -> None:
+    async with origin(answering(OK)) as upstream, serving(compiled(upstream.address)) as rig:
+        rig.server.drain_listeners({"l": {"elapsed": 300.0, "seconds": 600.0, "immediate": False}})
+        assert b"\r\nconnection: close\r\n" in await rig.ask()
+        assert rig.value("downstream_cx_drain_close") == 1
+        rig.server.drain_listeners({})
+        client = await rig.connect()
+        for _ in range(2):
+            await client.send(GET)
+            assert b"connection" not in (await client.response())[0]
+
+
+@run_trio
+async def test_a_drain_is_counted_once_per_connection_also_if_the_client_wants_to_leave() -> None:
+    async with origin(answering(OK)) as upstream, serving(compiled(upstream.address)) as rig:
+        rig.server.drain_listeners({"l": {"elapsed": 0.0, "seconds": 600.0, "immediate": True}})
+        await rig.ask(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        assert rig.value("downstream_cx_drain_close") == 1
+
+
+@run_trio
+async def test_a_drain_of_the_whole_server_is_not_taken_back_by_an_older_order() -> None:
+    async with origin(answering(OK)) as upstream, serving(compiled(upstream.address)) as rig:
+        client = await rig.connect()
+        await client.send(GET)
+        await client.response()
+        rig.start_drain()
+        rig.server.drain_listeners({})
+        await client.send(GET)
+        assert b"\r\nconnection: close\r\n" in await client.rest()
+
+
+@run_trio
 async def test_close_idle_closes_waiting_connections_but_not_those_with_a_request_in_hand() -> None:
     async with origin(silent) as upstream, serving(compiled(upstream.address)) as rig:
         idle, busy = await rig.connect(), await rig.connect()
         await busy.send(GET)
         await until(lambda: rig.server.requests_active == 1 and rig.server.connections == 2)
-        rig.server.start_drain()
+        rig.start_drain()
         rig.server.close_idle()
         assert await idle.rest() == b""
         assert rig.server.connections == 1
@@ -141,7 +186,7 @@ async def test_close_idle_serves_a_request_that_has_just_come() -> None:
         client = await rig.connect()
         await client.send(GET)
         await client.response()
-        rig.server.start_drain()
+        rig.start_drain()
         client.stream.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         assert await client.stream.socket.send(GET) == len(GET)
         rig.server.close_idle()  # before the server has looked at its sockets again

@@ -20,6 +20,7 @@ from proxy.config.listener import Listener
 from proxy.flight_recorder import Record
 from proxy.upstream.tables import ClusterColumn, HostColumn
 from shm.processes import Role, State
+from tests.kit.config import compiled
 from tests.kit.trio import run_trio
 from tests.kit.view import LiveView, configuration, live_view, one_cluster
 
@@ -274,7 +275,7 @@ async def test_why_refuses_what_it_cannot_read(view: LiveView, query: str) -> No
     ("target", "order"),
     [
         ("/healthcheck/fail", "health check failed: True"), ("/healthcheck/ok", "health check failed: False"),
-        ("/drain_listeners", "close listeners"), ("/reset_counters", "reset counters"),
+        ("/drain_listeners", "drain web"), ("/reset_counters", "reset counters"),
         ("/reopen_logs", "reopen logs"),
     ],
 )  # fmt: skip
@@ -286,17 +287,51 @@ async def test_orders_are_given_by_post_alone(view: LiveView, target: str, order
     assert view.orders == [order]
 
 
-@run_trio
-async def test_no_listener_is_an_inbound_one(view: LiveView) -> None:
-    assert (await ask(view, "/drain_listeners?inboundonly", "POST")).status == 200
-    assert view.orders == []
+LISTENERS = """
+static_resources:
+  listeners:
+  - {name: in, traffic_direction: INBOUND, address: {socket_address: {address: 127.0.0.1, port_value: 1}},
+     filter_chains: [{filters: [{name: echo, typed_config:
+       {"@type": type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo}}]}]}
+  - {name: out, traffic_direction: OUTBOUND, address: {socket_address: {address: 127.0.0.1, port_value: 2}},
+     filter_chains: [{filters: [{name: echo, typed_config:
+       {"@type": type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo}}]}]}
+"""
 
 
 @run_trio
-@pytest.mark.parametrize("name", ["graceful", "skip_exit"])
-async def test_graceful_draining_is_refused(view: LiveView, name: str) -> None:
-    assert (await ask(view, f"/drain_listeners?{name}", "POST")).status == 501
-    assert view.orders == []
+@pytest.mark.field("envoy.config.listener.v3.Listener.traffic_direction")
+async def test_inboundonly_drains_the_listeners_of_that_direction() -> None:
+    with live_view(compiled(LISTENERS)) as view:
+        assert (await ask(view, "/drain_listeners?inboundonly", "POST")).status == 200
+        assert view.orders == ["drain in"]
+
+
+@run_trio
+@pytest.mark.parametrize(
+    ("query", "closes"), [("", True), ("?graceful", False), ("?skip_exit", False), ("?graceful&skip_exit", False)]
+)
+async def test_a_drain_closes_at_once_later_or_never(query: str, closes: bool) -> None:
+    with live_view(compiled(LISTENERS)) as view:
+        view.stats.gauge("listener.127.0.0.1_1.downstream_cx_active").add(2)
+        assert (await ask(view, f"/drain_listeners{query}", "POST")).body == b"OK\n"
+        shown = json.loads((await ask(view, "/drains")).body)["listeners"]
+        assert [(item["name"], item["connections"]) for item in shown] == [("in", 2), ("out", 0)]
+        assert {item["state"] for item in shown} == {"closed" if closes else "draining"}
+        assert (shown[0]["closes_in_s"] is None) == (query != "?graceful")
+        assert (await ask(view, "/drain_listeners?undo", "POST")).status == 200
+        shown = json.loads((await ask(view, "/drains")).body)["listeners"]
+        assert {item["state"] for item in shown} == {"open"}
+
+
+@run_trio
+async def test_a_listener_can_be_named(view: LiveView) -> None:
+    with live_view(compiled(LISTENERS)) as view:
+        assert (await ask(view, "/drain_listeners?listener=out", "POST")).status == 200
+        assert view.orders == ["drain out"]
+        assert (await ask(view, "/drain_listeners?listener=nobody", "POST")).status == 404
+        assert (await ask(view, "/drain_listeners?undo&graceful", "POST")).status == 400
+        assert list(view.drains) == ["out"]
 
 
 @run_trio

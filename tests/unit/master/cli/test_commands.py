@@ -219,7 +219,7 @@ def test_log_refuses_what_it_cannot_mean(run: Run, view: LiveView, arguments: li
 
 def test_healthcheck_and_drain_give_their_orders(run: Run, view: LiveView) -> None:
     assert run("healthcheck", "fail").exit_code == run("healthcheck", "ok").exit_code == run("drain").exit_code == 0
-    assert view.orders == ["health check failed: True", "health check failed: False", "close listeners"]
+    assert view.orders == ["health check failed: True", "health check failed: False", "drain web"]
 
 
 @pytest.mark.parametrize(("wrong", "meant"), [("valdate", "validate"), ("config_dump", "config-dump"), ("xyzzy", "")])

@@ -94,7 +94,7 @@ async def test_other_orders_are_kept() -> None:
     supervisor = Supervisor()
     standing = StandingOrders({}, "info", supervisor.send)
     assert not standing.health_check_failed
-    assert not standing.listeners_closed
+    assert standing.drains == {}
     await standing.give("health_check_failed", True)
     assert standing.health_check_failed
     assert StandingOrders(dict(supervisor.orders), "info", supervisor.send).health_check_failed

@@ -14,7 +14,7 @@ import pytest
 from master.supervisor.bind import BindError
 from master.supervisor.committed import Address, Committed, Listener
 from master.supervisor.listening import ListenSockets
-from master.supervisor.sockets import SocketPool
+from master.supervisor.sockets import AddressSockets, SocketPool
 from master.supervisor.systemd.listen_fds import Handed, address_of
 from master.supervisor.systemd.notify import Notifier
 from master.supervisor.systemd.supply import ADMIN, Supplies, Supply
@@ -223,13 +223,76 @@ def serve(sockets: ListenSockets, count: int) -> None:
         sockets.listen(index)
 
 
+def shut(sockets: ListenSockets) -> None:
+    """As `draining.py` does once the queues are empty."""
+    for bound in sockets.bounds:
+        bound.sockets.refuse()
+        assert bound.sockets.empty
+        bound.sockets.shutdown()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "unix"])
+def test_a_listener_that_was_closed_opens_again_where_it_was(store: Store, tmp_path: Path, host: str) -> None:
+    wanted = Address(path=str(tmp_path / "s")) if host == "unix" else Address(host, 0)
+    with supplied(store, {}) as pool:
+        sockets = bind(pool, tmp_path, listener(wanted), count=2)
+        serve(sockets, 2)
+        before = sockets.bound()
+        (address,) = [bound.sockets for bound in sockets.bounds]
+        shut(sockets)
+        with pytest.raises(ConnectionRefusedError):
+            connect_to(address)
+        new = sockets.reopen({"web"})
+        assert new == sockets.named()
+        serve(sockets, 2)
+        assert sockets.bound() == before
+        connect_to(address)
+        assert sockets.reopen({"web"}) == {}  # it is open
+
+
+def test_a_closing_listener_opens_again_with_the_sockets_that_it_has(store: Store, tmp_path: Path) -> None:
+    with supplied(store, {}) as pool:
+        sockets = bind(pool, tmp_path, listener(Address("127.0.0.1", 0)), count=1)
+        serve(sockets, 1)
+        (address,) = [bound.sockets for bound in sockets.bounds]
+        connect_to(address)  # it waits in the queue, so the socket is not shut down yet
+        address.refuse()
+        assert not address.empty
+        assert sockets.reopen() == {}
+        connect_to(address)
+    assert store.told == ["+trireme/0/0/web", "-trireme/0/0/web", "+trireme/0/0/web"]
+
+
+def test_a_closed_listener_whose_port_was_taken_meanwhile_stays_closed(store: Store, tmp_path: Path) -> None:
+    with supplied(store, {}) as pool:
+        sockets = bind(pool, tmp_path, listener(Address("127.0.0.1", 0)), count=1)
+        serve(sockets, 1)
+        (address,) = [bound.sockets for bound in sockets.bounds]
+        port = address.port
+        shut(sockets)
+        with socket.socket() as taker:  # as another instance of the same user may
+            taker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            taker.bind(("127.0.0.1", port))
+            taker.listen()
+            with pytest.raises(BindError, match="in use by"):
+                sockets.reopen()
+        assert sockets.reopen() == sockets.named()
+
+
+def connect_to(address: AddressSockets) -> None:
+    name = address.bound()
+    with socket.socket(socket.AF_UNIX if name.startswith("/") else socket.AF_INET) as client:
+        client.settimeout(5)
+        client.connect(name if name.startswith("/") else ("127.0.0.1", address.port))
+
+
 def test_a_socket_is_stored_when_it_listens_and_removed_when_it_is_shut(store: Store, tmp_path: Path) -> None:
     with supplied(store, {}) as pool:
         sockets = bind(pool, tmp_path, listener(Address("127.0.0.1", 0)), count=1)
         assert store.told == []
         serve(sockets, 1)
         serve(sockets, 1)
-        sockets.shutdown()
+        shut(sockets)
     assert store.told == ["+trireme/0/0/web", "-trireme/0/0/web"]
 
 
@@ -270,7 +333,7 @@ def test_the_socket_of_a_socket_unit_is_shared_and_never_shut(store: Store, tmp_
             assert list(sockets.named()) == ["socket/0/-1/web"]
             assert sockets.bound() == [("web", [str(path)])]
             serve(sockets, 2)
-            sockets.shutdown()
+            shut(sockets)
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
     assert store.told == []

@@ -311,7 +311,7 @@ async def test_a_drain_waits_for_it_and_its_deadline_ends_it() -> None:
     ):
         await client.send(b"x")
         await client.until(b"x")
-        rig.server.start_drain()
+        rig.start_drain()
         rig.server.close_idle()
         assert rig.server.requests_active == 1
         await client.send(b"y")
