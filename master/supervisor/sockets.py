@@ -117,7 +117,7 @@ class AddressSockets:
     @property
     def held(self) -> bool:
         """Whether systemd holds these sockets too, for whoever is started next."""
-        return self.given or bool(self._stored and self._notifier.listened_to)
+        return self.given or bool(self._stored and self._notifier.keeps)
 
     @property
     def listening_keys(self) -> list[int]:
