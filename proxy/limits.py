@@ -22,6 +22,10 @@ several workers on one socket a small burst shares the load."""
 MAX_QUEUE = 4096
 """Connections that one look at a queue takes (Linux's net.core.somaxconn)."""
 
+SPARE_DESCRIPTORS = 256
+"""Descriptors, or an eighth of what a worker may have if that is less, that no new connection gets: they are for the
+upstream connections, pipes and log files of those that are being served."""
+
 ACCEPT_BACKOFF = 0.1
 """Pause of a listener when descriptors or memory run out (`trio.serve_listeners`: 0.1)."""
 

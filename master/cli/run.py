@@ -13,6 +13,14 @@ from master.supervisor.python import OWN
 from proxy.log import LEVELS
 
 
+def _size(context: click.Context, parameter: click.Parameter, value: str) -> int:
+    """Bytes, or `512M`, in powers of 1024."""
+    number, unit = (value[:-1], value[-1].upper()) if value[-1:].isalpha() else (value, "")
+    if not (number.isascii() and number.isdecimal()) or unit not in ("", "K", "M", "G"):
+        raise click.BadParameter(f"{value!r} is not a size; write it as 512M")
+    return int(number) << {"": 0, "K": 10, "M": 20, "G": 30}[unit]
+
+
 @click.command(name="run", short_help="Run the proxy in the foreground.")
 @click.option(
     "-c", "--config-path", type=click.Path(exists=True, dir_okay=False), help="Envoy v3 bootstrap, YAML or JSON."
@@ -41,6 +49,8 @@ from proxy.log import LEVELS
               help="How long requests in hand may take after SIGTERM.")  # fmt: skip
 @click.option("--shutdown-idle-time-s", type=click.FloatRange(min=0), default=5.0, show_default=True,
               help="How long idle connections may wait for one more response after SIGTERM.")  # fmt: skip
+@click.option("--worker-max-rss", callback=_size, default="0", metavar="SIZE",
+              help="Replace a worker whose memory exceeds this, gracefully: 512M, 2G; 0: never.")  # fmt: skip
 @click.option("--slow-request-s", type=click.FloatRange(min=0), default=1.0, show_default=True,
               help="`proxyctl why` shows requests answered later than this too; 0: none.")  # fmt: skip
 @click.pass_context
@@ -63,6 +73,7 @@ def command(
     parent_shutdown_time_s: float,
     shutdown_drain_time_s: float,
     shutdown_idle_time_s: float,
+    worker_max_rss: int,
     slow_request_s: float,
 ) -> None:
     """Run the proxy in the foreground.
@@ -99,6 +110,7 @@ def command(
         parent_shutdown_time=parent_shutdown_time_s,
         shutdown_drain_time=shutdown_drain_time_s,
         shutdown_idle_time=shutdown_idle_time_s,
+        worker_max_rss=worker_max_rss,
         slow_request=slow_request_s,
     )
     shown = ("-c", config_path) if config_path else ()

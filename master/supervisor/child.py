@@ -102,6 +102,7 @@ class Child:
     started_ns: int = field(default_factory=time.monotonic_ns)
     failure: str = ""  # the traceback it sent before it died
     kill_at_ns: int = 0  # hung: when SIGKILL follows
+    excused_ns: int = 0  # until when its silence was not its own
 
     @classmethod
     def create(cls, owner: Owner, role: Role, *, index: int = 0, slot: int = -1) -> Child:

@@ -17,10 +17,8 @@ class Beat(NamedTuple):
     last_ns: int
 
 
-def hung(beats: Iterable[Beat], *, now_ns: int, own_lag_ns: int) -> Beat | None:
+def hung(beats: Iterable[Beat], *, now_ns: int) -> Beat | None:
     """The child that has been silent longest, if that is too long; one at a time, so that a stall kills no crowd."""
-    if own_lag_ns > OWN_LAG_NS:
-        return None
     oldest = min(beats, key=lambda beat: beat.last_ns, default=None)
     if oldest is None or now_ns - oldest.last_ns < HUNG_AFTER_NS:
         return None

@@ -28,11 +28,16 @@ def verdicts(
             if now_ns > child.kill_at_ns:
                 yield child, signal.SIGKILL
             return
+    if own_lag_ns > hang.OWN_LAG_NS:  # whoever was paused with us gets its time from now on
+        for child in children:
+            child.excused_ns = now_ns
+        return
     by_slot = {child.slot: child for child in children}
     beats = (
-        hang.Beat(slot, max(child.started_ns, processes.read(slot).heartbeat_ns)) for slot, child in by_slot.items()
+        hang.Beat(slot, max(child.started_ns, child.excused_ns, processes.read(slot).heartbeat_ns))
+        for slot, child in by_slot.items()
     )
-    silent = hang.hung(beats, now_ns=now_ns, own_lag_ns=own_lag_ns)
+    silent = hang.hung(beats, now_ns=now_ns)
     if silent is None:
         return
     child = by_slot[silent.slot]

@@ -47,7 +47,7 @@ class ListenSockets:
                 self.ensure(index)
         except BindError:
             for key in set(pool.addresses) - before:
-                pool.release(key)
+                pool.forget(key)
             raise
 
     def _take_admin(self, pool: SocketPool, name: str, address: Address) -> None:

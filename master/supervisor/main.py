@@ -26,8 +26,9 @@ from master.supervisor.runtime_dir import RuntimeDir, RuntimeDirError
 from master.supervisor.signals import SignalQueue
 from master.supervisor.sockets import SocketPool
 from master.supervisor.supervisor import Supervisor
-from master.supervisor.systemd import listen_fds, notify, supply
+from master.supervisor.systemd import listen_fds, supply
 from master.supervisor.systemd.listen_fds import Handed
+from master.supervisor.systemd.notify import Notifier
 from proxy import log as process_log
 
 log = logging.getLogger("supervisor")
@@ -81,7 +82,7 @@ def main() -> int:
 def _start(options: Options, directory: RuntimeDir, handed: list[Handed]) -> int:
     """The first generation; sockets that systemd `handed` us are closed here (the pool has copies)."""
     signals = SignalQueue()
-    notifier = notify.Notifier(notify.address(os.environ))
+    notifier = Notifier.of(os.environ)
     notifier.status("starting: compiling the configuration")
     template = template_process.start(OWN, options.log_level)  # imports the data plane while preflight compiles
     try:

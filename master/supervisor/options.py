@@ -30,6 +30,7 @@ class Options:
     parent_shutdown_time: float = 900.0  # Envoy's --parent-shutdown-time-s
     shutdown_drain_time: float = 30.0
     shutdown_idle_time: float = 5.0  # the part of it in which connections without a request may end by themselves
+    worker_max_rss: int = 0  # bytes beyond which a worker is replaced; 0: none
     slow_request: float = 1.0  # seconds from which on the flight recorder keeps a request that went well; 0: never
 
     def to_json(self) -> str:

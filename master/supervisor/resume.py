@@ -21,7 +21,7 @@ from master.supervisor.runtime_dir import RuntimeDir
 from master.supervisor.signals import SignalQueue
 from master.supervisor.sockets import AddressSockets, SocketPool
 from master.supervisor.supervisor import Supervisor
-from master.supervisor.systemd import notify
+from master.supervisor.systemd.notify import Notifier
 from proxy import log as process_log
 from shm import memfd
 from shm.processes import Word
@@ -63,7 +63,7 @@ def _return(options: Options, content: dict[str, Any], carried: int) -> None:
 
 def _resume(options: Options, content: dict[str, Any]) -> Supervisor:
     """Everything stays inheritable, and nobody is told or started, until it is complete."""
-    notifier = notify.Notifier(notify.address(os.environ))
+    notifier = Notifier.of(os.environ)
     adopted = [AddressSockets.adopt(address, notifier) for address in content["addresses"]]
     pool = SocketPool(notifier, adopted=adopted)
     directory = RuntimeDir(options.runtime_dir, lock=content["lock"])

@@ -73,6 +73,12 @@ class AddressSockets:
                 self._notifier.unstore(name)
                 del self._stored[index]
 
+    def forsake(self) -> None:
+        """Have systemd hold none of the queues any more."""
+        for name in self._stored.values():
+            self._notifier.unstore(name)
+        self._stored.clear()
+
     def ensure(self, index: int) -> dict[int, socket.socket]:
         """Bind what worker `index` needs and is not there yet; returns the new sockets. Never shrinks."""
         key = index if self.per_worker else SHARED
@@ -111,7 +117,7 @@ class AddressSockets:
     @property
     def held(self) -> bool:
         """Whether systemd holds these sockets too, for whoever is started next."""
-        return self.given or bool(self._stored and self._notifier.listened_to)
+        return self.given or bool(self._stored and self._notifier.keeps)
 
     @property
     def listening_keys(self) -> list[int]:
@@ -130,9 +136,7 @@ class AddressSockets:
             log.warning("listener %s: its socket belongs to systemd, which keeps it open", self.listener)
         elif not self._shut:
             self._shut = True
-            for name in self._stored.values():
-                self._notifier.unstore(name)
-            self._stored.clear()
+            self.forsake()
             for key in self._listening:
                 listen_queue.refuse(self.sockets[key])
 
@@ -191,6 +195,8 @@ class AddressSockets:
         """Close them; the file of a Unix socket goes, unless systemd holds the socket for a successor."""
         for sock in self.sockets.values():
             sock.close()
+        self.sockets.clear()  # whoever still empties the queues finds nothing to do
+        self._listening.clear()
         if self.address.path and not self.address.path.startswith("@") and not self.held:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.address.path)
@@ -257,9 +263,19 @@ class SocketPool:
         self._supplies = NOTHING
 
     def release(self, key: str) -> None:
-        """Nobody uses the address any more."""
+        """Nobody uses the address any more: it is closed for good, also in systemd's store. The socket of a `.socket`
+        unit is kept: it cannot be bound again for as long as systemd has it.
+        """
+        address = self.addresses[key]
+        if not address.given:
+            address.forsake()
+            address.shutdown()
+            self.forget(key)
+
+    def forget(self, key: str) -> None:
+        """Close our descriptors; what systemd holds is for a successor."""
         self.addresses.pop(key).close()
 
     def close(self) -> None:
         for key in list(self.addresses):
-            self.release(key)
+            self.forget(key)

@@ -20,6 +20,7 @@ from master.supervisor.draining import ListenerDrains
 from master.supervisor.generation import Generation, Plan, replace_fd
 from master.supervisor.listening import ListenSockets
 from master.supervisor.memory import SUPERVISOR_SLOT, Memory, Tables
+from master.supervisor.memory_watch import MemoryWatch
 from master.supervisor.options import Options
 from master.supervisor.python import OWN
 from master.supervisor.restart import Restart
@@ -68,6 +69,7 @@ class Supervisor:
         self.orders: dict[str, Any] = {}  # standing orders by name: for everybody who lives, and who starts later
         self.drains = ListenerDrains(self)
         self.restart = Restart(self)
+        self.memory_watch = MemoryWatch(self)
         self.systemd = Reporter(self, notifier)
         self._controller_overdue = False
         self._exit_code: int | None = None
@@ -128,6 +130,7 @@ class Supervisor:
         self.memory.processes.write(SUPERVISOR_SLOT, Word.HEARTBEAT_NS, time.monotonic_ns())
         self.memory.processes.write(SUPERVISOR_SLOT, Word.LOOP_LAG_NS, int(own_lag * 1e9))
         self._watch(int(own_lag * 1e9))
+        self.memory_watch.tick()
         self.systemd.tick()
         for generation in self.generations:
             if generation.stopping and now > generation.ends_at:

@@ -32,6 +32,7 @@ class Workforce:
         self._generation = generation
         self._workers: dict[int, Child] = {}  # by index
         self._retiring: list[Child] = []
+        self._successors: dict[int, Child] = {}  # by index: not ready yet, and the old ones serve on
         self._backoff: dict[int, Backoff] = {}
         self._slots: dict[int, int] = {}  # index → slot, kept over a respawn
         self._next_adopter = 0
@@ -42,10 +43,15 @@ class Workforce:
 
     def everyone(self) -> Iterator[Child]:
         yield from list(self._workers.values())
+        yield from list(self._successors.values())
         yield from list(self._retiring)
 
     def alive(self) -> bool:
-        return bool(self._workers or self._retiring)
+        return bool(self._workers or self._successors or self._retiring)
+
+    def serving(self) -> Iterator[Child]:
+        """Those that accept and are to go on."""
+        return (child for child in list(self._workers.values()) if child.state == "ready")
 
     @property
     def ready(self) -> int:
@@ -86,7 +92,9 @@ class Workforce:
         self._generation.spawn(child)
 
     def on_ready(self, child: Child) -> None:
-        if self._target is not None and self._are_ready(self._target):
+        if self._successors.get(child.index) is child:
+            self._succeed(child)
+        elif self._target is not None and self._are_ready(self._target):
             self._finish_growth()
         elif self.listening:
             self._tell_topology(child)
@@ -107,6 +115,29 @@ class Workforce:
 
     def _tell_topology(self, child: Child) -> None:
         self._generation.send(child, {"type": "topology", "count": self.count, "listening": self.listening})
+
+    # --- another worker in place of one -----------------------------------------------------------------------------
+
+    def replace(self, child: Child) -> bool:
+        """Have a successor begin, and then `child` leave gracefully; False if now is not the time."""
+        waits = child.index in self._successors or any(old.index == child.index for old in self._retiring)
+        if self._generation.stopping or self.changing or waits:
+            return False
+        slot = self._generation.supervisor.memory.take_slot()
+        if slot is None:
+            return False
+        self._generation.supervisor.announce_region(slot)
+        self._successors[child.index] = Child.create(self._generation, "worker", index=child.index, slot=slot)
+        self._generation.spawn(self._successors[child.index])
+        return True
+
+    def _succeed(self, child: Child) -> None:
+        """Both accept until the old one has its order."""
+        index = child.index
+        self._tell_topology(child)
+        self._retire(index, self._generation.supervisor.options.drain_time)
+        self._workers[index] = self._successors.pop(index)
+        self._slots[index] = child.slot
 
     # --- another number of workers --------------------------------------------------------------------------------
 
@@ -199,6 +230,11 @@ class Workforce:
         until these are shut down (`draining.py`); the others are served on by others. Idle connections of the listeners
         `hand_over` come to us, for `adopt_connections` of the successor.
         """
+        for child in self._successors.values():
+            child.state = "draining"
+            self._retiring.append(child)
+            self._generation.send(child, {"type": "stop"})
+        self._successors.clear()
         for index in set(self._workers) | set(self._slots):
             self._retire(index, deadline, ending, hand_over)
 
@@ -224,6 +260,8 @@ class Workforce:
 
     def forget(self, child: Child) -> None:
         """It was to be spawned, and will not be."""
+        if self._drop_successor(child):
+            return
         if child in self._retiring:
             self._retiring.remove(child)
             self._generation.supervisor.release_slot(child.slot)
@@ -232,11 +270,18 @@ class Workforce:
 
     def on_death(self, child: Child, lived: float) -> None:
         supervisor = self._generation.supervisor
+        if self._drop_successor(child):
+            return
         if child in self._retiring:
             self._retiring.remove(child)
             supervisor.release_slot(child.slot)
             return
         self._workers.pop(child.index, None)
+        if child.index in self._successors and not self._generation.stopping:
+            self._workers[child.index] = successor = self._successors.pop(child.index)
+            supervisor.release_slot(self._slots.pop(child.index, child.slot))
+            self._slots[child.index] = successor.slot
+            return
         if self._generation.stopping:
             supervisor.release_slot(self._slots.pop(child.index, child.slot))
             return
@@ -248,8 +293,18 @@ class Workforce:
         self._generation.respawn_later(child.name, delay, lambda: self._spawn(child.index))
         self._generation.give_up_if_start_failed(backoff, child)
 
+    def _drop_successor(self, child: Child) -> bool:
+        """Whether it was one: then whom it was to succeed serves on."""
+        if self._successors.get(child.index) is not child:
+            return False
+        del self._successors[child.index]
+        self._generation.supervisor.release_slot(child.slot)
+        return True
+
     def on_lost(self, child: Child) -> None:
         """Ordered from a template that died: order again, unless nobody is started any more."""
+        if self._drop_successor(child):
+            return
         if child in self._retiring:
             self._retiring.remove(child)
             self._generation.supervisor.release_slot(child.slot)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import trio
 
 from proxy.limits import ACCEPT_BACKOFF, ACCEPT_BURST, MAX_QUEUE
+from proxy.net.descriptors import ceiling, scarce
 
 log = logging.getLogger("proxy.listener")
 
@@ -45,13 +46,19 @@ async def accept_loop(sock: socket.socket, on_accept: Callable[[socket.socket], 
     overloaded = False
     while True:
         await trio.lowlevel.wait_readable(sock)
-        accepted = 0
+        accepted, most = 0, ceiling()
         try:
             while accepted < ACCEPT_BURST:
                 client, _ = sock.accept()
                 _prepare(client, tcp=tcp)
+                number = client.fileno()
                 on_accept(client)
                 accepted += 1
+                if number >= most:
+                    log.warning("descriptors run short: connections to %s wait until some are free", sock.getsockname())
+                    while scarce(sock.fileno()):  # noqa: ASYNC110 - nothing tells
+                        await trio.sleep(ACCEPT_BACKOFF)
+                    break
             overloaded = False
         except BlockingIOError:
             overloaded = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Literal
 
 from proxy.errors import Flag, ProxyError, Retryable
@@ -33,6 +34,10 @@ _RETRYABLE: dict[Reason, Retryable] = {
 }
 
 
+_OUR_OWN = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+"""We had no descriptor, memory or port left: the host was never asked."""
+
+
 def reset(reason: Reason, *, transport_failure: str = "", response_started: bool = False) -> ProxyError:
     """The upstream request ended without a complete response.
 
@@ -57,7 +62,10 @@ def connect_failed(failed: ConnectFailed) -> ProxyError:
     """No connection to the host."""
     if failed.timed_out:
         return reset("connection timeout")
-    return reset("remote connection failure", transport_failure=failed.cause)
+    error = reset("remote connection failure", transport_failure=failed.cause)
+    if failed.errno in _OUR_OWN:
+        error.side = "internal"
+    return error
 
 
 def no_healthy_upstream() -> ProxyError:

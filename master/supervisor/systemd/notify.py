@@ -40,16 +40,28 @@ def address(environment: Mapping[str, str]) -> str | None:
     return path if path.startswith("/") else None
 
 
-class Notifier:
-    """Messages to the manager at `to` (None: there is none)."""
+def keeps(environment: Mapping[str, str]) -> bool:
+    """Whether the manager keeps descriptors for us. systemd says so from 254 on; for older ones our unit does."""
+    size = environment.get("FDSTORE", "")
+    return size.isascii() and size.isdigit() and int(size) > 0
 
-    def __init__(self, to: str | None) -> None:
+
+class Notifier:
+    """Messages to the manager at `to` (None: there is none), which `keeps` descriptors or does not."""
+
+    def __init__(self, to: str | None, *, keeps: bool = False) -> None:
         self._to = to
+        self.keeps = keeps and to is not None
         self._pending: collections.deque[tuple[bytes, int]] = collections.deque()
         self._status = ""
         if to is not None:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._socket.setblocking(False)
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Notifier:
+        """As the manager that started this process wants it."""
+        return cls(address(environment), keeps=keeps(environment))
 
     @property
     def listened_to(self) -> bool:
@@ -83,10 +95,12 @@ class Notifier:
 
     def store(self, name: str, fd: int) -> None:
         """Keep a copy of `fd` at the manager under `name`, over restarts and crashes; the same one is kept once."""
-        self._send(encode(FDSTORE="1", FDNAME=name), fd)
+        if self.keeps:
+            self._send(encode(FDSTORE="1", FDNAME=name), fd)
 
     def unstore(self, name: str) -> None:
-        self._send(encode(FDSTOREREMOVE="1", FDNAME=name))
+        if self.keeps:
+            self._send(encode(FDSTOREREMOVE="1", FDNAME=name))
 
     def _send(self, data: bytes, fd: int = -1) -> None:
         if self._to is None or len(self._pending) >= MAX_PENDING:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
+import resource
 import signal
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.integration.processes.family import one, titled, wait_for_workers, workers
+from master.supervisor.hang import HUNG_AFTER_NS
+from tests.integration.processes.family import one, titled, wait_for_workers, with_patch, workers
 from tests.kit.bootstrap import one_origin
 from tests.kit.client import Connection, get
 from tests.kit.load import Load
@@ -20,6 +23,7 @@ from tests.kit.process import wait_for
 from tests.kit.proxy import Proxy
 
 CONNECTIONS = 4
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 REQUESTS = "http.ingress.downstream_rq_total"
 
 
@@ -198,6 +202,56 @@ def test_a_hung_controller_is_killed_and_replaced(proxy: Proxy) -> None:
         lambda: [p.pid for p in titled(proxy, "controller")] not in ([], [stopped.pid]), deadline=30, what="a new one"
     )
     wait_for(lambda: proxy.ready() == "LIVE", deadline=30, what="it answers")
+
+
+def test_a_pause_of_the_whole_machine_is_not_a_hang(proxy: Proxy) -> None:
+    """As a suspended laptop, a frozen container or a migrated machine: all stand still, and nobody is accused."""
+    before = {member.pid for member in proxy.members()}
+    for member in proxy.members():
+        member.suspend()
+    time.sleep(HUNG_AFTER_NS / 1e9 + 0.5)
+    for member in proxy.members():
+        member.resume()
+    assert get(proxy.address()).status == 200
+    time.sleep(1)  # several looks of the supervisor
+    assert "no sign of life" not in proxy.output()
+    assert {member.pid for member in proxy.members()} == before
+
+
+def test_a_worker_that_leaks_is_replaced_and_no_request_fails(origin: Origin, tmp_path: Path) -> None:
+    patch = (
+        "import workers.worker\noriginal = workers.worker.Worker._on_message\nleaked = []\n"
+        "def _on_message(self, received, *rest):\n"
+        "    if received.message['type'] == 'reopen_logs' and self._index == 0: leaked.append(b'x' * (150 << 20))\n"
+        "    original(self, received, *rest)\nworkers.worker.Worker._on_message = _on_message\n"
+    )
+    environment = with_patch(tmp_path, patch)
+    arguments = ["--worker-max-rss", "160M"]
+    with Proxy(one_origin(origin.port), concurrency=2, arguments=arguments, environment=environment) as proxy:
+        old = one(proxy, "worker 0")
+        with (
+            Load(proxy.address(), mode="keep-alive", connections=CONNECTIONS) as kept,
+            Load(proxy.address(), mode="new", connections=2) as new,
+        ):
+            proxy.kill(signal.SIGUSR1)
+            wait_for(lambda: "more than --worker-max-rss" in proxy.output(), deadline=30, what="the leak is seen")
+            wait_for_workers(proxy, 2, but=frozenset([old.pid]))
+            reports = [kept.finish(), new.finish()]
+        assert [report.failed.total() for report in reports] == [0, 0]
+        assert "died" not in proxy.output()
+
+
+def test_descriptors_that_run_short_make_connections_wait_and_fail_no_request(origin: Origin) -> None:
+    with Proxy(one_origin(origin.port)) as proxy:
+        (worker,) = workers(proxy)
+        limit = worker.num_fds() + 60
+        resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (limit, limit))
+        clients = [Connection(proxy.address()) for _ in range(120)]
+        for client in clients:  # those who wait are accepted as others leave
+            assert client.request(GET).status == 200  # there is a descriptor for its upstream connection
+            client.close()
+        assert proxy.ready() == "LIVE"
+        assert proxy.output().count("descriptors run short") < 60
 
 
 def test_a_hung_template_is_replaced_when_it_is_needed(proxy: Proxy) -> None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
+import pytest
+
 from proxy.errors import Flag
 from proxy.upstream import failures
+from proxy.upstream.connect import ConnectFailed
 
 
 def test_overflow_tells_the_client_to_back_off() -> None:
@@ -28,3 +34,11 @@ def test_nothing_is_retried_once_the_response_has_started() -> None:
     assert error.detail == "upstream_reset_after_response_started{connection_termination}"
     assert error.retryable == "never"
     assert failures.reset("connection termination").retryable == "reused"
+
+
+@pytest.mark.parametrize(("code", "side"), [(errno.EMFILE, "internal"), (errno.ECONNREFUSED, "upstream")])
+def test_a_host_that_was_never_asked_is_not_to_blame(code: int, side: str) -> None:
+    cause = f"immediate connect error: {os.strerror(code)}"
+    error = failures.connect_failed(ConnectFailed(cause, errno=code))
+    assert (error.side, error.flag) == (side, Flag.UPSTREAM_CONNECTION_FAILURE)
+    assert os.strerror(code).replace(" ", "_") in error.detail

@@ -349,6 +349,31 @@ def test_the_admin_takes_a_given_socket(store: Store, tmp_path: Path) -> None:
             assert sockets.admin["tcp"].port == unit.getsockname()[1]
 
 
+def test_an_address_that_nobody_uses_leaves_the_store(store: Store, tmp_path: Path) -> None:
+    with supplied(store, {}) as pool:
+        sockets = bind(pool, tmp_path, listener(Address("127.0.0.1", 0)), count=1)
+        serve(sockets, 1)
+        (bound,) = sockets.bounds
+        address = bound.sockets.bound()
+        pool.release(bound.sockets.key)
+        assert store.told == ["+trireme/0/0/web", "-trireme/0/0/web"]
+        bound.sockets.shutdown()  # a timer may still want this
+        assert bound.sockets.bound().rpartition(":")[0] == address.rpartition(":")[0]
+        with pytest.raises(ConnectionRefusedError):
+            connect(int(address.rpartition(":")[2]))
+
+
+def test_a_given_socket_is_there_for_the_generation_after_the_next(store: Store, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unit:
+        supplies = {("web", 0): Supply({SHARED: handed("web", unit, reuse_port=False)}, given=True)}
+        with supplied(store, supplies) as pool:
+            first = bind(pool, tmp_path, listener(address_of(unit)), count=1)
+            pool.settle()
+            pool.release(first.bounds[0].sockets.key)
+            again = bind(pool, tmp_path, listener(address_of(unit)), count=1)
+            assert list(again.named()) == ["socket/0/-1/web"]
+
+
 def test_what_systemd_handed_over_is_for_the_start_alone(store: Store, tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0), reuse_port=True) as old,

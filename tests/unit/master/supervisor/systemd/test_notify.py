@@ -28,7 +28,7 @@ def manager(tmp_path: Path) -> Iterator[socket.socket]:
 
 @pytest.fixture
 def notifier(manager: socket.socket) -> Iterator[Notifier]:
-    with closing(Notifier(manager.getsockname())) as notifier:
+    with closing(Notifier(manager.getsockname(), keeps=True)) as notifier:
         yield notifier
 
 
@@ -94,6 +94,16 @@ def test_a_stored_descriptor_is_the_same_file(notifier: Notifier, manager: socke
     assert manager.recv(4096) == b"FDSTOREREMOVE=1\nFDNAME=trireme/0/0/web"
 
 
+@pytest.mark.parametrize(("size", "keeps"), [("4096", True), ("0", False), ("", False), ("many", False)])
+def test_whether_descriptors_are_kept(manager: socket.socket, size: str, keeps: bool) -> None:
+    with closing(Notifier.of({"NOTIFY_SOCKET": manager.getsockname(), "FDSTORE": size})) as notifier:
+        assert notifier.keeps is keeps
+        notifier.unstore("trireme/0/0/web")
+        notifier.alive()
+        assert manager.recv(4096) == (b"FDSTOREREMOVE=1\nFDNAME=trireme/0/0/web" if keeps else b"WATCHDOG=1")
+    assert not Notifier.of({"FDSTORE": "1"}).keeps
+
+
 def test_nobody_listens() -> None:
     notifier = Notifier(None)
     notifier.ready("serving")
@@ -125,7 +135,10 @@ def test_a_manager_that_comes_back_hears_what_it_missed(tmp_path: Path) -> None:
 
 
 def test_the_queue_is_bounded_and_its_descriptors_are_copies(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server, closing(Notifier(str(tmp_path / "nobody"))) as notifier:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        closing(Notifier(str(tmp_path / "nobody"), keeps=True)) as notifier,
+    ):
         before = len(os.listdir("/proc/self/fd"))
         notifier.store("trireme/0/0/web", server.fileno())
         assert len(os.listdir("/proc/self/fd")) == before + 1
