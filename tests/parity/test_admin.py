@@ -215,6 +215,9 @@ def test_pages_that_both_have_are_described_alike(both: Both) -> None:
     ours, theirs = (set(answer.body.decode().splitlines()) for answer in both.ask("/help"))
     own = {line for line in ours - theirs if not line.startswith("      ")}
     assert own == {
+        "  /drains: print which listeners drain, since when, and their connections, as JSON",
+        "  /hot_restart: print how the last hot restart went, or the present one goes",
+        "  /hot_restart/begin (POST): become the code and configuration that are on disk",
         "  /processes: print the processes of this proxy as JSON",
         "  /init_dump: dump what is not initialised yet (experimental)",
         "  /why: print the last failed and slow requests as JSON, newest first",
