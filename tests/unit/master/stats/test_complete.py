@@ -30,7 +30,7 @@ def test_each_scope_has_its_names_and_what_is_counted_stays() -> None:
     assert counters["cluster.b.http1.response_flood"] == 0
     assert counters["http.p.rq_redirect"] == counters["http.p.tracing.not_traceable"] == 0
     assert "http.admin.rq_redirect" not in counters
-    assert counters["http.admin.downstream_cx_destroy_remote"] == 0
+    assert counters["http.admin.downstream_cx_destroy_remote_active_rq"] == 0
     assert "listener.x.worker_0.downstream_cx_overflow" not in counters
     assert "listener.admin.extension_config_missing" not in counters
     assert counters["listener.admin.main_thread.downstream_cx_total"] == 5
