@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from proxy.config.common import Address
 from proxy.errors import ProxyError
 from proxy.http import h1_connection, h1_head
 from proxy.http.codec import CodecError
 from proxy.http.codec_h1_client import H1ClientCodec
 from proxy.http.events import RequestReceived
 from proxy.http.headers import Headers
-from proxy.http.identity import REQUEST_ID, Caller, Hop, Identities, new_request_id
+from proxy.http.identity import REQUEST_ID, Hop, Identities, new_request_id
 from proxy.http.request import Request
 
 # RFC 9112 3: method SP origin-form SP HTTP/1.1. HEAD and CONNECT answer in ways of their own.
@@ -25,7 +26,7 @@ _LINE = re.compile(rb"(GET|POST|PUT|DELETE|PATCH|OPTIONS) (/[\x21\x22\x24-\x7e]*
 _FRAMING = frozenset({b"connection", b"expect", b"host", b"transfer-encoding", b"upgrade"})
 
 # What `plan` would find out at some length.
-_NOT_PLAIN = re.compile(rb"(?i)(?:^|\r\n)(?:connection:[^\r]*close|expect|http2-settings|transfer-encoding|upgrade)\b")
+_NOT_PLAIN = re.compile(rb"(?i)(?:^|\r\n)(?:expect|http2-settings|transfer-encoding|upgrade)\b")
 
 
 class Arrival:
@@ -82,21 +83,32 @@ class Upstreamed:
 
 
 class RequestPlan:
-    """The header lines `fields` of a request with `method`, understood and edited. `request.path` is the caller's to
-    set before it asks for a route. `generates_id`: each request gets an id of ours.
+    """A head, understood and edited. `request.path` is its user's to set. `generates_id`: each request gets an id of
+    ours. `closes`: the client wants no more than this. `internal`: it comes from inside.
     """
 
-    __slots__ = ("caller", "content_length", "fields", "generates_id", "method", "request")
+    __slots__ = ("_address", "closes", "content_length", "generates_id", "internal", "request")
 
     def __init__(
-        self, method: bytes, fields: bytes, request: Request, caller: Caller, *, content_length: int, generates_id: bool
+        self,
+        request: Request,
+        *,
+        internal: bool,
+        address: Address | None,
+        content_length: int,
+        generates_id: bool,
+        closes: bool,
     ) -> None:
-        self.method = method
-        self.fields = fields
         self.request = request
-        self.caller = caller
+        self.internal = internal
+        self._address = address
         self.content_length = content_length
         self.generates_id = generates_id
+        self.closes = closes
+
+    def caller(self, hop: Hop) -> Address:
+        """Who sent a request of this kind over `hop`."""
+        return self._address or hop.peer.address
 
     def new_id(self) -> bytes:
         """An id for one request; empty if the client's own goes on."""
@@ -145,10 +157,9 @@ def plan(
     except CodecError:
         return None
     headers = parsed.headers
-    if parsed.chunked or parsed.scheme or any(name in headers for name in (b"upgrade", b"expect", b"http2-settings")):
+    if parsed.chunked or parsed.scheme:
         return None
-    if h1_connection.closes(headers, parsed.version):
-        return None
+    closes = h1_connection.closes(headers, parsed.version)
     event = RequestReceived(
         1, parsed.method, scheme, parsed.authority, parsed.path, "HTTP/1.1", headers, not parsed.content_length
     )
@@ -162,10 +173,10 @@ def plan(
         return None
     ours = headers.get(REQUEST_ID)
     return RequestPlan(
-        arrival.method,
-        arrival.fields,
         request,
-        caller,
+        internal=caller.internal,
+        address=None if caller.address is hop.peer.address else caller.address,
+        closes=closes,
         content_length=parsed.content_length or 0,
         generates_id=ours is not None and ours != theirs,
     )

@@ -69,7 +69,7 @@ class ResponsePlan:
 class ResponsePlans:
     """The plans for the responses of one cluster; `edits` are what filters do to their heads."""
 
-    __slots__ = ("_edits", "_max_bytes", "_max_count", "_plans", "_rules", "_service_time")
+    __slots__ = ("_closing", "_edits", "_max_bytes", "_max_count", "_plans", "_rules", "_service_time")
 
     def __init__(
         self,
@@ -86,23 +86,25 @@ class ResponsePlans:
         self._max_count = max_count
         self._service_time = service_time
         self._plans: dict[bytes, ResponsePlan | None] = {}
+        self._closing: dict[bytes, ResponsePlan | None] = {}
 
-    def find(self, data: bytes) -> ResponsePlan | None:
+    def find(self, data: bytes, *, close: bool = False) -> ResponsePlan | None:
         """The plan for the response that begins with `data`; None if that is not of the plainest kind, or not all of
-        its head has come.
+        its head has come. `close`: the client is told that its connection ends.
         """
         end = data.find(b"\r\n\r\n", 0, self._max_bytes) + 4
         if end < 4:
             return None
         head = data[:end]
-        plan = self._plans.get(head)
+        plans = self._closing if close else self._plans
+        plan = plans.get(head)
         if plan is None or not plan.fresh:
-            if len(self._plans) >= _MAX_PLANS:
-                self._plans.clear()
-            plan = self._plans[head] = self._plan(head)
+            if len(plans) >= _MAX_PLANS:
+                plans.clear()
+            plan = plans[head] = self._plan(head, close=close)
         return plan
 
-    def _plan(self, head: bytes) -> ResponsePlan | None:
+    def _plan(self, head: bytes, *, close: bool) -> ResponsePlan | None:
         try:
             parsed = h1_head.parse_response(head, max_headers_count=self._max_count, upgrading=False)
         except CodecError:
@@ -123,6 +125,8 @@ class ResponsePlans:
         fields, framing, _ = h1_outgoing.frame_response(
             status, headers, method=b"GET", version=b"1.1", opens_tunnel=False, end_stream=not length
         )
+        if close:
+            fields.append((b"connection", b"close"))
         try:
             rendered = render_head(h1_outgoing.status_line(status), fields + framing, status=502)
         except CodecError:

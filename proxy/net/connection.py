@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Callable
 
 import trio
 
@@ -106,6 +107,16 @@ class Connection:
         if self._watch is None:
             self._watch = poller.watch(self._fd)
         return self._watch
+
+    def on_ready(self, call: Callable[[], None] | None) -> None:
+        """Call this at every event instead of waking a task; None ends that."""
+        if call is not None or self._watch is not None:
+            self.watch().on_ready = call
+
+    @property
+    def has_news(self) -> bool:
+        """Whether a read may bring something, for all that is known without asking the kernel."""
+        return self._watch is None or self._watch.readable
 
     async def receive(self) -> bytes:
         """The next bytes, at most `read_size`; `b""` once the peer has finished sending."""

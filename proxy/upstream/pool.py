@@ -79,15 +79,15 @@ class Pool:
         self._begin_request(connection)
         return connection
 
-    def release(self, connection: Connection) -> None:
-        """The exchange ended cleanly: the connection may serve another request."""
+    def release(self, connection: Connection, now: float | None = None) -> None:
+        """The exchange ended cleanly, at `now`: the connection may serve another request."""
         self._end_request()
         limit = self._config.max_requests_per_connection
         if limit and connection.requests >= limit:
             self.stats.cx_max_requests.inc()
             self._close(connection, remote=False)
         else:
-            self._put(connection)
+            self._put(connection, now)
 
     def discard(self, connection: Connection, *, remote: bool, with_active_rq: bool) -> None:
         """The exchange ended otherwise: the connection is closed. `remote`: the peer closed first."""
@@ -196,11 +196,11 @@ class Pool:
         others = self._core.fail_waiters(lambda: failures.connect_failed(failed))
         self.stats.rq_pending_failure_eject.inc(1 + others)
 
-    def _put(self, connection: Connection) -> None:
+    def _put(self, connection: Connection, now: float | None = None) -> None:
         if self._draining and not self._core.waiting:
             self._close(connection, remote=False)
         else:
-            connection.idle_since = trio.current_time()
+            connection.idle_since = trio.current_time() if now is None else now
             self._core.put(connection)
 
     def _end_request(self) -> None:

@@ -5,7 +5,7 @@ connection, answered soon with a body of known size. A generator driven by the p
 serves those; it waits for readable sockets and for nothing else. Whatever is less plain is handed over: the task
 wakes, and the general path (`hcm_session`) goes on where the lane stood, with everything that only it has: filters,
 deadlines, local replies, streams. What a plain message means is decided by the general path's own functions
-(`express_request`, `express_response`), and a property test holds the bytes, stats and logs of both to be the same.
+(`hcm_plans`), and a property test holds the bytes, stats and logs of both to be the same.
 """
 
 from __future__ import annotations
@@ -18,20 +18,17 @@ import trio
 from proxy.filters.express_watch import LEAST_TIMEOUT
 from proxy.filters.http.router import Router
 from proxy.filters.network.hcm_config import Config
+from proxy.filters.network.hcm_plans import Destination, PlannedHead, Plans
 from proxy.http import express_request
-from proxy.http.express_request import Arrival, RequestPlan, Upstreamed
-from proxy.http.express_response import ResponsePlan, ResponsePlans
+from proxy.http.express_request import Arrival
+from proxy.http.express_response import ResponsePlan
 from proxy.http.handover import Handover
 from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo
 from proxy.limits import EXPRESS_REQUEST, EXPRESS_RESPONSE
 from proxy.net.connection import Connection
-from proxy.route.entry import RouteEntry
-from proxy.route.table import VirtualHostRoutes
-from proxy.upstream.cluster import Cluster
 from proxy.upstream.connection import Connection as UpstreamConnection
 from proxy.upstream.pool import Pool
-from proxy.upstream.stats import Outcomes
 
 if TYPE_CHECKING:
     from proxy.filters.network.http_connection_manager import HttpConnectionManager
@@ -39,9 +36,6 @@ if TYPE_CHECKING:
 
 IDLE_GRAIN = 100
 """The idle deadline is rewritten once in so many parts of the timeout, so it may end a connection that much early."""
-
-MAX_DESTINATIONS = 16
-"""Routes of one connection for which a head is kept."""
 
 
 def suits(config: Config, filters: Sequence[object]) -> bool:
@@ -52,25 +46,8 @@ def suits(config: Config, filters: Sequence[object]) -> bool:
         and all(hasattr(other, "express") for other in before)
         and not config.identity.always_set_request_id_in_response
         and config.identity.underscores == "ALLOW"
-        and all(
-            timeout == 0 or timeout >= LEAST_TIMEOUT for timeout in (config.idle_timeout, config.stream_idle_timeout)
-        )
+        and all(limit == 0 or limit >= LEAST_TIMEOUT for limit in (config.idle_timeout, config.stream_idle_timeout))
     )
-
-
-class Destination:
-    """Where a route leads, and what becomes of a plan's head on the way there."""
-
-    __slots__ = ("cluster", "entry", "head", "outcomes", "responses")
-
-    def __init__(
-        self, entry: RouteEntry, cluster: Cluster, head: Upstreamed, responses: ResponsePlans, outcomes: Outcomes
-    ) -> None:
-        self.entry = entry
-        self.cluster = cluster
-        self.head = head
-        self.responses = responses
-        self.outcomes = outcomes
 
 
 class Lane:
@@ -80,37 +57,31 @@ class Lane:
         "_arrival",
         "_connection",
         "_destination",
-        "_destinations",
         "_failure",
-        "_found",
         "_grain",
+        "_head",
         "_hop",
         "_idle_timeout",
         "_manager",
-        "_plan",
+        "_plans",
         "_refresh_at",
-        "_router",
-        "_routes",
         "_steps",
         "_task",
         "progress",
     )
 
-    def __init__(self, manager: HttpConnectionManager, router: Router, connection: Connection, hop: Hop) -> None:
+    def __init__(self, manager: HttpConnectionManager, plans: Plans, connection: Connection, hop: Hop) -> None:
         self._manager = manager
-        self._router = router
+        self._plans = plans
         self._connection = connection
         self._hop = hop
         self._idle_timeout = manager.config.idle_timeout
-        self._arrival: Arrival | None = None
-        self._plan: RequestPlan | None = None
-        self._routes: VirtualHostRoutes | None = None
-        self._found: RouteEntry | None = None
-        self._destination: Destination | None = None
-        self._destinations: dict[RouteEntry, Destination | None] = {}
-        self._failure: Exception | None = None
         self._grain = self._idle_timeout / IDLE_GRAIN or float("inf")
         self._refresh_at = 0.0
+        self._arrival: Arrival | None = None
+        self._head: PlannedHead | None = None
+        self._destination: Destination | None = None
+        self._failure: Exception | None = None
         self._steps: Generator[None, None, None] | None = None
         self._task: trio.lowlevel.Task | None = None
         self.progress: Handover | None = None
@@ -121,12 +92,10 @@ class Lane:
         Cancelled within an exchange, it returns that too: the general path ends it at its next checkpoint.
         """
         connection = self._connection
-        watch = connection.watch()
         connection.idle = True
-        connection.deadline(self._idle_timeout)
         self._refresh_at = trio.current_time() + self._grain
+        connection.deadline(self._idle_timeout)
         self._steps = self._exchanges()
-        watch.on_ready = self._event
         try:
             if not self._advance():
                 self._task = trio.lowlevel.current_task()
@@ -137,7 +106,7 @@ class Lane:
                 raise
         finally:
             self._task = self._steps = None
-            watch.on_ready = None
+            connection.on_ready(None)
             self._manager.express.discard(self)
         if self._failure is not None:
             raise self._failure
@@ -183,33 +152,39 @@ class Lane:
 
     def _exchanges(self) -> Generator[None, None, None]:
         """Exchange after exchange; each `yield` waits for an event on either socket."""
-        connection, watch = self._connection, self._connection.watch()
+        connection = self._connection
         data = connection.receive_now()
         while True:
-            while data is None:
-                yield
-                data = connection.receive_now()
+            if data is None:
+                connection.on_ready(self._event)
+                while data is None:
+                    yield
+                    data = connection.receive_now()
             connection.idle = False
             upstream = self._send_request(data)
             if upstream is None:
                 return
-            progress, destination = self.progress, self._destination
+            head, progress, destination = self._head, self.progress, self._destination
+            assert head is not None
             assert progress is not None
             assert destination is not None
-            plan: ResponsePlan | None = None
-            while plan is None or len(progress.received) < plan.size:
+            closes = head.plan.closes
+            answer: ResponsePlan | None = None
+            while answer is None or len(progress.received) < answer.size:
                 yield
                 piece = upstream.receive_now()
                 if piece is None:
                     continue
                 progress.received += piece
-                plan = plan or destination.responses.find(progress.received)
-                if not piece or plan is None or not len(progress.received) <= plan.size <= EXPRESS_RESPONSE:
+                answer = answer or destination.responses.find(progress.received, close=closes)
+                if not piece or answer is None or not len(progress.received) <= answer.size <= EXPRESS_RESPONSE:
                     return
-            if self._manager.drain.active or not self._respond(plan, progress, destination):
+            if self._manager.drain.active or not self._respond(answer, progress, destination):
                 return
-            upstream.watch.on_ready = None
-            data = connection.receive_now() if watch.readable else None
+            if closes:
+                self.progress = Handover(b"", progress.started)
+                return
+            data = connection.receive_now() if connection.has_news else None
 
     def _send_request(self, data: bytes) -> UpstreamConnection | None:
         """Send the request that `data` is; None if the general path has to take it from here."""
@@ -220,18 +195,21 @@ class Lane:
             arrival = self._arrival = express_request.split(data)
         if arrival is None or len(data) > EXPRESS_REQUEST or self._manager.drain.active:
             return None
-        destination = self._route(arrival, progress)
-        plan = self._plan
-        if destination is None or plan is None or len(arrival.body) != plan.content_length:
+        destination = self._destination = self._route(arrival, progress)
+        if destination is None or self._head is None:
             return None
-        pool = progress.pool = destination.cluster.pick()
-        upstream = pool.take(started) if pool is not None else None
+        pool = destination.cluster.pick()
+        if pool is None:
+            return None
+        progress.pool = pool
+        upstream = pool.take(started)
         if upstream is None:
             return None
-        request_id = progress.request_id = plan.new_id()
+        request_id = progress.request_id = self._head.plan.new_id()
         head = destination.head.render(arrival.method, arrival.path, request_id)
         if not upstream.send_now(head + arrival.body if arrival.body else head):
-            progress.pool.discard(upstream, remote=True, with_active_rq=True)
+            # The host has left since we last heard of it. It got nothing whole, so another connection may be asked.
+            pool.discard(upstream, remote=True, with_active_rq=True)
             progress.pool = None
             return None
         progress.upstream = upstream
@@ -241,80 +219,63 @@ class Lane:
             self._refresh_at = started + self._grain
             self._connection.deadline(self._idle_timeout)
         self._manager.begin_exchange()
-        self._router.charge()
         self._manager.express.add(self)
+        self._plans.router.charge()
         return upstream
 
     def _route(self, arrival: Arrival, progress: Handover) -> Destination | None:
         """Where this request goes; None if not by this lane. A weighted cluster is drawn once, whatever comes of it."""
-        plan, manager = self._plan, self._manager
-        if plan is None or plan.fields != arrival.fields or plan.method != arrival.method:
-            plan = self._plan = manager.plan(arrival, self._hop)
-            self._found = self._routes = None
-            self._destinations.clear()
-            if plan is None:
-                return None
-            self._routes = manager.routes.virtual_host(plan.request.authority)
-        if self._routes is None or self._routes.by_chance:  # the plan's request would keep its first draw
+        head = self._head
+        if head is None or head.fields != arrival.fields or head.method != arrival.method:
+            head = self._head = self._plans.find(arrival, self._hop)
+        if head is None or len(arrival.body) != head.plan.content_length:
             return None
-        found = self._found
-        if found is None or arrival.path != plan.request.path or not self._routes.by_path_alone:
-            plan.request.path = arrival.path
-            found = self._found = self._routes.find(arrival.path, plan.request)
-            if found is None:
-                return None
-        entry = progress.entry = found.choose()
-        try:
-            destination = self._destinations[entry]
-        except KeyError:
-            if len(self._destinations) >= MAX_DESTINATIONS:
-                self._destinations.clear()
-            destination = self._destinations[entry] = manager.destination(plan, entry)
-        self._destination = destination
-        return destination
+        entry = progress.entry = head.route(arrival.path)
+        return head.destination(entry) if entry is not None else None
 
-    def _respond(self, plan: ResponsePlan, progress: Handover, destination: Destination) -> bool:
+    def _respond(self, answer: ResponsePlan, progress: Handover, destination: Destination) -> bool:
         """Answer and charge; False if the client did not take all of it at once."""
         now = trio.current_time()
-        head = plan.render(int((now - progress.sent_at) * 1000))
-        received = progress.received
-        output = head + received[plan.head_size :] if plan.content_length else head
+        output = answer.render(int((now - progress.sent_at) * 1000))
+        if answer.content_length:
+            output += progress.received[answer.head_size :]
         sent = self._connection.send_now(output)
         if sent < len(output):
             progress.unsent = output[sent:]
             return False
         milliseconds = round((now - progress.started) * 1000)  # the request was sent in the same breath
         pool: Pool = progress.pool
-        pool.charge_response(plan.status)
-        destination.outcomes.charge(plan.status)
+        pool.charge_response(answer.status)
+        destination.outcomes.charge(answer.status)
         destination.outcomes.time.record(milliseconds)
         manager = self._manager
         manager.express.discard(self)
         manager.end_exchange()
-        manager.stats.charge_plain(plan.status, milliseconds)
+        manager.stats.charge_plain(answer.status, milliseconds)
         if manager.access_logs:
-            self._log(plan, progress, destination, now)
-        pool.release(progress.upstream)
+            self._log(answer, progress, destination, now)
+        progress.upstream.watch.on_ready = None
+        pool.release(progress.upstream, now)
         self.progress = None
         self._connection.idle = True
         return True
 
-    def _log(self, plan: ResponsePlan, progress: Handover, destination: Destination, now: float) -> None:
+    def _log(self, answer: ResponsePlan, progress: Handover, destination: Destination, now: float) -> None:
         """The facts that the general path would have gathered."""
-        request_plan, arrival = self._plan, self._arrival
-        assert request_plan is not None
+        head, arrival = self._head, self._arrival
+        assert head is not None
         assert arrival is not None
         info = StreamInfo(progress.started, self._connection)
         info.started_at -= now - progress.started
         request = info.request = Request()
-        template = request_plan.request
+        template = head.plan.request
         request.method, request.scheme, request.authority = template.method, template.scheme, template.authority
         request.path, request.protocol = arrival.path, template.protocol
         request.headers = destination.head.fields(progress.request_id)
-        info.response_headers = plan.fields(int((now - progress.sent_at) * 1000))
+        info.response_headers = answer.fields(int((now - progress.sent_at) * 1000))
         info.stream_id = 1
-        info.status, info.detail = plan.status, "via_upstream"
-        info.bytes_received, info.bytes_sent = len(arrival.body), plan.content_length
+        info.status, info.detail = answer.status, "via_upstream"
+        info.bytes_received, info.bytes_sent = len(arrival.body), answer.content_length
         info.request_complete = info.response_complete = True
         info.request_received = info.request_begun = info.request_sent = progress.sent_at
         info.response_begun = info.response_received = info.ended = now
@@ -326,7 +287,7 @@ class Lane:
         info.upstream_attempts = 1
         info.upstream_bytes_sent = destination.head.size(arrival, progress.request_id)
         info.upstream_bytes_received = len(progress.received)
-        info.downstream_remote = request_plan.caller.address
-        info.internal = request_plan.caller.internal
+        info.downstream_remote = head.plan.caller(self._hop)
+        info.internal = head.plan.internal
         for log_exchange in self._manager.access_logs:
             log_exchange(info)

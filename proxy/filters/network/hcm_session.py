@@ -61,8 +61,8 @@ class Session:
         self._connection = connection
         self._downstream = Downstream(connection, codec)
         self._hop = manager.identities.hop(connection.remote, connection.local, PLAINTEXT)
-        router = manager.router
-        self._lane = Lane(manager, router, connection, self._hop) if router is not None else None
+        plans = manager.plans
+        self._lane = Lane(manager, plans, connection, self._hop) if plans is not None else None
         connection.count_bytes(manager.stats.cx_rx_bytes_total, manager.stats.cx_tx_bytes_total)
         self._active = False
         self._client_closes = False

@@ -13,25 +13,19 @@ from proxy.access_log.access_log import build_access_logs
 from proxy.config.common import PluginConfig
 from proxy.config.route import ClusterAction, RouteConfiguration
 from proxy.filters.context import CallNextNetwork, FilterContext
-from proxy.filters.express_watch import LEAST_TIMEOUT
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
-from proxy.filters.http.router_headers import settle
 from proxy.filters.network import hcm_config, hcm_express
+from proxy.filters.network.hcm_plans import Plans
 from proxy.filters.network.hcm_session import PLAINTEXT, Session
 from proxy.filters.network.hcm_stats import HcmStats
-from proxy.http import express_request
 from proxy.http.exchange import Policy
-from proxy.http.express_request import Arrival, RequestPlan
-from proxy.http.express_response import ResponsePlans
 from proxy.http.filter_chain import build_chain
 from proxy.http.filter_failures import FilterFailures
-from proxy.http.identity import Hop, Identities
+from proxy.http.identity import Identities
 from proxy.http.response_head import ResponseRules
 from proxy.net.connection import Connection
 from proxy.net.own_address import own_address
-from proxy.route.entry import RouteEntry
 from proxy.route.table import RouteTable
-from proxy.upstream.cluster import Cluster
 
 
 class HttpConnectionManager:
@@ -58,14 +52,25 @@ class HttpConnectionManager:
         filters = [_build(plugin, http_context) for plugin in config.http_filters]
         self.chain = build_chain(filters)
         self.express = context.express
-        self.router = filters[-1] if hcm_express.suits(config, filters) else None
-        self._editors = filters[:-1]
-        self._responses: dict[tuple[Cluster, RouteEntry | None], ResponsePlans] = {}
         self.policy = Policy(
             response=ResponseRules(config.server, config.identity.via),
             drain_close=self._drain_close,
             filter_configs=_decode_overrides(config),
             failures=FilterFailures(context.stats.counter(f"{http_context.stat_prefix}filter_exceptions")),
+        )
+        self.plans = self._plans(filters) if hcm_express.suits(config, filters) else None
+
+    def _plans(self, filters: list[Any]) -> Plans:
+        """For the express lane."""
+        return Plans(
+            router=filters[-1],
+            editors=filters[:-1],
+            policy=self.policy,
+            routes=self.routes,
+            clusters=self.clusters,
+            identities=self.identities,
+            codec_options=self.codec_options,
+            scheme=PLAINTEXT,
         )
 
     def _drain_close(self) -> bool:
@@ -84,40 +89,6 @@ class HttpConnectionManager:
     def end_exchange(self) -> None:
         """It is over; `stats` hears of that apart."""
         self.activity.requests -= 1
-
-    def plan(self, arrival: Arrival, hop: Hop) -> RequestPlan | None:
-        """What the express lane makes of a request's header lines; None if it leaves them alone."""
-        return express_request.plan(arrival, hop, self.identities, self.codec_options, PLAINTEXT)
-
-    def destination(self, plan: RequestPlan, entry: RouteEntry) -> hcm_express.Destination | None:
-        """Where `entry` leads in the express lane; None if the general path has to see to it."""
-        action, router = entry.route.action, self.router
-        if router is None or not isinstance(action, ClusterAction):
-            return None
-        cluster = self.clusters.get(action.cluster)
-        if cluster is None:
-            return None
-        editing = [editor.express(self.policy.overrides(entry, editor.name)) for editor in self._editors]
-        if not all(editing):
-            return None
-        headers = plan.request.headers.copy()
-        for edit_request, _ in editing:
-            edit_request(headers)
-        timeout, no_content = settle(headers, action.timeout, tell=router.envoy_headers)
-        head = plan.upstreamed(headers)
-        if head is None or no_content or 0 < timeout < LEAST_TIMEOUT:
-            return None
-        kind = cluster, entry if editing else None
-        responses = self._responses.get(kind)
-        if responses is None:
-            responses = self._responses[kind] = ResponsePlans(
-                self.policy.response,
-                [edit_response for _, edit_response in reversed(editing)],
-                max_bytes=cluster.config.max_response_headers_kb * 1024,
-                max_count=cluster.config.max_response_headers_count,
-                service_time=router.envoy_headers,
-            )
-        return hcm_express.Destination(entry, cluster, head, responses, cluster.outcomes(internal=plan.caller.internal))
 
     async def __call__(self, connection: Connection, call_next: CallNextNetwork) -> None:
         await Session(self, connection).run()

@@ -1,0 +1,160 @@
+"""What the express lanes of a connection manager know about heads that have come before: plans, and where they lead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from proxy.config.route import ClusterAction
+from proxy.filters.express_watch import LEAST_TIMEOUT
+from proxy.filters.http.router import Router
+from proxy.filters.http.router_headers import settle
+from proxy.http import express_request
+from proxy.http.exchange import Policy
+from proxy.http.express_request import Arrival, RequestPlan, Upstreamed
+from proxy.http.express_response import ResponsePlans
+from proxy.http.identity import Hop, Identities
+from proxy.route.entry import RouteEntry
+from proxy.route.table import RouteTable, VirtualHostRoutes
+from proxy.upstream.cluster import Cluster
+from proxy.upstream.manager import ClusterManager
+from proxy.upstream.stats import Outcomes
+
+_MAX_PLANS = 512
+_MAX_FIELDS = 4096
+"""Together, what a connection manager keeps of heads: 2 MiB, and as much again for each route that they take."""
+
+_MAX_DESTINATIONS = 16
+
+
+class Destination:
+    """Where a route leads, and what becomes of a plan's head on the way there."""
+
+    __slots__ = ("cluster", "entry", "head", "outcomes", "responses")
+
+    def __init__(
+        self, entry: RouteEntry, cluster: Cluster, head: Upstreamed, responses: ResponsePlans, outcomes: Outcomes
+    ) -> None:
+        self.entry = entry
+        self.cluster = cluster
+        self.head = head
+        self.responses = responses
+        self.outcomes = outcomes
+
+
+class PlannedHead:
+    """A plan with the routes that requests of its kind have taken."""
+
+    __slots__ = ("_build", "_destinations", "_found", "_routes", "fields", "method", "plan")
+
+    def __init__(
+        self,
+        plan: RequestPlan,
+        arrival: Arrival,
+        routes: VirtualHostRoutes | None,
+        build: Callable[[RequestPlan, RouteEntry], Destination | None],
+    ) -> None:
+        self.plan = plan
+        self.method = arrival.method
+        self.fields = arrival.fields
+        self._routes = routes
+        self._build = build
+        self._found: RouteEntry | None = None
+        self._destinations: dict[RouteEntry, Destination | None] = {}
+
+    def route(self, path: bytes) -> RouteEntry | None:
+        """The route of a request of this kind for `path`, drawn if it is shared; None if the lane has none."""
+        routes, request, found = self._routes, self.plan.request, self._found
+        if routes is None or routes.by_chance:  # the plan's request would keep its first draw
+            return None
+        if found is None or path != request.path or not routes.by_path_alone:
+            request.path = path
+            found = self._found = routes.find(path, request)
+            if found is None:
+                return None
+        return found.choose()
+
+    def destination(self, entry: RouteEntry) -> Destination | None:
+        """Where `entry` leads a request of this kind; None if the general path has to see to it."""
+        try:
+            return self._destinations[entry]
+        except KeyError:
+            if len(self._destinations) >= _MAX_DESTINATIONS:
+                self._destinations.clear()
+            destination = self._destinations[entry] = self._build(self.plan, entry)
+            return destination
+
+
+class Plans:
+    """Every part of the configuration that a plan depends on, and the plans."""
+
+    def __init__(
+        self,
+        *,
+        router: Router,
+        editors: Sequence[Any],
+        policy: Policy,
+        routes: RouteTable,
+        clusters: ClusterManager,
+        identities: Identities,
+        codec_options: dict[str, Any],
+        scheme: bytes,
+    ) -> None:
+        self.router = router
+        self._editors = editors
+        self._policy = policy
+        self._routes = routes
+        self._clusters = clusters
+        self._identities = identities
+        self._codec_options = codec_options
+        self._scheme = scheme
+        self._plans: dict[tuple[object, ...], PlannedHead | None] = {}
+        self._responses: dict[tuple[Cluster, RouteEntry | None], ResponsePlans] = {}
+
+    def find(self, arrival: Arrival, hop: Hop) -> PlannedHead | None:
+        """The plan for the head of `arrival`; None if the general path has to see to it."""
+        if len(arrival.fields) > _MAX_FIELDS:
+            return self._plan(arrival, hop)
+        key = (arrival.method, arrival.fields, hop.appended, hop.port, hop.peer.internal)
+        try:
+            return self._plans[key]
+        except KeyError:
+            if len(self._plans) >= _MAX_PLANS:
+                self._plans.clear()
+            planned = self._plans[key] = self._plan(arrival, hop)
+            return planned
+
+    def _plan(self, arrival: Arrival, hop: Hop) -> PlannedHead | None:
+        plan = express_request.plan(arrival, hop, self._identities, self._codec_options, self._scheme)
+        if plan is None:
+            return None
+        return PlannedHead(plan, arrival, self._routes.virtual_host(plan.request.authority), self._destination)
+
+    def _destination(self, plan: RequestPlan, entry: RouteEntry) -> Destination | None:
+        action, router = entry.route.action, self.router
+        if not isinstance(action, ClusterAction):
+            return None
+        cluster = self._clusters.get(action.cluster)
+        if cluster is None:
+            return None
+        editing = [editor.express(self._policy.overrides(entry, editor.name)) for editor in self._editors]
+        if not all(editing):
+            return None
+        headers = plan.request.headers.copy()
+        for edit_request, _ in editing:
+            edit_request(headers)
+        timeout, no_content = settle(headers, action.timeout, tell=router.envoy_headers)
+        head = plan.upstreamed(headers)
+        if head is None or no_content or 0 < timeout < LEAST_TIMEOUT:
+            return None
+        kind = cluster, entry if editing else None
+        responses = self._responses.get(kind)
+        if responses is None:
+            responses = self._responses[kind] = ResponsePlans(
+                self._policy.response,
+                [edit_response for _, edit_response in reversed(editing)],
+                max_bytes=cluster.config.max_response_headers_kb * 1024,
+                max_count=cluster.config.max_response_headers_count,
+                service_time=router.envoy_headers,
+            )
+        return Destination(entry, cluster, head, responses, cluster.outcomes(internal=plan.internal))
