@@ -1,6 +1,6 @@
 """Writes down the heads that HTTP/1.1 clients send: `python -m tests.kit.head_recorder DIRECTORY` prints its port.
 
-Each head goes to a file of its own as it came, byte by byte, in the order of arrival (`01`, `02`…). To a browser it is a
+Each head goes to a file of its own as it came, byte by byte, in the order of arrival (`01`, `02`…). To browsers it is a
 page with a style sheet, a script, an image, a form, and what scripts send: `fetch` with GET and POST, XMLHttpRequest.
 """
 
