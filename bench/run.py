@@ -55,7 +55,7 @@ def measure(scenario: Scenario, subjects: Subjects, effort: Effort) -> Row:
     names = list(row)
     for name in names:
         attempt(name, lambda name=name: warm_up(name))  # type: ignore[misc]
-    for repetition in range(effort.fresh if scenario.fresh else effort.repetitions):
+    for repetition in range(scenario.repetitions(effort)):
         first = repetition % len(names)  # nobody is always the first, or always behind the same other
         for name in names[first:] + names[:first]:
             attempt(name, lambda name=name: repeat(name))  # type: ignore[misc]

@@ -8,7 +8,7 @@ from typing import Protocol
 from bench import requests
 from bench.figures import Sample
 from bench.scenarios.effort import Effort
-from bench.scenarios.idle import Idle
+from bench.scenarios.idle import BesideIdle, Idle
 from bench.scenarios.replace import Replace
 from bench.scenarios.rest import Rest
 from bench.scenarios.start import Start
@@ -32,7 +32,8 @@ class Measurement(Protocol):
 @dataclass(frozen=True)
 class Scenario:
     """`extra` subjects are always measured; HAProxy and nginx (`references`) not in a quick run, which leaves out whole
-    scenarios too (`quick`). `fresh`: each repetition has newly started subjects.
+    scenarios too (`quick`). `fresh`: each repetition has newly started subjects. `turns`: so many times the usual
+    repetitions, where what is to be seen is small.
     """
 
     name: str
@@ -43,6 +44,11 @@ class Scenario:
     references: tuple[str, ...] = _REFERENCES
     quick: bool = True
     fresh: bool = False
+    turns: int = 1
+
+    def repetitions(self, effort: Effort) -> int:
+        """How often each subject is measured."""
+        return effort.fresh if self.fresh else effort.repetitions * self.turns
 
     def subjects(self, effort: Effort) -> tuple[str, ...]:
         """Those to be measured, in the order of their lines."""
@@ -57,8 +63,17 @@ SCENARIOS = (
         "small-32",
         "small keep-alive GET, 32 connections",
         Requests(_SMALL),
-        extra=("bare", "no-stats", *_REFERENCES),
+        extra=("bare", *_REFERENCES),
         references=(),
+    ),
+    Scenario(
+        "stats",
+        "small GET, 32 connections, with every stat and with none",
+        Requests(_SMALL),
+        pair=("trireme",),
+        extra=("no-stats",),
+        references=(),
+        turns=3,
     ),
     Scenario("small-1", "small keep-alive GET, 1 connection", Requests(_SMALL, 1)),
     Scenario("small-256", "small keep-alive GET, 256 connections", Requests(_SMALL, 256)),
@@ -92,6 +107,7 @@ SCENARIOS = (
         references=("haproxy",),
     ),
     Scenario("idle", "memory of idle keep-alive connections", Idle(), fresh=True),
+    Scenario("beside-idle", "small GET, 32 connections, beside many idle ones", BesideIdle(_SMALL), references=()),
     Scenario(
         "2-workers",
         "small keep-alive GET, 64 connections, 2 workers (threads) beside 1",
