@@ -6,6 +6,7 @@ What memory each takes, and whether others become slower by them.
 from __future__ import annotations
 
 import contextlib
+import resource
 from dataclasses import dataclass
 
 import psutil
@@ -19,6 +20,7 @@ from bench.subjects import Subject
 from tests.kit.client import Connection
 from tests.kit.process import wait_for
 
+_SPARE = 1500  # descriptors of a process that are for other things than idle connections, ours keep some of them free
 _WARM = 200  # connections before the first look, so that what is allocated once is not charged to the others
 
 
@@ -58,6 +60,7 @@ def _descriptors(subject: Subject) -> int:
 
 
 def _open(subject: Subject, count: int, stack: contextlib.ExitStack) -> None:
+    _check_room(subject, count)
     address, request = subject.address("main"), get("small")
     for number in range(count):
         try:
@@ -67,3 +70,11 @@ def _open(subject: Subject, count: int, stack: contextlib.ExitStack) -> None:
             raise Unfit(f"connection {number} of {count}: {error}") from error
         if status != 200:
             raise Unfit(f"connection {number} of {count} was answered with status {status}")
+
+
+def _check_room(subject: Subject, count: int) -> None:
+    """Past its limit of descriptors a proxy leaves connections in the queue, where they time out: say so instead."""
+    limits = [psutil.Process(pid).rlimit(psutil.RLIMIT_NOFILE)[0] for pid in subject.pids()]
+    for whose, limit in (("the benchmark", resource.getrlimit(resource.RLIMIT_NOFILE)[0]), ("the proxy", max(limits))):
+        if limit < count + _SPARE:
+            raise Unfit(f"{whose} may open {limit} descriptors: too few for {count} connections (`ulimit -Hn`)")

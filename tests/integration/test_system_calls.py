@@ -26,7 +26,7 @@ GET = b"GET /?body=12 HTTP/1.1\r\nhost: test\r\nuser-agent: test\r\naccept: */*\
 CLOSING = GET[:-2] + b"connection: close\r\n\r\n"
 
 # Per event: trio's epoll tells of ours, ours tells of the socket, trio's is armed anew. A request is two events when
-# nothing else goes on; under load many events share one wait. How many fall apart depends on the machine: one more each.
+# nothing else goes on; under load many events share one wait. How many do depends on the machine: one more each.
 WAITS = {"epoll_wait": 5, "epoll_ctl": 3}
 KEPT = WAITS | {"recvfrom": 2, "sendto": 2}
 CLOSED = {

@@ -77,6 +77,13 @@ def test_fresh_scenarios_end_their_subjects_before_each_repetition() -> None:
     assert seen == ended == ["a", "b", "b", "a"]
 
 
+def test_a_small_difference_is_measured_more_often_in_the_same_turns() -> None:
+    diary = Diary()
+    scenario = Scenario("s", "title", diary, pair=("a",), extra=("b",), references=(), turns=2)
+    run.measure(scenario, Names(), EFFORT)
+    assert diary.seen == [*"ab", *"ba"] * 3
+
+
 def test_only_the_subjects_that_are_asked_for_are_measured() -> None:
     diary = Diary()
     some = Effort(repetitions=1, fresh=1, seconds=1, connections=1, downloads=1, references=False, only=frozenset("b"))
