@@ -9,10 +9,7 @@ def tokens(headers: Headers, name: bytes) -> list[bytes]:
     """The lower-case members of a comma-separated list field, over all its lines."""
     values = headers.get_all(name)
     return values and [
-        token
-        for value in values
-        for token in (part.strip(b" \t").lower() for part in value.split(b","))
-        if token
+        token for value in values for token in (part.strip(b" \t").lower() for part in value.split(b",")) if token
     ]
 
 
