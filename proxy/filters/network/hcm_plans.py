@@ -12,7 +12,7 @@ from proxy.filters.http.router_headers import settle
 from proxy.http import express_request
 from proxy.http.exchange import Policy
 from proxy.http.express_request import Arrival, RequestPlan, Upstreamed
-from proxy.http.express_response import ResponsePlans
+from proxy.http.express_response import ResponsePlans, Shelf
 from proxy.http.identity import Hop, Identities
 from proxy.route.entry import RouteEntry
 from proxy.route.table import RouteTable, VirtualHostRoutes
@@ -109,6 +109,7 @@ class Plans:
         self._codec_options = codec_options
         self._scheme = scheme
         self._plans: dict[tuple[object, ...], PlannedHead | None] = {}
+        self._shelf = Shelf()
         self._responses: dict[tuple[Cluster, RouteEntry | None], ResponsePlans] = {}
 
     def find(self, arrival: Arrival, hop: Hop) -> PlannedHead | None:
@@ -151,6 +152,7 @@ class Plans:
         responses = self._responses.get(kind)
         if responses is None:
             responses = self._responses[kind] = ResponsePlans(
+                self._shelf,
                 self._policy.response,
                 [edit_response for _, edit_response in reversed(editing)],
                 max_bytes=cluster.config.max_response_headers_kb * 1024,
