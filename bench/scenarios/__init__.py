@@ -76,7 +76,7 @@ SCENARIOS = (
         turns=3,
     ),
     Scenario("small-1", "small keep-alive GET, 1 connection", Requests(_SMALL, 1)),
-    Scenario("small-256", "small keep-alive GET, 256 connections", Requests(_SMALL, 256)),
+    Scenario("small-256", "small keep-alive GET, 256 connections", Requests(_SMALL, 256), quick=False),
     Scenario("access-log", "small GET, 32 connections, access log to a file", Requests(_SMALL, listener="log")),
     Scenario(
         "5-filters",
@@ -99,7 +99,12 @@ SCENARIOS = (
     Scenario("get-64k", "response of 64 KiB", Requests(requests.get("64k"))),
     Scenario("get-100m", "response of 100 MB, 1 connection", Downloads(requests.get("100m"))),
     Scenario("post-1m", "POST of 1 MB, 8 connections", Requests(requests.post("upload", 1 << 20), 8)),
-    Scenario("chunked", "64 KiB chunked in both directions", Requests(requests.post_chunked("exchange", 64 << 10))),
+    Scenario(
+        "chunked",
+        "64 KiB chunked in both directions",
+        Requests(requests.post_chunked("exchange", 64 << 10)),
+        quick=False,
+    ),
     Scenario(
         "tcp-100m",
         "100 MB through the TCP proxy, 1 connection",
@@ -107,7 +112,13 @@ SCENARIOS = (
         references=("haproxy",),
     ),
     Scenario("idle", "memory of idle keep-alive connections", Idle(), fresh=True),
-    Scenario("beside-idle", "small GET, 32 connections, beside many idle ones", BesideIdle(_SMALL), references=()),
+    Scenario(
+        "beside-idle",
+        "small GET, 32 connections, beside many idle ones",
+        BesideIdle(_SMALL),
+        references=(),
+        quick=False,
+    ),
     Scenario(
         "2-workers",
         "small keep-alive GET, 64 connections, 2 workers (threads) beside 1",
