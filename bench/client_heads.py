@@ -47,7 +47,7 @@ def watched() -> Iterator[list[bytes]]:
             answered.append(lane._arrival.path)
         return whole
 
-    Lane._respond = noted  # type: ignore[method-assign]
+    Lane._respond = noted  # type: ignore[assignment,method-assign]
     try:
         yield answered
     finally:

@@ -66,7 +66,7 @@ async def lanes() -> AsyncIterator[dict[str, tuple[Lane | None, Client]]]:
             config = compiled(text.replace("{directory}", directory))
             server = Server(config, config.endpoints, MetricsWriter(region), Tables(stack), worker_index=0)
             await nursery.start(lambda task_status: server.run(task_status=task_status))
-            Lane.begin = noted  # type: ignore[method-assign]
+            Lane.begin = noted  # type: ignore[assignment,method-assign]
             try:
                 for name in ("main", "log"):
                     listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -126,7 +126,7 @@ def lane_steps(lane: Lane, send: float, receive: float, event: float) -> float:
 
     total = 0.0
     print("the kernel and the event loop")
-    total += show("the poller is woken: a wait of trio's (shared by all events of a batch)", event, 2)
+    total += show("the poller is woken: trio's wait, our epoll (shared by all events at hand)", event, 2)
     total += show("recv", receive, 2)
     total += show("send, with what loopback does in it", send, 2)
     print("the request")
