@@ -99,7 +99,7 @@ def lane_steps(lane: Lane, send: float, receive: float, event: float) -> float:
     assert pool is not None
     answer = destination.responses.find(ANSWER)
     assert answer is not None
-    request_id = head.plan.new_id()
+    values = (*arrival.varying, head.plan.new_id())
     found, outcomes, responses = answer, destination.outcomes, destination.responses
     handover = Handover(SMALL, now)
 
@@ -122,7 +122,9 @@ def lane_steps(lane: Lane, send: float, receive: float, event: float) -> float:
         manager.stats.charge_plain(200, 3)
 
     other = express_request.split(SMALL.replace(b"/small", b"/other"))
+    traced = express_request.split(requests.get("small", requests.TRACED))
     assert other is not None
+    assert traced is not None
 
     total = 0.0
     print("the kernel and the event loop")
@@ -140,7 +142,7 @@ def lane_steps(lane: Lane, send: float, receive: float, event: float) -> float:
     total += show("the balancer's pick", seconds(destination.cluster.pick))
     total += show("Pool.take and release, with breaker, stats, table words", seconds(take_and_release))
     total += show("a request id", seconds(head.plan.new_id))
-    render = lambda: destination.head.render(arrival.method, arrival.path, request_id)  # noqa: E731
+    render = lambda: destination.head.render(arrival.method, arrival.path, values)  # noqa: E731
     total += show("rendering the head", seconds(render))
     total += show("begin and end of an exchange: counters, watch", seconds(begin_and_end))
     print("the response")
@@ -154,6 +156,7 @@ def lane_steps(lane: Lane, send: float, receive: float, event: float) -> float:
         seconds(lambda: express_request.split(SMALL)),
     )
     show("Plans.find: header lines of another connection, known", seconds(lambda: plans.find(arrival, lane._hop)))
+    show("Plans.find: new header lines, but new in a trace's id alone", seconds(lambda: plans.find(traced, lane._hop)))
     show("routes.find: another path", seconds(lambda: (head.route(other.path), head.route(arrival.path))) / 2)
     show("a plan: header lines never seen before", seconds(lambda: plans._plan(arrival, lane._hop), FEW))
     build = lambda: plans._destination(head.plan, destination.entry)  # noqa: E731
@@ -171,7 +174,7 @@ def log_price(lane: Lane) -> None:
     assert pool is not None
     progress = Handover(SMALL, now)
     progress.pool, progress.upstream, progress.sent_at, progress.received = pool, pool.take(now), now, ANSWER
-    progress.request_id = b"7a1d3f9e-0000-4000-8000-000000000001"
+    progress.values = (b"7a1d3f9e-0000-4000-8000-000000000001",)
     show(
         "an access log line, up to the writer's queue",
         seconds(lambda: lane._log(answer, progress, destination, now), FEW),
