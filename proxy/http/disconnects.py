@@ -1,6 +1,6 @@
 """Notices clients that go away while their request waits for an upstream.
 
-A task per exchange that watches its socket costs 27 µs; one `poll` a second for all that take long costs half a µs each.
+A task per exchange that watches its socket costs 27 µs; one `poll` a second for those that take long, half a µs each.
 POLLRDHUP sees the end of the stream behind bytes that nobody has read (a pipelined request, a body).
 """
 
