@@ -32,8 +32,9 @@ class Measurement(Protocol):
 @dataclass(frozen=True)
 class Scenario:
     """`extra` subjects are always measured; HAProxy and nginx (`references`) not in a quick run, which leaves out whole
-    scenarios too (`quick`). `fresh`: each repetition has newly started subjects. `turns`: so many times the usual
-    repetitions, where what is to be seen is small.
+    scenarios too (`quick`). `fresh`: each repetition has newly started subjects. `together`: all subjects at the same
+    time on the same core, where what is to be seen is smaller than what a machine does from second to second;
+    requests/s and latency say nothing then. `turns`: so many times the usual repetitions.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Scenario:
     references: tuple[str, ...] = _REFERENCES
     quick: bool = True
     fresh: bool = False
+    together: bool = False
     turns: int = 1
 
     def repetitions(self, effort: Effort) -> int:
@@ -73,6 +75,7 @@ SCENARIOS = (
         pair=("trireme",),
         extra=("no-stats",),
         references=(),
+        together=True,
         turns=3,
     ),
     Scenario("small-1", "small keep-alive GET, 1 connection", Requests(_SMALL, 1)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -82,6 +83,19 @@ def test_a_small_difference_is_measured_more_often_in_the_same_turns() -> None:
     scenario = Scenario("s", "title", diary, pair=("a",), extra=("b",), references=(), turns=2)
     run.measure(scenario, Names(), EFFORT)
     assert diary.seen == [*"ab", *"ba"] * 3
+
+
+def test_together_nobody_waits_for_another_one() -> None:
+    here = threading.Barrier(2, timeout=10)
+
+    class Meeting(Diary):
+        def measure(self, subject: Any, effort: Effort) -> Sample:
+            here.wait()
+            return super().measure(subject, effort)
+
+    scenario = Scenario("s", "title", Meeting(), pair=("a", "b"), references=(), together=True)
+    row = run.measure(scenario, Names(), EFFORT)
+    assert [(cell.problem, cell.values("cpu")) for cell in row.values()] == [("", [1, 1, 1])] * 2
 
 
 def test_only_the_subjects_that_are_asked_for_are_measured() -> None:
