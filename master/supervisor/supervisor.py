@@ -12,7 +12,7 @@ import signal
 import time
 from typing import Any
 
-from master.supervisor import hang_watch, log_file, restart_request, template_process
+from master.supervisor import hang_watch, log_file, questions, restart_request, template_process
 from master.supervisor.child import Child
 from master.supervisor.children import Children
 from master.supervisor.committed import Committed
@@ -232,6 +232,11 @@ class Supervisor:
         """The generation that accepts connections, or will as the first one."""
         return next((g for g in reversed(self.generations) if g.state == "serving"), self.generations[0])
 
+    @property
+    def draining(self) -> list[Generation]:
+        """Those that end once their connections have."""
+        return [generation for generation in self.generations if generation.state == "draining"]
+
     def on_progress(self, generation: Generation) -> None:
         """A worker or the controller has become ready."""
         if generation.state != "starting" or self.stopping:
@@ -277,6 +282,7 @@ class Supervisor:
         if not self.stopping:
             log.info("generation %d is gone", generation.number)
         self.generations.remove(generation)
+        self.tell_state()
         generation.workforce.close()
         for slot in generation.slots.values():
             self.release_slot(slot)
@@ -323,6 +329,7 @@ class Supervisor:
             "state": self.state,
             "listeners": generation.sockets.bound(),
             "stopped": self.drains.stopped,
+            "generations": [(one.number, one.state, one.ends_at) for one in self.generations],
             "restart": self.restart.status(),
         }
 
@@ -353,6 +360,8 @@ class Supervisor:
             self._reopen_logs()
         elif kind == "workers":
             self._resize(generation, child, message["count"], message["request"])
+        elif kind in questions.KINDS:
+            questions.pass_on(self, message)
         elif kind == "restart":
             self._answer(child, message["request"], self.ask_restart(message))
         elif kind == "shutdown":

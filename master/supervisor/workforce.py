@@ -36,6 +36,7 @@ class Workforce:
         self._backoff: dict[int, Backoff] = {}
         self._slots: dict[int, int] = {}  # index → slot, kept over a respawn
         self._next_adopter = 0
+        self._canary: list[str] | None = None  # what worker 0 accepts on before the generation serves
         self._target: int | None = None
         self._done: Done | None = None
 
@@ -98,8 +99,18 @@ class Workforce:
             self._finish_growth()
         elif self.listening:
             self._tell_topology(child)
+        elif self._canary is not None and child.index == 0:
+            self._tell_canary(child)
         else:
             self._generation.supervisor.on_progress(self._generation)
+
+    def try_one(self, sockets: list[str]) -> None:
+        """Worker 0 alone accepts on these sockets, beside the worker of the generation that serves."""
+        self._canary = sockets
+        self._tell_canary(self._workers[0])
+
+    def _tell_canary(self, child: Child) -> None:
+        self._generation.send(child, {"type": "topology", "count": 1, "listening": 1, "among": self._canary})
 
     def serve(self) -> None:
         """All are ready: the kernel queues connections for them, and they accept."""
@@ -107,6 +118,7 @@ class Workforce:
         for index in range(self.count):
             self._generation.sockets.listen(index)
         self.listening = max(self.count, self._generation.sockets.listening)
+        self._canary = None
         self._tell_everybody()
 
     def _tell_everybody(self) -> None:
@@ -239,8 +251,8 @@ class Workforce:
             self._retire(index, deadline, ending, hand_over)
 
     def adopt_connections(self, listener: str, fds: list[int]) -> None:
-        """Pass connections of an older generation on, to one worker after the other; takes `fds`."""
-        workers = list(self._workers.values())
+        """Pass connections of another generation on, to one worker after the other; takes `fds`."""
+        workers = list(self.serving()) or list(self._workers.values())  # one that hangs or starts only if need be
         if workers:
             self._next_adopter += 1
             given = fds.copy()

@@ -10,6 +10,7 @@ from typing import Any
 
 from master.admin.view import RejectedError, State
 from master.controller.drains import Drains, begun, undone
+from master.controller.questions import Asked, Sessions
 from master.stats.aggregate import Aggregator
 from proxy.config.bootstrap import CompiledConfig, Node
 from proxy.config.cluster import Cluster, ClusterEndpoints, Endpoints, Host, LocalityHosts
@@ -39,6 +40,9 @@ class LiveView:
         self.orders: list[str] = []
         self.drains: Drains = {}
         self.generation = 1
+        self.generations: list[tuple[int, str, float]] = []
+        self.connected: list[dict[str, Any]] = []
+        self.silent: list[Asked] = []
         self.restart_status: Mapping[str, Any] = {"phase": "idle", "generation": 0, "outcome": ""}
         self.log_levels: Mapping[str, str] = dict.fromkeys(COMPONENTS, "info")
         self.fds: list[int] = []
@@ -82,8 +86,13 @@ class LiveView:
     async def shutdown(self, *, now: bool = False) -> None:
         self.orders.append("shutdown now" if now else "shutdown")
 
-    async def hot_restart(self, *, ready_timeout: float | None) -> None:
-        self.orders.append(f"hot_restart {ready_timeout}")
+    async def hot_restart(self, *, ready_timeout: float | None, canary: float | None) -> None:
+        self.orders.append(f"hot_restart {ready_timeout} {canary}")
+
+    async def sessions(self, *, older: float, listener: str, limit: int, generation: int | None = None) -> Sessions:
+        asked = [one for one in self.connected if generation in (None, one["generation"])]
+        chosen = [one for one in asked if one["age"] >= older and listener in ("", one["listener"])]
+        return Sessions(len(chosen), chosen[:limit], self.silent)
 
     async def set_workers(self, count: int) -> None:
         if count > MAX_WORKERS:
