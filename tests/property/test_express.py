@@ -94,6 +94,7 @@ ANSWERS = st.sampled_from(
         Answer((sized(b"hello", b"content-type: text/plain\r\n"),)),
         Answer((sized(b""),)),
         Answer((sized(b"x" * 3000)[:1000], sized(b"x" * 3000)[1000:])),
+        Answer((sized(b"x" * 150_000),)),
         Answer((sized(b"y" * 30)[:20], sized(b"y" * 30)[20:])),
         Answer((sized(b"no", status=b"404 Not Found"),)),
         Answer((sized(b"bad", status=b"503 Service Unavailable"),)),
@@ -308,7 +309,12 @@ def test_the_lane_changes_nothing(
         assert with_it == without_it, name
 
 
-def test_plain_requests_take_the_lane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+LONG = Answer((sized(b"z" * 200_000),))
+"""Several reads."""
+
+
+@pytest.mark.parametrize("answer", [PLAIN, LONG], ids=["short", "long"])
+def test_plain_requests_take_the_lane(answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = 0
     respond = hcm_express.Lane._respond
 
@@ -318,6 +324,6 @@ def test_plain_requests_take_the_lane(tmp_path: Path, monkeypatch: pytest.Monkey
         return respond(self, *arguments)
 
     monkeypatch.setattr(hcm_express.Lane, "_respond", counted)
-    script = [Step(GET, PLAIN)] * 3 + [Step(POST, PLAIN)] * 2 + [Step(GET.replace(b"/ ", b"/a?b "), PLAIN)]
+    script = [Step(GET, answer)] * 3 + [Step(POST, answer)] * 2 + [Step(GET.replace(b"/ ", b"/a?b "), answer)]
     run(script, tmp_path / "log", lane=True, monkeypatch=monkeypatch)
     assert taken == len(script) - 1  # the first one has to open a connection

@@ -171,7 +171,8 @@ class Lane:
             closes = head.plan.closes
             answer: ResponsePlan | None = None
             while answer is None or len(progress.received) < answer.size:
-                yield
+                if not upstream.watch.readable:  # an edge comes only for what is new
+                    yield
                 piece = upstream.receive_now()
                 if piece is None:
                     continue
