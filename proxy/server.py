@@ -23,7 +23,7 @@ from proxy.filters.context import Activity, CallNextNetwork, FilterContext, Netw
 from proxy.filters.network import NETWORK_FILTERS
 from proxy.flight_recorder import Recorder
 from proxy.http.disconnects import DisconnectWatch
-from proxy.limits import LOG_CLOSE_DEADLINE, READ_SIZE
+from proxy.limits import LOG_CLOSE_DEADLINE
 from proxy.net.connection import Connection
 from proxy.net.drain import ListenerDrain
 from proxy.net.listener import accept_loop, accept_waiting
@@ -225,7 +225,7 @@ class Server:
     async def _serve(self, listener: _Listener, client: socket.socket) -> None:
         listener.opened()
         with trio.CancelScope() as scope:
-            connection = Connection(client, scope, read_size=listener.read_size, id=next(self._connection_ids))
+            connection = Connection(client, scope, buffer_limit=listener.buffer_limit, id=next(self._connection_ids))
             self._connections[connection] = listener
             started = trio.current_time()
             try:
@@ -269,7 +269,7 @@ class _Listener:
         self._length_ms = stats.histogram(f"{prefix}downstream_cx_length_ms")
         self.drain = ListenerDrain(modify_only=config.drain_type == "MODIFY_ONLY")
         context = dataclasses.replace(context, listener_prefix=prefix, drain=self.drain)
-        self.read_size = min(READ_SIZE, config.per_connection_buffer_limit_bytes)
+        self.buffer_limit = config.per_connection_buffer_limit_bytes
         self.chain = _chain([_build(plugin, context) for plugin in config.filter_chains[0].filters])
 
     def opened(self) -> None:

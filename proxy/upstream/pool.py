@@ -9,7 +9,6 @@ import trio
 from proxy.config.cluster import Cluster, Host
 from proxy.errors import ProxyError
 from proxy.http.codec import ClientCodec
-from proxy.limits import READ_SIZE
 from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.connect import ConnectFailed, connect
@@ -181,8 +180,8 @@ class Pool:
         except BaseException:
             self._forget(began, remote=False)
             raise
-        read_size = min(READ_SIZE, self._config.per_connection_buffer_limit_bytes)
-        connection = Connection(sock, self._make_codec(), stats, read_size=read_size)
+        limit = self._config.per_connection_buffer_limit_bytes
+        connection = Connection(sock, self._make_codec(), stats, buffer_limit=limit)
         connection.created = began
         stats.cx_connect_ms.record(_milliseconds(began))
         return connection

@@ -325,7 +325,8 @@ def test_plain_requests_take_the_lane(answer: Answer, tmp_path: Path, monkeypatc
         return respond(self, *arguments)
 
     monkeypatch.setattr(hcm_express.Lane, "_respond", counted)
+    query = Step(GET.replace(b"/ ", b"/a?b "), answer)
     browser = Step(GET[:-2] + b"Upgrade-Insecure-Requests: 1\r\n\r\n", answer)
-    script = [browser] + [Step(GET, answer)] * 3 + [Step(POST, answer)] * 2 + [Step(GET.replace(b"/ ", b"/a?b "), answer)]
+    script = [Step(GET, answer)] * 3 + [Step(POST, answer)] * 2 + [query, browser]
     run(script, tmp_path / "log", lane=True, monkeypatch=monkeypatch)
     assert taken == len(script) - 1  # the first one has to open a connection
