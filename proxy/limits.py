@@ -51,7 +51,8 @@ EXPRESS_RESPONSE = 256 * 1024
 """A response that the express lane holds until it is whole, so as to send it in one piece; longer ones are streamed."""
 
 SPLICE_FROM = 128 * 1024
-"""What must be left of a body, or of its chunk, for a pipe to be cheaper than memory."""
+"""What must be left of a body, or of its chunk, for a pipe to be cheaper than memory: over loopback they cost the same
+at 96 KiB, and half as much CPU time at 512 KiB."""
 
 PIPE_SIZE = 1024 * 1024
 """What one direction of a proxied TCP connection, or of a long body, holds while its sink is slow: what an unprivileged

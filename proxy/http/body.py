@@ -44,6 +44,11 @@ class RequestBody:
         return self._info.request_complete and not self._held
 
     @property
+    def pending(self) -> bool:
+        """Whether `read` has something at hand, the end perhaps, and will not wait."""
+        return bool(self._held) or self._info.request_complete or self._downstream.pending
+
+    @property
     def is_small(self) -> bool:
         """Whether the rest is at hand and so small that a socket takes it whole."""
         if self._info.request_complete:

@@ -71,6 +71,11 @@ class Downstream:
                 raise (protocol_error(error) if data else disconnected()) from error
         return self._events.popleft()
 
+    @property
+    def pending(self) -> bool:
+        """Whether `receive` has an event at hand and will not wait."""
+        return bool(self._events)
+
     def whole_within(self, size: int) -> bool:
         """Whether the rest of the request is here already and is at most `size` bytes."""
         return any(isinstance(event, StreamEnded) for event in self._events) and (

@@ -101,8 +101,10 @@ class UpstreamStream:
         headers: Headers,
         *,
         end_stream: bool,
+        flush: bool = True,
     ) -> None:
-        """Send the request head; `end_stream`: there is no body.
+        """Send the request head; `end_stream`: there is no body. `flush=False` keeps it back for one packet with the
+        first body bytes: the caller must then send more without waiting for anything else.
 
         Here and below, a request that cannot be written (or a body of another length than the head promised) raises
         `ProxyError` with the codec's status and detail.
@@ -112,18 +114,20 @@ class UpstreamStream:
             self._stream_id = codec.send_request(method, path, authority, headers, end_stream=end_stream)
         except CodecError as error:
             raise _unwritable(error) from error
-        await self._flush()
+        if flush:
+            await self._flush()
         if end_stream:
             self._end_request()
 
-    async def send_data(self, data: bytes) -> None:
-        """Send body bytes; waits while the upstream does not read."""
+    async def send_data(self, data: bytes, *, flush: bool = True) -> None:
+        """Send body bytes; waits while the upstream does not read. `flush` as in `send_request`."""
         if not self.peer_gone:
             try:
                 self._connection.codec.send_data(self._stream_id, data)
             except CodecError as error:
                 raise _unwritable(error) from error
-            await self._flush()
+            if flush:
+                await self._flush()
 
     async def send_end(self, trailers: Headers | None = None) -> None:
         """The request is complete."""

@@ -173,7 +173,9 @@ class _Attempt:
         request = exchange.request
         ended = exchange.body.ended
         exchange.info.request_begun = stream.gone_out_at or trio.current_time()
-        await stream.send_request(request.method, request.path, request.authority, request.headers, end_stream=ended)
+        flush = ended or not exchange.body.pending
+        head = request.method, request.path, request.authority, request.headers
+        await stream.send_request(*head, end_stream=ended, flush=flush)
         if ended:
             exchange.info.request_sent = stream.request_ended_at
             await self._download(stream)
@@ -208,7 +210,7 @@ class _Attempt:
         exchange = self._exchange
         touch = exchange.deadlines.touch
         while data := await exchange.body.read():
-            await stream.send_data(data)
+            await stream.send_data(data, flush=not exchange.body.pending)
             touch()
             await pass_around(exchange.body, stream, self._pipes, touch)
         await stream.send_end()  # trailers stay behind, as in Envoy without `enable_trailers`
