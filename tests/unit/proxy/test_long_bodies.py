@@ -15,13 +15,13 @@ from proxy.net.pipe import Memory, PipePool
 from tests.kit.leaks import no_leaks
 from tests.kit.trio import run_trio
 from tests.unit.proxy.filters.network.tcp import reset
-from tests.unit.proxy.rig import GET, Client, Rig, compiled, serving, until
+from tests.unit.proxy.rig import GET, Client, Rig, compiled, route, serving, until, virtual_clock
 from tests.unit.upstream.rig import origin, read_head
 
-SIZE = 30_000_000
+SIZE = 12_000_000
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % SIZE
 POST = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % SIZE
-PART = bytes(5_000_000)
+PART = bytes(2_000_000)
 
 
 @pytest.fixture(params=["pipes", "memory", "codecs"], autouse=True)
@@ -46,7 +46,7 @@ async def over(rig: Rig) -> tuple[str, str, int]:
     return record.detail, record.flags, record.status
 
 
-@run_trio(deadline=10)
+@run_trio
 async def test_a_client_that_leaves_within_a_response() -> None:
     async def serve(stream: trio.SocketStream) -> None:
         await read_head(stream)
@@ -63,7 +63,7 @@ async def test_a_client_that_leaves_within_a_response() -> None:
         assert rig.stats.value("cluster.origin.upstream_cx_destroy_local_with_active_rq") == 1
 
 
-@run_trio(deadline=10)
+@run_trio
 async def test_a_client_that_leaves_within_a_request() -> None:
     async def serve(stream: trio.SocketStream) -> None:
         while await stream.receive_some(65536):
@@ -77,7 +77,7 @@ async def test_a_client_that_leaves_within_a_request() -> None:
         assert rig.stats.value("cluster.origin.upstream_cx_destroy_local_with_active_rq") == 1
 
 
-@run_trio(deadline=10)
+@run_trio
 @pytest.mark.parametrize("ends", [True, False], ids=["ends", "resets"])
 async def test_an_upstream_that_breaks_off_its_response(ends: bool) -> None:
     async def serve(stream: trio.SocketStream) -> None:
@@ -93,7 +93,7 @@ async def test_an_upstream_that_breaks_off_its_response(ends: bool) -> None:
         assert rig.stats.value("cluster.origin.upstream_cx_destroy_remote_with_active_rq") == 1
 
 
-@run_trio(deadline=10)
+@run_trio
 async def test_an_upstream_that_breaks_off_within_the_request() -> None:
     async def serve(stream: trio.SocketStream) -> None:
         await stream.receive_some(65536)
@@ -108,7 +108,7 @@ async def test_an_upstream_that_breaks_off_within_the_request() -> None:
         assert await over(rig) == ("upstream_reset_before_response_started{connection_termination}", "UC", 503)
 
 
-@run_trio(deadline=10)
+@run_trio
 async def test_an_answer_that_overtakes_its_request() -> None:
     async def serve(stream: trio.SocketStream) -> None:
         await stream.receive_some(65536)
@@ -134,7 +134,7 @@ async def send_what_is_taken(client: Client, data: bytes) -> None:
         await client.send(data)
 
 
-@run_trio(deadline=10)
+@run_trio
 async def test_bytes_behind_a_response_go_to_nobody() -> None:
     async def serve(stream: trio.SocketStream) -> None:
         await read_head(stream)
@@ -150,20 +150,44 @@ async def test_bytes_behind_a_response_go_to_nobody() -> None:
         assert rig.stats.value("cluster.origin.upstream_cx_active") == 0
 
 
-@run_trio(deadline=10)
-async def test_a_reader_that_stops() -> None:
-    async def serve(stream: trio.SocketStream) -> None:
-        await read_head(stream)
-        await stream.send_all(HEAD + PART * 6)
-
-    async with origin(serve) as upstream, serving(compiled(upstream.address, stream_idle_timeout=0.2)) as rig:
-        client = await rig.connect(receive_buffer=4096)
-        await client.send(GET)
-        await client.until(b"\r\n\r\n")
-        assert await over(rig) == ("stream_idle_timeout", "SI", 200)
+async def sending(stream: trio.SocketStream) -> None:
+    """An origin that sends the whole response."""
+    await read_head(stream)
+    await stream.send_all(HEAD + PART * 6)
 
 
-@run_trio(deadline=10)
+def test_a_reader_that_stops() -> None:
+    async def check() -> None:
+        async with origin(sending) as upstream, serving(compiled(upstream.address, stream_idle_timeout=5.0)) as rig:
+            client = await rig.connect(receive_buffer=4096)
+            await client.send(GET)
+            await client.until(b"\r\n\r\n")
+            assert await over(rig) == ("stream_idle_timeout", "SI", 200)
+
+    trio.run(check, clock=virtual_clock())
+
+
+def test_a_reader_that_takes_its_time() -> None:
+    """Each byte that it takes begins the stream's idle timeout anew."""
+
+    async def check() -> None:
+        options = {"stream_idle_timeout": 5.0, "routes": [route(timeout=0.0)]}
+        async with origin(sending) as upstream, serving(compiled(upstream.address, **options)) as rig:
+            client = await rig.connect()
+            await client.send(GET)
+            left, taken, began = SIZE, 0, trio.current_time()
+            while left > 0 and (piece := await client.stream.receive_some(65536)):
+                left, taken = left - len(piece), taken + len(piece)
+                if taken > 1_500_000:  # a full send buffer takes more only once a third of it is free
+                    taken = 0
+                    await trio.sleep(2)
+            assert left <= 0
+            assert trio.current_time() - began > 10
+
+    trio.run(check, clock=virtual_clock())
+
+
+@run_trio
 async def test_a_drain_lets_a_long_response_end() -> None:
     begun, draining = trio.Event(), trio.Event()
 
