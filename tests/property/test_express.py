@@ -75,6 +75,7 @@ LINES = st.lists(
             b"empty:\r\n",
             b"odd:\t tab\t\r\n",
             b"x_under: score\r\n",
+            b"Upgrade-Insecure-Requests: 1\r\n",
         ]
     ),
     max_size=5,
