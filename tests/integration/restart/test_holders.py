@@ -151,7 +151,7 @@ def test_a_worker_that_does_not_end_in_time_is_killed(origin: Origin) -> None:
 
 def test_generations_end_in_the_order_in_which_they_drain(origin: Origin) -> None:
     with (
-        Proxy(one_origin(origin.port), arguments=["--parent-shutdown-time-s", "15"]) as proxy,
+        Proxy(one_origin(origin.port), arguments=["--parent-shutdown-time-s", "10"]) as proxy,
         contextlib.ExitStack() as s,
     ):
         first = s.enter_context(slow_request(proxy))
