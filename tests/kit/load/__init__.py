@@ -1,8 +1,8 @@
 """A load generator in a process of its own that records the outcome of every request, with times.
 
-It runs from construction to `finish()`. Each of its connections has one request in flight; what a request is, and whether
-its connection is used again, is up to the kind of load (`kinds`). A response is good when it has the expected status
-and arrives whole.
+It runs from construction to `finish()`. Each of its connections has one request in flight; what a request is, and
+whether its connection is used again, is up to the kind of load (`kinds`). A response is good when it has the expected
+status and arrives whole.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ class Outcome(NamedTuple):
     before the request was sent, and had not said so with its last response), `closed` (… before any byte of the
     response), `cut` (… within it), `timeout`, `status N`, `wrong …`.
 
-    `port` is the client's, 0 where there is none, and `opened` the time at which the connection was begun: together they
-    name one connection.
+    `port` is the client's, 0 where there is none, and `opened` the time at which the connection was begun: together
+    they name one connection.
     """
 
     connection: int

@@ -59,7 +59,10 @@ def test_report_of_silence_and_waits() -> None:
 
 
 def test_a_connection_that_ended_while_it_was_idle_is_told_from_one_that_broke() -> None:
-    with Origin() as origin, Load((origin.host, origin.port), connections=1, target="/?body=1&close=after", pause=0.2) as load:
+    with (
+        Origin() as origin,
+        Load((origin.host, origin.port), connections=1, target="/?body=1&close=after", pause=0.2) as load,
+    ):
         time.sleep(0.7)
         report = load.finish()
     assert set(report.failed) == {"closed idle"}
@@ -105,17 +108,26 @@ def test_what_follows_a_close_in_a_burst_is_sent_again() -> None:
     assert not any(outcome.reused for outcome in closed.outcomes)
 
 
+def connected(loads: Loads, port: int) -> int:
+    """How many connections to this port it has open."""
+    found = psutil.Process(loads.pid).net_connections()
+    return sum(bool(connection.raddr) and connection.raddr.port == port for connection in found)
+
+
 def test_new_connections_move_and_the_others_stay() -> None:
     with Origin("one", "two") as origin:
-        one, two = ((origin.host, port) for port in origin.ports.values())
-        parts = [Part(one, "new", connections=1, pause=0.01), Part(one, "keep-alive", connections=1, pause=0.01)]
-        with Loads(parts) as loads:
-            loads.move({one: two})
-            time.sleep(0.1)
-            origin_one = origin.ports["one"]
-            assert not [c for c in psutil.Process(loads.pid).net_connections() if c.raddr and c.raddr.port == origin_one][1:]
-            reports = loads.finish_parts()
-    assert [report.failed for report in reports] == [{}, {}]
+        one, two = origin.ports.values()
+        here, there = (origin.host, one), (origin.host, two)
+        stays = Part(here, connections=1, target="/?delay=0.2")
+        moves = Part(here, "new", connections=1, target="/?delay=0.2")
+        with Loads([stays, moves]) as loads:
+            wait_for(lambda: connected(loads, one) == 2, deadline=5, what="both are connected")
+            loads.move({here: there})
+            wait_for(lambda: connected(loads, two) == 1, deadline=5, what="one has moved")
+            assert connected(loads, one) == 1
+            loads.move({here: here})
+            wait_for(lambda: connected(loads, one) == 2, deadline=5, what="it is back")
+            assert [report.failed for report in loads.finish_parts()] == [{}, {}]
 
 
 def test_an_unknown_kind_is_named() -> None:
