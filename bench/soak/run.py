@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,7 +45,7 @@ def run(
     with Loads(parts(subject.places, subject.patience), within=subject.within) as loads:
         scene = Scene(subject, loads, random.Random(seed))
         time.sleep(SETTLE)
-        for operation in _sequence(operations, rounds):
+        for operation in sequence(operations, rounds):
             if time.monotonic() >= deadline or not subject.alive():
                 break
             if operation.name not in record.unavailable:
@@ -56,13 +56,11 @@ def run(
     return record
 
 
-def _sequence(operations: Sequence[Operation[Any]], rounds: int) -> list[Operation[Any]]:
-    return [
-        operation
-        for number in range(rounds)
-        for operation in operations
-        for _ in range(operation.in_round(number))
-    ]  # fmt: skip
+def sequence(operations: Sequence[Operation[Any]], rounds: int) -> Iterator[Operation[Any]]:
+    """The operations of so many rounds, one after the other."""
+    for number in range(rounds):
+        for operation in operations:
+            yield from [operation] * operation.in_round(number)
 
 
 def _perform(operation: Operation[Any], scene: Scene[Any], record: Record, say: Callable[[Event], None]) -> None:
