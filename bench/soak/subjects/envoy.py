@@ -21,8 +21,8 @@ from tests.kit.load import Outcome
 from tests.kit.origin import Origin
 from tests.kit.process import START_DEADLINE, stop, wait_for
 
-DRAIN_TIME = 4  # s, as ours
-PARENT_SHUTDOWN_TIME = 6  # s after which an old process ends with whatever it has; longer than any request takes
+DRAIN_TIME = 3  # s, in which more and more responses say that the connection ends
+PARENT_SHUTDOWN_TIME = 8  # s after which an old process ends with whatever it has; why so long: `trireme.DRAIN_TIME`
 
 
 class EnvoySubject:

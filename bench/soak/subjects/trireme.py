@@ -20,7 +20,10 @@ from tests.kit.proxy import Proxy, proxyctl
 
 WORKERS = 2
 PLACES = ("web", "tcp", "web-2", "tcp-2")
-DRAIN_TIME = 4  # s; longer than any request of the load takes on a machine that is not too busy
+DRAIN_TIME = 8
+"""Seconds that a drain waits for clients. One whose response had begun before the drain is told with the next response
+only, so that it needs twice as long as the longest request of the load, and a busy machine more.
+"""
 DEADLINE = 60.0  # s for what an operation waits for
 _COMMAND_DEADLINE = 120.0
 
