@@ -8,6 +8,8 @@ from bench.soak import owners
 from bench.soak.operations.operation import Scene
 from bench.soak.subjects.service import Service
 from bench.soak.subjects.subject import Unavailable
+from bench.soak.subjects.trireme import DEADLINE
+from tests.kit.process import wait_for
 
 
 def restart(scene: Scene[Service]) -> Sequence[owners.Kill]:
@@ -22,8 +24,8 @@ def reload(scene: Scene[Service]) -> Sequence[owners.Kill]:
     if not subject.can("reload"):
         raise Unavailable("there is no `proxyctl reload` in this version")
     version = subject.change_configuration()
-    subject.systemctl("reload")
-    subject.expect_version(version)
+    subject.systemctl("reload")  # systemd before 253 does not wait for the end of it
+    wait_for(lambda: subject.version() == version, deadline=DEADLINE, what=f"version {version} is in force")
     return ()
 
 
