@@ -67,8 +67,8 @@ class Adoptions:
 
     def _again(self, worker: Child | None) -> None:
         for number, packet in list(self._packets.items()):
-            if packet.worker is worker:
-                del self._packets[number]
+            # What is passed on again may push the copy of another one out.
+            if packet.worker is worker and self._packets.pop(number, None) is not None:
                 self.pass_on(packet.listener, packet.fds)
 
     def expire(self, now: float) -> None:

@@ -127,6 +127,19 @@ def test_those_that_are_ready_come_first_and_in_turn(stage: Stage) -> None:
     assert sorted(worker.index for worker, _, _ in stage.sent) == [0, 0, 2, 2]
 
 
+def test_copies_that_are_too_old_are_not_passed_on(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adoption, "PATIENCE", 0.05)
+    stage.workers.pop()
+    for _ in range(2):
+        stage.adoptions.pass_on("web", [stage.connection()])
+        stage.drop()
+    time.sleep(0.06)
+    stage.adoptions.bereaved(stage.workers[0])
+    assert len(stage.sent) == 3
+    assert not stage.open()  # the second one's time was over when the first one was passed on
+    stage.drop()
+
+
 def test_copies_are_kept_neither_for_ever_nor_without_number(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.adoptions.pass_on("web", [stage.connection()])
     stage.drop()
