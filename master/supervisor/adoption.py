@@ -37,6 +37,11 @@ class Adoptions:
         self._packets: dict[int, _Packet] = {}
         self._number = 0
 
+    @property
+    def busy(self) -> bool:
+        """Somebody has not said yet to have connections."""
+        return bool(self._packets)
+
     def pass_on(self, listener: str, fds: list[int]) -> None:
         """To one worker after the other, or to the first that there is (`found`); takes `fds`."""
         self._number += 1
