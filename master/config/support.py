@@ -14,6 +14,7 @@ from master.config.compile import (
     endpoints,
     listener,
     plugins,
+    rewrites,
     route,
     route_action,
     route_match,
@@ -32,6 +33,8 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.core.v3.RuntimeFractionalPercent": ("runtime_key",),  # as for the next
     "envoy.config.core.v3.RuntimeUInt32": ("runtime_key",),  # obligatory, and without a runtime the default counts
     "envoy.config.core.v3.SubstitutionFormatString": ("json_format_options",),
+    "envoy.config.core.v3.TypedExtensionConfig": ("name",),  # the type of `typed_config` decides
+    "envoy.config.route.v3.WeightedCluster": ("runtime_key_prefix",),  # without a runtime the weights count
     "envoy.config.endpoint.v3.ClusterLoadAssignment": ("cluster_name",),  # `Cluster.name` is what counts
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
         "drain_timeout",  # between the two GOAWAYs of HTTP/2; HTTP/1 has none
@@ -73,6 +76,7 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         listener,
         plugins,
         route,
+        rewrites,
         route_action,
         route_match,
     ):

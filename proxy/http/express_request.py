@@ -55,15 +55,16 @@ def split(data: bytes) -> Arrival | None:
 
 class Upstreamed:
     """A head as an upstream gets it, less its method and path: `before` and `after` stand around the id's value, which
-    is the request's own if `after` is empty. `headers` are its fields, of which number `id_at` is the id's.
+    is the request's own if `after` is empty. `id_at` is the number of the id among the fields.
     """
 
-    __slots__ = ("after", "before", "headers", "id_at")
+    __slots__ = ("after", "authority", "before", "headers", "id_at")
 
-    def __init__(self, before: bytes, after: bytes, headers: Headers, id_at: int) -> None:
+    def __init__(self, before: bytes, after: bytes, request: Request, id_at: int) -> None:
         self.before = before
         self.after = after
-        self.headers = headers
+        self.authority = request.authority
+        self.headers = request.headers
         self.id_at = id_at
 
     def render(self, method: bytes, path: bytes, request_id: bytes) -> bytes:
@@ -114,15 +115,15 @@ class RequestPlan:
         """An id for one request; empty if the client's own goes on."""
         return new_request_id() if self.generates_id else b""
 
-    def upstreamed(self, headers: Headers) -> Upstreamed | None:
-        """The head for the upstream with `headers`, the plan's own after the router's edits; None if it cannot be
-        written, which is then the general path's to tell."""
-        request = self.request
+    def upstreamed(self, request: Request) -> Upstreamed | None:
+        """The head for the upstream of `request`, which is the plan's own after the edits of filters, router and route;
+        None if it cannot be written, which is then the general path's to tell."""
+        headers, theirs = request.headers, self.request.headers
         # Filters have edited them since.
         length, ids = headers.get_all(b"content-length"), headers.get_all(REQUEST_ID)
-        if length != request.headers.get_all(b"content-length") or any(name in _FRAMING for name, _ in headers):
+        if length != theirs.get_all(b"content-length") or any(name in _FRAMING for name, _ in headers):
             return None
-        if self.generates_id and ids != request.headers.get_all(REQUEST_ID):
+        if self.generates_id and ids != theirs.get_all(REQUEST_ID):
             return None
         try:
             codec = H1ClientCodec()
@@ -133,10 +134,10 @@ class RequestPlan:
             return None
         rest = codec.take_output()[len(request.method) + 1 + len(request.path) :]
         if not self.generates_id:
-            return Upstreamed(rest, b"", headers, -1)
+            return Upstreamed(rest, b"", request, -1)
         id_at = next(at for at, (name, _) in enumerate(headers.items) if name == REQUEST_ID)
         before, name, rest = rest.partition(b"\r\n%b: " % REQUEST_ID)
-        return Upstreamed(before + name, rest[len(headers.items[id_at][1]) :], headers, id_at)
+        return Upstreamed(before + name, rest[len(headers.items[id_at][1]) :], request, id_at)
 
 
 def plan(

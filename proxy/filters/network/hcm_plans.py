@@ -13,7 +13,9 @@ from proxy.http import express_request
 from proxy.http.exchange import Policy
 from proxy.http.express_request import Arrival, RequestPlan, Upstreamed
 from proxy.http.express_response import ResponsePlans
+from proxy.http.headers import Headers
 from proxy.http.identity import Hop, Identities
+from proxy.http.stream_info import StreamInfo
 from proxy.route.entry import RouteEntry
 from proxy.route.table import RouteTable, VirtualHostRoutes
 from proxy.upstream.cluster import Cluster
@@ -25,6 +27,13 @@ _MAX_FIELDS = 4096
 """Together, what a connection manager keeps of heads: 2 MiB, and as much again for each route that they take."""
 
 _MAX_DESTINATIONS = 16
+
+_FIRST_ATTEMPT = StreamInfo(0.0)  # for edits that look at nothing else
+_FIRST_ATTEMPT.upstream_attempts = 1
+
+
+def _of_the_first_attempt(edit: Callable[[Headers, StreamInfo], None]) -> Callable[[Headers], None]:
+    return lambda headers: edit(headers, _FIRST_ATTEMPT)
 
 
 class Destination:
@@ -72,7 +81,7 @@ class PlannedHead:
             found = self._found = routes.find(path, request)
             if found is None:
                 return None
-        return found.choose()
+        return found.choose(request)
 
     def destination(self, entry: RouteEntry) -> Destination | None:
         """Where `entry` leads a request of this kind; None if the general path has to see to it."""
@@ -128,31 +137,36 @@ class Plans:
         plan = express_request.plan(arrival, hop, self._identities, self._codec_options, self._scheme)
         if plan is None:
             return None
-        return PlannedHead(plan, arrival, self._routes.virtual_host(plan.request.authority), self._destination)
+        return PlannedHead(plan, arrival, self._routes.virtual_host_of(plan.request), self._destination)
 
     def _destination(self, plan: RequestPlan, entry: RouteEntry) -> Destination | None:
         action, router = entry.route.action, self.router
-        if not isinstance(action, ClusterAction):
+        if not isinstance(action, ClusterAction) or not entry.by_head:
             return None
-        cluster = self._clusters.get(action.cluster)
+        cluster = self._clusters.get(entry.cluster_name(plan.request))
         if cluster is None:
             return None
         editing = [editor.express(self._policy.overrides(entry, editor.name)) for editor in self._editors]
         if not all(editing):
             return None
-        headers = plan.request.headers.copy()
+        request = plan.request.copy()
         for edit_request, _ in editing:
-            edit_request(headers)
-        timeout, no_content = settle(headers, action.timeout, tell=router.envoy_headers)
-        head = plan.upstreamed(headers)
+            edit_request(request.headers)
+        timeout, no_content = settle(request.headers, action.timeout, tell=router.envoy_headers)
+        if entry.finish_request is not None:
+            entry.finish_request(request, _FIRST_ATTEMPT, router.envoy_headers)
+        head = plan.upstreamed(request)
         if head is None or no_content or 0 < timeout < LEAST_TIMEOUT:
             return None
-        kind = cluster, entry if editing else None
+        edits = [edit_response for _, edit_response in reversed(editing)]
+        if entry.finish_response is not None:
+            edits.insert(0, _of_the_first_attempt(entry.finish_response))
+        kind = cluster, entry if edits else None
         responses = self._responses.get(kind)
         if responses is None:
             responses = self._responses[kind] = ResponsePlans(
                 self._policy.response,
-                [edit_response for _, edit_response in reversed(editing)],
+                edits,
                 max_bytes=cluster.config.max_response_headers_kb * 1024,
                 max_count=cluster.config.max_response_headers_count,
                 service_time=router.envoy_headers,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from proxy.config.route import ClusterAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.network import hcm_record
 from proxy.filters.network.hcm_express import Lane
@@ -194,8 +193,7 @@ class Session:
         exchange.route = entry = entry or self._manager.routes.match(request)
         if entry is not None:
             exchange.info.route_name = entry.route.name
-            if isinstance(entry.route.action, ClusterAction):
-                exchange.info.upstream_cluster = entry.route.action.cluster
+            exchange.info.upstream_cluster = entry.cluster_name(request)
         if event.upgrade:
             self._stats.rq_ws_on_non_ws_route.inc()
             raise ProxyError("upgrade_failed", side="downstream", status=403, close=True)

@@ -13,6 +13,7 @@ from proxy.access_log.access_log import build_access_logs
 from proxy.config.common import PluginConfig
 from proxy.config.route import ClusterAction, RouteConfiguration
 from proxy.filters.context import CallNextNetwork, FilterContext
+from proxy.filters.header_edits import RouteEdits
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
 from proxy.filters.network import hcm_config, hcm_express
 from proxy.filters.network.hcm_plans import Plans
@@ -47,7 +48,7 @@ class HttpConnectionManager:
         self.access_logs = build_access_logs(config.access_log, context.log_writer)
         self.identities = Identities(config.identity, own_address())
         self.codec_options = _codec_options(config)
-        self.routes = RouteTable(config.route_config)
+        self.routes = RouteTable(config.route_config, RouteEdits())
         http_context = dataclasses.replace(context, stat_prefix=f"http.{config.stat_prefix}.")
         filters = [_build(plugin, http_context) for plugin in config.http_filters]
         self.chain = build_chain(filters)
