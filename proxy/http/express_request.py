@@ -19,6 +19,7 @@ from proxy.http.events import RequestReceived
 from proxy.http.headers import Headers
 from proxy.http.identity import REQUEST_ID, Hop, Identities, new_request_id
 from proxy.http.request import Request
+from proxy.http.target import Target
 
 # RFC 9112 3: method SP origin-form SP HTTP/1.1. HEAD and CONNECT answer in ways of their own.
 _LINE = re.compile(rb"(GET|POST|PUT|DELETE|PATCH|OPTIONS) (/[\x21\x22\x24-\x7e]*) HTTP/1\.1\r\n")
@@ -141,9 +142,10 @@ class RequestPlan:
 
 
 def plan(
-    arrival: Arrival, hop: Hop, identities: Identities, options: dict[str, Any], scheme: bytes
+    arrival: Arrival, hop: Hop, identities: Identities, target: Target, options: dict[str, Any], scheme: bytes
 ) -> RequestPlan | None:
-    """The plan for requests like `arrival`; None for whatever is not the plainest kind, which is no verdict on it.
+    """The plan for requests like `arrival`; None for whatever is not the plainest kind, which is no verdict on it. The
+    caller sees to it that `target` keeps their paths.
 
     `options` are the server codec's.
     """
@@ -166,6 +168,7 @@ def plan(
     )
     theirs = headers.get(REQUEST_ID)
     request = Request(event)
+    target.apply_to_host(request, hop.port)
     try:
         caller = identities.admit(headers, hop)
     except ProxyError:

@@ -16,6 +16,7 @@ def render(error: ProxyError, info: StreamInfo, edit: EditHeaders | None = None)
     body = error.body.encode() if isinstance(error.body, str) else error.body
     headers = Headers(error.headers)
     if edit is not None:
+        info.response_headers = headers  # which it may tell
         edit(headers, info)
     if body:
         headers.set(b"content-length", b"%d" % len(body))

@@ -89,6 +89,14 @@ def set_host(request: Request, host: bytes, *, append: bool) -> None:
         return
     request.headers.set(ORIGINAL_HOST, request.authority)
     if append:
-        before = request.headers.joined(FORWARDED_HOST)
-        request.headers.set(FORWARDED_HOST, b"%b,%b" % (before, request.authority) if before else request.authority)
+        _append_forwarded_host(request)
     request.authority = host
+
+
+def _append_forwarded_host(request: Request) -> None:
+    """Unless it is the last of the list already."""
+    before = request.headers.joined(FORWARDED_HOST)
+    if not before:
+        request.headers.set(FORWARDED_HOST, request.authority)
+    elif before.rpartition(b",")[2] != request.authority:
+        request.headers.set(FORWARDED_HOST, b"%b,%b" % (before, request.authority))

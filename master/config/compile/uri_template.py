@@ -14,12 +14,12 @@ from typing import NamedTuple
 MAX_VARIABLES = 5
 MAX_NAME = 16  # characters of a variable's name
 
-_CHARACTERS = r"a-zA-Z0-9\-._~%!$&'()+,;:@"
+_CHARACTERS = r"a-zA-Z0-9\-._~%!$&'()+,;:@="
 _LITERAL = re.compile(f"[{_CHARACTERS}]+")
 _REWRITE_LITERAL = re.compile(f"[{_CHARACTERS}/]+")
 _NAME = re.compile("[a-zA-Z][a-zA-Z0-9_]*")
-_ONE = "[a-zA-Z0-9-._~%!$&'()+,;:@]+"
-_REST = "[a-zA-Z0-9-._~%!$&'()+,;:@/]*"
+_ONE = "[a-zA-Z0-9-._~%!$&'()*+,;:@=]+"
+_REST = "[a-zA-Z0-9-._~%!$&'()*+,;:@=/]*"
 _GLOBS = {"*": _ONE, "**": _REST}
 
 

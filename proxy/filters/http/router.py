@@ -224,6 +224,8 @@ class _Attempt:
             event.headers.set(b"x-envoy-upstream-service-time", b"%d" % int(elapsed * 1000))
         entry = exchange.route
         if entry is not None and entry.finish_response is not None:
+            # Its edits may tell them.
+            exchange.info.status, exchange.info.response_headers = event.status, event.headers
             entry.finish_response(event.headers, exchange.info)
         await exchange.send_headers(event.status, event.headers, end_stream=event.end_stream, flush=not stream.pending)
         ended = event.end_stream

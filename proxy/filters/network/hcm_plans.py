@@ -9,6 +9,7 @@ from proxy.config.route import ClusterAction
 from proxy.filters.express_watch import LEAST_TIMEOUT
 from proxy.filters.http.router import Router
 from proxy.filters.http.router_headers import settle
+from proxy.filters.network.hcm_route_stats import observed
 from proxy.http import express_request
 from proxy.http.exchange import Policy
 from proxy.http.express_request import Arrival, RequestPlan, Upstreamed
@@ -16,6 +17,7 @@ from proxy.http.express_response import ResponsePlans
 from proxy.http.headers import Headers
 from proxy.http.identity import Hop, Identities
 from proxy.http.stream_info import StreamInfo
+from proxy.http.target import Target
 from proxy.route.entry import RouteEntry
 from proxy.route.table import RouteTable, VirtualHostRoutes
 from proxy.upstream.cluster import Cluster
@@ -54,19 +56,21 @@ class Destination:
 class PlannedHead:
     """A plan with the routes that requests of its kind have taken."""
 
-    __slots__ = ("_build", "_destinations", "_found", "_routes", "fields", "method", "plan")
+    __slots__ = ("_build", "_destinations", "_found", "_keeps", "_routes", "fields", "method", "plan")
 
     def __init__(
         self,
         plan: RequestPlan,
         arrival: Arrival,
         routes: VirtualHostRoutes | None,
+        keeps: Callable[[bytes], bool],
         build: Callable[[RequestPlan, RouteEntry], Destination | None],
     ) -> None:
         self.plan = plan
         self.method = arrival.method
         self.fields = arrival.fields
         self._routes = routes
+        self._keeps = keeps
         self._build = build
         self._found: RouteEntry | None = None
         self._destinations: dict[RouteEntry, Destination | None] = {}
@@ -76,7 +80,9 @@ class PlannedHead:
         routes, request, found = self._routes, self.plan.request, self._found
         if routes is None or routes.by_chance:  # the plan's request would keep its first draw
             return None
-        if found is None or path != request.path or not routes.by_path_alone:
+        if path != request.path or found is None or not routes.by_path_alone:
+            if not self._keeps(path):
+                return None
             request.path = path
             found = self._found = routes.find(path, request)
             if found is None:
@@ -106,6 +112,7 @@ class Plans:
         routes: RouteTable,
         clusters: ClusterManager,
         identities: Identities,
+        target: Target,
         codec_options: dict[str, Any],
         scheme: bytes,
     ) -> None:
@@ -115,6 +122,7 @@ class Plans:
         self._routes = routes
         self._clusters = clusters
         self._identities = identities
+        self._target = target
         self._codec_options = codec_options
         self._scheme = scheme
         self._plans: dict[tuple[object, ...], PlannedHead | None] = {}
@@ -134,14 +142,15 @@ class Plans:
             return planned
 
     def _plan(self, arrival: Arrival, hop: Hop) -> PlannedHead | None:
-        plan = express_request.plan(arrival, hop, self._identities, self._codec_options, self._scheme)
+        plan = express_request.plan(arrival, hop, self._identities, self._target, self._codec_options, self._scheme)
         if plan is None:
             return None
-        return PlannedHead(plan, arrival, self._routes.virtual_host_of(plan.request), self._destination)
+        routes = self._routes.virtual_host_of(plan.request)
+        return PlannedHead(plan, arrival, routes, self._target.keeps, self._destination)
 
     def _destination(self, plan: RequestPlan, entry: RouteEntry) -> Destination | None:
         action, router = entry.route.action, self.router
-        if not isinstance(action, ClusterAction) or not entry.by_head:
+        if not isinstance(action, ClusterAction) or not entry.by_head or observed(entry):
             return None
         cluster = self._clusters.get(entry.cluster_name(plan.request))
         if cluster is None:

@@ -11,6 +11,7 @@ import trio
 from proxy.errors import Flag, ProxyError
 from proxy.filters.network import hcm_record
 from proxy.filters.network.hcm_express import Lane
+from proxy.filters.network.hcm_route_stats import Observed
 from proxy.flight_recorder import FAILED_STATUS
 from proxy.http.codec_h1_server import H1ServerCodec
 from proxy.http.deadlines import Deadlines, Phase
@@ -19,7 +20,9 @@ from proxy.http.events import ConnectionEnded, RequestReceived
 from proxy.http.exchange import Exchange
 from proxy.http.handover import Handover
 from proxy.http.identity import REQUEST_ID
+from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo
+from proxy.http.target import REDIRECT_STATUS
 from proxy.http.underscores import drop_underscores, refuse_underscores
 from proxy.net.connection import Connection
 from proxy.net.peer import disconnected
@@ -47,6 +50,7 @@ class Session:
         "_hop",
         "_lane",
         "_manager",
+        "_observed",
         "_stats",
         "_we_close",
     )
@@ -64,6 +68,7 @@ class Session:
         self._lane = Lane(manager, plans, connection, self._hop) if plans is not None else None
         connection.count_bytes(manager.stats.cx_rx_bytes_total, manager.stats.cx_tx_bytes_total)
         self._active = False
+        self._observed: list[Observed] = []
         self._client_closes = False
         self._we_close = False
 
@@ -137,6 +142,8 @@ class Session:
             manager.end_exchange()
             now = exchange.info.ended = trio.current_time()
             self._stats.charge_exchange(exchange, now - started)
+            while self._observed:
+                self._observed.pop().charge(exchange)
             info = exchange.info
             for log_exchange in manager.access_logs:
                 log_exchange(info)
@@ -194,7 +201,9 @@ class Session:
         if entry is not None:
             exchange.info.route_name = entry.route.name
             exchange.info.upstream_cluster = entry.cluster_name(request)
-        if event.upgrade:
+            if self._manager.route_stats.observes:
+                self._observed = self._manager.route_stats.of(entry, request)
+        if event.upgrade or (entry is not None and request.method == b"CONNECT"):
             self._stats.rq_ws_on_non_ws_route.inc()
             raise ProxyError("upgrade_failed", side="downstream", status=403, close=True)
 
@@ -206,6 +215,7 @@ class Session:
                 self._stats.dropped_underscores.inc(drop_underscores(request.headers))
             case "REJECT_REQUEST":
                 refuse_underscores(request.headers)
+        self._aim(request)
         caller = identities.admit(request.headers, self._hop)
         exchange.info.downstream_remote = caller.address
         exchange.info.internal = caller.internal
@@ -213,6 +223,18 @@ class Session:
         if request.path[:1] != b"/" and request.method != b"CONNECT":
             self._stats.rq_non_relative_path.inc()
             raise ProxyError("absolute_path_rejected", side="downstream", status=404)
+
+    def _aim(self, request: Request) -> None:
+        """Make the request's host and path what routing is to see."""
+        target = self._manager.target
+        target.apply_to_host(request, self._hop.port)
+        if target.changes_paths:
+            try:
+                target.apply_to_path(request)
+            except ProxyError as error:
+                stats = self._stats
+                (stats.rq_redirected_path if error.status == REDIRECT_STATUS else stats.rq_failed_path).inc()
+                raise
 
     async def _reply(self, exchange: Exchange, failure: ProxyError) -> None:
         """The local reply, outside the exchange's scope, which may have expired."""

@@ -107,7 +107,9 @@ def test_what_follows_from_something_unsupported_is_not_reported_again(severity:
 
 
 def test_a_user_who_accepts_it_gets_warnings_and_a_configuration_without_it() -> None:
-    text = bootstrap(hcm="add_user_agent: true").replace('prefix: "/"}', 'prefix: "/", dynamic_metadata: [{filter: a, path: [{key: b}], value: {present_match: true}}]}')
+    text = bootstrap(hcm="add_user_agent: true").replace(
+        'prefix: "/"}', 'prefix: "/", dynamic_metadata: [{filter: a, path: [{key: b}], value: {present_match: true}}]}'
+    )
     result = checked(text, allow_unsupported=True)
     assert [finding.severity for finding in result.findings] == ["warning", "warning"]
     assert result.config is not None
