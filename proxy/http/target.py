@@ -29,33 +29,32 @@ class Target:
         return not self.changes_paths or path_normalization.PLAIN.fullmatch(path) is not None
 
     def apply_to_path(self, request: Request) -> None:
-        """Raises `ProxyError` (400, 307)."""
-        if request.path[:1] == b"/":
-            request.path = self._path(request.path)
+        """Raises `ProxyError` (400, 307). The path is then as far as it came, for the log."""
+        if request.path[:1] != b"/":
+            return
+        redirects = False
+        if self._slashes != "KEEP":
+            unescaped = path_normalization.unescape_slashes(request.path)
+            redirects = unescaped != request.path and self._slashes == "REDIRECT"
+            refused = unescaped != request.path and self._slashes == "REJECT"
+            request.path = unescaped
+            if refused:
+                raise _refused()
+        if self._normalize:
+            normal = path_normalization.normalize(request.path)
+            if normal is None:
+                raise _refused()
+            request.path = normal
+        if self._merge:
+            request.path = path_normalization.merge_slashes(request.path)
+        if redirects:
+            headers = ((b"location", request.path),)
+            raise ProxyError(FAILED, side="downstream", status=REDIRECT_STATUS, headers=headers)
 
     def apply_to_host(self, request: Request, port: bytes) -> None:
         """`port` is the listener's, empty for none."""
         if self._rules.strip_trailing_dot or self._rules.strip_port:
             request.authority = self._host(request.authority, port)
-
-    def _path(self, path: bytes) -> bytes:
-        redirects = False
-        if self._slashes != "KEEP":
-            unescaped = path_normalization.unescape_slashes(path)
-            if unescaped != path and self._slashes == "REJECT":
-                raise _refused()
-            redirects = unescaped != path and self._slashes == "REDIRECT"
-            path = unescaped
-        if self._normalize:
-            normal = path_normalization.normalize(path)
-            if normal is None:
-                raise _refused()
-            path = normal
-        if self._merge:
-            path = path_normalization.merge_slashes(path)
-        if redirects:
-            raise ProxyError(FAILED, side="downstream", status=REDIRECT_STATUS, headers=((b"location", path),))
-        return path
 
     def _host(self, authority: bytes, port: bytes) -> bytes:
         colon = port_start(authority)

@@ -5,6 +5,7 @@ Compared are the answer, what the origin received, the line in the access log, a
 
 from __future__ import annotations
 
+import contextlib
 import re
 import string
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, static_cluster, virtual_host
 from tests.kit.envoy import Envoy
 from tests.kit.origin import Origin
-from tests.kit.parity import Pair
+from tests.kit.parity import Pair, exchange
 from tests.kit.process import wait_for
 from tests.kit.proxy import Proxy
 from tests.kit.routing import access_log, ask, head, logging_pair, logs, on
@@ -159,19 +160,8 @@ def test_path_parameters(pair: Pair, target: str) -> None:
         *("/a/../b?c=/../d", "/a/./b", "/a//b", "//a", "/%41%7e%2F%5c", "/a%00", "/a?%00%2f", "/a%2fb", "/a%5Cb?%2f"),
         *("/a\\b", "/a/b/..", "/a/..", "/..", "/.", "/../../x", "/%2e%2e/x", "/a/%2E/b", "/a/.%2e/b", "/a/%2e%2E"),
         *("/a%zz", "/a%", "/a%4", "/a;b=c/../d", "/a/.", "/a/./", "/a/../", "/~%7E%2D%5F%2e", "/a//../b", "/a/b//"),
-        *(
-            "/a///b//?x//y",
-            "/...",
-            "/.a/..b/",
-            "/a..",
-            "/a%2f..%2fb",
-            "/a%2f%2e%2e/b",
-            "/a%252fb",
-            "/",
-            "/?",
-            "//",
-            "/a?",
-        ),
+        *("/a///b//?x//y", "/...", "/.a/..b/", "/a..", "/a%2f..%2fb", "/a%2f%2e%2e/b", "/a%252fb", "/", "/?"),
+        *("//", "///?q", "/a?"),
         "/" + "".join(c for c in string.printable if c.isprintable() and c not in " #?/\\%"),
         "/" + "".join(f"%{code:02x}" for code in range(1, 256)),
     ],
@@ -180,9 +170,7 @@ def test_path(pair: Pair, name: str, target: str) -> None:
     ask(pair, f"path-{name}", head(target))
 
 
-@pytest.mark.parity(
-    "rule 2: strip_any_host_port, strip_matching_host_port, strip_trailing_host_dot, ignore_port, vhost_header"
-)
+@pytest.mark.parity("rule 2: strip_*_host_port, strip_trailing_host_dot, ignore_port_in_host_matching, vhost_header")
 @pytest.mark.parametrize("name", AUTHORITIES)
 @pytest.mark.parametrize(
     "host",
@@ -194,9 +182,10 @@ def test_host(pair: Pair, name: str, host: str) -> None:
     if "{port}" not in host:
         ask(pair, listener, data[0])
         return
-    theirs = pair.send(data[0], listener=listener).envoy
-    ours = pair.send(data[1], listener=listener).ours
-    assert [answer.status for answer in (ours, theirs)] == [theirs.status] * 2
+    theirs, ours = (
+        exchange(proxy.address(listener), one) for proxy, one in zip((pair.envoy, pair.ours), data, strict=True)
+    )
+    assert ours.status == theirs.status
     if ours.status == 200:
         hosts = [dict(answer.echo["headers"])["host"] for answer in (theirs, ours)]
         assert len({host.rpartition(":")[0] or host for host in hosts}) == 1
@@ -239,10 +228,8 @@ def test_stats(pair: Pair) -> None:
         for target in ("/a%00", "/a%2fb", "/a"):
             pair.send(head(target), listener=f"path-{name}")
 
-    def same() -> bool:
-        return counters(pair.ours) == counters(pair.envoy)
-
-    wait_for(lambda: same() or None, deadline=10, what="equal counters") if same() else None
+    with contextlib.suppress(AssertionError):  # workers write their counters at leisure
+        wait_for(lambda: counters(pair.ours) == counters(pair.envoy), deadline=5, what="equal counters")
     assert counters(pair.ours) == counters(pair.envoy)
     assert counters(pair.envoy)["vhost.observed.vcluster.users.upstream_rq_2xx"] > 0
 
