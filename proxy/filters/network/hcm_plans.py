@@ -13,7 +13,7 @@ from proxy.filters.network.hcm_route_stats import observed
 from proxy.http import express_request
 from proxy.http.exchange import Policy
 from proxy.http.express_request import Arrival, RequestPlan, Upstreamed
-from proxy.http.express_response import ResponsePlans
+from proxy.http.express_response import ResponsePlans, Shelf
 from proxy.http.headers import Headers
 from proxy.http.identity import Hop, Identities
 from proxy.http.stream_info import StreamInfo
@@ -126,6 +126,7 @@ class Plans:
         self._codec_options = codec_options
         self._scheme = scheme
         self._plans: dict[tuple[object, ...], PlannedHead | None] = {}
+        self._shelf = Shelf()
         self._responses: dict[tuple[Cluster, RouteEntry | None], ResponsePlans] = {}
 
     def find(self, arrival: Arrival, hop: Hop) -> PlannedHead | None:
@@ -174,6 +175,7 @@ class Plans:
         responses = self._responses.get(kind)
         if responses is None:
             responses = self._responses[kind] = ResponsePlans(
+                self._shelf,
                 self._policy.response,
                 edits,
                 max_bytes=cluster.config.max_response_headers_kb * 1024,
