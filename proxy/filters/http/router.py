@@ -70,7 +70,8 @@ class Router:
             raise entry.reply(exchange.request, self.envoy_headers)
         action = entry.route.action
         assert isinstance(action, ClusterAction)
-        cluster = self._clusters.get(entry.cluster_name(exchange.request))
+        name = exchange.info.upstream_cluster = entry.cluster_name(exchange.request)
+        cluster = self._clusters.get(name)
         if cluster is None:
             self._no_cluster.inc()
             exchange.info.upstream_cluster = ""

@@ -153,15 +153,15 @@ class Plans:
         action, router = entry.route.action, self.router
         if not isinstance(action, ClusterAction) or not entry.by_head or observed(entry):
             return None
-        cluster = self._clusters.get(entry.cluster_name(plan.request))
-        if cluster is None:
-            return None
         editing = [editor.express(self._policy.overrides(entry, editor.name)) for editor in self._editors]
         if not all(editing):
             return None
         request = plan.request.copy()
         for edit_request, _ in editing:
             edit_request(request.headers)
+        cluster = self._clusters.get(entry.cluster_name(request))
+        if cluster is None:
+            return None
         timeout, no_content = settle(request.headers, action.timeout, tell=router.envoy_headers)
         if entry.finish_request is not None:
             entry.finish_request(request, _FIRST_ATTEMPT, router.envoy_headers)
