@@ -9,7 +9,7 @@ from proxy.config.route import ClusterAction, ClusterWeight, Route, RouteConfigu
 from proxy.http.request import Request
 from proxy.route.conditions import Condition, by_path_alone, compile_conditions
 from proxy.route.finish import CompileEdits, compile_finish, no_edits
-from proxy.route.matcher import Predicate, RequestHead
+from proxy.route.matcher import Lookup, Predicate, RequestHead, lookup
 from proxy.route.path import compile_path
 from proxy.route.reply import Reply, compile_reply
 from proxy.route.rewrite import set_host
@@ -55,7 +55,8 @@ class RouteEntry:
         self.virtual_host = virtual_host
         self._shares: Weighted[RouteEntry] | None = None
         self.reply: Reply | None = None
-        self._cluster, self._cluster_header, self._weight_header = "", b"", b""
+        self._cluster, self._weight_header = "", b""
+        self._cluster_header: Lookup | None = None
         self.auto_host = False
         action = route.action
         if not isinstance(action, ClusterAction):
@@ -71,13 +72,15 @@ class RouteEntry:
                     action, cluster=share.name, cluster_header=share.cluster_header, weighted=()
                 )
                 route = msgspec.structs.replace(route, action=action)
-            self._cluster, self._cluster_header = action.cluster, action.cluster_header.encode()
+            self._cluster = action.cluster
+            self._cluster_header = lookup(action.cluster_header) if action.cluster_header else None
             self._weight_header = action.weight_header.encode()
             self.auto_host = action.host_rewrite is not None and action.host_rewrite.kind == "auto"
         self.route = route
         finish = compile_finish(config, virtual_host, route, share, compile_edits)
         self.finish_request, self.finish_response, by_head = finish
-        self.by_head = by_head and not self.auto_host
+        by_path = isinstance(action, ClusterAction) and action.cluster_header == ":path"
+        self.by_head = by_head and not self.auto_host and not by_path
         self._filter_configs: dict[str, tuple[PluginConfig, ...]] = {}
         for level in (config, virtual_host, route, *((share,) if share else ())):
             for name, plugin in level.typed_per_filter_config.items():
@@ -116,8 +119,9 @@ class RouteEntry:
     def cluster_name(self, request: RequestHead) -> str:
         """The cluster that `request` goes to; empty if the route answers itself, or the header that names it is not
         there."""
-        if self._cluster_header:
-            return (request.headers.get(self._cluster_header) or b"").decode("latin-1")
+        if self._cluster_header is not None:
+            values = self._cluster_header(request)
+            return values[0].decode("latin-1") if values else ""
         return self._cluster
 
     def name_host(self, request: Request, name: str) -> None:

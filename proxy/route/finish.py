@@ -65,7 +65,7 @@ def compile_finish(
     if isinstance(action, ClusterAction):
         if action.host_rewrite is not None:
             host = compile_host_rewrite(action.host_rewrite, append=action.append_x_forwarded_host)
-            by_head = by_head and action.host_rewrite.kind in ("literal", "header")
+            by_head = by_head and action.host_rewrite.kind != "path_regex" and action.host_rewrite.value != ":path"
         if action.path_rewrite is not None:
             path = compile_path_rewrite(action.path_rewrite, route.match)
             by_head = False

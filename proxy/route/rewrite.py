@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from proxy.config.route import ClusterWeight, HostRewrite, PathRewrite, RouteMatch
 from proxy.http.request import Request
+from proxy.route.matcher import lookup
 from proxy.route.path import without_query
 from proxy.route.substitution import compile_substitution
 
@@ -66,8 +67,8 @@ def compile_host_rewrite(rewrite: HostRewrite, *, append: bool) -> RewriteHost |
         literal = rewrite.value.encode()
         return lambda request: set_host(request, literal, append=append)
     if rewrite.kind == "header":
-        name = rewrite.value.encode()
-        return lambda request: set_host(request, request.headers.get(name) or b"", append=append)
+        find = lookup(rewrite.value)
+        return lambda request: set_host(request, b"".join(find(request)[:1]), append=append)
     substitute = compile_substitution(rewrite.pattern, rewrite.value)
     return lambda request: set_host(request, substitute(without_query(request.path)), append=append)
 

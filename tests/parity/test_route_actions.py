@@ -73,6 +73,9 @@ REWRITES = virtual_host(
     route(template("/t/{first}/x/{rest=**}"), "origin", **rewritten("/{rest}/y/{first}")),
     route(template("/u/*/{a=b/*}.html"), "origin", **rewritten("/{a}")),
     route(template("/v/{name}"), "origin"),
+    route(template("/x{mid=**}y/z"), "origin", **rewritten("/{mid}-{mid}")),
+    on("/of-authority", route={"cluster_header": ":authority"}),
+    on("/of-method", route={"cluster_header": ":method"}),
     route("/literal", "origin", host_rewrite_literal="new.test:80"),
     route("/forwarded", "origin", host_rewrite_literal="new.test", append_x_forwarded_host=True),
     route("/header", "origin", host_rewrite_header="X-Host", append_x_forwarded_host=True),
@@ -253,7 +256,7 @@ THEIRS = (
         *("/api/x?q=1", "/api//x", "/api/", "/exact?q=1", "/exact", "/sep", "/sep/x?y", "/whole/foo?z", "/cASE/x"),
         *("/regexa/rb?/rq", "/regex", "/emptymx?mm", "/nothing?q"),
         *("/t/1/x/2/3?q", "/t/1/x/", "/t/1/x", "/t//x/2", "/t/%20;a/x/b", "/u/1/b/2.html?q", "/u/1/b/2.htm", "/v/a/b"),
-        *("/v/a=b", "/v/a%2Fb", "/v/a*b", "/v/a[b"),
+        *("/v/a=b", "/v/a%2Fb", "/v/a*b", "/v/a[b", "/xa/by/z?q", "/xy/z", "/of-method"),
         *("/literal", "/forwarded", "/header", "/of-path/foo/bar?z", "/of-path/", "/auto", "/nameless", "/nobody"),
         *("/by-header", "/not-found", "/error", "/weighted", "/share", "/none"),
     ],
@@ -285,6 +288,12 @@ def test_host_of_a_header(pair: Pair, lines: list[str]) -> None:
 @pytest.mark.parametrize("value", ["origin", "nowhere", ""])
 def test_cluster_of_a_header(pair: Pair, target: str, value: str) -> None:
     ask(pair, "rewrites", head(target, "o.test", f"x-cluster: {value}"))
+
+
+@pytest.mark.parity("RouteAction.cluster_header: a pseudo header")
+@pytest.mark.parametrize("host", ["origin", "nowhere"])
+def test_cluster_of_the_authority(pair: Pair, host: str) -> None:
+    ask(pair, "rewrites", head("/of-authority", host))
 
 
 @pytest.mark.parity("WeightedCluster.header_name, ClusterWeight.cluster_header")

@@ -109,7 +109,7 @@ def host_rewrite(action: Any, context: Context) -> HostRewrite | None:
     if kind == "host_rewrite_literal":
         return HostRewrite("literal", host(action.host_rewrite_literal, context, kind))
     if kind == "host_rewrite_header":
-        return HostRewrite("header", header_name(action.host_rewrite_header, context, kind))
+        return HostRewrite("header", header_name(action.host_rewrite_header, context, kind, pseudo=True))
     if kind == "host_rewrite_path_regex":
         pattern, text = substitution(action.host_rewrite_path_regex, context.at(kind))
         return HostRewrite("path_regex", text, pattern)
@@ -123,8 +123,11 @@ def host(value: str, context: Context, *path: str) -> str:
     return value
 
 
-def header_name(value: str, context: Context, *path: str) -> str:
-    """The name of a header, which stands at `path`, in lower case."""
-    if value and not TOKEN.fullmatch(value.encode()):
+PSEUDO = (":path", ":method", ":authority", ":scheme")
+
+
+def header_name(value: str, context: Context, *path: str, pseudo: bool = False) -> str:
+    """The name of a header, which stands at `path`, in lower case; `pseudo`: one of `PSEUDO` will do."""
+    if value and not TOKEN.fullmatch(value.encode()) and not (pseudo and value in PSEUDO):
         context.error(path, f"{value!r} is not a header name", "a token (RFC 9110 section 5.6.2)")
     return value.lower()

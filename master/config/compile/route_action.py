@@ -81,7 +81,7 @@ def compile_action(message: Any, match: Any, context: Context) -> ClusterAction 
         cluster=message.cluster,
         timeout=timeout,
         weighted=weighted,
-        cluster_header=rewrites.header_name(message.cluster_header, context, "cluster_header"),
+        cluster_header=rewrites.header_name(message.cluster_header, context, "cluster_header", pseudo=True),
         weight_header=weight_header,
         not_found_status=NOT_FOUND_STATUS[message.cluster_not_found_response_code],
         path_rewrite=rewrites.path_rewrite(message, match, context),
@@ -109,7 +109,7 @@ def _shares(messages: Any, context: Context) -> tuple[ClusterWeight, ...]:
                 message.name,
                 message.weight.value,
                 here.at("typed_per_filter_config").typed_per_filter_config(message.typed_per_filter_config),
-                rewrites.header_name(message.cluster_header, here, "cluster_header"),
+                rewrites.header_name(message.cluster_header, here, "cluster_header", pseudo=True),
                 compile_mutations(message, here),
                 rewrites.host(message.host_rewrite_literal, here, "host_rewrite_literal"),
             )

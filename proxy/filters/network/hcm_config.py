@@ -76,7 +76,7 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         codec_type="HTTP1" if message.codec_type == message.HTTP1 else "AUTO",
         server=hcm_identity_config.server_header(message),
         identity=hcm_identity_config.identity(message, context),
-        target=hcm_target_config.target(message),
+        target=hcm_target_config.target(message, context),
         http1=hcm_identity_config.http1_options(message.http_protocol_options),
         max_request_headers_kb=message.max_request_headers_kb.value or 60,
         max_headers_count=options.max_headers_count.value or 100,

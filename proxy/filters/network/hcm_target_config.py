@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from proxy.config.context import CompileContext
 from proxy.config.target import TargetRules
 
 HCM_FIELDS = (
@@ -26,8 +27,10 @@ ESCAPED_SLASHES: dict[int, Literal["KEEP", "REJECT", "REDIRECT", "FORWARD"]] = {
 """`HttpConnectionManager.PathWithEscapedSlashesAction`."""
 
 
-def target(message: Any) -> TargetRules:
-    """The rules of an `HttpConnectionManager`."""
+def target(message: Any, context: CompileContext) -> TargetRules:
+    """The rules of an `HttpConnectionManager`; `context` stands for it."""
+    if message.strip_any_host_port and message.strip_matching_host_port:
+        context.error((), "strip_any_host_port and strip_matching_host_port are both set", "one of them")
     return TargetRules(
         normalize_path=message.normalize_path.value,
         merge_slashes=message.merge_slashes,
