@@ -65,7 +65,11 @@ class Target:
                 authority = authority[: colon - 1] + authority[colon:]
             colon = port_start(authority)
         strip, given = self._rules.strip_port, authority[colon + 1 :]
-        if colon > 0 and given.isdigit() and (strip == "any" or (strip == "matching" and given.lstrip(b"0") == port)):
+        if (
+            colon > 0
+            and given.isdigit()
+            and (strip == "any" or (strip == "matching" and port and given.lstrip(b"0") == port))
+        ):
             return authority[:colon]
         return authority
 

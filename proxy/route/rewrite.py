@@ -36,6 +36,8 @@ def _replace_prefix(match: RouteMatch, replacement: bytes) -> RewritePath:
 
     def rewrite(request: Request, tell: bool) -> None:
         path = request.path
+        if not path:  # CONNECT has none
+            return
         beginning = path[: len(matched)]
         if beginning != matched if match.case_sensitive else beginning.lower() != folded:
             return
@@ -51,6 +53,8 @@ def _replace_path(substitute: Callable[[bytes], bytes]) -> RewritePath:
 
     def rewrite(request: Request, tell: bool) -> None:
         path = request.path
+        if not path:
+            return
         if tell:
             request.headers.set(ORIGINAL_PATH, path)
         before = without_query(path)
