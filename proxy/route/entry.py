@@ -16,14 +16,24 @@ from proxy.route.rewrite import set_host
 from proxy.route.weighted import Weighted, parse_number
 
 
+def _reads_fields(action: ClusterAction) -> bool:
+    return bool(
+        action.cluster_header
+        or action.weight_header
+        or (action.host_rewrite is not None and action.host_rewrite.kind == "header")
+        or any(share.cluster_header for share in action.weighted)
+    )
+
+
 class RouteEntry:
     """One route with what a filter may ask of it.
 
     A route of weighted clusters has an entry below it for each `share`: the same route to that one cluster.
     `conditions` are what it asks beyond its path; `by_path_alone` says that they look at nothing but path and query.
-    `reply`: the route answers itself. `finish_request` makes a request the upstream's, `finish_response` edits its
-    response, and local replies; None where there is nothing to do. `by_head`: what both do follows from the header
-    lines of the request. `auto_host`: the host's own name becomes the authority, once it is picked.
+    `reads_fields`: what a field of the request says decides about its cluster or host. `reply`: the route answers
+    itself. `finish_request` makes a request the upstream's, `finish_response` edits its response, and local replies;
+    None where there is nothing to do. `by_head`: what both do follows from the header lines of the request.
+    `auto_host`: the host's own name becomes the authority, once it is picked.
     """
 
     __slots__ = (
@@ -39,6 +49,7 @@ class RouteEntry:
         "conditions",
         "finish_request",
         "finish_response",
+        "reads_fields",
         "reply",
         "route",
         "virtual_host",
@@ -79,6 +90,7 @@ class RouteEntry:
         self.route = route
         finish = compile_finish(config, virtual_host, route, share, compile_edits)
         self.finish_request, self.finish_response, by_head = finish
+        self.reads_fields = isinstance(action, ClusterAction) and _reads_fields(action)
         by_path = isinstance(action, ClusterAction) and action.cluster_header == ":path"
         self.by_head = by_head and not self.auto_host and not by_path
         self._filter_configs: dict[str, tuple[PluginConfig, ...]] = {}

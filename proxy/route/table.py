@@ -32,7 +32,7 @@ class VirtualHostRoutes:
     `by_chance`: a route takes a share of requests only (`RequestHead.random`), so each is asked for once, by itself.
     """
 
-    __slots__ = ("by_chance", "by_path_alone", "find")
+    __slots__ = ("by_chance", "by_path_alone", "find", "reads_fields")
 
     def __init__(self, routes: Sequence[RouteEntry], *, part: PathPart = without_query) -> None:
         """`part`: what routes are to see of a path."""
@@ -40,6 +40,7 @@ class VirtualHostRoutes:
         routes = [entry for entry in routes if entry.route.match.kind != "connect"] if connect else routes
         self.by_chance = any(entry.route.match.runtime_fraction is not None for entry in (*routes, *connect))
         self.by_path_alone = all(entry.by_path_alone for entry in (*routes, *connect))
+        self.reads_fields = any(entry.reads_fields for entry in (*routes, *connect))
         self.find: Find = _find_by_index(RouteIndex(routes), part, connect)
         if routes and _takes_nearly_all(routes[0]):
             self.find = _find_the_first(routes[0], self.find)
@@ -70,16 +71,19 @@ class RouteTable:
       What it says of `by_path_alone` is also true of the pair (authority, path); `by_authority_and_path` says it of all
       virtual hosts.
 
+    `reads_fields`: a route, or the choice of a virtual host, may look at the values of any fields beyond matching.
+
     Costs do not grow with the table where its shape allows it: see `RouteIndex`. An authority in any case will do.
     `compile_edits` compiles the routes' header mutations.
     """
 
-    __slots__ = ("_header", "by_authority_and_path", "virtual_host")
+    __slots__ = ("_header", "by_authority_and_path", "reads_fields", "virtual_host")
 
     def __init__(self, config: RouteConfiguration, compile_edits: CompileEdits = no_edits) -> None:
         hosts = [(host, _routes(config, host, compile_edits)) for host in config.virtual_hosts]
         self._header = config.virtual_host_header.encode()
         self.by_authority_and_path = not self._header and all(routes.by_path_alone for _, routes in hosts)
+        self.reads_fields = bool(self._header) or any(routes.reads_fields for _, routes in hosts)
         domains = DomainTable((domain, routes) for host, routes in hosts for domain in host.domains)
         find = domains.find
         self.virtual_host: Callable[[bytes], VirtualHostRoutes | None] = find

@@ -61,6 +61,12 @@ LINES = st.lists(
             b"accept-encoding: gzip, deflate, br\r\n",
             b"Cookie: a=b; c=d\r\n",
             b"x-request-id: 7a1d3f9e-0000-4000-8000-000000000001\r\n",
+            b"x-request-id: 7a1d3f9e-0000-4000-8000-000000000002\r\n",
+            b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01\r\n",
+            b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-0000000000000001-01\r\n",
+            b"TraceParent:100%25-%b\r\n",
+            b"tracestate: a b\r\n",
+            b"b3: 1\r\n",
             b"x-forwarded-for: 10.1.2.3\r\n",
             b"X-Forwarded-Proto: https\r\n",
             b"x-envoy-upstream-rq-timeout-ms: 9000\r\n",
@@ -186,6 +192,7 @@ ACTIONS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
             [
                 HostRewrite("literal", "new.test"),
                 HostRewrite("header", "x-host"),
+                HostRewrite("header", "traceparent"),
                 HostRewrite("path_regex", "of.test", ".*"),
                 HostRewrite("auto"),
             ]
@@ -394,6 +401,7 @@ def run(
 
 PLAIN = Answer((sized(b"hello", b"server: nginx\r\ndate: Mon, 23 Nov 2026 00:00:00 GMT\r\n"),))
 GET = b"GET / HTTP/1.1\r\nhost: o\r\n\r\n"
+TRACED = [Step(b"GET / HTTP/1.1\r\nhost: o\r\ntraceparent: %d\r\n\r\n" % number, PLAIN) for number in range(4)]
 POST = b"POST /a HTTP/1.1\r\nhost: o\r\ncontent-length: 3\r\n\r\nabc"
 
 
@@ -443,6 +451,9 @@ def test_the_lane_changes_nothing(
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(script=SCRIPTS, suppress=st.booleans(), edits=EDITS, routing=ROUTINGS)
 @example(script=[Step(GET, PLAIN)] * 4, suppress=False, edits=(), routing=CONSTANT_ROUTING)
+@example(
+    script=TRACED, suppress=False, edits=(), routing=Routing({"host_rewrite": HostRewrite("header", "traceparent")})
+)
 @example(script=[Step(POST, PLAIN)] * 4, suppress=False, edits=CONSTANT, routing=CONSTANT_ROUTING)
 def test_the_lane_changes_nothing_of_what_routes_do(
     script: list[Step],

@@ -194,6 +194,8 @@ class Lane:
             arrival = self._arrival = express_request.split(data)
         if arrival is None or len(data) > EXPRESS_REQUEST or self._manager.drain.active:
             return None
+        if len(data) - len(arrival.body) > self._plans.max_head:
+            return None
         destination = self._destination = self._route(arrival, progress)
         if destination is None or self._head is None:
             return None
@@ -205,14 +207,17 @@ class Lane:
         if upstream is None:
             return None
         request_id = progress.request_id = self._head.plan.new_id()
-        head = destination.head.render(arrival.method, arrival.path, request_id)
-        if not upstream.send_now(head + arrival.body if arrival.body else head):
+        progress.values = (*arrival.varying, request_id)
+        head = destination.head.render(arrival.method, arrival.path, progress.values)
+        data = head + arrival.body if arrival.body else head
+        if not upstream.send_now(data):
             # The host has left since we last heard of it. It got nothing whole, so another connection may be asked.
             pool.discard(upstream, remote=True, with_active_rq=True)
             progress.pool = None
             return None
         progress.upstream = upstream
         progress.sent_at = started
+        progress.sent = len(data)
         upstream.watch.on_ready = self._advance
         self._manager.begin_exchange()
         self._manager.express.add(self)
@@ -268,7 +273,7 @@ class Lane:
         template = head.plan.request
         request.method, request.scheme, request.authority = template.method, template.scheme, destination.head.authority
         request.path, request.protocol = arrival.path, template.protocol
-        request.headers = destination.head.fields(progress.request_id)
+        request.headers = destination.head.fields(progress.values)
         info.response_headers = answer.fields(int((now - progress.sent_at) * 1000))
         info.stream_id = 1
         info.status, info.detail = answer.status, "via_upstream"
@@ -282,7 +287,7 @@ class Lane:
         info.upstream_host = info.upstream_remote = info.upstream_tried = host
         info.upstream_local = progress.upstream.local
         info.upstream_attempts = 1
-        info.upstream_bytes_sent = destination.head.size(arrival, progress.request_id)
+        info.upstream_bytes_sent = progress.sent
         info.upstream_bytes_received = len(progress.received)
         info.downstream_remote = head.plan.caller(self._hop)
         info.internal = head.plan.internal
