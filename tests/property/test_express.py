@@ -78,6 +78,7 @@ LINES = st.lists(
             b"x_under: score\r\n",
             b"x-host: theirs.test\r\n",
             b"x-cluster: origin\r\n",
+            b"Upgrade-Insecure-Requests: 1\r\n",
         ]
     ),
     max_size=5,
