@@ -34,6 +34,7 @@ HOSTS = (
         on("/nobody", route={"cluster": "empty"}),
         on("/none", route={"cluster_header": "x"}, stat_prefix="none"),
         on("/direct", direct_response={"status": 200}, stat_prefix="direct"),
+        on("/slow", route={"cluster": "origin", "timeout": "0.2s"}, stat_prefix="slow"),
         on("/rewritten", route={"cluster": "origin", "prefix_rewrite": "/users"}),
         on("/", route={"cluster": "origin"}),
     )
@@ -222,6 +223,7 @@ def test_stats(pair: Pair) -> None:
         head("/direct", "observed"),
         head("/rewritten", "observed"),
         head("/other", "observed"),
+        head("/slow?delay=1", "observed"),
     ):
         pair.send(data, listener="hosts")
     for name in PATHS:
