@@ -10,7 +10,6 @@ import trio
 from proxy.config.cluster import Cluster, Host
 from proxy.errors import ProxyError
 from proxy.http.codec import ClientCodec
-from proxy.limits import READ_SIZE
 from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.connect import ConnectFailed, connect
@@ -188,8 +187,8 @@ class Pool:
         except BaseException:
             self._forget(began, remote=False)
             raise
-        read_size = min(READ_SIZE, self._config.per_connection_buffer_limit_bytes)
-        connection = Connection(sock, self._make_codec(), stats, read_size=read_size)
+        limit = self._config.per_connection_buffer_limit_bytes
+        connection = Connection(sock, self._make_codec(), stats, buffer_limit=limit)
         connection.created = began
         connection.watch.on_unasked = functools.partial(self._unasked, connection)
         stats.cx_connect_ms.record(_milliseconds(began))

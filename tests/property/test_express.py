@@ -43,6 +43,9 @@ class Answer(NamedTuple):
     pieces: tuple[bytes, ...]
     closes: bool = False
 
+    def __repr__(self) -> str:  # Hypothesis writes it, and some are long
+        return f"Answer({[(len(piece), piece[:200]) for piece in self.pieces]}, closes={self.closes})"
+
 
 class Step(NamedTuple):
     request: bytes
@@ -73,6 +76,7 @@ LINES = st.lists(
             b"x-envoy-internal: true\r\n",
             b"te: trailers\r\n",
             b"Connection: keep-alive\r\n",
+            b"Upgrade-Insecure-Requests: 1\r\n",
             b"empty:\r\n",
             b"odd:\t tab\t\r\n",
             b"x_under: score\r\n",
@@ -401,6 +405,7 @@ def run(
 
 
 PLAIN = Answer((sized(b"hello", b"server: nginx\r\ndate: Mon, 23 Nov 2026 00:00:00 GMT\r\n"),))
+LONG = Answer((sized(b"z" * 200_000),))  # several reads
 GET = b"GET / HTTP/1.1\r\nhost: o\r\n\r\n"
 TRACED = [Step(b"GET / HTTP/1.1\r\nhost: o\r\ntraceparent: %d\r\n\r\n" % number, PLAIN) for number in range(4)]
 POST = b"POST /a HTTP/1.1\r\nhost: o\r\ncontent-length: 3\r\n\r\nabc"
@@ -429,6 +434,7 @@ def assert_same(with_lane: Outcome, without: Outcome, *, service_time: bool) -> 
 @given(script=SCRIPTS, remote=st.booleans(), suppress=st.booleans(), edits=EDITS)
 @example(script=[Step(GET, PLAIN)] * 4, remote=True, suppress=False, edits=())
 @example(script=[Step(GET, PLAIN)] * 4, remote=True, suppress=False, edits=CONSTANT)
+@example(script=[Step(GET, LONG), Step(POST, LONG)], remote=True, suppress=False, edits=())
 @example(script=[Step(GET, PLAIN), Step(POST, PLAIN)] * 2, remote=False, suppress=True, edits=())
 def test_the_lane_changes_nothing(
     script: list[Step],
@@ -475,7 +481,10 @@ def test_the_lane_changes_nothing_of_what_routes_do(
 
 
 @pytest.mark.parametrize("routing", [PLAIN_ROUTING, CONSTANT_ROUTING], ids=["plain", "constant"])
-def test_plain_requests_take_the_lane(routing: Routing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("answer", [PLAIN, LONG], ids=["short", "long"])
+def test_plain_requests_take_the_lane(
+    answer: Answer, routing: Routing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     taken = 0
     respond = hcm_express.Lane._respond
 
@@ -485,6 +494,8 @@ def test_plain_requests_take_the_lane(routing: Routing, tmp_path: Path, monkeypa
         return respond(self, *arguments)
 
     monkeypatch.setattr(hcm_express.Lane, "_respond", counted)
-    script = [Step(GET, PLAIN)] * 3 + [Step(POST, PLAIN)] * 2 + [Step(GET.replace(b"/ ", b"/a?b "), PLAIN)]
+    query = Step(GET.replace(b"/ ", b"/a?b "), answer)
+    browser = Step(GET[:-2] + b"Upgrade-Insecure-Requests: 1\r\n\r\n", answer)
+    script = [Step(GET, answer)] * 3 + [Step(POST, answer)] * 2 + [query, browser]
     run(script, tmp_path / "log", lane=True, monkeypatch=monkeypatch, routing=routing)
     assert taken == len(script) - 1  # the first one has to open a connection
