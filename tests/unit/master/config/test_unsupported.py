@@ -171,3 +171,14 @@ def test_fields_without_effect_change_nothing() -> None:
         expected.clusters,
         expected.endpoints,
     )
+
+
+def test_the_runtime_key_of_weights_and_the_name_of_an_extension_change_nothing() -> None:
+    def text(prefix: str, name: str) -> str:
+        kind = "type.googleapis.com/envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig"
+        template = f'{{name: {name}, typed_config: {{"@type": {kind}, path_template: /a}}}}'
+        weighted = f"{{{prefix} clusters: [{{name: origin, weight: 1}}]}}"
+        route = f"{{match: {{path_match_policy: {template}}}, route: {{weighted_clusters: {weighted}}}}}"
+        return bootstrap(route_config=f"{{name: r, virtual_hosts: [{{name: v, domains: ['*'], routes: [{route}]}}]}}")
+
+    assert compiled(text("runtime_key_prefix: a,", "one")).listeners == compiled(text("", "other")).listeners
