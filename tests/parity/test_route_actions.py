@@ -11,7 +11,7 @@ import pytest
 
 from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, socket_address, static_cluster, virtual_host
 from tests.kit.origin import Origin
-from tests.kit.parity import Answers, Pair
+from tests.kit.parity import Answers, Pair, run_pair
 from tests.kit.routing import access_log, add, ask, head, logging_pair, logs, on, regex
 
 OVER = "OVERWRITE_IF_EXISTS_OR_ADD"
@@ -69,6 +69,7 @@ REWRITES = virtual_host(
     route({"prefix": "/CASE", "case_sensitive": False}, "origin", prefix_rewrite="/low"),
     route("/regex", "origin", regex_rewrite=regex("/r([a-z]*)", r"/\1-\0\\")),
     route("/empty", "origin", regex_rewrite=regex("m*", "/")),
+    route("/cut/", "origin", regex_rewrite=regex("^/cut/", "")),
     route("/nothing", "origin", regex_rewrite=regex("xyz", "-")),
     route(template("/t/{first}/x/{rest=**}"), "origin", **rewritten("/{rest}/y/{first}")),
     route(template("/u/*/{a=b/*}.html"), "origin", **rewritten("/{a}")),
@@ -263,6 +264,17 @@ THEIRS = (
 )
 def test_rewrite(pair: Pair, target: str, lines: tuple[str, ...]) -> None:
     ask(pair, "rewrites", head(target, "o.test", *lines))
+
+
+@pytest.mark.parity("a deviation: a path that a rewrite leaves without its first slash")
+def test_a_path_without_its_slash_goes_to_nobody() -> None:
+    """On a pair of its own: the access logs differ."""
+    with Origin("origin") as origin:
+        clusters = [static_cluster("origin", origin.ports["origin"]), static_cluster("empty"), static_cluster("named")]
+        with run_pair(bootstrap([listener("rewrites", REWRITES)], clusters)) as pair:
+            theirs, ours = pair.send(head("/cut/x"), listener="rewrites")
+    assert theirs.echo["target"] == "x"
+    assert ours.status == 400
 
 
 @pytest.mark.parity("rule 7: host_rewrite_header, x-forwarded-host")
