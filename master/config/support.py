@@ -6,7 +6,19 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from master.config import compile as bootstrap
-from master.config.compile import access_log, address, cluster, data_source, endpoints, listener, plugins, route
+from master.config.compile import (
+    access_log,
+    address,
+    cluster,
+    data_source,
+    endpoints,
+    listener,
+    plugins,
+    rewrites,
+    route,
+    route_action,
+    route_match,
+)
 from proxy import registry
 from proxy.access_log import ACCESS_LOGGERS, filters, substitution
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
@@ -21,6 +33,8 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.core.v3.RuntimeFractionalPercent": ("runtime_key",),  # as for the next
     "envoy.config.core.v3.RuntimeUInt32": ("runtime_key",),  # obligatory, and without a runtime the default counts
     "envoy.config.core.v3.SubstitutionFormatString": ("json_format_options",),
+    "envoy.config.core.v3.TypedExtensionConfig": ("name",),  # the type of `typed_config` decides
+    "envoy.config.route.v3.WeightedCluster": ("runtime_key_prefix",),  # without a runtime the weights count
     "envoy.config.endpoint.v3.ClusterLoadAssignment": ("cluster_name",),  # `Cluster.name` is what counts
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
         "drain_timeout",  # between the two GOAWAYs of HTTP/2; HTTP/1 has none
@@ -52,7 +66,20 @@ def supported() -> dict[str, set[str]]:
 
 def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
     """A plug-in's `FIELDS` stand in the file of its `from_proto`."""
-    for module in (bootstrap, access_log, address, cluster, data_source, endpoints, listener, plugins, route):
+    for module in (
+        bootstrap,
+        access_log,
+        address,
+        cluster,
+        data_source,
+        endpoints,
+        listener,
+        plugins,
+        route,
+        rewrites,
+        route_action,
+        route_match,
+    ):
         yield module.FIELDS
     for table in TABLES:
         for type_url in table:

@@ -198,7 +198,8 @@ class Exchange:
             self.close = True
             return
         self.close = self.close or error.close
-        headers, body = local_reply.render(error)
+        edit = self.route.finish_response if self.route is not None else None
+        headers, body = local_reply.render(error, self.info, edit)
         await self.send_headers(error.status, headers, end_stream=not body, flush=not body)
         if body:
             if self.request.method != b"HEAD":

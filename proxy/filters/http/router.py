@@ -8,7 +8,7 @@ import msgspec
 import trio
 
 from proxy.config.context import CompileContext
-from proxy.config.route import DirectResponseAction
+from proxy.config.route import ClusterAction
 from proxy.errors import Flag, ProxyError, describe, errno_name
 from proxy.filters.context import FilterContext
 from proxy.filters.http.router_headers import settle
@@ -17,7 +17,6 @@ from proxy.http.deadlines import Phase
 from proxy.http.events import DataReceived, InformationalReceived, ResponseReceived
 from proxy.http.exchange import Exchange
 from proxy.http.filter_chain import CallNext
-from proxy.http.request import Request
 from proxy.http.stream_info import Attempt
 from proxy.net.pipe import PipePool
 from proxy.upstream.cluster import Cluster
@@ -68,19 +67,25 @@ class Router:
         if exchange.route is None:
             self._no_route.inc()
             raise ProxyError("route_not_found", side="downstream", status=404, flag=Flag.NO_ROUTE_FOUND)
-        action = exchange.route.route.action
-        if isinstance(action, DirectResponseAction):
+        entry = exchange.route
+        if entry.reply is not None:
             self._direct_response.inc()
-            raise _direct_response(action, exchange.request)
-        cluster = self._clusters.get(action.cluster)
+            raise entry.reply(exchange.request, self.envoy_headers)
+        action = entry.route.action
+        assert isinstance(action, ClusterAction)
+        name = exchange.info.upstream_cluster = entry.cluster_name(exchange.request)
+        cluster = self._clusters.get(name)
         if cluster is None:
             self._no_cluster.inc()
             exchange.info.upstream_cluster = ""
-            raise ProxyError("cluster_not_found", side="internal", status=503, flag=Flag.NO_CLUSTER_FOUND)
+            status = action.not_found_status
+            raise ProxyError("cluster_not_found", side="internal", status=status, flag=Flag.NO_CLUSTER_FOUND)
         timeout, no_content = settle(exchange.request.headers, action.timeout, tell=self.envoy_headers)
         if timeout != action.timeout:
             exchange.deadlines.asked_timeout = timeout
         exchange.deadlines.no_content_on_timeout = no_content
+        if entry.finish_request is not None:
+            entry.finish_request(exchange.request, exchange.info, self.envoy_headers)
         await self._forward(exchange, cluster, timeout)
 
     async def _forward(self, exchange: Exchange, cluster: Cluster, timeout: float) -> None:
@@ -92,11 +97,13 @@ class Router:
             attempt.request_sent(attempt.started)
         info = exchange.info
         info.upstream_attempts += 1
-        stream = None
+        stream, entry = None, exchange.route
         try:
             stream = await _open_stream(cluster, exchange)
             info.upstream_host = info.upstream_remote = stream.host.address
             info.upstream_local = stream.local
+            if entry is not None and entry.auto_host:
+                entry.name_host(exchange.request, stream.host.hostname)
             await attempt.run(stream)
         except BaseException as error:
             if stream is None:
@@ -122,14 +129,6 @@ async def _open_stream(cluster: Cluster, exchange: Exchange) -> UpstreamStream:
         return await cluster.open_stream(info, handover.pool)
     info.upstream_tried = handover.pool.host.address
     return UpstreamStream.going_on(handover.pool, handover.upstream, sent_at=handover.sent_at, internal=info.internal)
-
-
-def _direct_response(action: DirectResponseAction, request: Request) -> ProxyError:
-    """The reply that the route itself gives. 201 and 3xx say where: at the request's own URL (features §13 rule 9)."""
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    if action.status == 201 or 300 <= action.status < 400:
-        headers = ((b"location", b"%b://%b%b" % (request.scheme, request.authority, request.path)),)
-    return ProxyError("direct_response", side="downstream", status=action.status, body=action.body, headers=headers)
 
 
 class _Attempt:
@@ -232,6 +231,11 @@ class _Attempt:
         if self._service_time and self._sent_at is not None:
             elapsed = now - self._sent_at
             event.headers.set(b"x-envoy-upstream-service-time", b"%d" % int(elapsed * 1000))
+        entry = exchange.route
+        if entry is not None and entry.finish_response is not None:
+            # Its edits may tell them.
+            exchange.info.status, exchange.info.response_headers = event.status, event.headers
+            entry.finish_response(event.headers, exchange.info)
         await exchange.send_headers(event.status, event.headers, end_stream=event.end_stream, flush=not stream.pending)
         ended = event.end_stream
         while not ended:

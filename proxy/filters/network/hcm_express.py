@@ -270,7 +270,7 @@ class Lane:
         info.started_at -= now - progress.started
         request = info.request = Request()
         template = head.plan.request
-        request.method, request.scheme, request.authority = template.method, template.scheme, template.authority
+        request.method, request.scheme, request.authority = template.method, template.scheme, destination.head.authority
         request.path, request.protocol = arrival.path, template.protocol
         request.headers = destination.head.fields(progress.values)
         info.response_headers = answer.fields(int((now - progress.sent_at) * 1000))

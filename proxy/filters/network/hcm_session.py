@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from proxy.config.route import ClusterAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.network import hcm_record
+from proxy.filters.network.hcm_route_stats import Observed
 from proxy.flight_recorder import FAILED_STATUS, own_failure
 from proxy.http.codec_h1_server import H1ServerCodec
 from proxy.http.deadlines import Deadlines, Phase
@@ -19,7 +19,9 @@ from proxy.http.events import ConnectionEnded, RequestReceived
 from proxy.http.exchange import Exchange
 from proxy.http.handover import Handover
 from proxy.http.identity import REQUEST_ID, Hop
+from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo
+from proxy.http.target import REDIRECT_STATUS
 from proxy.http.underscores import drop_underscores, refuse_underscores
 from proxy.net.connection import Connection
 from proxy.net.peer import cut_off, disconnected
@@ -47,6 +49,7 @@ class Session:
         "_downstream",
         "_hop",
         "_manager",
+        "_observed",
         "_stats",
         "active",
         "we_close",
@@ -59,6 +62,7 @@ class Session:
         self._connection = connection
         self._downstream = Downstream(connection, H1ServerCodec(**manager.codec_options))
         self._hop = hop
+        self._observed: list[Observed] = []
         self.active = False
         self._client_closes = False
         self.we_close = False
@@ -127,6 +131,8 @@ class Session:
             manager.end_exchange()
             now = exchange.info.ended = trio.current_time()
             self._stats.charge_exchange(exchange, now - started)
+            while self._observed:
+                self._observed.pop().charge(exchange)
             info = exchange.info
             for log_exchange in manager.access_logs:
                 log_exchange(info)
@@ -184,9 +190,10 @@ class Session:
         exchange.route = entry = entry or self._manager.routes.match(request)
         if entry is not None:
             exchange.info.route_name = entry.route.name
-            if isinstance(entry.route.action, ClusterAction):
-                exchange.info.upstream_cluster = entry.route.action.cluster
-        if event.upgrade:
+            exchange.info.upstream_cluster = entry.cluster_name(request)
+            if self._manager.route_stats.observes:
+                self._observed = self._manager.route_stats.of(entry, request)
+        if event.upgrade or (entry is not None and request.method == b"CONNECT"):
             self._stats.rq_ws_on_non_ws_route.inc()
             raise ProxyError("upgrade_failed", side="downstream", status=403, close=True)
 
@@ -198,6 +205,7 @@ class Session:
                 self._stats.dropped_underscores.inc(drop_underscores(request.headers))
             case "REJECT_REQUEST":
                 refuse_underscores(request.headers)
+        self._aim(request)
         caller = identities.admit(request.headers, self._hop)
         exchange.info.downstream_remote = caller.address
         exchange.info.internal = caller.internal
@@ -205,6 +213,18 @@ class Session:
         if request.path[:1] != b"/" and request.method != b"CONNECT":
             self._stats.rq_non_relative_path.inc()
             raise ProxyError("absolute_path_rejected", side="downstream", status=404)
+
+    def _aim(self, request: Request) -> None:
+        """Make the request's host and path what routing is to see."""
+        target = self._manager.target
+        target.apply_to_host(request, self._hop.port)
+        if target.changes_paths:
+            try:
+                target.apply_to_path(request)
+            except ProxyError as error:
+                stats = self._stats
+                (stats.rq_redirected_path if error.status == REDIRECT_STATUS else stats.rq_failed_path).inc()
+                raise
 
     async def _reply(self, exchange: Exchange, failure: ProxyError) -> None:
         """The local reply, outside the exchange's scope, which may have expired."""

@@ -14,11 +14,13 @@ from proxy.access_log.access_log import build_access_logs
 from proxy.config.common import PluginConfig
 from proxy.config.route import ClusterAction, RouteConfiguration
 from proxy.filters.context import CallNextNetwork, FilterContext, Keeper
+from proxy.filters.header_edits import RouteEdits
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
 from proxy.filters.network import hcm_config, hcm_express
 from proxy.filters.network.hcm_front import Front
 from proxy.filters.network.hcm_idle import IdleLanes
 from proxy.filters.network.hcm_plans import Plans
+from proxy.filters.network.hcm_route_stats import RouteStats
 from proxy.filters.network.hcm_session import PLAINTEXT, Session
 from proxy.filters.network.hcm_stats import HcmStats
 from proxy.http.exchange import Policy
@@ -26,6 +28,7 @@ from proxy.http.filter_chain import build_chain
 from proxy.http.filter_failures import FilterFailures
 from proxy.http.identity import Identities
 from proxy.http.response_head import ResponseRules
+from proxy.http.target import Target
 from proxy.net.connection import Connection
 from proxy.net.own_address import own_address
 from proxy.route.table import RouteTable
@@ -49,10 +52,12 @@ class HttpConnectionManager:
         self.stats = HcmStats(context.stats, config.stat_prefix, context.listener_prefix)
         self.access_logs = build_access_logs(config.access_log, context.log_writer)
         self.identities = Identities(config.identity, own_address())
+        self.target = Target(config.target)
         self.codec_options = _codec_options(config)
-        self.routes = RouteTable(config.route_config)
+        self.routes = RouteTable(config.route_config, RouteEdits())
         http_context = dataclasses.replace(context, stat_prefix=f"http.{config.stat_prefix}.")
         filters = [_build(plugin, http_context) for plugin in config.http_filters]
+        self.route_stats = RouteStats(config.route_config, context.stats)
         self.chain = build_chain(filters)
         self.express = context.express
         self.idle_lanes = IdleLanes(config.idle_timeout)
@@ -74,6 +79,7 @@ class HttpConnectionManager:
             routes=self.routes,
             clusters=self.clusters,
             identities=self.identities,
+            target=self.target,
             codec_options=self.codec_options,
             scheme=PLAINTEXT,
         )
