@@ -61,6 +61,8 @@ class Word(enum.IntEnum):
     ENDPOINTS_DRAINED = 12  # the last version at which it had no connection to a host that had left
     # written by the supervisor
     ENDED_RESTARTS = 13  # in its own slot: the RESTARTS of all slots that were given up
+    # written by the process itself
+    CONFIG_VERSION = 14  # of the configuration that it serves; in the supervisor's slot, of the one that is committed
 
 
 class ProcessInfo(NamedTuple):
@@ -81,6 +83,7 @@ class ProcessInfo(NamedTuple):
     endpoints_version: int
     endpoints_drained: int
     ended_restarts: int
+    config_version: int
 
 
 class ProcessTable:

@@ -18,6 +18,7 @@ from workers.accepting import Acceptors
 from workers.handing_over import hand_over
 from workers.heartbeat import beat
 from workers.link import Received, SupervisorLink, close_all, reopen_logs
+from workers.reloading import Reloading
 
 log = logging.getLogger("worker")
 
@@ -40,6 +41,7 @@ class Worker:
         slot: int,
         generation: int,
         endpoints_version: int,
+        config_version: int,
         orders: dict[str, Any],
     ) -> None:
         self._server = server
@@ -49,8 +51,11 @@ class Worker:
         self._slot = slot
         self._generation = generation
         self._endpoints_version = endpoints_version
+        self._config_version = config_version
+        self._reloading = Reloading(server, link, self._applied)
         self._draining = False
         self._drain_scope = trio.CancelScope()
+        self._orders = dict(orders)
         for name, value in orders.items():
             self._obey(name, value)
 
@@ -58,6 +63,7 @@ class Worker:
         """Serve until told to drain or stop, or until the supervisor is gone."""
         self._set_state(State.STARTING)
         self._processes.write(self._slot, Word.ENDPOINTS_VERSION, self._endpoints_version)
+        self._processes.write(self._slot, Word.CONFIG_VERSION, self._config_version)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._beat)
             nursery.start_soon(self._watch_departures)
@@ -85,9 +91,18 @@ class Worker:
             if first:
                 nursery.start_soon(acceptors.watch, lambda: not self._draining)
         elif kind == "order":
+            self._orders[message["name"]] = message["value"]
             self._obey(message["name"], message["value"])
         elif kind == "sockets":
+            acceptors.rename(message.get("renamed", {}))
             acceptors.add(received.named)
+            acceptors.update()
+        elif kind == "prepare":
+            self._reloading.prepare(message["version"], received.fds, nursery)
+        elif kind == "commit":
+            self._commit(message, nursery)
+        elif kind == "abort":
+            self._reloading.abort()
         elif kind == "connections":
             while received.fds:
                 self._server.adopt(message["listener"], socket.socket(fileno=received.fds.pop()))
@@ -104,6 +119,20 @@ class Worker:
         elif kind == "reopen_logs":
             reopen_logs(received)
             self._server.reopen_logs()
+
+    def _commit(self, message: dict[str, Any], nursery: trio.Nursery) -> None:
+        if not self._reloading.commit(message):
+            log.error("configuration %d was never prepared here; starting again", message["version"])
+            nursery.cancel_scope.cancel()
+
+    def _applied(self, endpoints: Endpoints, version: int) -> None:
+        """A reload has changed over."""
+        self._note_endpoints(endpoints.version)
+        self._config_version = version
+        self._processes.write(self._slot, Word.CONFIG_VERSION, version)
+        for name, value in self._orders.items():
+            self._obey(name, value)
+        self._link.give({"type": "committed", "version": version}, [])
 
     def _obey(self, name: str, value: Any) -> None:
         """A standing order: the supervisor repeats it to every worker that starts (`Supervisor.orders`)."""
@@ -135,8 +164,11 @@ class Worker:
 
     def _apply(self, endpoints: Endpoints) -> None:
         self._server.update_endpoints(endpoints)
-        self._endpoints_version = endpoints.version
-        self._processes.write(self._slot, Word.ENDPOINTS_VERSION, endpoints.version)
+        self._note_endpoints(endpoints.version)
+
+    def _note_endpoints(self, version: int) -> None:
+        self._endpoints_version = version
+        self._processes.write(self._slot, Word.ENDPOINTS_VERSION, version)
 
     async def _drain_and_end(self, order: dict[str, Any], acceptors: Acceptors, nursery: trio.Nursery) -> None:
         with trio.CancelScope() as self._drain_scope:

@@ -64,6 +64,17 @@ class ServerView(Protocol):
         """How the last hot restart went, or the present one goes (`Restart.status` of the supervisor)."""
         ...
 
+    @property
+    def reload_status(self) -> Mapping[str, Any]:
+        """How the last reload went, or the present one goes (`Reload.status` of the supervisor)."""
+        ...
+
+    async def reload(self, *, why: str, show: bool, version: int | None) -> None:
+        """Begin one, only to `show` what would change, or back to `version` (0: the one before). Raises
+        `RejectedError`.
+        """
+        ...
+
     async def hot_restart(self, *, ready_timeout: float | None) -> None:
         """Begin one. Raises `RejectedError`."""
         ...

@@ -21,6 +21,7 @@ from master.supervisor.committed import Committed
 from master.supervisor.listening import ListenSockets
 from master.supervisor.memory import Tables
 from master.supervisor.python import Code
+from master.supervisor.reload_sequence import Failed as ReloadFailed
 from master.supervisor.respawn import Backoff
 from master.supervisor.workforce import Workforce
 from shm import channel
@@ -34,6 +35,7 @@ log = logging.getLogger("supervisor")
 
 MAX_EARLY_DEATHS = 3  # of one process before the generation serves: its start has failed
 END_GRACE = 5.0  # seconds between the order to end and SIGKILL
+EXIT_FAILED = 1
 HANDOVER_GRACE = 5.0  # seconds for a controller to let go of what only one may hold
 
 State = Literal["starting", "serving", "draining", "ending"]
@@ -58,6 +60,8 @@ class Generation:
         self.sockets = sockets
         self.tables = tables
         self.state: State = "starting"
+        self.config_version = 0  # of `committed`, in the history
+        self.fingerprint = ""  # of the code of its processes
         self.endpoints: int | None = None  # sealed memfd: the last published hosts
         self.template: Child | None = None
         self.controller: Child | None = None
@@ -268,6 +272,7 @@ class Generation:
             "group": supervisor.options.group,
             "options": supervisor.options.to_json(),
             "orders": supervisor.orders,
+            "config_version": self.config_version,
         }
         try:
             template.outbox.send_fds(inherited)
@@ -301,12 +306,15 @@ class Generation:
             self.workforce.on_ready(child)
         elif child.role == "worker" and kind == "connections":
             self.supervisor.serving.workforce.adopt_connections(message["listener"], fds)
+        elif child.role == "worker" and kind in ("prepared", "refused", "committed"):
+            self.supervisor.reload.on_worker(child, message)
         elif child.role == "controller":
             self._on_controller_message(child, message, fds)
 
     def _on_template_message(self, template: Child, message: dict[str, Any]) -> None:
         if message["type"] == "ready":
             template.state = "ready"
+            self.fingerprint = self.fingerprint or message.get("fingerprint", "")
             self.supervisor.memory.processes.write(template.slot, Word.STATE, ProcessState.SERVING)
             waiting, self._waiting = self._waiting, []
             for child in waiting:
@@ -328,6 +336,10 @@ class Generation:
             for worker in self.workforce.everyone():
                 # A copy each: this descriptor may be replaced while a message still waits to be sent.
                 self.send(worker, {"type": "endpoints"}, give=(os.dup(self.endpoints),))
+        elif kind == "placed":
+            self.supervisor.reload.on_placed(child, message, fds)
+        elif kind == "place_failed":
+            self.supervisor.reload.on(ReloadFailed(EXIT_FAILED, f"the controller: {message['reason']}"))
         elif kind == "retired":
             self.supervisor.on_retired(self)
         else:
@@ -339,6 +351,7 @@ class Generation:
         lived = (time.monotonic_ns() - child.started_ns) / 1e9
         if not (self.stopping or child.state == "draining"):
             log.error("%s (pid %d) died: %s%s", child.name, child.pid, describe(status), _indented(child.failure))
+        self.supervisor.reload.on_death(child)
         self.supervisor.memory.after_death(child.slot)
         self.tables.after_death(child.slot)
         if child.role == "worker":

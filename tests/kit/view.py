@@ -143,4 +143,4 @@ def configuration(clusters: Iterable[Cluster], hosts: Iterable[tuple[str, Host]]
 
 def one_cluster() -> CompiledConfig:
     """The cluster `back` with one host, 127.0.0.1:1 in row 0."""
-    return configuration([Cluster(0, "back", "STATIC")], [("back", Host(0, SocketAddress("127.0.0.1", 1)))])
+    return configuration([Cluster("back", "STATIC")], [("back", Host(0, SocketAddress("127.0.0.1", 1)))])

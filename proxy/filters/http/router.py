@@ -47,7 +47,6 @@ class Router:
 
     def __init__(self, name: str, config: Config, context: FilterContext) -> None:
         self.envoy_headers = not config.suppress_envoy_headers
-        self._clusters = context.clusters
         counter = context.stats.counter
         self._rq_total = counter(f"{context.stat_prefix}rq_total")
         self._no_route = counter(f"{context.stat_prefix}no_route")
@@ -69,7 +68,7 @@ class Router:
         if isinstance(action, DirectResponseAction):
             self._direct_response.inc()
             raise _direct_response(action, exchange.request)
-        cluster = self._clusters.get(action.cluster)
+        cluster: Cluster | None = exchange.clusters.get(action.cluster)
         if cluster is None:
             self._no_cluster.inc()
             exchange.info.upstream_cluster = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -29,7 +29,11 @@ from proxy.route.table import RouteTable
 
 
 class HttpConnectionManager:
-    """Built once per filter chain; what depends on configuration alone is done here. Terminal: calls no next filter."""
+    """Built once per filter chain; what depends on configuration alone is done here. Terminal: calls no next filter.
+
+    A new route configuration takes the place of the old one without touching connections (`in_place`, `renew`), as from
+    RDS: an exchange keeps the table and the clusters that it began with, the next one on its connection has the new.
+    """
 
     Config = hcm_config.Config
     terminal = True
@@ -72,6 +76,28 @@ class HttpConnectionManager:
             codec_options=self.codec_options,
             scheme=PLAINTEXT,
         )
+
+    @staticmethod
+    def in_place(before: hcm_config.Config, now: hcm_config.Config) -> bool:
+        """Whether nothing but the routes has changed."""
+        return msgspec.structs.replace(before, route_config=now.route_config) == now
+
+    def renew(self, config: hcm_config.Config) -> Callable[[], None]:
+        """Get ready for a `config` that is `in_place`; what is returned puts it into effect."""
+        routes = RouteTable(config.route_config)
+        policy = dataclasses.replace(self.policy, filter_configs=_decode_overrides(config))
+
+        def commit() -> None:
+            self.config, self.routes, self.policy = config, routes, policy
+            if self.plans is not None:
+                self.plans.renew(policy, routes)
+
+        return commit
+
+    def on_clusters_changed(self) -> None:
+        """Some names mean another cluster now."""
+        if self.plans is not None:
+            self.plans.forget()
 
     def _drain_close(self) -> bool:
         """Asked once with each response head, as in Envoy, whatever else may end the connection."""

@@ -7,7 +7,6 @@ import contextlib
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from proxy.config.bootstrap import CompiledConfig, Node
 from proxy.config.cluster import Cluster, ClusterEndpoints, Endpoints
 from proxy.errors import ProxyError
 from proxy.http.headers import Headers
@@ -32,16 +31,16 @@ class Managed:
     """A manager of the clusters `c` and `d`."""
 
     def __init__(self, c: ClusterEndpoints) -> None:
-        clusters = (Cluster(0, "c", "STATIC"), Cluster(1, "d", "STRICT_DNS", alt_stat_name="alt:d"))
+        clusters = (Cluster("c", "STATIC"), Cluster("d", "STRICT_DNS", alt_stat_name="alt:d"))
         self.stats = MemoryStats()
         self.tables = MemoryTables()
         self.tables.hosts, self.tables.clusters = RowCount(), RowCount()
-        config = CompiledConfig(1, Node(), (), clusters, self.of(c))
-        self.manager = ClusterManager(config, config.endpoints, self.stats, self.tables)
+        self.manager = ClusterManager(self.stats, self.tables)
+        self.manager.commit(self.manager.prepare(clusters, self.of(c)), self.of(c))
 
     @staticmethod
     def of(c: ClusterEndpoints) -> Endpoints:
-        return Endpoints(c.version, {"c": c})
+        return Endpoints(c.version, {"c": c, "d": ClusterEndpoints("d", 1, (), 1)})
 
     async def get(self, name: str = "c") -> bytes:
         cluster = self.manager.get(name)
