@@ -40,8 +40,8 @@ class Options(msgspec.Struct, frozen=True):
     """What `run` was told. `listen` and `upstream` are `host:port`; `version` numbers the compiled configuration.
 
     `states` is that of a supervisor, perhaps of another release, which wants to become this code, by version.
-    `previous` and `again` are inherited descriptors of committed configurations: the one that is in effect, and one that
-    shall be so again, in place of all sources. `fingerprint` is that of the code that runs.
+    `previous` and `again` are inherited descriptors of committed configurations: the one that is in effect, and one
+    that shall be so again, in place of all sources. `fingerprint` is that of the code that runs.
     """
 
     config_path: str | None = None

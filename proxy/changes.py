@@ -1,4 +1,4 @@
-"""What a configuration changes in the one before, resource by resource. Pure: `proxyctl diff` shows it, workers do it."""
+"""What a configuration changes in the one before, resource by resource. Pure: `proxyctl diff` shows it, workers do."""
 
 from __future__ import annotations
 

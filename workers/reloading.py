@@ -1,4 +1,4 @@
-"""A worker's part of a reload: prepare the new configuration beside the one that is served, then change over at once."""
+"""A worker's part of a reload: prepare the new configuration beside the one that is served, then change over."""
 
 from __future__ import annotations
 

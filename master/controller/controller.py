@@ -23,8 +23,8 @@ from master.admin.view import RejectedError, State
 from master.controller import server_stats
 from master.controller.drains import Drains, begun, undone
 from master.controller.regions import Regions
-from master.controller.standing import StandingOrders
 from master.controller.reloading import Reloading
+from master.controller.standing import StandingOrders
 from master.dns.refresh import Discovery
 from master.dns.rows import Rows
 from proxy.config.cluster import Endpoints, decode_endpoints, encode_endpoints

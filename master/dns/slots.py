@@ -54,7 +54,7 @@ class SlotAllocator:
         return self._rows
 
     def slot(self, cluster: str, address: str = "") -> int:
-        """The slot of a host, or a cluster: the one it has, or had and nobody got since, otherwise the lowest free one."""
+        """The slot of a host or cluster: the one it has, or had and nobody got since, otherwise the lowest free one."""
         key = (cluster, address)
         if key not in self._slots:
             if self._free:
