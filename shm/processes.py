@@ -83,7 +83,7 @@ class ProcessInfo(NamedTuple):
     endpoints_version: int
     endpoints_drained: int
     ended_restarts: int
-    config_version: int
+    config_version: int = 0
 
 
 class ProcessTable:

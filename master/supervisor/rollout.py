@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from master.supervisor.child import Child
@@ -49,14 +49,15 @@ class Rollout:
 
     def prepare(self) -> None:
         """Everybody who serves gets the new configuration."""
-        self._begin({child for child in self._generation.workforce.everyone() if child.state == "ready"})
-        for child in self._waiting:
+        everyone = [child for child in self._generation.workforce.everyone() if child.state == "ready"]
+        self._begin(everyone)
+        for child in everyone:
             self._send_config(child)
 
     def commit(self, order: Mapping[str, Any]) -> None:
         """Everybody changes over, those too who have started meanwhile. `order` are further keys of the message."""
-        everyone = {child for child in self._generation.workforce.everyone() if child.state != "draining"}
-        self._begin(everyone & self._prepared)
+        everyone = [child for child in self._generation.workforce.everyone() if child.state != "draining"]
+        self._begin(child for child in everyone if child in self._prepared)
         for child in everyone:
             if child not in self._prepared:
                 self._send_config(child)
@@ -103,8 +104,8 @@ class Rollout:
         """Whoever was asked has died of it."""
         return not (self._waiting or self._prepared)
 
-    def _begin(self, waiting: set[Child]) -> None:
-        self._waiting = waiting
+    def _begin(self, waiting: Iterable[Child]) -> None:
+        self._waiting = set(waiting)
         self._looked = time.monotonic()
         self._patience, self._ends = 0.0, self._looked + DEADLINE
 

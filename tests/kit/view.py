@@ -39,6 +39,7 @@ class LiveView:
         self.orders: list[str] = []
         self.drains: Drains = {}
         self.generation = 1
+        self.reload_status: Mapping[str, Any] = {"phase": "idle", "changes": [], "history": []}
         self.restart_status: Mapping[str, Any] = {"phase": "idle", "generation": 0, "outcome": ""}
         self.log_levels: Mapping[str, str] = dict.fromkeys(COMPONENTS, "info")
         self.fds: list[int] = []
@@ -84,6 +85,11 @@ class LiveView:
 
     async def hot_restart(self, *, ready_timeout: float | None) -> None:
         self.orders.append(f"hot_restart {ready_timeout}")
+
+    async def reload(self, *, why: str, show: bool, version: int | None) -> None:
+        if version == MAX_WORKERS:
+            raise RejectedError("not now")
+        self.orders.append(f"{why} {version} {show}")
 
     async def set_workers(self, count: int) -> None:
         if count > MAX_WORKERS:

@@ -307,3 +307,55 @@ async def test_without_dns_clusters_it_starts_at_once(nursery: trio.Nursery) -> 
     run = Run(Zone(), Cluster(name="static", type="STATIC"))
     await run.start(nursery)
     assert run.published == []
+
+
+@discovery
+async def test_another_configuration_keeps_what_it_knows_and_warms_what_is_new(nursery: trio.Nursery) -> None:
+    zone = Zone()
+    zone.results = {"a": found("10.0.0.1"), "b": found("10.0.0.2")}
+    run = Run(zone, cluster("kept", "a"), cluster("gone", "a"))
+    await run.start(nursery)
+    before, asked = run.discovery.endpoints, len(zone.lookups)
+    static = ClusterEndpoints("fresh", 1, (LocalityHosts(0, (Host(0, SocketAddress("10.1.1.1", 1)),)),), 0)
+    config = CompiledConfig(
+        version=2,
+        node=Node(),
+        listeners=(),
+        clusters=(Cluster("fresh", "STATIC"), cluster("new", "b"), cluster("kept", "a")),
+        endpoints=Endpoints(1, {"fresh": static, **{name: ClusterEndpoints(name, 1, ()) for name in ("new", "kept")}}),
+    )
+    following = await run.discovery.follow(config, warm_within=5.0)
+    hosts = following.endpoints.clusters
+    assert hosts["kept"] is before.clusters["kept"]
+    assert [name for _, name in zone.lookups[asked:]] == ["b"]
+    assert str(hosts["new"].localities[0].hosts[0].address) == "10.0.0.2:80"
+    used = {host.slot for each in before.clusters.values() for place in each.localities for host in place.hosts}
+    assert {hosts[name].localities[0].hosts[0].slot for name in ("fresh", "new")}.isdisjoint(used)
+    assert len({each.slot for each in [*hosts.values(), before.clusters["gone"]]}) == 4
+    assert run.discovery.endpoints is before
+    run.discovery.commit(following)
+    assert run.discovery.endpoints is following.endpoints
+    zone.results["b"] = found("10.0.0.3")
+    await trio.sleep(6)
+    assert run.hosts("new") == ["10.0.0.3:80"]
+    assert "gone" not in run.published[-1][1].clusters
+
+
+@discovery
+async def test_a_configuration_that_is_dropped_leaves_nothing(nursery: trio.Nursery) -> None:
+    zone = Zone()
+    zone.results = {"a": found("10.0.0.1"), "b": LOST}
+    run = Run(zone, cluster("kept", "a"))
+    await run.start(nursery)
+    before = run.discovery.endpoints
+    names = {"kept": cluster("kept", "a"), "new": cluster("new", "b")}
+    endpoints = Endpoints(1, {name: ClusterEndpoints(name, 1, ()) for name in names})
+    config = CompiledConfig(version=2, node=Node(), listeners=(), clusters=tuple(names.values()), endpoints=endpoints)
+    following = await run.discovery.follow(config, warm_within=5.0)
+    zone.results["a"] = found("10.0.0.9")
+    await trio.sleep(6)
+    assert run.discovery.endpoints is before  # nothing is published meanwhile
+    run.discovery.abort(following)
+    await trio.sleep(1)
+    assert run.hosts("kept") == ["10.0.0.9:80"]
+    assert set(run.discovery.endpoints.clusters) == set(before.clusters)
