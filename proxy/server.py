@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import logging
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypedDict
 
 import trio
@@ -15,7 +15,7 @@ from proxy.access_log.writer import LogWriter
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Endpoints
 from proxy.errors import ProxyError
-from proxy.filters.context import Activity, FilterContext
+from proxy.filters.context import Activity, FilterContext, Resume
 from proxy.flight_recorder import Recorder
 from proxy.http.disconnects import DisconnectWatch
 from proxy.limits import LOG_CLOSE_DEADLINE
@@ -111,8 +111,12 @@ class Server:
                 nursery.start_soon(self._express.run)
                 self._nursery = nursery
                 task_status.started()
-                await self._drained.wait()
-                nursery.cancel_scope.cancel()
+                try:
+                    await self._drained.wait()
+                finally:
+                    nursery.cancel_scope.cancel()
+                    for connection in list(self._connections):
+                        connection.end()  # those that have no task to be cancelled
         finally:
             self._nursery = None
             self._clusters.close()
@@ -148,8 +152,12 @@ class Server:
             if self._nursery is None or target is None:
                 client.close()  # the server, or the listener's drain, has ended between two connections
                 return
+            connection = Connection(client, read_size=target.read_size, id=next(self._connection_ids))
             self._activity.connections += 1
-            self._nursery.start_soon(self._serve, target, client)
+            self._connections[connection] = target
+            target.opened()
+            if not target.begin(connection, self):
+                self.start_task(connection, target.serve)
 
         return start
 
@@ -190,9 +198,8 @@ class Server:
         self._retired.discard(listener)
         if self._removed.get(name) is listener:
             del self._removed[name]
-        for connection, its in self._connections.items():
-            if its is listener:
-                connection.scope.cancel()
+        for connection in [each for each, its in self._connections.items() if its is listener]:
+            connection.end()
 
     def _all_listeners(self) -> Iterable[Listener]:
         """Those of the snapshot, and those whose connections drain."""
@@ -244,9 +251,9 @@ class Server:
 
     def close_idle(self) -> None:
         """Close the connections that wait for a request; one that has just come is still served."""
-        for connection in self._connections:
+        for connection in list(self._connections):
             if connection.idle and not connection.has_input():
-                connection.scope.cancel()
+                connection.end()
 
     def idle_connections(self, listener: str, limit: int) -> list[Connection]:
         """At most `limit` connections of `listener` that wait for a request of which nothing has been read."""
@@ -263,24 +270,37 @@ class Server:
         client.setblocking(False)
         self._starter(listener)(client)
 
-    async def _serve(self, listener: Listener, client: socket.socket) -> None:
-        listener.opened()
-        with trio.CancelScope() as scope:
-            connection = Connection(client, scope, read_size=listener.read_size, id=next(self._connection_ids))
-            self._connections[connection] = listener
-            started = trio.current_time()
-            try:
-                await listener.chain(connection)
-            except ProxyError as error:
-                log.debug("connection ended: %s", error.detail)
-            except Exception:
-                log.exception("a network filter failed")
-            finally:
-                connection.close()
-                del self._connections[connection]
-                self._activity.connections -= 1
-                listener.closed(trio.current_time() - started)
-                self._check_drained()
+    def start_task(self, connection: Connection, run: Callable[[Connection], Awaitable[Resume | None]]) -> None:
+        """Implements `Keeper`."""
+        assert self._nursery is not None
+        connection.scope = scope = trio.CancelScope()  # `Connection.end` must find it before the task has begun, too
+        self._nursery.start_soon(self._serve, connection, scope, run)
+
+    def ended(self, connection: Connection) -> None:
+        """Implements `Keeper`."""
+        connection.close()
+        listener = self._connections.pop(connection)
+        self._activity.connections -= 1
+        listener.closed(trio.current_time() - connection.opened_at)
+        self._check_drained()
+
+    async def _serve(
+        self, connection: Connection, scope: trio.CancelScope, run: Callable[[Connection], Awaitable[Resume | None]]
+    ) -> None:
+        resume = None
+        try:
+            with scope:
+                resume = await run(connection)
+        except ProxyError as error:
+            log.debug("connection ended: %s", error.detail)
+        except Exception:
+            log.exception("a network filter failed")
+        finally:
+            connection.scope = None
+            if resume is None:
+                self.ended(connection)
+        if resume is not None:
+            resume()
 
     def _check_drained(self) -> None:
         if self._activity.draining and not self._activity.connections and not self._accepting:

@@ -18,7 +18,7 @@ from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Endpoints
 from proxy.config.common import PluginConfig
 from proxy.config.listener import Listener as ListenerConfig
-from proxy.filters.context import CallNextNetwork, FilterContext, NetworkFilter
+from proxy.filters.context import CallNextNetwork, FilterContext, Keeper, NetworkFilter
 from proxy.filters.network import NETWORK_FILTERS
 from proxy.limits import READ_SIZE
 from proxy.net.connection import Connection
@@ -55,7 +55,16 @@ class Listener:
         context = dataclasses.replace(context, clusters=self.clusters, listener_prefix=prefix, drain=self.drain)
         self.read_size = min(READ_SIZE, config.per_connection_buffer_limit_bytes)
         self._filters = [_build(plugin, context) for plugin in config.filter_chains[0].filters]
-        self.chain = _chain(self._filters)
+        self._chain = _chain(self._filters)
+        self._begin = getattr(self._filters[0], "begin", None) if len(self._filters) == 1 else None
+
+    def begin(self, connection: Connection, keeper: Keeper) -> bool:
+        """Serve it without a task, if its only filter can do that."""
+        return self._begin is not None and self._begin(connection, keeper)
+
+    async def serve(self, connection: Connection) -> None:
+        """Serve it in a task, to its end."""
+        await self._chain(connection)
 
     def opened(self) -> None:
         for counter in self._totals:

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 import trio
 
+from proxy.filters import express_watch
 from proxy.filters.express_watch import HAND_OVER_AFTER
+from proxy.limits import EXPRESS_RESPONSE, READ_SIZE
 from proxy.net.connection import Connection
 from tests.kit.trio import run_trio
 from tests.unit.proxy.rig import GET, Client, Rig, compiled, route, serving, until
-from tests.unit.upstream.rig import origin, read_head
+from tests.unit.upstream.rig import OK, answering, origin, read_head
 
-OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+CHUNKED = b"POST / HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
 
 Serve = Callable[[trio.SocketStream], Awaitable[None]]
 
@@ -86,6 +88,75 @@ async def test_a_long_answer_is_streamed() -> None:
     async with in_lane(serve) as (_, client):
         await client.send(GET)
         assert (await client.response())[1] == body
+
+
+@run_trio
+@pytest.mark.parametrize("size", [READ_SIZE, 3 * READ_SIZE, EXPRESS_RESPONSE - 1000])
+async def test_an_answer_of_several_reads_needs_no_second_event(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    async def serve(stream: trio.SocketStream) -> None:
+        while await read_head(stream):
+            await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + bytes(size))
+
+    monkeypatch.setattr(express_watch, "HAND_OVER_AFTER", 1000.0)  # nobody helps out
+    async with in_lane(serve) as (_, client):
+        with trio.fail_after(20):
+            for _ in range(3):
+                await client.send(GET)
+                assert (await client.response())[1] == bytes(size)
+
+
+@run_trio
+async def test_a_known_head_with_a_longer_path_meets_the_limit() -> None:
+    async with in_lane(answering(OK), max_request_headers_kb=1) as (_, client):
+        await client.send(GET.replace(b"/ ", b"/%b " % (b"x" * 1024)))
+        assert (await client.response())[0].startswith(b"HTTP/1.1 431 ")
+
+
+@run_trio
+async def test_ids_that_vary_are_the_request_s_own_and_one_plan_serves_them_all() -> None:
+    heads: list[bytes] = []
+
+    async def serve(stream: trio.SocketStream) -> None:
+        while head := await read_head(stream):
+            heads.append(head)
+            await stream.send_all(OK)
+
+    def request(number: int) -> bytes:
+        ids = b"Traceparent: 00-%032x-01\r\nx-request-id: %d%%\r\n" % (number, number)
+        return b"GET /%d HTTP/1.1\r\nhost: test\r\n%baccept: */*\r\n\r\n" % (number, ids)
+
+    async with in_lane(serve) as (rig, client):
+        for number in range(20):
+            await client.send(request(number))
+            await client.response()
+        (listener,) = rig.server._listeners.values()
+        plans = listener._begin.__self__.plans
+        assert len(plans._plans) == 2
+    for number, head in enumerate(heads):
+        assert head.startswith(b"GET /%d HTTP/1.1\r\n" % number)
+        assert b"\r\ntraceparent: 00-%032x-01\r\n" % number in head
+        assert b"\r\nx-request-id: %d%%\r\n" % number in head
+
+
+@run_trio
+async def test_an_idle_connection_has_no_task() -> None:
+    async with in_lane(answering(OK)) as (rig, _):
+
+        def tasks() -> int:
+            return trio.lowlevel.current_statistics().tasks_living
+
+        before = tasks()
+        clients = [await rig.connect() for _ in range(20)]
+        for client in clients:  # one after the other: they share one connection to the origin
+            await client.send(GET)
+            assert (await client.response())[1] == b"ok"
+            await client.send(CHUNKED)  # for which a task comes, and goes
+            assert (await client.response())[1] == b"ok"
+        await until(lambda: tasks() <= before)
+        assert rig.server.connections == 21
+        for client in clients:
+            await client.send(GET)
+            assert (await client.response())[1] == b"ok"
 
 
 @run_trio
