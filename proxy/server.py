@@ -32,6 +32,9 @@ log = logging.getLogger("proxy.server")
 MAX_WORKERS = 1024
 """Connection numbers count in such steps, so that no two of this many workers use the same one."""
 
+QUEUE_TIME = 20.0  # seconds in which whoever waits in a removed listener's queue has been accepted
+DRAIN_LOOK = 1.0  # seconds between looks at what is left of a retired listener
+
 
 class ListenerDraining(TypedDict):
     """A drain of one listener: `elapsed` seconds of `seconds` are over (`proxy.net.drain`)."""
@@ -193,13 +196,19 @@ class Server:
             self._nursery.start_soon(self._end_drain, name, listener, drain["seconds"] - drain["elapsed"])
 
     async def _end_drain(self, name: str, listener: Listener, seconds: float) -> None:
-        """The time of a retired listener's connections is over."""
-        await trio.sleep(max(seconds, 0.0))
-        self._retired.discard(listener)
+        """Until the last connection of a retired listener has ended, or has to."""
+        end = trio.current_time() + seconds
+        emptied = min(end, trio.current_time() + QUEUE_TIME) if self._removed.get(name) is listener else 0.0
+        while (now := trio.current_time()) < end and (listener.connections or now < emptied):  # noqa: ASYNC110
+            await trio.sleep(min(DRAIN_LOOK, end - now))  # one coarse look; a retired listener is in no hurry
         if self._removed.get(name) is listener:
             del self._removed[name]
         for connection in [each for each, its in self._connections.items() if its is listener]:
             connection.end()
+        while listener.connections:  # noqa: ASYNC110 - what they still send has deadlines of its own
+            await trio.sleep(DRAIN_LOOK)
+        self._retired.discard(listener)
+        listener.on_retired()
 
     def _all_listeners(self) -> Iterable[Listener]:
         """Those of the snapshot, and those whose connections drain."""

@@ -55,6 +55,7 @@ class Listener:
         context = dataclasses.replace(context, clusters=self.clusters, listener_prefix=prefix, drain=self.drain)
         self.read_size = min(READ_SIZE, config.per_connection_buffer_limit_bytes)
         self._filters = [_build(plugin, context) for plugin in config.filter_chains[0].filters]
+        self.connections = 0
         self._chain = _chain(self._filters)
         self._begin = getattr(self._filters[0], "begin", None) if len(self._filters) == 1 else None
 
@@ -67,12 +68,14 @@ class Listener:
         await self._chain(connection)
 
     def opened(self) -> None:
+        self.connections += 1
         for counter in self._totals:
             counter.inc()
         for gauge in self._active:
             gauge.add(1)
 
     def closed(self, seconds: float) -> None:
+        self.connections -= 1
         for gauge in self._active:
             gauge.add(-1)
         self._destroy.inc()
@@ -101,6 +104,12 @@ class Listener:
             for network_filter in self._filters:
                 if hasattr(network_filter, "on_clusters_changed"):
                     network_filter.on_clusters_changed()
+
+    def on_retired(self) -> None:
+        """Its last connection has ended: nothing of it is to wait for the garbage collector."""
+        for network_filter in self._filters:
+            if hasattr(network_filter, "on_retired"):
+                network_filter.on_retired()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -74,6 +74,8 @@ class Worker:
             acceptors.add(inherited)
             await self._link.send({"type": "ready"})
             while (received := await self._link.receive()) is not None:
+                if received.message["type"] == "commit":
+                    await self._reloading.commit(received.message)  # what comes after it is about the new listeners
                 self._on_message(received, acceptors, nursery)
                 close_all(received.fds)
             log.warning("the supervisor is gone; ending after the requests in hand (%.0f s at most)", ORPHAN_DRAIN)
@@ -99,8 +101,6 @@ class Worker:
             acceptors.update()
         elif kind == "prepare":
             self._reloading.prepare(message["version"], received.fds, nursery)
-        elif kind == "commit":
-            self._commit(message, nursery)
         elif kind == "abort":
             self._reloading.abort()
         elif kind == "connections":
@@ -119,11 +119,6 @@ class Worker:
         elif kind == "reopen_logs":
             reopen_logs(received)
             self._server.reopen_logs()
-
-    def _commit(self, message: dict[str, Any], nursery: trio.Nursery) -> None:
-        if not self._reloading.commit(message):
-            log.error("configuration %d was never prepared here; starting again", message["version"])
-            nursery.cancel_scope.cancel()
 
     def _applied(self, endpoints: Endpoints, version: int) -> None:
         """A reload has changed over."""

@@ -24,8 +24,9 @@ class RejectedError(Exception):
 class ServerView(Protocol):
     """Read-only members are properties, so that an implementation may compute them.
 
-    `started_at` is `time.time()` of this generation's start; `options` are the command line's. `listeners` are
-    (name, addresses really bound). `hosts` and `clusters` are the shared tables, by row = slot.
+    `started_at` is `time.time()` of this generation's start, `configured_at` of its configuration's; `options` are the
+    command line's. `listeners` are (name, addresses really bound). `hosts` and `clusters` are the shared tables, by row
+    = slot.
     """
 
     @property
@@ -36,6 +37,8 @@ class ServerView(Protocol):
     def state(self) -> State: ...
     @property
     def started_at(self) -> float: ...
+    @property
+    def configured_at(self) -> float: ...
     @property
     def options(self) -> Mapping[str, Any]: ...
     @property

@@ -54,7 +54,11 @@ def follow(client: AdminClient, *, quiet: bool) -> dict[str, Any]:
     """The status in which the reload ended. Raises an `AdminError` if it failed."""
     deadline, last = time.monotonic() + PATIENCE, ""
     while time.monotonic() < deadline:
-        status: dict[str, Any] = client.get("/reload").json()
+        try:
+            status: dict[str, Any] = client.get("/reload").json()
+        except AdminError:  # a controller that died is back soon, and the reload knows of it
+            time.sleep(POLL)
+            continue
         if status["phase"] == "idle":
             if status["exit_code"]:
                 raise _FailedError(status["reason"], status["exit_code"])

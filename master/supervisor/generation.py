@@ -337,7 +337,7 @@ class Generation:
                 # A copy each: this descriptor may be replaced while a message still waits to be sent.
                 self.send(worker, {"type": "endpoints"}, give=(os.dup(self.endpoints),))
         elif kind == "placed":
-            self.supervisor.reload.on_placed(child, message, fds)
+            self.supervisor.reload.on_placed(message, fds)
         elif kind == "place_failed":
             self.supervisor.reload.on(ReloadFailed(EXIT_FAILED, f"the controller: {message['reason']}"))
         elif kind == "retired":

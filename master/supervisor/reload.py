@@ -53,7 +53,6 @@ class Reload:
         self._committed: Committed | None = None  # the new one
         self._sockets: ListenSockets | None = None
         self._endpoints: int | None = None
-        self._placer: Child | None = None  # the controller that knows the new hosts
         self._rollout: Rollout | None = None
         self._leaving: set[AddressSockets] = set()  # their queues are being emptied
         self._findings = ""
@@ -151,17 +150,18 @@ class Reload:
             self.on(Failed(EXIT_REJECTED, self._rollout.refusal))
         self.tell()
 
-    def on_placed(self, child: Child, message: dict[str, Any], fds: list[int]) -> None:
+    def on_placed(self, message: dict[str, Any], fds: list[int]) -> None:
         """The controller has the hosts of the new configuration."""
         if self.progress.phase != Phase.PLACING or message["version"] != self.progress.version or len(fds) != 1:
             return
-        self._endpoints, self._placer = fds.pop(), child
+        self._endpoints = fds.pop()
         self.on(Event.PLACED)
 
     def on_death(self, child: Child) -> None:
         if self._rollout is not None:
             self._rollout.died(child)
-        if child.role == "controller" and self.progress.phase == Phase.PLACING:
+        if child.role == "controller" and self.progress.phase in (Phase.PLACING, Phase.PREPARING):
+            # Its successor knows nothing of the new hosts and may publish others.
             self.on(Failed(EXIT_FAILED, "the controller died meanwhile"))
 
     # --- the actions ------------------------------------------------------------------------------------------------
@@ -310,7 +310,6 @@ class Reload:
         serving = self._supervisor.serving
         if serving.controller is not None:
             serving.send(serving.controller, {"type": "commit", "version": self.progress.version})
-        self._placer = None
 
     def _drop(self) -> None:
         """Nothing of it is left."""
@@ -330,7 +329,7 @@ class Reload:
             os.close(self._committed.fd)
         if self._endpoints is not None:
             os.close(self._endpoints)
-        self._committed = self._endpoints = self._rollout = self._placer = None
+        self._committed = self._endpoints = self._rollout = None
 
     # --- for the controller and `proxyctl` --------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ class LiveView:
         self.endpoints: Endpoints = config.endpoints
         self.state: State = "LIVE"
         self.started_at = time.time()
+        self.configured_at = self.started_at
         self.options: Mapping[str, Any] = {"concurrency": 2, "config_path": "envoy.yaml"}
         self.listeners: Sequence[tuple[str, Sequence[str]]] = [
             (listener.name, [str(address) for address in listener.addresses]) for listener in config.listeners

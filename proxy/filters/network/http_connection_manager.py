@@ -104,6 +104,14 @@ class HttpConnectionManager:
         if self.plans is not None:
             self.plans.forget()
 
+    def on_retired(self) -> None:
+        """No connection is left, nor will there be one. Route tables are large: whatever refers back to us is cut, so
+        that they go now.
+        """
+        self.policy = dataclasses.replace(self.policy, drain_close=bool)
+        if self.plans is not None:
+            self.plans.renew(self.policy, self.routes)
+
     def _drain_close(self) -> bool:
         """Asked once with each response head, as in Envoy, whatever else may end the connection."""
         if not self.drain.active or not self.drain.decide():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterable
 from typing import Any
 
@@ -160,3 +162,25 @@ async def test_what_cannot_be_built_changes_nothing() -> None:
             assert (await rig.ask(GET.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))).endswith(b"ok")
         else:
             raise AssertionError("a listener without a filter chain was built")
+
+
+@run_trio
+async def test_a_listener_that_was_replaced_is_gone_with_its_last_connection() -> None:
+    """Its route table may be large: no garbage collection is needed."""
+    async with origin(answering(OK)) as one, serving(config(one.address)) as rig:
+        client = await rig.connect()
+        for _ in range(2):
+            await client.send(GET)
+            await client.response()
+        (listener,) = (await prepared(rig.server, config(one.address))).listeners.values()
+        old, manager = weakref.ref(listener), weakref.ref(listener._filters[0])
+        del listener
+        gc.disable()
+        try:
+            await change(rig, with_listener(config(one.address), per_connection_buffer_limit_bytes=5000))
+            assert old() is not None
+            await client.send(GET)
+            await client.rest()
+            await until(lambda: old() is None and manager() is None)
+        finally:
+            gc.enable()
