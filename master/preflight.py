@@ -12,7 +12,7 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -93,8 +93,30 @@ def _difference(config: CompiledConfig, previous: CompiledConfig | None) -> dict
     return {
         "changes": changes(previous, config),
         "same_source": config.source == previous.source,
-        "needs_restart": ["admin.address"] if config.admin_address != previous.admin_address else [],
+        "needs_restart": _needs_restart(config, previous),
     }
+
+
+def _needs_restart(config: CompiledConfig, previous: CompiledConfig) -> list[str]:
+    """What differs and is decided when an address is bound."""
+    found = ["admin.address"] if config.admin_address != previous.admin_address else []
+    bound = {_place(*at): (at[0].enable_reuse_port, at[2]) for at in _addresses(previous)}
+    for at in _addresses(config):
+        if bound.get(_place(*at), (at[0].enable_reuse_port, at[2])) != (at[0].enable_reuse_port, at[2]):
+            found.append(f"listener {at[0].name}: enable_reuse_port, or the mode, of {at[2]}")
+    return found
+
+
+def _addresses(config: CompiledConfig) -> Iterator[tuple[Listener, int, Address]]:
+    for listener in config.listeners:
+        for number, address in enumerate(listener.addresses):
+            yield listener, number, address
+
+
+def _place(listener: Listener, number: int, address: Address) -> tuple[object, ...]:
+    """What makes it the same address: each port 0 is a port of its own."""
+    own = isinstance(address, SocketAddress) and address.port == 0
+    return (listener.name, number) if own else (str(address),)
 
 
 def _takes_idle(listener: Listener) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import time
@@ -96,7 +97,8 @@ class Worker:
             self._orders[message["name"]] = message["value"]
             self._obey(message["name"], message["value"])
         elif kind == "sockets":
-            acceptors.rename(message.get("renamed", {}))
+            if received.fds:  # of a reload
+                acceptors.rename(json.loads(memfd.read_all(received.fds[0])))
             acceptors.add(received.named)
             acceptors.update()
         elif kind == "prepare":

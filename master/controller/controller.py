@@ -279,7 +279,7 @@ class Controller:
         elif kind == "restart_status":
             self.restart_status = message["status"]
         elif kind == "reload_status":
-            self.reload_status = message["status"]
+            self.reload_status = json.loads(memfd.read_all(received.fds[0]))
         elif kind == "place":
             nursery.start_soon(self._reloading.place, message["version"], received.fds.pop())
         elif kind == "commit":
@@ -299,7 +299,6 @@ class Controller:
         self.listeners = [(name, addresses) for name, addresses in message["listeners"]]
         self.listeners_stopped = message["stopped"]
         self.restart_status = message["restart"]
-        self.reload_status = message["reload"]
 
     def _commit(self, version: int, nursery: trio.Nursery) -> None:
         """The configuration changes. Who does not know it ends: a successor begins with it."""

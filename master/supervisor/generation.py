@@ -187,6 +187,7 @@ class Generation:
         if self.controller is not None:
             named, message = self.supervisor.leadership(self)
             self.send(self.controller, message, named=named)
+            self.supervisor.reload.tell()
 
     def retire_controller(self) -> None:
         """Its controller lets go of all that; `Supervisor.on_retired` follows, at the latest with its death."""

@@ -81,7 +81,7 @@ class ListenSockets:
         """This generation serves: its names and backlogs are the ones that count, in systemd's store too."""
         for bound in self.bounds:
             bound.sockets.rename(bound.listener.name, bound.number)
-            bound.sockets.backlog = bound.listener.backlog
+            bound.sockets.set_backlog(bound.listener.backlog)
         for sockets in self._addresses():  # old names first, because two listeners may have changed places
             sockets.unstore()
         for sockets in self._addresses():

@@ -6,6 +6,7 @@ gets the new one, before that the old one. So whoever dies at whatever moment, a
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import time
@@ -296,14 +297,21 @@ class Reload:
         options = supervisor.options
         drain = {"elapsed": 0.0, "seconds": options.drain_time, "immediate": options.drain_strategy == "Immediate"}
         rollout.commit({"drain": drain})
-        for child in workforce.everyone():
-            if child.state != "draining" and (names or new):
-                supervisor.children.send(child, {"type": "sockets", "renamed": names}, named=new)
+        if names or new:
+            self._tell_sockets(names, new)
         kept = now.in_use()
         self._leaving = {bound.sockets for bound in before.bounds if bound.sockets.key not in kept}
         for address in self._leaving:
             log.info("listener address %s is no longer configured: it is closed", address.bound())
         supervisor.drains.close(self._leaving)
+
+    def _tell_sockets(self, names: dict[str, str], new: dict[str, int]) -> None:
+        """After the order to change over, since they are the new listeners'. All names at once: some change places."""
+        told = memfd.sealed("trireme-sockets", json.dumps(names).encode())
+        for child in self._supervisor.serving.workforce.everyone():
+            if child.state != "draining":
+                self._supervisor.children.send(child, {"type": "sockets"}, give=[os.dup(told)], named=new)
+        os.close(told)
 
     def _tell_controller(self) -> None:
         """A controller that has not placed this configuration ends itself; its successor begins with it."""
@@ -351,4 +359,6 @@ class Reload:
         }
 
     def tell(self) -> None:
-        self._supervisor.tell_leader({"type": "reload_status", "status": self.status()})
+        """Thousands of resources may have changed: more than a message holds."""
+        status = memfd.sealed("trireme-reload-status", json.dumps(self.status()).encode())
+        self._supervisor.tell_leader({"type": "reload_status"}, give=[status])

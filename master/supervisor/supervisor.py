@@ -348,7 +348,6 @@ class Supervisor:
             "listeners": generation.sockets.bound(),
             "stopped": self.drains.stopped,
             "restart": self.restart.status(),
-            "reload": self.reload.status(),
         }
 
     def tell_state(self) -> None:

@@ -14,6 +14,8 @@ async def page(request: Request, context: Context) -> Reply:
     """The status. Each listener whose connections would drain comes with their number."""
     view = context.view
     status = dict(view.reload_status)
+    if not status:
+        return Reply(b"the controller has just started; ask again\n", status=503)
     gauges = view.metrics().gauges
     status["changes"] = [_with_connections(change, view, gauges) for change in status["changes"]]
     return Reply(envoy_json.dump(status), JSON)
