@@ -6,7 +6,7 @@ Whatever a configuration does not change is the same object in both: connections
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -135,26 +135,33 @@ class SnapshotBuilder:
 
     def build(self, config: CompiledConfig, endpoints: Endpoints) -> Snapshot:
         """The first one."""
-        *_, snapshot = self._steps(config, endpoints, EMPTY)
-        assert snapshot is not None
-        return snapshot
+        steps = self._steps(config, endpoints, EMPTY)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                snapshot: Snapshot = done.value
+                return snapshot
 
     async def follow(self, before: Snapshot, config: CompiledConfig, endpoints: Endpoints) -> Snapshot:
-        """The one that can follow `before`, which it leaves as it is. Others run between two listeners."""
-        for snapshot in self._steps(config, endpoints, before):
-            await trio.lowlevel.checkpoint()
-            if snapshot is not None:
+        """The one that can follow `before`, which it leaves as it is. Others run after each cluster and listener."""
+        steps = self._steps(config, endpoints, before)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                snapshot: Snapshot = done.value
                 return snapshot
-        raise AssertionError("steps end with a snapshot")
+            await trio.lowlevel.checkpoint()
 
-    def _steps(self, config: CompiledConfig, endpoints: Endpoints, before: Snapshot) -> Iterator[Snapshot | None]:
-        clusters = self._manager.prepare(config.clusters, endpoints)
+    def _steps(self, config: CompiledConfig, endpoints: Endpoints, before: Snapshot) -> Generator[None, None, Snapshot]:
+        clusters = yield from self._manager.prepare(config.clusters, endpoints)
         renewals: list[Callable[[], None]] = []
         listeners: dict[str, Listener] = {}
         for each in config.listeners:
-            yield None
+            yield
             listeners[each.name] = self._listener(each, clusters, before, renewals)
-        yield Snapshot(listeners, clusters, endpoints, renewals)
+        return Snapshot(listeners, clusters, endpoints, renewals)
 
     def _listener(
         self,

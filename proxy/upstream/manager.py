@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 
 import trio
 
@@ -49,10 +49,18 @@ class ClusterManager:
         """The cluster called `name`, or None."""
         return self.now.get(name)
 
-    def prepare(self, configs: Iterable[ClusterConfig], endpoints: Endpoints) -> Mapping[str, Cluster]:
-        """The clusters of the next configuration, those included that stay. Changes nothing."""
+    def prepare(
+        self, configs: Iterable[ClusterConfig], endpoints: Endpoints
+    ) -> Generator[None, None, Mapping[str, Cluster]]:
+        """Returns the clusters of the next configuration, those included that stay, and changes nothing. Each step
+        makes one of them: there may be thousands.
+        """
         self._ensure_rows(endpoints)
-        return {config.name: self._kept(config) or self._new(config, endpoints) for config in configs}
+        clusters: dict[str, Cluster] = {}
+        for config in configs:
+            clusters[config.name] = self._kept(config) or self._new(config, endpoints)
+            yield
+        return clusters
 
     def commit(self, clusters: Mapping[str, Cluster], endpoints: Endpoints) -> bool:
         """Use what `prepare` returned; whether a name means another cluster now."""

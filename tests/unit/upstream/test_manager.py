@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Generator, Mapping
+from typing import Any
 
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -27,6 +29,16 @@ class RowCount(MemoryTable):
         self.rows = rows
 
 
+def finish(steps: Generator[None, None, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What a generator returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            found: Mapping[str, Any] = done.value
+            return found
+
+
 class Managed:
     """A manager of the clusters `c` and `d`."""
 
@@ -36,7 +48,7 @@ class Managed:
         self.tables = MemoryTables()
         self.tables.hosts, self.tables.clusters = RowCount(), RowCount()
         self.manager = ClusterManager(self.stats, self.tables)
-        self.manager.commit(self.manager.prepare(clusters, self.of(c)), self.of(c))
+        self.manager.commit(finish(self.manager.prepare(clusters, self.of(c))), self.of(c))
 
     @staticmethod
     def of(c: ClusterEndpoints) -> Endpoints:
