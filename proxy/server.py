@@ -155,7 +155,7 @@ class Server:
             if self._nursery is None or target is None:
                 client.close()  # the server, or the listener's drain, has ended between two connections
                 return
-            connection = Connection(client, read_size=target.read_size, id=next(self._connection_ids))
+            connection = Connection(client, buffer_limit=target.buffer_limit, id=next(self._connection_ids))
             self._activity.connections += 1
             self._connections[connection] = target
             target.opened()

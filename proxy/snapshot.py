@@ -20,7 +20,6 @@ from proxy.config.common import PluginConfig
 from proxy.config.listener import Listener as ListenerConfig
 from proxy.filters.context import CallNextNetwork, FilterContext, Keeper, NetworkFilter
 from proxy.filters.network import NETWORK_FILTERS
-from proxy.limits import READ_SIZE
 from proxy.net.connection import Connection
 from proxy.net.drain import ListenerDrain
 from proxy.upstream.cluster import Cluster
@@ -53,7 +52,7 @@ class Listener:
         self._length_ms = stats.histogram(f"{prefix}downstream_cx_length_ms")
         self.drain = ListenerDrain(modify_only=config.drain_type == "MODIFY_ONLY")
         context = dataclasses.replace(context, clusters=self.clusters, listener_prefix=prefix, drain=self.drain)
-        self.read_size = min(READ_SIZE, config.per_connection_buffer_limit_bytes)
+        self.buffer_limit = config.per_connection_buffer_limit_bytes
         self._filters = [_build(plugin, context) for plugin in config.filter_chains[0].filters]
         self.connections = 0
         self._chain = _chain(self._filters)
