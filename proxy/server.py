@@ -22,6 +22,7 @@ from proxy.limits import LOG_CLOSE_DEADLINE
 from proxy.net.connection import Connection
 from proxy.net.listener import accept_loop, accept_waiting
 from proxy.net.pipe import PipePool
+from proxy.sessions import Question, Session, describe
 from proxy.snapshot import Listener, Snapshot, SnapshotBuilder
 from proxy.stats import Stats
 from proxy.upstream.manager import ClusterManager, ClusterView
@@ -98,6 +99,16 @@ class Server:
     def requests_active(self) -> int:
         """Requests whose response is not complete."""
         return self._activity.requests
+
+    @property
+    def requests(self) -> int:
+        """How many requests and proxied TCP connections have ended."""
+        return self._activity.ended
+
+    @property
+    def requests_failed(self) -> int:
+        """How many of them failed by our own doing."""
+        return self._activity.failed
 
     @property
     def busy(self) -> bool:
@@ -269,6 +280,21 @@ class Server:
         target = self._snapshot.listeners.get(listener)
         idle = (connection for connection, its in self._connections.items() if its is target and connection.idle)
         return list(itertools.islice(idle, limit))
+
+    def sessions(self, question: Question) -> tuple[int, list[Session]]:
+        """How many connections the question is about, and the oldest of them. Costs nothing until it is asked."""
+        now = trio.current_time()
+        found: list[Session] = []
+        total = 0
+        for connection, target in self._connections.items():  # in the order in which they came
+            if question.listener and target.name != question.listener:
+                continue
+            if now - connection.opened_at < question.older:
+                break
+            total += 1
+            if len(found) < question.limit:
+                found.append(describe(connection, target.name, self._activity.streams.get(connection), now))
+        return total, found
 
     def adopt(self, listener: str, client: socket.socket) -> None:
         """Go on with an idle connection that another process had: as if it had been accepted here. Takes `client`."""

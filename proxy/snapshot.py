@@ -39,6 +39,7 @@ class Listener:
     ) -> None:
         stats, prefix = context.stats, f"listener.{config.stat_prefix}."
         self.config = config
+        self.name = config.name
         self.clusters = ClusterView(clusters)
         self._totals = [
             stats.counter(f"{prefix}downstream_cx_total"),

@@ -62,6 +62,7 @@ class Acceptors:
         self._polling: dict[SocketName, trio.CancelScope] = {}
         self._count = 0
         self._listening = 0
+        self._among: Collection[str] | None = None
 
     def add(self, fds: dict[str, int]) -> None:
         """Take over inherited listening sockets; descriptors under other names are left alone."""
@@ -89,9 +90,11 @@ class Acceptors:
             self._drop(becomes)
             self._sockets[becomes] = sock
 
-    def set_topology(self, *, count: int, listening: int) -> None:
+    def set_topology(self, *, count: int, listening: int, among: Collection[str] | None = None) -> None:
+        """`among`: poll none but the sockets of these names (a canary leaves those alone that do not listen yet)."""
         self._count = count
         self._listening = listening
+        self._among = among
         self.update()
 
     def update(self) -> None:
@@ -101,7 +104,8 @@ class Acceptors:
             return
         wanted = indexes_to_poll(self._index, count=self._count, listening=self._listening, healthy=healthy)
         for name in list(self._sockets):
-            if name.index == SHARED or name.index in wanted:
+            mine = name.index == SHARED or name.index in wanted
+            if mine and (self._among is None or str(name) in self._among):
                 self._start(name)
             else:
                 self._stop(name)

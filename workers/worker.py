@@ -17,7 +17,8 @@ from shm import memfd
 from shm.processes import ProcessTable, State, Word
 from workers.accepting import Acceptors
 from workers.handing_over import hand_over
-from workers.heartbeat import beat
+from workers.heartbeat import Load, beat
+from workers.holders import answer, held, log_holders
 from workers.link import Received, SupervisorLink, close_all, reopen_logs
 from workers.reloading import Reloading
 
@@ -90,7 +91,7 @@ class Worker:
         if kind == "topology" and not self._draining:
             first = self._processes.read(self._slot).state != State.SERVING
             self._set_state(State.SERVING)
-            acceptors.set_topology(count=message["count"], listening=message["listening"])
+            acceptors.set_topology(count=message["count"], listening=message["listening"], among=message.get("among"))
             if first:
                 nursery.start_soon(acceptors.watch, lambda: not self._draining)
         elif kind == "order":
@@ -106,8 +107,9 @@ class Worker:
         elif kind == "abort":
             self._reloading.abort()
         elif kind == "connections":
-            while received.fds:
-                self._server.adopt(message["listener"], socket.socket(fileno=received.fds.pop()))
+            clients = [socket.socket(fileno=fd) for fd in received.fds]
+            received.fds.clear()
+            nursery.start_soon(self._adopt, message["listener"], clients, message.get("packet"))
         elif kind == "endpoints":
             self._apply(decode_endpoints(memfd.read_all(received.fds[0])))
         elif kind == "drain":
@@ -118,6 +120,8 @@ class Worker:
             nursery.start_soon(self._drain_and_end, message, acceptors, nursery)
         elif kind == "stop":
             nursery.cancel_scope.cancel()
+        elif kind == "sessions":
+            nursery.start_soon(self._link.send, answer(self._server, message))
         elif kind == "reopen_logs":
             reopen_logs(received)
             self._server.reopen_logs()
@@ -167,10 +171,20 @@ class Worker:
         self._endpoints_version = version
         self._processes.write(self._slot, Word.ENDPOINTS_VERSION, version)
 
+    async def _adopt(self, listener: str, clients: list[socket.socket], packet: int | None) -> None:
+        """Says that these connections have arrived before anything is read from one: until then they can be another's.
+        An older supervisor does not ask (`packet`).
+        """
+        if packet is not None:
+            await self._link.send({"type": "adopted", "packet": packet})
+        for client in clients:
+            self._server.adopt(listener, client)
+
     async def _drain_and_end(self, order: dict[str, Any], acceptors: Acceptors, nursery: trio.Nursery) -> None:
         with trio.CancelScope() as self._drain_scope:
             async with trio.open_nursery() as tasks:
                 tasks.start_soon(hand_over, self._server, self._link, order.get("hand_over", ()))
+                tasks.start_soon(log_holders, self._server, order["deadline"])
                 if order["sweep"]:
                     acceptors.sweep()
                 await acceptors.empty(order["ending"])
@@ -184,7 +198,7 @@ class Worker:
         """
         server = self._server
         server.start_drain()
-        with trio.move_on_after(deadline):
+        with trio.move_on_after(deadline) as scope:
             with trio.move_on_after(idle):
                 await server.drained()
                 return
@@ -194,13 +208,15 @@ class Worker:
             server.close_idle()
             with trio.move_on_after(CLOSE_DEADLINE):
                 await server.drained()
+        if scope.cancelled_caught and server.connections:
+            log.warning("the drain is over after %g s: closing %s", deadline, held(server))
 
     async def _beat(self) -> None:
+        server = self._server
         await beat(
             self._processes,
             self._slot,
-            connections=lambda: self._server.connections,
-            requests=lambda: self._server.requests_active,
+            lambda: Load(server.connections, server.requests_active, server.requests, server.requests_failed),
         )
 
     def _set_state(self, state: State) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
+from master.controller.questions import Sessions
 from master.supervisor.draining import Drained
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Endpoints
@@ -78,8 +79,19 @@ class ServerView(Protocol):
         """
         ...
 
-    async def hot_restart(self, *, ready_timeout: float | None) -> None:
-        """Begin one. Raises `RejectedError`."""
+    async def hot_restart(self, *, ready_timeout: float | None, canary: float | None) -> None:
+        """Begin one; `canary` is how many seconds one worker is tried first. Raises `RejectedError`."""
+        ...
+
+    @property
+    def generations(self) -> Sequence[tuple[int, str, float]]:
+        """Those that live, oldest first: number, state, and (where one drains) when it is over, CLOCK_MONOTONIC."""
+        ...
+
+    async def sessions(self, *, older: float, listener: str, limit: int, generation: int | None = None) -> Sessions:
+        """The oldest connections of all workers, or of a generation's: of `listener` unless that is empty, open for
+        `older` seconds.
+        """
         ...
 
     def metrics(self) -> Metrics:

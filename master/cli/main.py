@@ -23,6 +23,7 @@ COMMANDS = (
     Entry("systemd", "master.cli.systemd", "Write units that run the proxy as a service."),
     Entry("ps", "master.cli.ps", "Show every process of the proxy."),
     Entry("workers", "master.cli.workers", "Show or change the number of workers."),
+    Entry("sessions", "master.cli.sessions", "Show the oldest connections and what they wait for."),
     Entry("why", "master.cli.why", "Show why requests failed, newest first."),
     Entry("explain-code", "master.cli.explain_code", "Explain a response flag or detail."),
     Entry("stats", "master.cli.stats", "Print counters, gauges and histograms."),

@@ -22,6 +22,7 @@ from master.admin.pages import hot_restart as hot_restart  # before the code on 
 from master.admin.view import RejectedError, State
 from master.controller import server_stats
 from master.controller.drains import Drains, begun, undone
+from master.controller.questions import Questions, Sessions
 from master.controller.regions import Regions
 from master.controller.reloading import Reloading
 from master.controller.standing import StandingOrders
@@ -81,6 +82,8 @@ class Controller:
         self._requests: dict[int, trio.MemorySendChannel[str | None]] = {}
         self._next_request = 0
         self._retired = trio.Event()
+        self._questions = Questions(link.send)
+        self.generations: list[tuple[int, str, float]] = []
 
     # --- ServerView -----------------------------------------------------------------------------------------------
 
@@ -128,9 +131,12 @@ class Controller:
         """Ask the supervisor for `count` workers; returns when they serve. Raises `RejectedError` with the reason."""
         await self._ask({"type": "workers", "count": count})
 
-    async def hot_restart(self, *, ready_timeout: float | None) -> None:
+    async def hot_restart(self, *, ready_timeout: float | None, canary: float | None) -> None:
         """Returns when it has begun; `restart_status` tells how it goes on. Raises `RejectedError`."""
-        await self._ask({"type": "restart", "ready_timeout": ready_timeout})
+        await self._ask({"type": "restart", "ready_timeout": ready_timeout, "canary": canary})
+
+    async def sessions(self, *, older: float, listener: str, limit: int, generation: int | None = None) -> Sessions:
+        return await self._questions.sessions(older=older, listener=listener, limit=limit, generation=generation)
 
     async def reload(self, *, why: str, show: bool, version: int | None) -> None:
         """Returns when it has begun; `reload_status` tells how it goes on. Raises `RejectedError`."""
@@ -288,6 +294,8 @@ class Controller:
             self._reloading.abort(message["version"])
         elif kind == "reopen_logs":
             reopen_logs(received)
+        elif kind in ("asked", "sessions"):
+            self._questions.on_message(message)
         elif kind == "answer":
             waiting = self._requests.get(message["request"])
             if waiting is not None:
@@ -298,6 +306,7 @@ class Controller:
         self.own_state = cast(State, message["state"])
         self.listeners = [(name, addresses) for name, addresses in message["listeners"]]
         self.listeners_stopped = message["stopped"]
+        self.generations = [(number, state, ends_at) for number, state, ends_at in message.get("generations", ())]
         self.restart_status = message["restart"]
 
     def _commit(self, version: int, nursery: trio.Nursery) -> None:

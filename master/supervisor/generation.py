@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from master.supervisor import template_process
+from master.supervisor import questions, template_process
 from master.supervisor.child import Child, Outbox
 from master.supervisor.children import describe
 from master.supervisor.committed import Committed
@@ -67,6 +67,9 @@ class Generation:
         self.controller: Child | None = None
         self.workforce = Workforce(self, plan.count)
         self.ends_at = 0.0  # draining or ending: whoever is left then is killed (time.monotonic)
+        self._killed = False
+        self.deaths = 0  # of its processes, where nobody had told them to end
+        self.last_death = ""
         self.slots: dict[str, int] = {}  # of template and controller, by role
         self._backoff: dict[str, Backoff] = {"template": Backoff(), "controller": Backoff()}
         self._waiting: list[Child] = []  # to be forked once the template is ready
@@ -123,6 +126,10 @@ class Generation:
         self.state = "serving"
         self.workforce.serve()
 
+    def try_one(self) -> None:
+        """One worker accepts beside those of the generation that serves, which know nothing of it."""
+        self.workforce.try_one(self.sockets.canary())
+
     def drain(self, deadline: float, ending: Sequence[str], hand_over: Sequence[str]) -> None:
         """Accept nothing any more but what waits in the sockets `ending`; connections may end by themselves for
         `deadline` seconds. Idle ones of the listeners `hand_over` go to the successor.
@@ -177,6 +184,11 @@ class Generation:
         self.tables.close()
 
     def kill(self) -> None:
+        """Its time is over. Called again and again until they are dead."""
+        if self.state != "ending" and not self._killed:
+            who = ", ".join(f"{child.name} (pid {child.pid})" for child in self.children())
+            log.warning("generation %d has not ended in time: killing %s", self.number, who)
+        self._killed = True
         for child in self.children():
             self.supervisor.children.signal(child, signal.SIGKILL)
 
@@ -305,10 +317,15 @@ class Generation:
         elif child.role == "worker" and kind == "ready":
             child.state = "ready"
             self.workforce.on_ready(child)
+            self.supervisor.adoptions.found()
         elif child.role == "worker" and kind == "connections":
-            self.supervisor.serving.workforce.adopt_connections(message["listener"], fds)
+            self.supervisor.adoptions.pass_on(message["listener"], fds)
         elif child.role == "worker" and kind in ("prepared", "refused", "committed"):
             self.supervisor.reload.on_worker(child, message)
+        elif child.role == "worker" and kind == "adopted":
+            self.supervisor.adoptions.arrived(message["packet"], child)
+        elif child.role == "worker" and kind in questions.KINDS:
+            questions.pass_back(self.supervisor, child, message)
         elif child.role == "controller":
             self._on_controller_message(child, message, fds)
 
@@ -352,6 +369,9 @@ class Generation:
         lived = (time.monotonic_ns() - child.started_ns) / 1e9
         if not (self.stopping or child.state == "draining"):
             log.error("%s (pid %d) died: %s%s", child.name, child.pid, describe(status), _indented(child.failure))
+            self.deaths += 1
+            last_line = child.failure.strip().rpartition("\n")[2]
+            self.last_death = f"{child.name}: {describe(status)}" + (f", {last_line}" if last_line else "")
         self.supervisor.reload.on_death(child)
         self.supervisor.memory.after_death(child.slot)
         self.tables.after_death(child.slot)

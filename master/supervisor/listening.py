@@ -105,6 +105,15 @@ class ListenSockets:
             for key in bound.sockets.listening_keys
         ]
 
+    def canary(self) -> list[str]:
+        """What worker 0 may accept on before this generation serves: what listens already, of index 0 or shared."""
+        return [
+            bound.name(key)
+            for bound in self.bounds
+            for key in bound.sockets.listening_keys
+            if key in (0, SHARED) and not bound.sockets.closed
+        ]
+
     def reopen(self, listeners: Collection[str] | None = None) -> dict[str, int]:
         """These listeners (all of them without names), which an operator closed, may listen again; returns the sockets
         that are new for workers. Raises `BindError`.

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from master.supervisor import preflight
 from master.supervisor.bind import BindError
+from master.supervisor.changeover import Changeover
 from master.supervisor.children import describe
-from master.supervisor.listening import ListenSockets, renamed
+from master.supervisor.listening import ListenSockets
 from master.supervisor.reload_effects import Effects
 from master.supervisor.reload_sequence import Action, Event, Failed, Phase, Progress, advance, begin
 from master.supervisor.rollout import Rollout
@@ -25,7 +26,6 @@ from shm.processes import Word
 if TYPE_CHECKING:
     from master.supervisor.child import Child
     from master.supervisor.committed import Committed
-    from master.supervisor.sockets import AddressSockets
     from master.supervisor.supervisor import Supervisor
 
 log = logging.getLogger("supervisor")
@@ -55,7 +55,7 @@ class Reload:
         self._sockets: ListenSockets | None = None
         self._endpoints: int | None = None
         self._rollout: Rollout | None = None
-        self._leaving: set[AddressSockets] = set()  # their queues are being emptied
+        self._changeover = Changeover(supervisor)
         self._findings = ""
         self._ends = 0.0
 
@@ -117,9 +117,7 @@ class Reload:
     def tick(self) -> None:
         """Called once per turn of the loop."""
         supervisor = self._supervisor
-        for address in [one for one in self._leaving if not supervisor.drains.closing(one)]:
-            self._leaving.discard(address)
-            supervisor.release_unused({address.key})
+        self._changeover.tick()
         phase = self.progress.phase
         if phase == Phase.SETTLING and not supervisor.drains.busy:
             self._ends = time.monotonic() + PLACE_DEADLINE
@@ -278,40 +276,13 @@ class Reload:
         self._committed = self._sockets = self._endpoints = None
         rollout.config, rollout.endpoints = committed.fd, endpoints
         self.effects.count(serving.workforce.count, drain_time=supervisor.options.drain_time)
-        self._change_over(before, sockets, rollout)
-        self._tell_controller()
-        supervisor.tell_state()
-
-    def _change_over(self, before: ListenSockets, now: ListenSockets, rollout: Rollout) -> None:
-        supervisor, workforce = self._supervisor, self._supervisor.serving.workforce
-        supervisor.drains.forget({bound.listener.name for bound in now.bounds})
-        now.rename()
-        names, new = renamed(before, now, mark=self.progress.version)
-        open_ones = {bound.listener.name for bound in now.bounds if not supervisor.drains.closed(bound.listener.name)}
-        try:
-            new |= now.reopen(open_ones)  # addresses of a listener that was closed and has given them away
-        except BindError as error:
-            log.error("a listener that was closed stays so: %s", error)
-        for index in range(workforce.listening):
-            now.listen(index)  # before anybody polls them: what does not listen is taken for shut down
         options = supervisor.options
         drain = {"elapsed": 0.0, "seconds": options.drain_time, "immediate": options.drain_strategy == "Immediate"}
-        rollout.commit({"drain": drain})
-        if names or new:
-            self._tell_sockets(names, new)
-        kept = now.in_use()
-        self._leaving = {bound.sockets for bound in before.bounds if bound.sockets.key not in kept}
-        for address in self._leaving:
-            log.info("listener address %s is no longer configured: it is closed", address.bound())
-        supervisor.drains.close(self._leaving)
-
-    def _tell_sockets(self, names: dict[str, str], new: dict[str, int]) -> None:
-        """After the order to change over, since they are the new listeners'. All names at once: some change places."""
-        told = memfd.sealed("trireme-sockets", json.dumps(names).encode())
-        for child in self._supervisor.serving.workforce.everyone():
-            if child.state != "draining":
-                self._supervisor.children.send(child, {"type": "sockets"}, give=[os.dup(told)], named=new)
-        os.close(told)
+        self._changeover.begin(
+            before, sockets, mark=self.progress.version, commit=lambda: rollout.commit({"drain": drain})
+        )
+        self._tell_controller()
+        supervisor.tell_state()
 
     def _tell_controller(self) -> None:
         """A controller that has not placed this configuration ends itself; its successor begins with it."""

@@ -13,7 +13,8 @@ import time
 from collections.abc import Collection
 from typing import Any
 
-from master.supervisor import hang_watch, log_file, reload_sequence, restart_request, template_process
+from master.supervisor import hang_watch, log_file, questions, reload_sequence, restart_request, template_process
+from master.supervisor.adoption import Adoptions
 from master.supervisor.child import Child
 from master.supervisor.children import Children
 from master.supervisor.committed import Committed
@@ -71,6 +72,10 @@ class Supervisor:
         self.counters_base: int | None = None  # sealed memfd: the counters at the last reset
         self.orders: dict[str, Any] = {}  # standing orders by name: for everybody who lives, and who starts later
         self.drains = ListenerDrains(self)
+        self.adoptions = Adoptions(
+            lambda: self.serving.workforce.adopters(),
+            lambda worker, message, fds: self.children.send(worker, message, give=fds),
+        )
         self.history = History()
         self.reload = Reload(self)
         self.restart = Restart(self)
@@ -135,6 +140,7 @@ class Supervisor:
             return
         own_lag = now - self._next_tick
         self._next_tick = now + TICK
+        self.adoptions.expire(now)
         self.memory.processes.write(SUPERVISOR_SLOT, Word.HEARTBEAT_NS, time.monotonic_ns())
         self.memory.processes.write(SUPERVISOR_SLOT, Word.LOOP_LAG_NS, int(own_lag * 1e9))
         self._watch(int(own_lag * 1e9))
@@ -242,6 +248,11 @@ class Supervisor:
         """The generation that accepts connections, or will as the first one."""
         return next((g for g in reversed(self.generations) if g.state == "serving"), self.generations[0])
 
+    @property
+    def draining(self) -> list[Generation]:
+        """Those that end once their connections have."""
+        return [generation for generation in self.generations if generation.state == "draining"]
+
     def on_progress(self, generation: Generation) -> None:
         """A worker or the controller has become ready."""
         if generation.state != "starting" or self.stopping:
@@ -287,6 +298,7 @@ class Supervisor:
         if not self.stopping:
             log.info("generation %d is gone", generation.number)
         self.generations.remove(generation)
+        self.tell_state()
         generation.workforce.close()
         for slot in generation.slots.values():
             self.release_slot(slot)
@@ -347,6 +359,7 @@ class Supervisor:
             "state": self.state,
             "listeners": generation.sockets.bound(),
             "stopped": self.drains.stopped,
+            "generations": [(one.number, one.state, one.ends_at) for one in self.generations],
             "restart": self.restart.status(),
         }
 
@@ -380,6 +393,8 @@ class Supervisor:
         elif kind == "reload":
             request = Request(message["why"], show=message["show"], version=message["config"])
             self._answer(child, message["request"], self.reload.ask(request))
+        elif kind in questions.KINDS:
+            questions.pass_on(self, message)
         elif kind == "restart":
             self._answer(child, message["request"], self.ask_restart(message))
         elif kind == "shutdown":

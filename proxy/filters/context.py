@@ -10,6 +10,7 @@ from proxy.access_log.writer import LogWriter
 from proxy.filters.express_watch import ExpressWatch
 from proxy.flight_recorder import MemoryRecorder, Recorder
 from proxy.http.disconnects import DisconnectWatch
+from proxy.http.stream_info import StreamInfo
 from proxy.net.connection import Connection
 from proxy.net.drain import ListenerDrain
 from proxy.net.pipe import PipePool
@@ -19,12 +20,25 @@ from proxy.upstream.manager import ClusterView
 
 @dataclass
 class Activity:
-    """What one worker is doing now. `draining`: it ends as soon as its connections have."""
+    """What one worker is doing now. `draining`: it ends as soon as its connections have.
+
+    `begun` and `ended` count requests and proxied TCP connections, `failed` those of the ended that failed by our own
+    doing. `streams` has the exchange, or proxied TCP connection, that a connection is in the middle of (those of the
+    express lane are over before anybody can look).
+    """
 
     connections: int = 0
-    requests: int = 0
+    begun: int = 0
+    ended: int = 0
+    failed: int = 0
+    streams: dict[Connection, StreamInfo] = field(default_factory=dict)
     draining: bool = False
     health_check_failed: bool = False
+
+    @property
+    def requests(self) -> int:
+        """Those in hand."""
+        return self.begun - self.ended
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from master.admin.view import RejectedError, State
 from master.controller.drains import Drains, begun, undone
+from master.controller.questions import Asked, Sessions
 from master.stats.aggregate import Aggregator
 from proxy.config.bootstrap import CompiledConfig, Node
 from proxy.config.cluster import Cluster, ClusterEndpoints, Endpoints, Host, LocalityHosts
@@ -41,6 +42,9 @@ class LiveView:
         self.drains: Drains = {}
         self.generation = 1
         self.reload_status: Mapping[str, Any] = {"phase": "idle", "changes": [], "history": []}
+        self.generations: list[tuple[int, str, float]] = []
+        self.connected: list[dict[str, Any]] = []
+        self.silent: list[Asked] = []
         self.restart_status: Mapping[str, Any] = {"phase": "idle", "generation": 0, "outcome": ""}
         self.log_levels: Mapping[str, str] = dict.fromkeys(COMPONENTS, "info")
         self.fds: list[int] = []
@@ -84,8 +88,13 @@ class LiveView:
     async def shutdown(self, *, now: bool = False) -> None:
         self.orders.append("shutdown now" if now else "shutdown")
 
-    async def hot_restart(self, *, ready_timeout: float | None) -> None:
-        self.orders.append(f"hot_restart {ready_timeout}")
+    async def hot_restart(self, *, ready_timeout: float | None, canary: float | None) -> None:
+        self.orders.append(f"hot_restart {ready_timeout} {canary}")
+
+    async def sessions(self, *, older: float, listener: str, limit: int, generation: int | None = None) -> Sessions:
+        asked = [one for one in self.connected if generation in (None, one["generation"])]
+        chosen = [one for one in asked if one["age"] >= older and listener in ("", one["listener"])]
+        return Sessions(len(chosen), chosen[:limit], self.silent)
 
     async def reload(self, *, why: str, show: bool, version: int | None) -> None:
         if version == MAX_WORKERS:

@@ -223,6 +223,7 @@ def test_pages_that_both_have_are_described_alike(both: Both) -> None:
         "  /reload/begin (POST): apply what has changed in the configuration",
         "  /reload/rollback (POST): apply an earlier configuration again",
         "  /init_dump: dump what is not initialised yet (experimental)",
+        "  /sessions: print the oldest downstream connections and what each waits for, as JSON",
         "  /why: print the last failed and slow requests as JSON, newest first",
         "  /workers (POST): change the number of workers and wait until they serve",
     }

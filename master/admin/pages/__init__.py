@@ -51,7 +51,12 @@ PAGES = (
             ("undo", "Take a drain back; closed listeners open again", ()),
         ),
     ),
-    Page("/drains", "print which listeners drain, since when, and their connections, as JSON", "drains:page"),
+    Page(
+        "/drains",
+        "print which listeners drain, since when, and their connections, as JSON",
+        "drains:page",
+        parameters=(("holders", "Also the oldest connections of those that drain", ()),),
+    ),
     Page("/healthcheck/fail", "cause the server to fail health checks", "healthcheck:fail", mutates=True),
     Page("/healthcheck/ok", "cause the server to pass health checks", "healthcheck:ok", mutates=True),
     Page("/help", "print out list of admin commands", "help:page"),
@@ -61,7 +66,10 @@ PAGES = (
         "become the code and configuration that are on disk",
         "hot_restart:begin",
         mutates=True,
-        parameters=(("ready_timeout", "Seconds for the new generation to become ready", ()),),
+        parameters=(
+            ("ready_timeout", "Seconds for the new generation to become ready", ()),
+            ("canary", "Seconds for which one worker of it is tried first", ()),
+        ),
     ),
     Page("/hot_restart_version", "print the hot restart compatibility version", "hot_restart_version:page"),
     Page("/init_dump", "dump what is not initialised yet (experimental)", "init_dump:page", parameters=(_MASK,)),
@@ -114,6 +122,17 @@ PAGES = (
     Page("/reopen_logs", "reopen access logs", "reopen_logs:page", mutates=True),
     Page("/reset_counters", "reset all counters to zero", "reset_counters:page", mutates=True),
     Page("/server_info", "print server version/status information", "server_info:page"),
+    Page(
+        "/sessions",
+        "print the oldest downstream connections and what each waits for, as JSON",
+        "sessions:page",
+        parameters=(
+            ("older", "Only those open for more seconds than this", ()),
+            ("listener", "Only those of this listener", ()),
+            ("generation", "Only those of this generation", ()),
+            ("limit", "At most so many", ()),
+        ),
+    ),
     Page(
         "/stats",
         "print server stats",

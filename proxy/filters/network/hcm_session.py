@@ -11,7 +11,7 @@ import trio
 from proxy.config.route import ClusterAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.network import hcm_record
-from proxy.flight_recorder import FAILED_STATUS
+from proxy.flight_recorder import FAILED_STATUS, own_failure
 from proxy.http.codec_h1_server import H1ServerCodec
 from proxy.http.deadlines import Deadlines, Phase
 from proxy.http.downstream import Downstream
@@ -22,7 +22,7 @@ from proxy.http.identity import REQUEST_ID, Hop
 from proxy.http.stream_info import StreamInfo
 from proxy.http.underscores import drop_underscores, refuse_underscores
 from proxy.net.connection import Connection
-from proxy.net.peer import disconnected
+from proxy.net.peer import cut_off, disconnected
 
 if TYPE_CHECKING:
     from proxy.filters.network.http_connection_manager import HttpConnectionManager
@@ -114,9 +114,15 @@ class Session:
         if handover is None or handover.upstream is None:
             manager.begin_exchange()
         manager.disconnects.add(connection.fd, deadlines)
+        manager.activity.streams[connection] = exchange.info
         try:
             await self._answer(exchange)
+        except trio.Cancelled:  # a drain's time was over
+            if not (exchange.info.response_complete or exchange.info.flags):
+                exchange.note(cut_off())
+            raise
         finally:
+            del manager.activity.streams[connection]
             manager.disconnects.discard(connection.fd)
             manager.end_exchange()
             now = exchange.info.ended = trio.current_time()
@@ -126,6 +132,7 @@ class Session:
                 log_exchange(info)
             if info.flags or info.status >= FAILED_STATUS or now - started >= manager.recorder.slow:
                 hcm_record.add(exchange, connection, manager)
+                manager.activity.failed += own_failure(info)
         self.active = Flag.DOWNSTREAM_CONNECTION_TERMINATION in exchange.info.flags
         connection.closed_by_peer = connection.closed_by_peer or self.active
         if exchange.close or not exchange.info.response_complete:

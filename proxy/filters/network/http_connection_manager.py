@@ -134,13 +134,13 @@ class HttpConnectionManager:
 
     def begin_exchange(self) -> None:
         """Count a request that has begun."""
-        self.activity.requests += 1
+        self.activity.begun += 1
         self.stats.rq_http1_total.inc()
         self.stats.rq_active.add(1)
 
     def end_exchange(self) -> None:
         """It is over; `stats` hears of that apart."""
-        self.activity.requests -= 1
+        self.activity.ended += 1
 
     def begin(self, connection: Connection, keeper: Keeper) -> bool:
         """Serve the connection without a task for as long as that does; False if it needs one all along."""

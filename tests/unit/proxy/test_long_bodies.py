@@ -15,7 +15,7 @@ from proxy.net.pipe import Memory, PipePool
 from tests.kit.leaks import no_leaks
 from tests.kit.trio import run_trio
 from tests.unit.proxy.filters.network.tcp import reset
-from tests.unit.proxy.rig import GET, Client, Rig, compiled, route, serving, until, virtual_clock
+from tests.unit.proxy.rig import GET, Client, Rig, compiled, plugin, route, serving, until, virtual_clock
 from tests.unit.upstream.rig import origin, read_head
 
 SIZE = 12_000_000
@@ -206,3 +206,20 @@ async def test_a_drain_lets_a_long_response_end() -> None:
         draining.set()
         _, body = await client.response()
         assert len(body) == SIZE
+
+
+@run_trio
+async def test_a_filter_that_changes_the_response_sees_all_of_it() -> None:
+    size = 1_000_000
+
+    async def serve(stream: trio.SocketStream) -> None:
+        await read_head(stream)
+        await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + bytes(size))
+
+    own = {"module": "tests.unit.proxy.filters.http.conforming", "filter_name": "flip", "value": None}
+    flip = plugin("flip", "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter", own)
+    async with origin(serve) as upstream, serving(compiled(upstream.address, filters=[flip])) as rig:
+        answer = await rig.ask(GET.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
+    _, _, body = answer.partition(b"\r\n\r\n")
+    assert body.count(b"\xff") == size
+    assert b"\0" not in body
