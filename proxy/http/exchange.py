@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -67,6 +67,8 @@ class Policy:
 class Exchange:
     """`request` may be edited before it is forwarded; `route` is None if no route matched; `info` tells the rest.
 
+    `clusters` are those of the snapshot that the exchange began with, by name: the ones that its route means.
+
     The response is sent with `send_headers`, `send_data`, `send_end`. A `ProxyError` that a filter raises becomes
     a local reply when it leaves that filter. `close` ends the connection with this exchange. `tells_request_id`: the
     response carries the request's id. `handover` is what the express lane has done for it, if anything.
@@ -79,6 +81,7 @@ class Exchange:
         "_transforms",
         "body",
         "close",
+        "clusters",
         "deadlines",
         "handover",
         "info",
@@ -100,6 +103,7 @@ class Exchange:
         self.route: RouteEntry | None = None
         self.response_started = False
         self.close = False
+        self.clusters: Mapping[str, Any] = {}
         self.tells_request_id = False
         self.handover: Handover | None = None
 

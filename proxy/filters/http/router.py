@@ -48,7 +48,6 @@ class Router:
 
     def __init__(self, name: str, config: Config, context: FilterContext) -> None:
         self.envoy_headers = not config.suppress_envoy_headers
-        self._clusters = context.clusters
         self._pipes = context.pipes
         counter = context.stats.counter
         self._rq_total = counter(f"{context.stat_prefix}rq_total")
@@ -74,7 +73,7 @@ class Router:
         action = entry.route.action
         assert isinstance(action, ClusterAction)
         name = exchange.info.upstream_cluster = entry.cluster_name(exchange.request)
-        cluster = self._clusters.get(name)
+        cluster: Cluster | None = exchange.clusters.get(name)
         if cluster is None:
             self._no_cluster.inc()
             exchange.info.upstream_cluster = ""

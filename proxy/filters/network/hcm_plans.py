@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from proxy.http.target import Target
 from proxy.route.entry import RouteEntry
 from proxy.route.table import RouteTable, VirtualHostRoutes
 from proxy.upstream.cluster import Cluster
-from proxy.upstream.manager import ClusterManager
+from proxy.upstream.manager import ClusterView
 from proxy.upstream.stats import Outcomes
 
 _MAX_PLANS = 512
@@ -56,7 +57,7 @@ class Destination:
 class PlannedHead:
     """A plan with the routes that requests of its kind have taken."""
 
-    __slots__ = ("_build", "_destinations", "_found", "_keeps", "_routes", "fields", "method", "plan")
+    __slots__ = ("__weakref__", "_build", "_destinations", "_found", "_keeps", "_routes", "fields", "method", "plan")
 
     def __init__(
         self,
@@ -68,7 +69,7 @@ class PlannedHead:
     ) -> None:
         self.plan = plan
         self.method = arrival.method
-        self.fields = arrival.fields
+        self.fields: bytes | None = arrival.fields
         self._routes = routes
         self._keeps = keeps
         self._build = build
@@ -94,6 +95,10 @@ class PlannedHead:
                 return None
         return found.choose(request)
 
+    def forget(self) -> None:
+        """Routes or clusters have changed: whoever still holds this finds that it fits no head, and asks anew."""
+        self.fields = None
+
     def destination(self, entry: RouteEntry) -> Destination | None:
         """Where `entry` leads a request of this kind; None if the general path has to see to it."""
         try:
@@ -115,7 +120,7 @@ class Plans:
         editors: Sequence[Any],
         policy: Policy,
         routes: RouteTable,
-        clusters: ClusterManager,
+        clusters: ClusterView,
         identities: Identities,
         target: Target,
         codec_options: dict[str, Any],
@@ -134,6 +139,21 @@ class Plans:
         self._plans: dict[tuple[object, ...], PlannedHead | None] = {}
         self._shelf = Shelf()
         self._responses: dict[tuple[Cluster, RouteEntry | None], ResponsePlans] = {}
+        self._given: weakref.WeakSet[PlannedHead] = weakref.WeakSet()
+
+    def renew(self, policy: Policy, routes: RouteTable) -> None:
+        """These count from the next request on, and so does what the names of clusters mean now."""
+        self._policy, self._routes = policy, routes
+        self.forget()
+
+    def forget(self) -> None:
+        """Make every plan anew."""
+        for planned in self._given:
+            planned.forget()
+        self._given.clear()
+        self._plans.clear()
+        self._responses.clear()
+        self._shelf = Shelf()
 
     def find(self, arrival: Arrival, hop: Hop) -> PlannedHead | None:
         """The plan for the head of `arrival`; None if the general path has to see to it."""
@@ -177,7 +197,9 @@ class Plans:
         if plan is None:
             return None
         routes = self._routes.virtual_host_of(plan.request)
-        return PlannedHead(plan, arrival, routes, self._target.keeps, self._destination)
+        planned = PlannedHead(plan, arrival, routes, self._target.keeps, self._destination)
+        self._given.add(planned)
+        return planned
 
     def _destination(self, plan: RequestPlan, entry: RouteEntry) -> Destination | None:
         action, router = entry.route.action, self.router

@@ -188,6 +188,7 @@ class Session:
         if handover is not None and handover.request_id:
             request.headers.set(REQUEST_ID, handover.request_id)
         exchange.route = entry = entry or self._manager.routes.match(request)
+        exchange.clusters = self._manager.clusters.now
         if entry is not None:
             exchange.info.route_name = entry.route.name
             exchange.info.upstream_cluster = entry.cluster_name(request)

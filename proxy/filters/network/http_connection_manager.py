@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -35,7 +35,11 @@ from proxy.route.table import RouteTable
 
 
 class HttpConnectionManager:
-    """Built once per filter chain; what depends on configuration alone is done here. Terminal: calls no next filter."""
+    """Built once per filter chain; what depends on configuration alone is done here. Terminal: calls no next filter.
+
+    A new route configuration takes the place of the old one without touching connections (`in_place`, `renew`), as from
+    RDS: an exchange keeps the table and the clusters that it began with, the next one on its connection has the new.
+    """
 
     Config = hcm_config.Config
     terminal = True
@@ -58,6 +62,7 @@ class HttpConnectionManager:
         http_context = dataclasses.replace(context, stat_prefix=f"http.{config.stat_prefix}.")
         filters = [_build(plugin, http_context) for plugin in config.http_filters]
         self.route_stats = RouteStats(config.route_config, context.stats)
+        self._all_stats = context.stats
         self.chain = build_chain(filters)
         self.express = context.express
         self.idle_lanes = IdleLanes(config.idle_timeout)
@@ -83,6 +88,37 @@ class HttpConnectionManager:
             codec_options=self.codec_options,
             scheme=PLAINTEXT,
         )
+
+    @staticmethod
+    def in_place(before: hcm_config.Config, now: hcm_config.Config) -> bool:
+        """Whether nothing but the routes has changed."""
+        return msgspec.structs.replace(before, route_config=now.route_config) == now
+
+    def renew(self, config: hcm_config.Config) -> Callable[[], None]:
+        """Get ready for a `config` that is `in_place`; what is returned puts it into effect."""
+        routes = RouteTable(config.route_config, RouteEdits())
+        route_stats = RouteStats(config.route_config, self._all_stats)
+        policy = dataclasses.replace(self.policy, filter_configs=_decode_overrides(config))
+
+        def commit() -> None:
+            self.config, self.routes, self.policy, self.route_stats = config, routes, policy, route_stats
+            if self.plans is not None:
+                self.plans.renew(policy, routes)
+
+        return commit
+
+    def on_clusters_changed(self) -> None:
+        """Some names mean another cluster now."""
+        if self.plans is not None:
+            self.plans.forget()
+
+    def on_retired(self) -> None:
+        """No connection is left, nor will there be one. Route tables are large: whatever refers back to us is cut, so
+        that they go now.
+        """
+        self.policy = dataclasses.replace(self.policy, drain_close=bool)
+        if self.plans is not None:
+            self.plans.renew(self.policy, self.routes)
 
     def _drain_close(self) -> bool:
         """Asked once with each response head, as in Envoy, whatever else may end the connection."""
