@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from proxy.access_log.format import Renderer, compile_text, parse
+from proxy.access_log.format import compile_text, parse
 from proxy.access_log.json_format import compile_json
 from proxy.access_log.operator import FormatError
+from proxy.access_log.rendering import Rendering
 from proxy.config.access_log import Format
 from proxy.config.context import CompileContext
 
@@ -54,8 +55,8 @@ def log_format_from_proto(message: Any, context: CompileContext) -> Format:
     return Format(text=DEFAULT_TEXT)
 
 
-def compile_format(config: Format) -> Renderer:
-    """The renderer of a checked format."""
+def compile_format(config: Format) -> Rendering:
+    """The rendering of a checked format."""
     if config.json_format is not None:
         return compile_json(json.loads(config.json_format), omit_empty=config.omit_empty_values)
     return compile_text(config.text, missing=b"" if config.omit_empty_values else b"-")

@@ -117,6 +117,11 @@ class StreamInfo:
         self.upstream_local: Address | None = None
         self.upstream_attempts = self.upstream_bytes_sent = self.upstream_bytes_received = 0
 
+    def begin(self, started: float, now: float) -> None:
+        """Set the beginning of an exchange that began at `started` on the clock that says `now`."""
+        self.started = started
+        self.started_at = time.time() - (now - started)
+
     def response_flags(self) -> str:
         """`%RESPONSE_FLAGS%`: comma-joined in the order of `Flag`, `-` if there is none (features §13 rule 31)."""
         if not self.flags:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.access_log.operator import Build
-from proxy.access_log.operators import addresses, clock, durations, process, request, response, upstream
+from proxy.access_log.operators import addresses, clock, durations, header, process, request, response, upstream
 
 OPERATORS: dict[str, Build] = {
     **addresses.OPERATORS,
@@ -17,6 +17,22 @@ OPERATORS: dict[str, Build] = {
 
 WITH_LENGTH = frozenset({"REQ", "RESP", "TRAILER", "PATH", "QUERY_PARAM", "QUERY_PARAMS", "ENVIRONMENT"})
 """Operators that take a maximal length (`%REQ(X):10%`)."""
+
+_OF_HEADS = frozenset(
+    {
+        "BYTES_RECEIVED", "BYTES_SENT", "ENVIRONMENT", "HOSTNAME", "PROTOCOL", "RESPONSE_CODE", "RESPONSE_CODE_DETAILS",
+        "RESPONSE_FLAGS", "RESPONSE_FLAGS_LONG", "ROUTE_NAME", "UPSTREAM_CLUSTER",
+    }
+)  # fmt: skip
+_HOLES = frozenset({":path", "x-envoy-original-path", "x-envoy-upstream-service-time", "x-request-id"})
+
+
+def is_of_heads(name: str, parameter: str | None) -> bool:
+    """Whether a valid operator's value is settled by the heads of an exchange (`Operator.of_heads`)."""
+    if name in ("REQ", "RESP"):
+        return _HOLES.isdisjoint(header.names(parameter))
+    return name in _OF_HEADS
+
 
 _TLS = "there is no TLS yet"
 _METADATA = "there is no metadata yet"

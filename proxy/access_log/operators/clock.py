@@ -20,16 +20,18 @@ _SPECIAL = re.compile(r"%(?:(?P<digits>[1-9])?f|[1-9]?(?P<unix>s)|E(?P<precision
 class TimeFormat:
     """strftime(3) with Envoy's sub-seconds: `%f` (9 digits), `%1f`…`%9f`, and seconds with a fraction, `%E3S`.
 
-    What only changes with the second is rendered once a second.
+    What only changes with the second is rendered once a second, and the whole once a tick, the finest unit that shows:
+    a busy worker logs many lines within a millisecond.
     """
 
-    __slots__ = ("_digits", "_fractions", "_rendered", "_scale", "_second", "_template", "_texts")
+    __slots__ = ("_fractions", "_line", "_rendered", "_second", "_texts", "_tick", "_ticks")
 
     def __init__(self, text: str) -> None:
         self._texts: list[str] = [""]
         self._fractions: list[int] = []
-        self._second = -1
+        self._second = self._tick = -1
         self._rendered: list[bytes] = []
+        self._line = b""
         position = 0
         for found in _SPECIAL.finditer(text):
             self._texts[-1] += text[position : found.start()]
@@ -47,10 +49,7 @@ class TimeFormat:
             else:
                 self._texts[-1] += found[0]
         self._texts[-1] += text[position:]
-        self._template = b""
-        # One fraction, as in the default format, is one formatting a line.
-        self._digits = self._fractions[0] if len(self._fractions) == 1 and self._fractions[0] <= _MICROSECONDS else 0
-        self._scale = float(10**self._digits)
+        self._ticks = 10 ** min(max(self._fractions, default=0), _MICROSECONDS)
 
     def _fraction(self, digits: int) -> None:
         if digits:
@@ -59,23 +58,22 @@ class TimeFormat:
 
     def __call__(self, moment: float) -> bytes:
         """`moment` in Unix seconds."""
-        second = int(moment)
+        tick = int(moment * self._ticks)
+        if tick != self._tick:
+            self._tick = tick
+            self._line = self._render(tick)
+        return self._line
+
+    def _render(self, tick: int) -> bytes:
+        second, part = divmod(tick, self._ticks)
         if second != self._second:
             utc = time.gmtime(second)
             number = str(second)
             self._rendered = [time.strftime(text, utc).replace(_UNIX, number).encode() for text in self._texts]
-            if self._digits:
-                before, after = (part.replace(b"%", b"%%") for part in self._rendered)
-                self._template = before + b"%%0%dd" % self._digits + after
             self._second = second
-        if self._digits:
-            return self._template % int((moment - second) * self._scale)
-        rendered = self._rendered
-        if not self._fractions:
-            return rendered[0]
-        fraction = b"%06d000" % int((moment - second) * 1e6)
-        line = rendered[0]
-        for digits, text in zip(self._fractions, rendered[1:], strict=True):
+        fraction = b"%06d000" % (part * (10**_MICROSECONDS // self._ticks))
+        line = self._rendered[0]
+        for digits, text in zip(self._fractions, self._rendered[1:], strict=True):
             line += fraction[:digits] + text
         return line
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from proxy.access_log.format import Renderer, compile_text
+from proxy.access_log.format import compile_text
 from proxy.access_log.operator import FormatError
 from proxy.config.context import CompileContext
 from proxy.filters.context import FilterContext
@@ -54,7 +54,7 @@ class Edit:
         self._action = mutation.action
         self._keep_empty = mutation.keep_empty
         self.constant = "%" not in mutation.value
-        self._render: Renderer = compile_text(mutation.value, missing=b"")
+        self._render = compile_text(mutation.value, missing=b"").render
 
     def apply(self, headers: Headers, info: StreamInfo) -> None:
         """An overwritten header moves to the end, and an empty value changes nothing, as in Envoy."""

@@ -139,8 +139,8 @@ class Session:
             now = exchange.info.ended = trio.current_time()
             self._stats.charge_exchange(exchange, now - started)
             info = exchange.info
-            for log_exchange in manager.access_logs:
-                log_exchange(info)
+            for access_log in manager.access_logs:
+                access_log.log(info)
             if info.flags or info.status >= FAILED_STATUS or now - started >= manager.recorder.slow:
                 hcm_record.add(exchange, connection, manager)
         self._active = Flag.DOWNSTREAM_CONNECTION_TERMINATION in exchange.info.flags

@@ -15,6 +15,7 @@ from proxy.config.route import ClusterAction, RouteConfiguration
 from proxy.filters.context import CallNextNetwork, FilterContext
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
 from proxy.filters.network import hcm_config, hcm_express
+from proxy.filters.network.hcm_express_log import ExpressLogs
 from proxy.filters.network.hcm_plans import Plans
 from proxy.filters.network.hcm_session import PLAINTEXT, Session
 from proxy.filters.network.hcm_stats import HcmStats
@@ -45,6 +46,7 @@ class HttpConnectionManager:
         self.listener = context.listener_prefix.removeprefix("listener.").removesuffix(".")
         self.stats = HcmStats(context.stats, config.stat_prefix, context.listener_prefix)
         self.access_logs = build_access_logs(config.access_log, context.log_writer)
+        self.express_logs = ExpressLogs(self.access_logs)
         self.identities = Identities(config.identity, own_address())
         self.codec_options = _codec_options(config)
         self.routes = RouteTable(config.route_config)

@@ -63,8 +63,8 @@ class TcpProxy:
             self._activity.requests -= 1
             info.ended = trio.current_time()
             info.bytes_received, info.bytes_sent = connection.bytes_received, connection.bytes_sent
-            for log in self._access_logs:
-                log(info)
+            for access_log in self._access_logs:
+                access_log.log(info)
             if info.flags or detail:
                 self._record(connection, info, detail)
 
