@@ -17,6 +17,7 @@ TABLES = (NETWORK_FILTERS, HTTP_FILTERS, HTTP_ROUTE_CONFIGS, ACCESS_LOGGERS)
 
 NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.accesslog.v3.AccessLog": ("name",),  # the type of `typed_config` decides
+    "envoy.config.accesslog.v3.RuntimeFilter": ("runtime_key",),  # obligatory, as for RuntimeUInt32
     "envoy.config.core.v3.JsonFormatOptions": ("sort_properties",),  # keys of JSON logs are sorted either way
     "envoy.config.core.v3.RuntimeFractionalPercent": ("runtime_key",),  # as for the next
     "envoy.config.core.v3.RuntimeUInt32": ("runtime_key",),  # obligatory, and without a runtime the default counts

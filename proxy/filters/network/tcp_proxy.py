@@ -40,7 +40,7 @@ class TcpProxy:
     async def __call__(self, connection: Connection, call_next: CallNextNetwork) -> None:
         self._stats.cx_total.inc()
         info = StreamInfo(trio.current_time(), connection)
-        info.is_http = False
+        info.is_http, info.log_type = False, b"TcpConnectionEnd"
         end = info.started + (self._config.max_connection_duration or math.inf)
         self._activity.requests += 1  # what passes here is work in hand: a drain waits for it until its deadline
         finished = False
