@@ -6,7 +6,7 @@ Used by access logs, and by every header or body that may contain operators.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
 
 from proxy.access_log.inline import source
 from proxy.access_log.operator import FormatError, Kind, Operator, Value, truncated
@@ -28,6 +28,7 @@ _MAX_LENGTH = 2**63 - 1
 
 
 Piece = bytes | Operator
+Renderer = Callable[[StreamInfo], bytes]
 
 
 def parse(text: str) -> list[Piece]:
@@ -58,13 +59,14 @@ def parse(text: str) -> list[Piece]:
     return pieces
 
 
-def compile_text(text: str, *, missing: bytes = b"-") -> Rendering:
-    """The rendering of `text`; operators without a value give `missing`. Raises `FormatError`."""
-    return text_rendering(parse(text), missing=missing)
+def compile_text(text: str, *, missing: bytes = b"-") -> Renderer:
+    """A function that renders `text`; operators without a value give `missing`. Raises `FormatError`."""
+    return text_rendering(text, missing=missing).render
 
 
-def text_rendering(pieces: Sequence[Piece], *, missing: bytes = b"-") -> Rendering:
-    """The rendering of compiled pieces as text."""
+def text_rendering(text: str, *, missing: bytes = b"-") -> Rendering:
+    """The rendering of `text`, as `compile_text`."""
+    pieces = parse(text)
     scope = Scope(missing=missing)
     parts = [_as_text(piece, scope) if isinstance(piece, Operator) else piece for piece in pieces]
 

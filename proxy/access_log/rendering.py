@@ -16,8 +16,6 @@ from proxy.http.headers import Headers
 from proxy.http.stream_info import StreamInfo
 from proxy.route.matcher import JOINED
 
-Renderer = Callable[[StreamInfo], bytes]
-
 Index = Mapping[bytes, bytes]
 Planned = Callable[[StreamInfo, Index, Index], bytes]
 """Renders an exchange whose headers are indexed already: those of the request, those of the response."""
@@ -63,12 +61,12 @@ class Rendering(NamedTuple):
     `planned` makes a renderer for all exchanges that have the heads of the given one, whatever differs otherwise.
     """
 
-    render: Renderer
+    render: Callable[[StreamInfo], bytes]
     planned: Callable[[StreamInfo], Planned]
 
 
 def compiled(
-    parts: Sequence[Part], scope: Scope, *, careful: Renderer | None = None, members: bool = False
+    parts: Sequence[Part], scope: Scope, *, careful: Callable[[StreamInfo], bytes] | None = None, members: bool = False
 ) -> Rendering:
     """The rendering of `parts`, one behind the other.
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from proxy.access_log.format import compile_text, parse
+from proxy.access_log.format import parse, text_rendering
 from proxy.access_log.json_format import compile_json
 from proxy.access_log.operator import FormatError
 from proxy.access_log.rendering import Rendering
@@ -59,7 +59,7 @@ def compile_format(config: Format) -> Rendering:
     """The rendering of a checked format."""
     if config.json_format is not None:
         return compile_json(json.loads(config.json_format), omit_empty=config.omit_empty_values)
-    return compile_text(config.text, missing=b"" if config.omit_empty_values else b"-")
+    return text_rendering(config.text, missing=b"" if config.omit_empty_values else b"-")
 
 
 def _check(text: str, path: tuple[str | int, ...], context: CompileContext) -> None:

@@ -54,7 +54,7 @@ class Edit:
         self._action = mutation.action
         self._keep_empty = mutation.keep_empty
         self.constant = "%" not in mutation.value
-        self._render = compile_text(mutation.value, missing=b"").render
+        self._render = compile_text(mutation.value, missing=b"")
 
     def apply(self, headers: Headers, info: StreamInfo) -> None:
         """An overwritten header moves to the end, and an empty value changes nothing, as in Envoy."""

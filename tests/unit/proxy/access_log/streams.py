@@ -53,7 +53,7 @@ def failed() -> StreamInfo:
 
 def render(text: str, info: StreamInfo | None = None) -> str:
     """`text` for a `complete` exchange, or for `info`."""
-    return compile_text(text).render(info or complete()).decode()
+    return compile_text(text)(info or complete()).decode()
 
 
 @contextlib.contextmanager

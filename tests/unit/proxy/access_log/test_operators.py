@@ -96,7 +96,7 @@ def test_start_time(operator: str, expected: str) -> None:
 
 
 def test_start_time_follows_the_seconds() -> None:
-    compiled = compile_text("%START_TIME%").render
+    compiled = compile_text("%START_TIME%")
     info = complete()
     first = compiled(info)
     info.started_at += 1

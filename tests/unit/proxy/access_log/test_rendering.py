@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.access_log.format import Operator, as_text, compile_text, parse
+from proxy.access_log.format import Operator, as_text, parse, text_rendering
 from proxy.access_log.json_format import compile_json
 from proxy.access_log.rendering import Rendering, index
 from proxy.http.stream_info import StreamInfo
@@ -68,7 +68,7 @@ def renderings(operators: list[str]) -> list[Rendering]:
         "b": text,
         "c": f"%{operators[0]}%",
     }
-    return [compile_text(text), compile_json(tree, omit_empty=False), compile_json(tree, omit_empty=True)]
+    return [text_rendering(text), compile_json(tree, omit_empty=False), compile_json(tree, omit_empty=True)]
 
 
 def with_other_holes(info: StreamInfo) -> StreamInfo:
@@ -104,7 +104,7 @@ def test_a_plan_says_what_the_format_says(info: StreamInfo, operators: list[str]
 def test_a_plan_of_a_forged_line_is_none() -> None:
     info = complete()
     info.request = request((b"x-a", b"a\r\nforged"))
-    rendering = compile_text("%REQ(X-A)% %REQ(:PATH)%\n")
+    rendering = text_rendering("%REQ(X-A)% %REQ(:PATH)%\n")
     line = rendering.planned(info)(info, index(info.request.headers), {})
     assert line == rendering.render(info)
     assert (line.count(b"\n"), line.count(b"\r")) == (1, 0)
