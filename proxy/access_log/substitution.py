@@ -19,6 +19,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "text_format_source",
         "json_format",
         "omit_empty_values",
+        "content_type",
     ),
 }
 
@@ -33,19 +34,19 @@ DEFAULT_TEXT = (
 def format_from_proto(message: Any, context: CompileContext) -> Format:
     """Compiles a `SubstitutionFormatString`; each bad format is reported where it stands."""
     kind = message.WhichOneof("format")
-    omit = message.omit_empty_values
+    omit, content_type = message.omit_empty_values, message.content_type
     if kind == "json_format":
         tree = _tree(message.json_format)
         for path, text in _strings(tree, ("json_format",)):
             _check(text, path, context)
-        return Format(json_format=json.dumps(tree), omit_empty_values=omit)
+        return Format(json_format=json.dumps(tree), omit_empty_values=omit, content_type=content_type)
     if kind == "text_format":
         _check(message.text_format, ("text_format",), context)
-        return Format(text=message.text_format, omit_empty_values=omit)
+        return Format(text=message.text_format, omit_empty_values=omit, content_type=content_type)
     source = message.text_format_source
     text = context.data_source(source, "text_format_source").decode(errors="replace")
     _check(text, ("text_format_source", source.WhichOneof("specifier") or ""), context)
-    return Format(text=text, omit_empty_values=omit)
+    return Format(text=text, omit_empty_values=omit, content_type=content_type)
 
 
 def log_format_from_proto(message: Any, context: CompileContext) -> Format:

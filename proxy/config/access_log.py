@@ -78,8 +78,11 @@ class AccessLog(msgspec.Struct, frozen=True):
 
 
 class Format(msgspec.Struct, frozen=True, gc=False):
-    """`config.core.v3.SubstitutionFormatString`: `json_format`, the tree as JSON, or else `text`."""
+    """`config.core.v3.SubstitutionFormatString`: `json_format`, the tree as JSON, or else `text`. `content_type` is of
+    interest to bodies alone.
+    """
 
     text: str = ""
     json_format: str | None = None
     omit_empty_values: bool = False
+    content_type: str = ""

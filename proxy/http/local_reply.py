@@ -2,17 +2,60 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from proxy.errors import ProxyError
+from proxy.http import grpc
 from proxy.http.headers import Headers
+from proxy.http.stream_info import StreamInfo
+
+_MAX_GRPC_MESSAGE = 16384
+"""Bytes, before they are encoded; Envoy's `MaxGrpcMessageLength`."""
+
+_UNSAFE = re.compile(rb"[^ -$&-}]")
+"""What a `grpc-message` says in hexadecimal: all but printable ASCII, and "%" (and "~", as in Envoy)."""
 
 
-def render(error: ProxyError) -> tuple[Headers, bytes]:
-    """Headers and body of the reply to `error`, in Envoy's order (features §13 rule 28). The caller leaves the body
-    out for HEAD; an empty one has no `content-type`.
+@dataclass(slots=True)
+class LocalReply:
+    """A reply in the making. `content_type` is the body's, unless `headers` have one."""
+
+    status: int
+    headers: Headers
+    body: bytes
+    content_type: bytes = b"text/plain"
+
+
+Rewrite = Callable[[LocalReply, StreamInfo], None]
+
+
+def render(error: ProxyError, info: StreamInfo, rewrite: Rewrite | None = None) -> LocalReply:
+    """The reply to `error`, with its headers in Envoy's order (features §13 rule 28); `rewrite` changes it before these
+    are complete. The caller leaves the body out for HEAD; an empty one has no `content-type`.
     """
     body = error.body.encode() if isinstance(error.body, str) else error.body
-    headers = Headers(error.headers)
-    if body:
-        headers.add(b"content-length", b"%d" % len(body))
-        headers.add(b"content-type", b"text/plain")
-    return headers, body
+    reply = LocalReply(error.status, Headers(error.headers), body)
+    if rewrite is not None:
+        info.response_headers = reply.headers
+        rewrite(reply, info)
+    if info.request is not None and grpc.is_request(info.request.headers):
+        _to_grpc(reply)
+    elif reply.body:
+        reply.headers.set(b"content-length", b"%d" % len(reply.body))
+        if b"content-type" not in reply.headers:
+            reply.headers.add(b"content-type", reply.content_type)
+    return reply
+
+
+def _to_grpc(reply: LocalReply) -> None:
+    """A response of headers alone, whose status says what the HTTP status would have said (rule 29)."""
+    headers = reply.headers
+    headers.remove(b"content-length")
+    headers.set(b"content-type", grpc.CONTENT_TYPE)
+    headers.set(grpc.STATUS, b"%d" % grpc.of_http(reply.status))
+    if reply.body:
+        message = _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], reply.body[:_MAX_GRPC_MESSAGE])
+        headers.set(grpc.MESSAGE, message)
+    reply.status, reply.body = 200, b""

@@ -19,6 +19,7 @@ from proxy.filters.network import hcm_config, hcm_express
 from proxy.filters.network.hcm_express_log import ExpressLogs
 from proxy.filters.network.hcm_front import Front
 from proxy.filters.network.hcm_idle import IdleLanes
+from proxy.filters.network.hcm_local_reply import LocalReplies
 from proxy.filters.network.hcm_plans import Plans
 from proxy.filters.network.hcm_session import PLAINTEXT, Session
 from proxy.filters.network.hcm_stats import HcmStats
@@ -64,6 +65,7 @@ class HttpConnectionManager:
             drain_close=self._drain_close,
             filter_configs=_decode_overrides(config),
             failures=FilterFailures(context.stats.counter(f"{http_context.stat_prefix}filter_exceptions")),
+            rewrite_reply=None if config.local_reply is None else LocalReplies(config.local_reply).rewrite,
         )
         self.plans = self._plans(filters) if hcm_express.suits(config, filters) else None
 
