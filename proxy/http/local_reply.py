@@ -17,6 +17,9 @@ _MAX_GRPC_MESSAGE = 16384
 _UNSAFE = re.compile(rb"[^ -$&-}]")
 """What a `grpc-message` says in hexadecimal: all but printable ASCII, and "%" (and "~", as in Envoy)."""
 
+_JSON = b"application/json"
+"""A body of this type is a line, whose end is no part of a message; Envoy goes by the type, too."""
+
 
 @dataclass(slots=True)
 class LocalReply:
@@ -41,21 +44,26 @@ def render(error: ProxyError, info: StreamInfo, rewrite: Rewrite | None = None) 
         info.response_headers = reply.headers
         rewrite(reply, info)
     if info.request is not None and grpc.is_request(info.request.headers):
-        _to_grpc(reply)
+        _to_grpc(reply, tell=info.request.method != b"HEAD")
     elif reply.body:
         reply.headers.set(b"content-length", b"%d" % len(reply.body))
         if b"content-type" not in reply.headers:
             reply.headers.add(b"content-type", reply.content_type)
+    else:
+        reply.headers.remove(b"content-length")
+        reply.headers.remove(b"content-type")
     return reply
 
 
-def _to_grpc(reply: LocalReply) -> None:
-    """A response of headers alone, whose status says what the HTTP status would have said (rule 29)."""
+def _to_grpc(reply: LocalReply, *, tell: bool) -> None:
+    """A response of headers alone, whose status says what the HTTP status would have said (rule 29). `tell`: with the
+    body as its message.
+    """
     headers = reply.headers
     headers.remove(b"content-length")
     headers.set(b"content-type", grpc.CONTENT_TYPE)
     headers.set(grpc.STATUS, b"%d" % grpc.of_http(reply.status))
-    if reply.body:
-        message = _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], reply.body[:_MAX_GRPC_MESSAGE])
-        headers.set(grpc.MESSAGE, message)
+    if reply.body and tell:
+        text = reply.body.removesuffix(b"\n") if reply.content_type == _JSON else reply.body
+        headers.set(grpc.MESSAGE, _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], text[:_MAX_GRPC_MESSAGE]))
     reply.status, reply.body = 200, b""
