@@ -11,8 +11,9 @@ from proxy import registry
 from proxy.access_log import ACCESS_LOGGERS, filters, substitution
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
 from proxy.filters.network import NETWORK_FILTERS
+from proxy.http.original_ip import ORIGINAL_IP_DETECTIONS
 
-TABLES = (NETWORK_FILTERS, HTTP_FILTERS, HTTP_ROUTE_CONFIGS, ACCESS_LOGGERS)
+TABLES = (NETWORK_FILTERS, HTTP_FILTERS, HTTP_ROUTE_CONFIGS, ACCESS_LOGGERS, ORIGINAL_IP_DETECTIONS)
 
 
 NO_EFFECT: dict[str, tuple[str, ...]] = {
@@ -22,6 +23,7 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.core.v3.RuntimeFractionalPercent": ("runtime_key",),  # as for the next
     "envoy.config.core.v3.RuntimeUInt32": ("runtime_key",),  # obligatory, and without a runtime the default counts
     "envoy.config.core.v3.SubstitutionFormatString": ("json_format_options",),
+    "envoy.config.core.v3.TypedExtensionConfig": ("name",),  # as for AccessLog
     "envoy.config.endpoint.v3.ClusterLoadAssignment": ("cluster_name",),  # `Cluster.name` is what counts
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
         "drain_timeout",  # between the two GOAWAYs of HTTP/2; HTTP/1 has none

@@ -50,7 +50,7 @@ HTTP_COUNTERS = _names("""
     downstream_flow_control_resumed_reading_total downstream_rq_failed_path_normalization
     downstream_rq_http2_total downstream_rq_http3_total downstream_rq_max_duration_reached
     downstream_rq_overload_close downstream_rq_redirected_with_normalized_path
-    downstream_rq_rejected_via_ip_detection downstream_rq_too_many_premature_resets rs_too_large
+    downstream_rq_too_many_premature_resets rs_too_large
 """)
 """Behind `http.<prefix>.` of every connection manager, the admin interface's too."""
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import trio
 
-from tests.integration.test_access_log_fields import LOG, bootstrap_of, logged, text
+from tests.integration.test_access_log_fields import HCM, LOG, bootstrap_of, logged, text
 from tests.integration.test_fields import cluster, one_listener
+from tests.kit.config import bootstrap
 from tests.unit.proxy.rig import serving
 from tests.unit.upstream.rig import OK, answering, origin
 
@@ -79,3 +81,22 @@ def test_types_of_entries(tmp_path: Path) -> None:
 @pytest.mark.field(f"{LOG}.LogTypeFilter.exclude")
 def test_all_but_these_types(tmp_path: Path) -> None:
     assert logged(tmp_path, {"log_type_filter": {"types": ["DownstreamStart"], "exclude": True}}) == "123"
+
+
+@pytest.mark.field(f"{HCM}.access_log_options")
+@pytest.mark.field(f"{HCM}.HcmAccessLogOptions.flush_access_log_on_new_request")
+def test_an_entry_when_a_request_begins(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = json.dumps([text(path, "%ACCESS_LOG_TYPE% %REQ(:PATH)% %RESPONSE_CODE%\n")])
+    hcm = f"access_log: {log}\naccess_log_options: {{flush_access_log_on_new_request: true}}"
+
+    async def run() -> None:
+        async with (
+            origin(answering(OK)) as upstream,
+            serving(one_listener(bootstrap(hcm=hcm, clusters=cluster(upstream.address)))) as rig,
+        ):
+            await rig.ask(SAME_ID)
+            await rig.stop()
+
+    trio.run(run)
+    assert path.read_text() == "DownstreamStart / 0\nDownstreamEnd / 200\n"

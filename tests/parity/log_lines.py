@@ -59,6 +59,12 @@ class Logs:
             self._skip(path)
         return answers
 
+    def settle(self, path: str) -> None:
+        """Wait until both have logged the request for `path`, which is the last one."""
+        ends = [directory / f"{END}.log" for directory in self._directories]
+        wait_for(lambda: all(path in self._new(end) for end in ends), deadline=30, what="both logs have the last line")
+        time.sleep(0.1)
+
     def lines(self, name: str) -> tuple[list[str], list[str]]:
         """The lines since the last call: Envoy's, ours."""
         envoy, ours = (directory / f"{name}.log" for directory in self._directories)

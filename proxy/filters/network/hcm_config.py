@@ -28,9 +28,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "delayed_close_timeout",
         "common_http_protocol_options",
         "access_log",
+        "access_log_options",
         "local_reply_config",
         *hcm_identity_config.HCM_FIELDS,
     ),
+    f"{hcm_identity_config.HCM}.HcmAccessLogOptions": ("flush_access_log_on_new_request",),
     "envoy.config.core.v3.HttpProtocolOptions": (
         "idle_timeout",
         "max_headers_count",
@@ -59,6 +61,7 @@ class Config(msgspec.Struct, frozen=True):
     request_headers_timeout: float = 0.0
     delayed_close_timeout: float = 1.0
     access_log: tuple[AccessLog, ...] = ()
+    log_new_requests: bool = False
     local_reply: LocalReplyConfig | None = None
 
 
@@ -86,6 +89,7 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         request_headers_timeout=seconds("request_headers_timeout", 0.0),
         delayed_close_timeout=seconds("delayed_close_timeout", 1.0),
         access_log=context.at("access_log").access_logs(message.access_log),
+        log_new_requests=message.access_log_options.flush_access_log_on_new_request,
         local_reply=_local_reply(message, context),
     )
 

@@ -42,6 +42,8 @@ def suits(config: Config, filters: Sequence[object]) -> bool:
         and all(hasattr(other, "express") for other in before)
         and not config.identity.always_set_request_id_in_response
         and config.identity.underscores == "ALLOW"
+        and not config.identity.detections  # a plan does not know the peer
+        and not config.log_new_requests
         and all(limit == 0 or limit >= LEAST_TIMEOUT for limit in (config.idle_timeout, config.stream_idle_timeout))
     )
 

@@ -179,9 +179,18 @@ class Session:
             exchange.info.route_name = entry.route.name
             if isinstance(entry.route.action, ClusterAction):
                 exchange.info.upstream_cluster = entry.route.action.cluster
+        if config.log_new_requests:
+            self._log_beginning(exchange.info)
         if event.upgrade:
             self._stats.rq_ws_on_non_ws_route.inc()
             raise ProxyError("upgrade_failed", side="downstream", status=403, close=True)
+
+    def _log_beginning(self, info: StreamInfo) -> None:
+        """`flush_access_log_on_new_request`: an entry for an exchange that has just begun."""
+        info.log_type, info.ended = b"DownstreamStart", trio.current_time()
+        for access_log in self._manager.access_logs:
+            access_log.log(info)
+        info.log_type = b"DownstreamEnd"
 
     def _admit(self, exchange: Exchange) -> None:
         """Find out who is asking and edit the head accordingly; refuses what may not be routed."""
