@@ -6,6 +6,7 @@ are the bytes at the origin and at the client, every stat, every word of the sha
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 from collections.abc import Iterator
@@ -29,8 +30,11 @@ FORMAT = (
     "%REQ(:METHOD)% %REQ(:PATH)% %REQ(:AUTHORITY)% %PROTOCOL% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% "
     "%BYTES_RECEIVED% %BYTES_SENT% %REQ(X-REQUEST-ID)% %REQ(X-FORWARDED-FOR)% %REQ(USER-AGENT)% %RESP(SERVER)% "
     "%RESP(CONTENT-TYPE)% %UPSTREAM_CLUSTER% %ROUTE_NAME% %UPSTREAM_WIRE_BYTES_SENT% %UPSTREAM_WIRE_BYTES_RECEIVED% "
-    "%UPSTREAM_REQUEST_ATTEMPT_COUNT% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%\n"
+    "%UPSTREAM_REQUEST_ATTEMPT_COUNT% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %ACCESS_LOG_TYPE% "
+    "%REQUEST_HEADERS_BYTES% %UPSTREAM_PROTOCOL% %UPSTREAM_HOST% %PATH(NQ)%\n"
 )
+
+JSON_FORMAT = json.dumps({operator: f"%{operator}%" for operator in re.findall(r"%([^%]+)%", FORMAT)})
 
 
 class Answer(NamedTuple):
@@ -231,11 +235,12 @@ def run(script: list[Step], path: Path, *, lane: bool, monkeypatch: pytest.Monke
     """The script through a proxy of its own, one connection at a time; a new one where the proxy closes."""
     path.unlink(missing_ok=True)
     origin = Origin(script)
-    logger = plugin(
-        "file",
-        "envoy.extensions.access_loggers.file.v3.FileAccessLog",
-        {"path": str(path), "format": {"text": FORMAT}},
-    )
+    loggers = [
+        plugin(
+            "file", "envoy.extensions.access_loggers.file.v3.FileAccessLog", {"path": str(path), "format": log_format}
+        )
+        for log_format in ({"text": FORMAT}, {"json_format": JSON_FORMAT, "omit_empty_values": True})
+    ]
     answers: list[bytes] = []
 
     async def main() -> Outcome:
@@ -244,7 +249,7 @@ def run(script: list[Step], path: Path, *, lane: bool, monkeypatch: pytest.Monke
             address = SocketAddress(*listening.getsockname())
             listening.setblocking(False)
             routes = [route("/a", timeout=9.0, name="a"), route("/none", "nowhere"), route("/", name="rest")]
-            config = compiled(address, routes=routes, access_log=(AccessLog(logger),), **hcm)
+            config = compiled(address, routes=routes, access_log=tuple(map(AccessLog, loggers)), **hcm)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(trio.serve_listeners, origin.serve, [listener])
                 async with serving(config) as rig:
@@ -271,6 +276,7 @@ def run(script: list[Step], path: Path, *, lane: bool, monkeypatch: pytest.Monke
             patch.setattr(hcm_express, "suits", lambda config, filters: False)
         outcome = trio.run(main)
     log = path.read_text() if path.exists() else ""
+    log = re.sub(r"127\.0\.0\.1:\d+", "HOST", log)  # a new origin each time
     return outcome._replace(log=re.sub(r"(?!7a1d3f9e)[0-9a-f]{8}-[0-9a-f-]{27}", "ID", log))
 
 

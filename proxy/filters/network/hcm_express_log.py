@@ -100,12 +100,12 @@ class _HeadsLog:
         info.upstream_local = progress.upstream.local
         info.upstream_bytes_sent = self._upstreamed.size(arrival, request_id)
         info.upstream_bytes_received = len(progress.received)
+        if self._planned is None and self._again:
+            self._planned = [log.planned(info) for log in self._logs]
         if self._planned is not None:
             for log_planned in self._planned:
                 log_planned(info, self._sent, self._got)
             return
-        if self._again:
-            self._planned = [log.planned(info) for log in self._logs]
         self._again = True
         for log in self._logs:
             log.log(info)
