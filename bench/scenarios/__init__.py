@@ -77,6 +77,9 @@ SCENARIOS = (
         Requests(requests.get("small", ("User-Agent: bench", "Accept: */*", "Connection: close"))),
     ),
     Scenario(
+        "traced", "small GET, each request with a trace id of its own", Requests(requests.get("small", requests.TRACED))
+    ),
+    Scenario(
         "headers-10", "GET with the 10 headers of a browser", Requests(requests.get("small", requests.TEN)), quick=False
     ),
     Scenario("headers-40", "GET with 40 headers", Requests(requests.get("small", requests.FORTY))),

@@ -32,8 +32,8 @@ class Source(NamedTuple):
 class Operator(NamedTuple):
     """A compiled operator, in the place where it stood.
 
-    `of_heads`: its value is the same for all exchanges with the same heads, where the path, the request's id and the
-    service time count as holes in them.
+    `of_heads`: its value is the same for all exchanges with the same heads, where the path, the service time, and
+    the ids of requests and traces (`http/express_varying.py`) count as holes in them.
     """
 
     name: str

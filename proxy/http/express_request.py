@@ -2,7 +2,8 @@
 request line alone (DESIGN §4, "the same bytes mean the same thing").
 
 Nothing here decides anything of its own. A head goes through the functions of the general path (`h1_head`, `identity`,
-the client codec), and what they make of it is kept with two holes: the path and the request's id.
+the client codec), and what they make of it is kept with holes: the path, the request's id, and the values of fields
+that are another one with every request and that nobody on the way looks at (`express_varying`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from proxy.config.common import Address
 from proxy.errors import ProxyError
-from proxy.http import h1_connection, h1_head
+from proxy.http import express_varying, h1_connection, h1_head
 from proxy.http.codec import CodecError
 from proxy.http.codec_h1_client import H1ClientCodec
 from proxy.http.events import RequestReceived
@@ -30,9 +31,11 @@ _NOT_PLAIN = re.compile(rb"(?i)(?:^|\r\n)(?:expect|http2-settings|transfer-encod
 
 
 class Arrival:
-    """A request that came in one piece, `data`: `fields` are its header lines with the final empty line."""
+    """A request that came in one piece, `data`: `fields` are its header lines with the final empty line, `varying` the
+    values that its plan has holes for.
+    """
 
-    __slots__ = ("body", "data", "fields", "method", "path")
+    __slots__ = ("body", "data", "fields", "method", "path", "varying")
 
     def __init__(self, data: bytes, method: bytes, path: bytes, fields: bytes, body: bytes) -> None:
         self.data = data
@@ -40,6 +43,7 @@ class Arrival:
         self.path = path
         self.fields = fields
         self.body = body
+        self.varying: tuple[bytes, ...] = ()
 
 
 def split(data: bytes) -> Arrival | None:
@@ -54,32 +58,40 @@ def split(data: bytes) -> Arrival | None:
 
 
 class Upstreamed:
-    """A head as an upstream gets it, less its method and path: `before` and `after` stand around the id's value, which
-    is the request's own if `after` is empty. `headers` are its fields, of which number `id_at` is the id's.
+    """A head as an upstream gets it, less its method and path. `headers` are its fields, with marks for what varies.
+
+    Values come in the order of the arrival's, the request's id last (empty if there is none of ours).
     """
 
-    __slots__ = ("after", "before", "headers", "id_at")
+    __slots__ = ("_headers", "_marked", "_order", "_rest")
 
-    def __init__(self, before: bytes, after: bytes, headers: Headers, id_at: int) -> None:
-        self.before = before
-        self.after = after
-        self.headers = headers
-        self.id_at = id_at
+    def __init__(self, rest: bytes, headers: Headers) -> None:
+        self._rest, self._order = express_varying.template(rest)
+        self._headers = headers
+        self._marked = [
+            (at, name, *express_varying.template(value))
+            for at, (name, value) in enumerate(headers.items)
+            if express_varying.MARK in value
+        ]
 
-    def render(self, method: bytes, path: bytes, request_id: bytes) -> bytes:
-        return b"%b %b%b%b%b" % (method, path, self.before, request_id, self.after)
+    def render(self, method: bytes, path: bytes, values: tuple[bytes, ...]) -> bytes:
+        return b"%b %b%b" % (method, path, self._rest % tuple([values[number] for number in self._order]))
 
-    def size(self, arrival: Arrival, request_id: bytes) -> int:
-        """What was sent for `arrival`, in bytes."""
-        head = len(arrival.method) + 1 + len(arrival.path) + len(self.before) + len(request_id) + len(self.after)
-        return head + len(arrival.body)
-
-    def fields(self, request_id: bytes) -> Headers:
+    def fields(self, values: tuple[bytes, ...]) -> Headers:
         """The fields of one request."""
-        headers = self.headers.copy()
-        if request_id:
-            headers.items[self.id_at] = (REQUEST_ID, request_id)
+        headers = self._headers.copy()
+        self.fill(headers, values)
         return headers
+
+    def fill(self, headers: Headers, values: tuple[bytes, ...]) -> None:
+        """Make `headers`, which are the fields of another request, those of one with these values."""
+        for at, name, value, order in self._marked:
+            headers.items[at] = (name, value % tuple([values[number] for number in order]))
+
+    @property
+    def varying(self) -> tuple[int, ...]:
+        """Which of the fields have values that vary."""
+        return tuple(at for at, *_ in self._marked)
 
 
 class RequestPlan:
@@ -87,7 +99,7 @@ class RequestPlan:
     ours. `closes`: the client wants no more than this. `internal`: it comes from inside.
     """
 
-    __slots__ = ("_address", "closes", "content_length", "generates_id", "internal", "request")
+    __slots__ = ("_address", "_varying", "closes", "content_length", "generates_id", "internal", "request")
 
     def __init__(
         self,
@@ -98,6 +110,7 @@ class RequestPlan:
         content_length: int,
         generates_id: bool,
         closes: bool,
+        varying: int,
     ) -> None:
         self.request = request
         self.internal = internal
@@ -105,6 +118,7 @@ class RequestPlan:
         self.content_length = content_length
         self.generates_id = generates_id
         self.closes = closes
+        self._varying = varying  # how many values its arrivals bring
 
     def caller(self, hop: Hop) -> Address:
         """Who sent a request of this kind over `hop`."""
@@ -124,6 +138,9 @@ class RequestPlan:
             return None
         if self.generates_id and ids != request.headers.get_all(REQUEST_ID):
             return None
+        if self.generates_id:
+            headers = headers.copy()
+            headers.set(REQUEST_ID, express_varying.mark(self._varying))
         try:
             codec = H1ClientCodec()
             codec.send_request(
@@ -131,12 +148,7 @@ class RequestPlan:
             )
         except CodecError:
             return None
-        rest = codec.take_output()[len(request.method) + 1 + len(request.path) :]
-        if not self.generates_id:
-            return Upstreamed(rest, b"", headers, -1)
-        id_at = next(at for at, (name, _) in enumerate(headers.items) if name == REQUEST_ID)
-        before, name, rest = rest.partition(b"\r\n%b: " % REQUEST_ID)
-        return Upstreamed(before + name, rest[len(headers.items[id_at][1]) :], headers, id_at)
+        return Upstreamed(codec.take_output()[len(request.method) + 1 + len(request.path) :], headers)
 
 
 def plan(
@@ -179,4 +191,5 @@ def plan(
         closes=closes,
         content_length=parsed.content_length or 0,
         generates_id=ours is not None and ours != theirs,
+        varying=len(arrival.varying),
     )

@@ -17,13 +17,13 @@ def unwritable(what: str, *, status: int) -> CodecError:
 
 def render_head(first_line: bytes, headers: Iterable[tuple[bytes, bytes]], *, status: int) -> bytes:
     """A message head. Raises `CodecError` with `status` for a field whose bytes could be read as something else."""
-    lines = [first_line]
-    for name, value in headers:
-        if not TOKEN.fullmatch(name) or not VALUE.fullmatch(value):
+    pairs = list(headers)
+    if pairs:
+        names, values = zip(*pairs, strict=True)
+        # Both grammars say which octets there may be, so all names, and all values, can be looked at in one piece.
+        if not (all(names) and TOKEN.fullmatch(b"".join(names)) and VALUE.fullmatch(b"".join(values))):
             raise unwritable("header", status=status)
-        lines.append(b"%b: %b\r\n" % (name.lower(), value))
-    lines.append(b"\r\n")
-    return b"".join(lines)
+    return b"%b%b\r\n" % (first_line, b"".join([b"%b: %b\r\n" % (name.lower(), value) for name, value in pairs]))
 
 
 class BodyWriter(Protocol):

@@ -16,6 +16,7 @@ from proxy.access_log.operators import (
     sizes,
     upstream,
 )
+from proxy.http import express_varying
 
 OPERATORS: dict[str, Build] = {
     **addresses.OPERATORS,
@@ -44,7 +45,7 @@ _OF_HEADS = frozenset(
         "RESPONSE_FLAGS", "RESPONSE_FLAGS_LONG", "ROUTE_NAME", "UPSTREAM_CLUSTER",
     }
 )  # fmt: skip
-_HOLES = frozenset({":path", "x-envoy-original-path", "x-envoy-upstream-service-time", "x-request-id"})
+_HOLES = express_varying.NAMES | {":path", "x-envoy-original-path", "x-envoy-upstream-service-time"}
 
 
 def is_of_heads(name: str, parameter: str | None) -> bool:

@@ -194,6 +194,8 @@ class Lane:
             arrival = self._arrival = express_request.split(data)
         if arrival is None or len(data) > EXPRESS_REQUEST or self._manager.drain.active:
             return None
+        if len(data) - len(arrival.body) > self._plans.max_head:
+            return None
         destination = self._destination = self._route(arrival, progress)
         if destination is None or self._head is None:
             return None
@@ -205,14 +207,17 @@ class Lane:
         if upstream is None:
             return None
         request_id = progress.request_id = self._head.plan.new_id()
-        head = destination.head.render(arrival.method, arrival.path, request_id)
-        if not upstream.send_now(head + arrival.body if arrival.body else head):
+        progress.values = (*arrival.varying, request_id)
+        head = destination.head.render(arrival.method, arrival.path, progress.values)
+        data = head + arrival.body if arrival.body else head
+        if not upstream.send_now(data):
             # The host has left since we last heard of it. It got nothing whole, so another connection may be asked.
             pool.discard(upstream, remote=True, with_active_rq=True)
             progress.pool = None
             return None
         progress.upstream = upstream
         progress.sent_at = started
+        progress.sent = len(data)
         upstream.watch.on_ready = self._advance
         self._manager.begin_exchange()
         self._manager.express.add(self)
@@ -251,7 +256,7 @@ class Lane:
         if manager.express_logs:
             assert self._head is not None
             assert self._arrival is not None
-            log = manager.express_logs.of(self._head.plan, destination, answer)
+            log = manager.express_logs.of(self._head.plan, destination, answer, progress.values)
             log(self._arrival, progress, self._connection, self._hop, now)
         progress.upstream.watch.on_ready = None
         pool.release(progress.upstream, now)

@@ -13,7 +13,7 @@ from proxy.access_log.rendering import index
 from proxy.http.express_request import Arrival, RequestPlan
 from proxy.http.express_response import SERVICE_TIME, ResponsePlan
 from proxy.http.handover import Handover
-from proxy.http.identity import REQUEST_ID, Hop
+from proxy.http.identity import Hop
 from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo
 from proxy.net.connection import Connection
@@ -37,22 +37,43 @@ class ExpressLogs:
     def __bool__(self) -> bool:
         return bool(self._logs)
 
-    def of(self, plan: RequestPlan, destination: Destination, answer: ResponsePlan) -> _HeadsLog:
-        """What logs exchanges with these heads."""
+    def of(
+        self, plan: RequestPlan, destination: Destination, answer: ResponsePlan, values: tuple[bytes, ...]
+    ) -> _HeadsLog:
+        """What logs exchanges with these heads, of which this one has `values` in the holes of its request."""
         known = self._known.get((destination, answer))
         if known is None:
             if len(self._known) >= _MAX_LOGS:
                 self._known.clear()
-            known = self._known[destination, answer] = _HeadsLog(self._logs, plan, destination, answer)
+            known = self._known[destination, answer] = _HeadsLog(self._logs, plan, destination, answer, values)
         return known
 
 
 class _HeadsLog:
     """Exchanges with the same heads. The first is rendered like any other: only what comes again is worth a plan."""
 
-    __slots__ = ("_again", "_got", "_id_at", "_info", "_logs", "_plan", "_planned", "_sent", "_time_at", "_upstreamed")
+    __slots__ = (
+        "_again",
+        "_got",
+        "_info",
+        "_logs",
+        "_plan",
+        "_planned",
+        "_repeats",
+        "_sent",
+        "_time_at",
+        "_upstreamed",
+        "_varying",
+    )
 
-    def __init__(self, logs: Sequence[Log], plan: RequestPlan, destination: Destination, answer: ResponsePlan) -> None:
+    def __init__(
+        self,
+        logs: Sequence[Log],
+        plan: RequestPlan,
+        destination: Destination,
+        answer: ResponsePlan,
+        values: tuple[bytes, ...],
+    ) -> None:
         self._logs = logs
         self._plan = plan
         self._planned: list[PlannedLog] | None = None
@@ -63,9 +84,10 @@ class _HeadsLog:
         template = plan.request
         request.method, request.scheme, request.authority = template.method, template.scheme, template.authority
         request.protocol = template.protocol
-        request.headers = destination.head.headers.copy()
+        request.headers = destination.head.fields(values)
         response = info.response_headers = answer.headers.copy()
-        self._id_at = destination.head.id_at
+        self._varying = destination.head.varying
+        self._repeats = len({name for name, _ in request.headers}) < len(request.headers)
         names = [name for name, _ in response]
         self._time_at = names.index(SERVICE_TIME) if answer.after else -1
         self._sent, self._got = index(request.headers), index(response)
@@ -80,7 +102,7 @@ class _HeadsLog:
 
     def __call__(self, arrival: Arrival, progress: Handover, connection: Connection, hop: Hop, now: float) -> None:
         """Log an exchange that is over `now`."""
-        info, sent_at, request_id = self._info, progress.sent_at, progress.request_id
+        info, sent_at = self._info, progress.sent_at
         info.begin(progress.started, now)
         info.connection = connection
         info.downstream_remote = self._plan.caller(hop)
@@ -88,9 +110,13 @@ class _HeadsLog:
         assert request is not None
         assert info.response_headers is not None
         request.path = arrival.path
-        if request_id:
-            request.headers.items[self._id_at] = (REQUEST_ID, request_id)
-            self._sent[REQUEST_ID] = request_id
+        self._upstreamed.fill(request.headers, progress.values)
+        if self._repeats:
+            self._sent = index(request.headers)
+        else:
+            for at in self._varying:
+                name, value = request.headers.items[at]
+                self._sent[name] = value
         if self._time_at >= 0:
             service_time = self._got[SERVICE_TIME] = b"%d" % int((now - sent_at) * 1000)
             info.response_headers.items[self._time_at] = (SERVICE_TIME, service_time)
@@ -98,8 +124,12 @@ class _HeadsLog:
         info.response_begun = info.response_received = info.ended = now
         info.upstream_host = info.upstream_remote = info.upstream_tried = progress.pool.host.address
         info.upstream_local = progress.upstream.local
-        info.upstream_bytes_sent = self._upstreamed.size(arrival, request_id)
+        info.upstream_bytes_sent = progress.sent
         info.upstream_bytes_received = len(progress.received)
+        self._log(info)
+        info.connection = None  # which may end, while this is kept
+
+    def _log(self, info: StreamInfo) -> None:
         if self._planned is None and self._again:
             self._planned = [log.planned(info) for log in self._logs]
         if self._planned is not None:

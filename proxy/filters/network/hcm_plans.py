@@ -9,10 +9,10 @@ from proxy.config.route import ClusterAction
 from proxy.filters.express_watch import LEAST_TIMEOUT
 from proxy.filters.http.router import Router
 from proxy.filters.http.router_headers import settle
-from proxy.http import express_request
+from proxy.http import express_request, express_varying
 from proxy.http.exchange import Policy
 from proxy.http.express_request import Arrival, RequestPlan, Upstreamed
-from proxy.http.express_response import ResponsePlans
+from proxy.http.express_response import ResponsePlans, Shelf
 from proxy.http.identity import Hop, Identities
 from proxy.route.entry import RouteEntry
 from proxy.route.table import RouteTable, VirtualHostRoutes
@@ -62,6 +62,11 @@ class PlannedHead:
         self._found: RouteEntry | None = None
         self._destinations: dict[RouteEntry, Destination | None] = {}
 
+    @property
+    def by_path_alone(self) -> bool:
+        """Whether no route looks at more than the path."""
+        return self._routes is None or self._routes.by_path_alone
+
     def route(self, path: bytes) -> RouteEntry | None:
         """The route of a request of this kind for `path`, drawn if it is shared; None if the lane has none."""
         routes, request, found = self._routes, self.plan.request, self._found
@@ -108,21 +113,45 @@ class Plans:
         self._identities = identities
         self._codec_options = codec_options
         self._scheme = scheme
+        self.max_head = int(codec_options["max_headers_bytes"])
         self._plans: dict[tuple[object, ...], PlannedHead | None] = {}
+        self._shelf = Shelf()
         self._responses: dict[tuple[Cluster, RouteEntry | None], ResponsePlans] = {}
 
     def find(self, arrival: Arrival, hop: Hop) -> PlannedHead | None:
         """The plan for the head of `arrival`; None if the general path has to see to it."""
         if len(arrival.fields) > _MAX_FIELDS:
             return self._plan(arrival, hop)
-        key = (arrival.method, arrival.fields, hop.appended, hop.port, hop.peer.internal)
-        try:
+        on_hop = hop.appended, hop.port, hop.peer.internal
+        key: tuple[object, ...] = (arrival.method, arrival.fields, on_hop)
+        if key in self._plans:
             return self._plans[key]
-        except KeyError:
-            if len(self._plans) >= _MAX_PLANS:
-                self._plans.clear()
-            planned = self._plans[key] = self._plan(arrival, hop)
-            return planned
+        skeleton = express_varying.skeleton(arrival.fields)
+        if skeleton is not None:
+            whole, key = key, (arrival.method, *skeleton.key, on_hop)
+            if key not in self._plans:
+                self._keep(key, self._plan_with_marks(arrival, hop, skeleton.values))
+            planned = self._plans[key]
+            if planned is not None:
+                arrival.varying = skeleton.values
+                return planned
+            key = whole
+        planned = self._plan(arrival, hop)
+        self._keep(key, planned)
+        return planned
+
+    def _keep(self, key: tuple[object, ...], planned: PlannedHead | None) -> None:
+        if len(self._plans) >= _MAX_PLANS:
+            self._plans.clear()
+        self._plans[key] = planned
+
+    def _plan_with_marks(self, arrival: Arrival, hop: Hop, values: tuple[bytes, ...]) -> PlannedHead | None:
+        """A plan for all whose head differs in these `values` alone; None if somebody may look at them."""
+        fields = express_varying.marked(arrival.fields)
+        stand_in = Arrival(arrival.data, arrival.method, arrival.path, fields, arrival.body)
+        stand_in.varying = values
+        planned = self._plan(stand_in, hop)
+        return planned if planned is not None and planned.by_path_alone else None
 
     def _plan(self, arrival: Arrival, hop: Hop) -> PlannedHead | None:
         plan = express_request.plan(arrival, hop, self._identities, self._codec_options, self._scheme)
@@ -151,6 +180,7 @@ class Plans:
         responses = self._responses.get(kind)
         if responses is None:
             responses = self._responses[kind] = ResponsePlans(
+                self._shelf,
                 self._policy.response,
                 [edit_response for _, edit_response in reversed(editing)],
                 max_bytes=cluster.config.max_response_headers_kb * 1024,

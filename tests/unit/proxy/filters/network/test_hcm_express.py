@@ -106,6 +106,39 @@ async def test_an_answer_of_several_reads_needs_no_second_event(monkeypatch: pyt
 
 
 @run_trio
+async def test_a_known_head_with_a_longer_path_meets_the_limit() -> None:
+    async with in_lane(answering(OK), max_request_headers_kb=1) as (_, client):
+        await client.send(GET.replace(b"/ ", b"/%b " % (b"x" * 1024)))
+        assert (await client.response())[0].startswith(b"HTTP/1.1 431 ")
+
+
+@run_trio
+async def test_ids_that_vary_are_the_request_s_own_and_one_plan_serves_them_all() -> None:
+    heads: list[bytes] = []
+
+    async def serve(stream: trio.SocketStream) -> None:
+        while head := await read_head(stream):
+            heads.append(head)
+            await stream.send_all(OK)
+
+    def request(number: int) -> bytes:
+        ids = b"Traceparent: 00-%032x-01\r\nx-request-id: %d%%\r\n" % (number, number)
+        return b"GET /%d HTTP/1.1\r\nhost: test\r\n%baccept: */*\r\n\r\n" % (number, ids)
+
+    async with in_lane(serve) as (rig, client):
+        for number in range(20):
+            await client.send(request(number))
+            await client.response()
+        (listener,) = rig.server._listeners.values()
+        plans = listener._begin.__self__.plans
+        assert len(plans._plans) == 2
+    for number, head in enumerate(heads):
+        assert head.startswith(b"GET /%d HTTP/1.1\r\n" % number)
+        assert b"\r\ntraceparent: 00-%032x-01\r\n" % number in head
+        assert b"\r\nx-request-id: %d%%\r\n" % number in head
+
+
+@run_trio
 async def test_an_idle_connection_has_no_task() -> None:
     async with in_lane(answering(OK)) as (rig, _):
 
