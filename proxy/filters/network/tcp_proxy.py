@@ -61,12 +61,15 @@ class TcpProxy:
             if self._activity.draining and not finished:
                 self._stats.cx_drain_close.inc()
             self._activity.requests -= 1
-            info.ended = trio.current_time()
-            info.bytes_received, info.bytes_sent = connection.bytes_received, connection.bytes_sent
-            for access_log in self._access_logs:
-                access_log.log(info)
+            self._log(connection, info)
             if info.flags or detail:
                 self._record(connection, info, detail)
+
+    def _log(self, connection: Connection, info: StreamInfo) -> None:
+        info.ended = trio.current_time()
+        info.bytes_received, info.bytes_sent = connection.bytes_received, connection.bytes_sent
+        for access_log in self._access_logs:
+            access_log.log(info)
 
     def _record(self, connection: Connection, info: StreamInfo, detail: str) -> None:
         cluster = self._clusters.get(info.upstream_cluster)
@@ -85,6 +88,10 @@ class TcpProxy:
         remote = reset = False
         try:
             info.upstream_remote = upstream.host.address
+            if self._config.log_on_connected:
+                info.log_type = b"TcpUpstreamConnected"
+                self._log(connection, info)
+                info.log_type = b"TcpConnectionEnd"
             idle = Idle(scope, self._config.idle_timeout, end=end)
             relay = Relay(*self._directions(connection, upstream), self._pipes, idle)
             await relay.run()
