@@ -23,7 +23,7 @@ from proxy.filters.context import Activity, CallNextNetwork, FilterContext, Keep
 from proxy.filters.network import NETWORK_FILTERS
 from proxy.flight_recorder import Recorder
 from proxy.http.disconnects import DisconnectWatch
-from proxy.limits import LOG_CLOSE_DEADLINE, READ_SIZE
+from proxy.limits import LOG_CLOSE_DEADLINE
 from proxy.net.connection import Connection
 from proxy.net.drain import ListenerDrain
 from proxy.net.listener import accept_loop, accept_waiting
@@ -156,7 +156,7 @@ class Server:
             if self._nursery is None:
                 client.close()  # the server has ended between two connections
                 return
-            connection = Connection(client, read_size=target.read_size, id=next(self._connection_ids))
+            connection = Connection(client, buffer_limit=target.buffer_limit, id=next(self._connection_ids))
             self._activity.connections += 1
             self._connections[connection] = target
             target.opened()
@@ -290,7 +290,7 @@ class _Listener:
         self._length_ms = stats.histogram(f"{prefix}downstream_cx_length_ms")
         self.drain = ListenerDrain(modify_only=config.drain_type == "MODIFY_ONLY")
         context = dataclasses.replace(context, listener_prefix=prefix, drain=self.drain)
-        self.read_size = min(READ_SIZE, config.per_connection_buffer_limit_bytes)
+        self.buffer_limit = config.per_connection_buffer_limit_bytes
         filters = [_build(plugin, context) for plugin in config.filter_chains[0].filters]
         self._chain = _chain(filters)
         self._begin = getattr(filters[0], "begin", None) if len(filters) == 1 else None

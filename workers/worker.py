@@ -89,8 +89,9 @@ class Worker:
         elif kind == "sockets":
             acceptors.add(received.named)
         elif kind == "connections":
-            while received.fds:
-                self._server.adopt(message["listener"], socket.socket(fileno=received.fds.pop()))
+            clients = [socket.socket(fileno=fd) for fd in received.fds]
+            received.fds.clear()
+            nursery.start_soon(self._adopt, message["listener"], clients, message.get("packet"))
         elif kind == "endpoints":
             self._apply(decode_endpoints(memfd.read_all(received.fds[0])))
         elif kind == "drain":
@@ -137,6 +138,15 @@ class Worker:
         self._server.update_endpoints(endpoints)
         self._endpoints_version = endpoints.version
         self._processes.write(self._slot, Word.ENDPOINTS_VERSION, endpoints.version)
+
+    async def _adopt(self, listener: str, clients: list[socket.socket], packet: int | None) -> None:
+        """Says that these connections have arrived before anything is read from one: until then they can be another's.
+        An older supervisor does not ask (`packet`).
+        """
+        if packet is not None:
+            await self._link.send({"type": "adopted", "packet": packet})
+        for client in clients:
+            self._server.adopt(listener, client)
 
     async def _drain_and_end(self, order: dict[str, Any], acceptors: Acceptors, nursery: trio.Nursery) -> None:
         with trio.CancelScope() as self._drain_scope:

@@ -299,8 +299,11 @@ class Generation:
         elif child.role == "worker" and kind == "ready":
             child.state = "ready"
             self.workforce.on_ready(child)
+            self.supervisor.adoptions.found()
         elif child.role == "worker" and kind == "connections":
-            self.supervisor.serving.workforce.adopt_connections(message["listener"], fds)
+            self.supervisor.adoptions.pass_on(message["listener"], fds)
+        elif child.role == "worker" and kind == "adopted":
+            self.supervisor.adoptions.arrived(message["packet"], child)
         elif child.role == "controller":
             self._on_controller_message(child, message, fds)
 

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from master.supervisor import preflight, state, takeover
+from master.supervisor.adoption import PATIENCE
 from master.supervisor.bind import BindError
 from master.supervisor.children import describe
 from master.supervisor.generation import Generation, Plan
@@ -37,6 +38,7 @@ class Restart:
         self._request = Request()
         self._committed: Committed | None = None
         self._compiling: preflight.Running | None = None
+        self._adopted_by = 0.0  # `time.monotonic()` at which the exec no longer waits for connections that change over
 
     @property
     def busy(self) -> bool:
@@ -98,11 +100,12 @@ class Restart:
 
     def tick(self) -> None:
         """Called once per turn of the loop."""
-        if (
-            self.progress.phase == Phase.TAKEOVER
-            and not self._supervisor.drains.busy
-            and self._supervisor.children.settled
-        ):
+        if self.progress.phase != Phase.TAKEOVER:
+            self._adopted_by = time.monotonic() + PATIENCE
+            return
+        # Copies of connections do not outlive the exec. Workers of another release may not say that they have theirs.
+        adopting = self._supervisor.adoptions.busy and time.monotonic() < self._adopted_by
+        if not (adopting or self._supervisor.drains.busy) and self._supervisor.children.settled:
             self.on(Event.SETTLED)
 
     def status(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 from master.supervisor import hang_watch, log_file, restart_request, template_process
+from master.supervisor.adoption import Adoptions
 from master.supervisor.child import Child
 from master.supervisor.children import Children
 from master.supervisor.committed import Committed
@@ -68,6 +69,10 @@ class Supervisor:
         self.counters_base: int | None = None  # sealed memfd: the counters at the last reset
         self.orders: dict[str, Any] = {}  # standing orders by name: for everybody who lives, and who starts later
         self.drains = ListenerDrains(self)
+        self.adoptions = Adoptions(
+            lambda: self.serving.workforce.adopters(),
+            lambda worker, message, fds: self.children.send(worker, message, give=fds),
+        )
         self.restart = Restart(self)
         self.memory_watch = MemoryWatch(self)
         self.systemd = Reporter(self, notifier)
@@ -127,6 +132,7 @@ class Supervisor:
             return
         own_lag = now - self._next_tick
         self._next_tick = now + TICK
+        self.adoptions.expire(now)
         self.memory.processes.write(SUPERVISOR_SLOT, Word.HEARTBEAT_NS, time.monotonic_ns())
         self.memory.processes.write(SUPERVISOR_SLOT, Word.LOOP_LAG_NS, int(own_lag * 1e9))
         self._watch(int(own_lag * 1e9))

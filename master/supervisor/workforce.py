@@ -35,7 +35,6 @@ class Workforce:
         self._successors: dict[int, Child] = {}  # by index: not ready yet, and the old ones serve on
         self._backoff: dict[int, Backoff] = {}
         self._slots: dict[int, int] = {}  # index → slot, kept over a respawn
-        self._next_adopter = 0
         self._target: int | None = None
         self._done: Done | None = None
 
@@ -228,7 +227,7 @@ class Workforce:
     def drain(self, deadline: float, ending: Sequence[str], hand_over: Sequence[str]) -> None:
         """Everybody finishes what they have within `deadline` seconds and leaves. They accept on the sockets `ending`
         until these are shut down (`draining.py`); the others are served on by others. Idle connections of the listeners
-        `hand_over` come to us, for `adopt_connections` of the successor.
+        `hand_over` come to us, which passes them on to the successor (`adoption.py`).
         """
         for child in self._successors.values():
             child.state = "draining"
@@ -238,15 +237,14 @@ class Workforce:
         for index in set(self._workers) | set(self._slots):
             self._retire(index, deadline, ending, hand_over)
 
-    def adopt_connections(self, listener: str, fds: list[int]) -> None:
-        """Pass connections of an older generation on, to one worker after the other; takes `fds`."""
-        workers = list(self._workers.values())
-        if workers:
-            self._next_adopter += 1
-            given = fds.copy()
-            fds.clear()
-            adopter = workers[self._next_adopter % len(workers)]
-            self._generation.send(adopter, {"type": "connections", "listener": listener}, give=given)
+    def adopters(self) -> list[Child]:
+        """Those who may have connections of an older generation."""
+        return list(self._workers.values())
+
+    def _gone(self, child: Child) -> None:
+        """It is no longer among the workers."""
+        self._workers.pop(child.index, None)
+        self._generation.supervisor.adoptions.bereaved(child)
 
     def stop(self, deadline: float, ending: Sequence[str], *, sweep: bool) -> None:
         """The same at the end of the instance. `sweep`: of sockets that are not `ending`, as systemd holds them, they
@@ -266,7 +264,7 @@ class Workforce:
             self._retiring.remove(child)
             self._generation.supervisor.release_slot(child.slot)
         else:
-            self._workers.pop(child.index, None)
+            self._gone(child)
 
     def on_death(self, child: Child, lived: float) -> None:
         supervisor = self._generation.supervisor
@@ -275,8 +273,9 @@ class Workforce:
         if child in self._retiring:
             self._retiring.remove(child)
             supervisor.release_slot(child.slot)
+            supervisor.adoptions.bereaved(child)
             return
-        self._workers.pop(child.index, None)
+        self._gone(child)
         if child.index in self._successors and not self._generation.stopping:
             self._workers[child.index] = successor = self._successors.pop(child.index)
             supervisor.release_slot(self._slots.pop(child.index, child.slot))
@@ -309,7 +308,7 @@ class Workforce:
             self._retiring.remove(child)
             self._generation.supervisor.release_slot(child.slot)
         else:
-            self._workers.pop(child.index, None)
+            self._gone(child)
             self._spawn(child.index)
 
     def close(self) -> None:

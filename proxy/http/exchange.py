@@ -22,6 +22,7 @@ from proxy.http.headers import Headers
 from proxy.http.request import Request
 from proxy.http.response_head import ResponseRules
 from proxy.http.stream_info import StreamInfo
+from proxy.net import passage
 from proxy.route.entry import RouteEntry
 
 _NO_BODY = frozenset({204, 304})
@@ -166,6 +167,18 @@ class Exchange:
         for transform in reversed(self._transforms):
             data = transform.feed(data)
         await self._send_body(data, flush=flush)
+
+    @property
+    def body_room(self) -> int:
+        """How many body bytes may reach the client without being looked at; see `proxy/http/body_relay.py`."""
+        return 0 if self._transforms else self._downstream.body_room
+
+    async def send_around(self, carrier: passage.Carrier, moved: Callable[[], None]) -> None:
+        """Send what `carrier` holds as body bytes, which is no more than `body_room`."""
+        self._downstream.codec.send_around(self.info.stream_id, carrier.held)
+        self.info.bytes_sent += carrier.held
+        await self._downstream.flush()
+        await passage.empty(carrier, self._downstream.connection, moved)
 
     async def send_end(self, trailers: Headers | None = None) -> None:
         """The response is complete. Trailers are dropped, as Envoy does without `enable_trailers`."""

@@ -43,6 +43,9 @@ class Answer(NamedTuple):
     pieces: tuple[bytes, ...]
     closes: bool = False
 
+    def __repr__(self) -> str:  # Hypothesis writes it, and some are long
+        return f"Answer({[(len(piece), piece[:200]) for piece in self.pieces]}, closes={self.closes})"
+
 
 class Step(NamedTuple):
     request: bytes
@@ -73,9 +76,11 @@ LINES = st.lists(
             b"x-envoy-internal: true\r\n",
             b"te: trailers\r\n",
             b"Connection: keep-alive\r\n",
+            b"Upgrade-Insecure-Requests: 1\r\n",
             b"empty:\r\n",
             b"odd:\t tab\t\r\n",
             b"x_under: score\r\n",
+            b"Upgrade-Insecure-Requests: 1\r\n",
         ]
     ),
     max_size=5,
@@ -287,6 +292,7 @@ def run(script: list[Step], path: Path, *, lane: bool, monkeypatch: pytest.Monke
 
 
 PLAIN = Answer((sized(b"hello", b"server: nginx\r\ndate: Mon, 23 Nov 2026 00:00:00 GMT\r\n"),))
+LONG = Answer((sized(b"z" * 200_000),))  # several reads
 GET = b"GET / HTTP/1.1\r\nhost: o\r\n\r\n"
 POST = b"POST /a HTTP/1.1\r\nhost: o\r\ncontent-length: 3\r\n\r\nabc"
 
@@ -295,6 +301,7 @@ POST = b"POST /a HTTP/1.1\r\nhost: o\r\ncontent-length: 3\r\n\r\nabc"
 @given(script=SCRIPTS, remote=st.booleans(), suppress=st.booleans(), edits=EDITS)
 @example(script=[Step(GET, PLAIN)] * 4, remote=True, suppress=False, edits=())
 @example(script=[Step(GET, PLAIN)] * 4, remote=True, suppress=False, edits=CONSTANT)
+@example(script=[Step(GET, LONG), Step(POST, LONG)], remote=True, suppress=False, edits=())
 @example(script=[Step(GET, PLAIN), Step(POST, PLAIN)] * 2, remote=False, suppress=True, edits=())
 def test_the_lane_changes_nothing(
     script: list[Step],
@@ -321,7 +328,8 @@ def test_the_lane_changes_nothing(
         assert with_it == without_it, name
 
 
-def test_plain_requests_take_the_lane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("answer", [PLAIN, LONG], ids=["short", "long"])
+def test_plain_requests_take_the_lane(answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = 0
     respond = hcm_express.Lane._respond
 
@@ -331,6 +339,8 @@ def test_plain_requests_take_the_lane(tmp_path: Path, monkeypatch: pytest.Monkey
         return respond(self, *arguments)
 
     monkeypatch.setattr(hcm_express.Lane, "_respond", counted)
-    script = [Step(GET, PLAIN)] * 3 + [Step(POST, PLAIN)] * 2 + [Step(GET.replace(b"/ ", b"/a?b "), PLAIN)]
+    query = Step(GET.replace(b"/ ", b"/a?b "), answer)
+    browser = Step(GET[:-2] + b"Upgrade-Insecure-Requests: 1\r\n\r\n", answer)
+    script = [Step(GET, answer)] * 3 + [Step(POST, answer)] * 2 + [query, browser]
     run(script, tmp_path / "log", lane=True, monkeypatch=monkeypatch)
     assert taken == len(script) - 1  # the first one has to open a connection

@@ -12,12 +12,14 @@ from proxy.config.route import DirectResponseAction
 from proxy.errors import Flag, ProxyError, describe, errno_name
 from proxy.filters.context import FilterContext
 from proxy.filters.http.router_headers import settle
+from proxy.http.body_relay import pass_around
 from proxy.http.deadlines import Phase
 from proxy.http.events import DataReceived, InformationalReceived, ResponseReceived
 from proxy.http.exchange import Exchange
 from proxy.http.filter_chain import CallNext
 from proxy.http.request import Request
 from proxy.http.stream_info import Attempt
+from proxy.net.pipe import PipePool
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.stream import UpstreamStream
 
@@ -48,6 +50,7 @@ class Router:
     def __init__(self, name: str, config: Config, context: FilterContext) -> None:
         self.envoy_headers = not config.suppress_envoy_headers
         self._clusters = context.clusters
+        self._pipes = context.pipes
         counter = context.stats.counter
         self._rq_total = counter(f"{context.stat_prefix}rq_total")
         self._no_route = counter(f"{context.stat_prefix}no_route")
@@ -82,7 +85,7 @@ class Router:
 
     async def _forward(self, exchange: Exchange, cluster: Cluster, timeout: float) -> None:
         """One attempt. The route's timeout runs from the end of the request and covers the way to the upstream too."""
-        attempt = _Attempt(exchange, timeout, service_time=self.envoy_headers)
+        attempt = _Attempt(exchange, timeout, self._pipes, service_time=self.envoy_headers)
         if exchange.handover is not None and exchange.handover.upstream is not None:
             attempt.started = exchange.handover.sent_at
         if exchange.body.ended:
@@ -132,10 +135,11 @@ def _direct_response(action: DirectResponseAction, request: Request) -> ProxyErr
 class _Attempt:
     """One request on one upstream stream."""
 
-    __slots__ = ("_exchange", "_sent_at", "_service_time", "_timeout", "started")
+    __slots__ = ("_exchange", "_pipes", "_sent_at", "_service_time", "_timeout", "started")
 
-    def __init__(self, exchange: Exchange, timeout: float, *, service_time: bool) -> None:
+    def __init__(self, exchange: Exchange, timeout: float, pipes: PipePool, *, service_time: bool) -> None:
         self._exchange = exchange
+        self._pipes = pipes
         self._timeout = timeout
         self._service_time = service_time
         self._sent_at: float | None = None
@@ -169,7 +173,9 @@ class _Attempt:
         request = exchange.request
         ended = exchange.body.ended
         exchange.info.request_begun = stream.gone_out_at or trio.current_time()
-        await stream.send_request(request.method, request.path, request.authority, request.headers, end_stream=ended)
+        flush = ended or not exchange.body.pending
+        head = request.method, request.path, request.authority, request.headers
+        await stream.send_request(*head, end_stream=ended, flush=flush)
         if ended:
             exchange.info.request_sent = stream.request_ended_at
             await self._download(stream)
@@ -202,9 +208,11 @@ class _Attempt:
 
     async def _upload(self, stream: UpstreamStream) -> None:
         exchange = self._exchange
+        touch = exchange.deadlines.touch
         while data := await exchange.body.read():
-            await stream.send_data(data)
-            exchange.deadlines.touch()
+            await stream.send_data(data, flush=not exchange.body.pending)
+            touch()
+            await pass_around(exchange.body, stream, self._pipes, touch)
         await stream.send_end()  # trailers stay behind, as in Envoy without `enable_trailers`
         now = exchange.info.request_sent = stream.request_ended_at
         self.request_sent(now)
@@ -227,6 +235,7 @@ class _Attempt:
         await exchange.send_headers(event.status, event.headers, end_stream=event.end_stream, flush=not stream.pending)
         ended = event.end_stream
         while not ended:
+            await pass_around(stream, exchange, self._pipes, exchange.deadlines.touch)
             piece = await stream.receive()
             if isinstance(piece, DataReceived):
                 await exchange.send_data(piece.data, flush=not stream.pending)

@@ -237,12 +237,11 @@ class Lane:
     def _respond(self, answer: ResponsePlan, progress: Handover, destination: Destination) -> bool:
         """Answer and charge; False if the client did not take all of it at once."""
         now = trio.current_time()
-        output = answer.render(int((now - progress.sent_at) * 1000))
-        if answer.content_length:
-            output += progress.received[answer.head_size :]
-        sent = self._connection.send_now(output)
-        if sent < len(output):
-            progress.unsent = output[sent:]
+        head = answer.render(int((now - progress.sent_at) * 1000))
+        body = memoryview(progress.received)[answer.head_size :]
+        sent = self._connection.send_now(head, body)
+        if sent < len(head) + len(body):
+            progress.unsent = (head + body)[sent:]
             return False
         milliseconds = round((now - progress.started) * 1000)  # the request was sent in the same breath
         pool: Pool = progress.pool

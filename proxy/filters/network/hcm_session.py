@@ -22,7 +22,7 @@ from proxy.http.identity import REQUEST_ID, Hop
 from proxy.http.stream_info import StreamInfo
 from proxy.http.underscores import drop_underscores, refuse_underscores
 from proxy.net.connection import Connection
-from proxy.net.peer import disconnected
+from proxy.net.peer import cut_off, disconnected
 
 if TYPE_CHECKING:
     from proxy.filters.network.http_connection_manager import HttpConnectionManager
@@ -116,6 +116,10 @@ class Session:
         manager.disconnects.add(connection.fd, deadlines)
         try:
             await self._answer(exchange)
+        except trio.Cancelled:  # a drain's time was over
+            if not (exchange.info.response_complete or exchange.info.flags):
+                exchange.note(cut_off())
+            raise
         finally:
             manager.disconnects.discard(connection.fd)
             manager.end_exchange()

@@ -13,6 +13,7 @@ from proxy.filters.network import tcp_proxy_config, tcp_record
 from proxy.filters.network.tcp_proxy_stats import TcpStats
 from proxy.http.stream_info import Attempt, StreamInfo
 from proxy.net.connection import Connection
+from proxy.net.peer import cut_off
 from proxy.net.relay import Direction, Idle, Relay
 from proxy.route.weighted import Weighted
 from proxy.upstream.cluster import Cluster
@@ -58,8 +59,10 @@ class TcpProxy:
                 info.flags.add(error.flag)
             raise
         finally:
-            if self._activity.draining and not finished:
-                self._stats.cx_drain_close.inc()
+            if not finished:  # the drain's time was over
+                detail = cut_off().detail
+                if self._activity.draining:
+                    self._stats.cx_drain_close.inc()
             self._activity.requests -= 1
             self._log(connection, info)
             if info.flags or detail:

@@ -12,10 +12,10 @@ from proxy.config.cluster import Cluster, ClusterEndpoints, Endpoints
 from proxy.errors import ProxyError
 from proxy.http.headers import Headers
 from proxy.stats import MemoryStats
-from proxy.upstream.manager import REAP_INTERVAL, ClusterManager
+from proxy.upstream.manager import ClusterManager
 from proxy.upstream.tables import HostColumn, MemoryTable, MemoryTables
 from tests.kit.trio import run_trio
-from tests.unit.upstream.rig import OK, answering, answering_once, endpoints, origin, read_body
+from tests.unit.upstream.rig import OK, answering, endpoints, origin, read_body
 from tests.unit.upstream.test_pool import with_clock
 
 
@@ -87,16 +87,15 @@ async def test_endpoints_change() -> None:
 
 @with_clock
 async def test_the_reaper(clock: trio.testing.MockClock) -> None:
-    async with origin(answering_once(OK)) as server:
+    async with origin(answering(OK)) as server:
         managed = Managed(endpoints(server.address))
         await managed.get()
-        await wait_all_tasks_blocked(0.02)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(managed.manager.run)
             await wait_all_tasks_blocked()
             assert managed.stats.value("cluster.c.upstream_cx_active") == 1
-            clock.jump(REAP_INTERVAL)
+            clock.jump(Cluster(0, "c", "STATIC").idle_timeout)
             await wait_all_tasks_blocked()
             assert managed.stats.value("cluster.c.upstream_cx_active") == 0
             nursery.cancel_scope.cancel()
-        assert managed.stats.value("cluster.c.upstream_cx_destroy_remote") == 1
+        assert managed.stats.value("cluster.c.upstream_cx_idle_timeout") == 1

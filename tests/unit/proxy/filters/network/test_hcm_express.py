@@ -180,8 +180,8 @@ async def test_a_client_that_takes_a_part_of_an_answer_gets_the_rest(monkeypatch
         while await read_head(stream):
             await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nabcd")
 
-    send_now = Connection.send_now
-    monkeypatch.setattr(Connection, "send_now", lambda self, data: send_now(self, data[:30]))  # a full buffer
+    send_now = Connection.send_now  # below with a full buffer
+    monkeypatch.setattr(Connection, "send_now", lambda self, head, body: send_now(self, head[:30], body[:0]))
     async with in_lane(serve) as (rig, client):
         for _ in range(3):
             await client.send(GET)
