@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from proxy.errors import ProxyError
-from proxy.http.local_reply import render
+from proxy.http.headers import Headers
+from proxy.http.local_reply import render as render_for
 from proxy.http.stream_info import StreamInfo
+
+
+def render(error: ProxyError) -> tuple[Headers, bytes]:
+    reply = render_for(error, StreamInfo(0.0))
+    return reply.headers, reply.body
 
 
 def test_text_comes_with_its_length_and_type_after_other_headers() -> None:
