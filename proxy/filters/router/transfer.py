@@ -1,0 +1,70 @@
+"""Bodies on their way: the request's to the upstream, the response's to the client. Both pull, so that not reading is
+the back-pressure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from proxy.errors import ProxyError
+from proxy.http.events import DataReceived, InformationalReceived, ResponseReceived
+from proxy.http.exchange import Exchange
+from proxy.upstream.stream import UpstreamStream
+
+
+async def upload(exchange: Exchange, stream: UpstreamStream) -> None:
+    """Send what is left of the request's body, and its end. Trailers stay behind, as in Envoy without
+    `enable_trailers`. Raises `ProxyError`.
+    """
+    while data := await exchange.body.read():
+        await stream.send_data(data)
+        exchange.deadlines.touch()
+    await stream.send_end()
+
+
+async def receive_head(exchange: Exchange, stream: UpstreamStream) -> ResponseReceived:
+    """The head of the response. Raises `ProxyError`."""
+    if exchange.handover is not None and exchange.handover.received:
+        stream.feed(exchange.handover.received)
+    event = await stream.receive()
+    while isinstance(event, InformationalReceived):
+        event = await stream.receive()  # Envoy passes none on without proxy_100_continue
+    if not isinstance(event, ResponseReceived):
+        raise AssertionError(f"{event!r} before a response")
+    return event
+
+
+async def download(exchange: Exchange, stream: UpstreamStream) -> None:
+    """Pass on the body of a response whose head has been sent. Raises `ProxyError`."""
+    ended = False
+    while not ended:
+        piece = await stream.receive()
+        if isinstance(piece, DataReceived):
+            await exchange.send_data(piece.data, flush=not stream.pending)
+        else:
+            await exchange.send_end()
+            ended = True
+
+
+async def both_ways(up: Callable[[], Awaitable[None]], down: Callable[[], Awaitable[None]]) -> None:
+    """Run `up` beside `down`, whose end is the end of both. Raises the `ProxyError` of whichever failed first."""
+    failures: list[ProxyError] = []
+
+    async def uploading() -> None:
+        try:
+            await up()
+        except ProxyError as error:
+            failures.append(error)
+            nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(uploading)
+        try:
+            await down()
+        except ProxyError as error:
+            failures.append(error)
+        nursery.cancel_scope.cancel()
+    if failures:
+        raise failures[0]
