@@ -6,7 +6,18 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from master.config import compile as bootstrap
-from master.config.compile import access_log, address, cluster, data_source, endpoints, listener, plugins, route
+from master.config.compile import (
+    access_log,
+    address,
+    cluster,
+    data_source,
+    endpoints,
+    listener,
+    plugins,
+    route,
+    route_action,
+    route_match,
+)
 from proxy import registry
 from proxy.access_log import ACCESS_LOGGERS, filters, substitution
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
@@ -52,7 +63,19 @@ def supported() -> dict[str, set[str]]:
 
 def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
     """A plug-in's `FIELDS` stand in the file of its `from_proto`."""
-    for module in (bootstrap, access_log, address, cluster, data_source, endpoints, listener, plugins, route):
+    for module in (
+        bootstrap,
+        access_log,
+        address,
+        cluster,
+        data_source,
+        endpoints,
+        listener,
+        plugins,
+        route,
+        route_action,
+        route_match,
+    ):
         yield module.FIELDS
     for table in TABLES:
         for type_url in table:

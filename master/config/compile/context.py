@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from master.config.compile import access_log, data_source, plain_value, plugins, route
+from master.config.compile import access_log, data_source, plain_value, plugins, route, route_match
 from master.config.compile.regex import regex_fault
 from master.config.finding import Finding, Kind
 from master.config.suggest import nearest
@@ -84,7 +84,7 @@ class Context:
         return data_source.read(value, self.at(*path), limit)
 
     def header_matcher(self, value: Any) -> HeaderMatcher:
-        return route.compile_header_matcher(value, self)
+        return route_match.compile_header_matcher(value, self)
 
     def access_logs(self, values: Iterable[Any]) -> tuple[AccessLog, ...]:
         return access_log.compile_access_logs(values, self)
