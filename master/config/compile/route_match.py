@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from proxy.config.common import StringMatcher
-from proxy.config.route import HeaderMatcher, QueryParameterMatcher, RouteMatch
+from proxy.config.common import HeaderMatcher, StringMatcher
+from proxy.config.route import QueryParameterMatcher, RouteMatch
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
