@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypedDict
 
 import msgspec
@@ -19,7 +19,7 @@ from proxy.config.cluster import Endpoints
 from proxy.config.common import PluginConfig
 from proxy.config.listener import Listener as ListenerConfig
 from proxy.errors import ProxyError
-from proxy.filters.context import Activity, CallNextNetwork, FilterContext, NetworkFilter
+from proxy.filters.context import Activity, CallNextNetwork, FilterContext, Keeper, NetworkFilter, Resume
 from proxy.filters.network import NETWORK_FILTERS
 from proxy.flight_recorder import Recorder
 from proxy.http.disconnects import DisconnectWatch
@@ -114,8 +114,12 @@ class Server:
                 nursery.start_soon(self._express.run)
                 self._nursery = nursery
                 task_status.started()
-                await self._drained.wait()
-                nursery.cancel_scope.cancel()
+                try:
+                    await self._drained.wait()
+                finally:
+                    nursery.cancel_scope.cancel()
+                    for connection in list(self._connections):
+                        connection.end()  # those that have no task to be cancelled
         finally:
             self._nursery = None
             self._clusters.close()
@@ -152,8 +156,12 @@ class Server:
             if self._nursery is None:
                 client.close()  # the server has ended between two connections
                 return
+            connection = Connection(client, read_size=target.read_size, id=next(self._connection_ids))
             self._activity.connections += 1
-            self._nursery.start_soon(self._serve, target, client)
+            self._connections[connection] = target
+            target.opened()
+            if not target.begin(connection, self):
+                self.start_task(connection, target.serve)
 
         return start
 
@@ -203,9 +211,9 @@ class Server:
 
     def close_idle(self) -> None:
         """Close the connections that wait for a request; one that has just come is still served."""
-        for connection in self._connections:
+        for connection in list(self._connections):
             if connection.idle and not connection.has_input():
-                connection.scope.cancel()
+                connection.end()
 
     def idle_connections(self, listener: str, limit: int) -> list[Connection]:
         """At most `limit` connections of `listener` that wait for a request of which nothing has been read."""
@@ -222,24 +230,37 @@ class Server:
         client.setblocking(False)
         self._starter(listener)(client)
 
-    async def _serve(self, listener: _Listener, client: socket.socket) -> None:
-        listener.opened()
-        with trio.CancelScope() as scope:
-            connection = Connection(client, scope, read_size=listener.read_size, id=next(self._connection_ids))
-            self._connections[connection] = listener
-            started = trio.current_time()
-            try:
-                await listener.chain(connection)
-            except ProxyError as error:
-                log.debug("connection ended: %s", error.detail)
-            except Exception:
-                log.exception("a network filter failed")
-            finally:
-                connection.close()
-                del self._connections[connection]
-                self._activity.connections -= 1
-                listener.closed(trio.current_time() - started)
-                self._check_drained()
+    def start_task(self, connection: Connection, run: Callable[[Connection], Awaitable[Resume | None]]) -> None:
+        """Implements `Keeper`."""
+        assert self._nursery is not None
+        connection.scope = scope = trio.CancelScope()  # `Connection.end` must find it before the task has begun, too
+        self._nursery.start_soon(self._serve, connection, scope, run)
+
+    def ended(self, connection: Connection) -> None:
+        """Implements `Keeper`."""
+        connection.close()
+        listener = self._connections.pop(connection)
+        self._activity.connections -= 1
+        listener.closed(trio.current_time() - connection.opened_at)
+        self._check_drained()
+
+    async def _serve(
+        self, connection: Connection, scope: trio.CancelScope, run: Callable[[Connection], Awaitable[Resume | None]]
+    ) -> None:
+        resume = None
+        try:
+            with scope:
+                resume = await run(connection)
+        except ProxyError as error:
+            log.debug("connection ended: %s", error.detail)
+        except Exception:
+            log.exception("a network filter failed")
+        finally:
+            connection.scope = None
+            if resume is None:
+                self.ended(connection)
+        if resume is not None:
+            resume()
 
     def _check_drained(self) -> None:
         if self._activity.draining and not self._activity.connections and not self._accepting:
@@ -270,7 +291,17 @@ class _Listener:
         self.drain = ListenerDrain(modify_only=config.drain_type == "MODIFY_ONLY")
         context = dataclasses.replace(context, listener_prefix=prefix, drain=self.drain)
         self.read_size = min(READ_SIZE, config.per_connection_buffer_limit_bytes)
-        self.chain = _chain([_build(plugin, context) for plugin in config.filter_chains[0].filters])
+        filters = [_build(plugin, context) for plugin in config.filter_chains[0].filters]
+        self._chain = _chain(filters)
+        self._begin = getattr(filters[0], "begin", None) if len(filters) == 1 else None
+
+    def begin(self, connection: Connection, keeper: Keeper) -> bool:
+        """Serve it without a task, if its only filter can do that."""
+        return self._begin is not None and self._begin(connection, keeper)
+
+    async def serve(self, connection: Connection) -> None:
+        """Serve it in a task, to its end."""
+        await self._chain(connection)
 
     def opened(self) -> None:
         for counter in self._totals:

@@ -27,7 +27,6 @@ from proxy.errors import ProxyError
 from proxy.filters.context import FilterContext
 from proxy.filters.http import python_loader
 from proxy.filters.network.hcm_config import Config as HcmConfig
-from proxy.filters.network.hcm_session import Session
 from proxy.filters.network.http_connection_manager import HttpConnectionManager
 from proxy.http.codec_h1_client import H1ClientCodec
 from proxy.http.events import DataReceived, Event, ResponseReceived
@@ -166,6 +165,8 @@ class _Connection:
         self.remote = self.local = SocketAddress("127.0.0.1", 0)
         self.bytes_received = self.bytes_sent = 0
         self.scope = trio.CancelScope()
+        self.opened_at = 0.0
+        self.expired = False
         self.lingered = False
 
     def count_bytes(self, received: object, sent: object) -> None:
@@ -188,6 +189,10 @@ class _Connection:
     async def linger(self) -> None:
         """The session closes first."""
         self.lingered = True
+
+
+async def _nothing(connection: Connection) -> None:
+    """There is no filter behind a connection manager."""
 
 
 class _NoClusters:
@@ -222,7 +227,7 @@ class _Scene:
 
     async def serve(self, connection: _Connection) -> None:
         with connection.scope:
-            await Session(self._manager, cast(Connection, connection)).run()
+            await self._manager(cast(Connection, connection), _nothing)
 
     async def _watch(self, exchange: Exchange, call_next: CallNext) -> None:
         self._exchange = exchange

@@ -45,6 +45,20 @@ class FilterContext:
     log_writer: LogWriter = field(default_factory=lambda: LogWriter(MemoryStats()))
 
 
+Resume = Callable[[], None]
+"""Serves a connection on without the task that returned it."""
+
+
+class Keeper(Protocol):
+    """Who keeps a listener's connections, as those see it that need no task of their own."""
+
+    def start_task(self, connection: Connection, run: Callable[[Connection], Awaitable[Resume | None]]) -> None:
+        """Run `run` in a task under a scope of the connection's; it ends the connection unless it says who goes on."""
+
+    def ended(self, connection: Connection) -> None:
+        """Close it: it is over, and has no task."""
+
+
 CallNextNetwork = Callable[[Connection], Awaitable[None]]
 
 

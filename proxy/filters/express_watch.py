@@ -1,13 +1,15 @@
-"""Takes exchanges out of the express lane that are not answered at once."""
+"""Takes exchanges out of the express lane that are not answered at once, and ends connections that idle there."""
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING
 
 import trio
 
 if TYPE_CHECKING:
     from proxy.filters.network.hcm_express import Lane
+    from proxy.filters.network.hcm_idle import IdleLanes
 
 HAND_OVER_AFTER = 0.25  # seconds
 _CHECK = 0.125
@@ -21,10 +23,15 @@ class ExpressWatch:
 
     def __init__(self) -> None:
         self._lanes: dict[Lane, None] = {}  # oldest exchange first
+        self._idle: weakref.WeakSet[IdleLanes] = weakref.WeakSet()
 
     def add(self, lane: Lane) -> None:
         """An exchange begins."""
         self._lanes[lane] = None
+
+    def watch_idle(self, lanes: IdleLanes) -> None:
+        """Look after these while they exist."""
+        self._idle.add(lanes)
 
     def discard(self, lane: Lane) -> None:
         """It is over, or the general path's."""
@@ -34,8 +41,12 @@ class ExpressWatch:
         """Look every now and then, for ever."""
         while True:
             await trio.sleep(_CHECK)
-            late = trio.current_time() - HAND_OVER_AFTER
+            now = trio.current_time()
+            late = now - HAND_OVER_AFTER
             for lane in list(self._lanes):
                 if lane.progress is None or lane.progress.started > late:
                     break
                 lane.hand_over()
+            for idle in list(self._idle):
+                for lane in idle.expire(now):
+                    lane.expire()

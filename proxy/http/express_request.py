@@ -26,7 +26,7 @@ _LINE = re.compile(rb"(GET|POST|PUT|DELETE|PATCH|OPTIONS) (/[\x21\x22\x24-\x7e]*
 _FRAMING = frozenset({b"connection", b"expect", b"host", b"transfer-encoding", b"upgrade"})
 
 # What `plan` would find out at some length.
-_NOT_PLAIN = re.compile(rb"(?i)(?:^|\r\n)(?:expect|http2-settings|transfer-encoding|upgrade)\b")
+_NOT_PLAIN = re.compile(rb"(?i)(?:^|\r\n)(?:expect|http2-settings|transfer-encoding|upgrade)[^\w-]")
 
 
 class Arrival:

@@ -19,11 +19,12 @@ from proxy.stats import Counter
 class Connection:
     """A non-blocking stream socket under one cancel scope.
 
-    `scope` bounds everything that the connection does; `deadline(seconds)` rewrites its deadline for the next phase.
-    `idle` is true while the connection waits for a request, so that a drain may close it. `sending` stays true when a
-    `send` was cancelled: the peer has a part of it, and nothing may follow. `bytes_received` and `bytes_sent` count
-    what passed the socket. `id` is the connection's number (`%CONNECTION_ID%`). `read_size` (bytes) bounds one receive,
-    and so what is held. `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone.
+    `scope` bounds everything that the connection's task does; `deadline(seconds)` rewrites its deadline for the next
+    phase. Without a task (`scope` is None), who serves the connection has set `on_end`. `opened_at` is the event loop's
+    time. `idle` is true while the connection waits for a request, so that a drain may close it. `sending` stays true
+    when a `send` was cancelled: the peer has a part of it, and nothing may follow. `bytes_received` and `bytes_sent`
+    count what passed the socket. `id` is the connection's number (`%CONNECTION_ID%`). `read_size` (bytes) bounds one
+    receive, and so what is held. `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone.
     """
 
     __slots__ = (
@@ -34,6 +35,7 @@ class Connection:
         "_remote",
         "_rx",
         "_socket",
+        "_trio_knows",
         "_tx",
         "_watch",
         "bytes_received",
@@ -41,12 +43,14 @@ class Connection:
         "closed_by_peer",
         "id",
         "idle",
+        "on_end",
+        "opened_at",
         "scope",
         "sending",
     )
 
     def __init__(
-        self, sock: socket.socket, scope: trio.CancelScope, *, read_size: int = READ_SIZE, id: int = 0
+        self, sock: socket.socket, scope: trio.CancelScope | None = None, *, read_size: int = READ_SIZE, id: int = 0
     ) -> None:
         self.id = id
         self._socket = sock
@@ -56,9 +60,12 @@ class Connection:
         self._rx: Counter | None = None
         self._tx: Counter | None = None
         self._watch: poller.Watch | None = None
+        self._trio_knows = False  # that trio may be waiting for the descriptor
         self._remote: Address | None = None
         self._local: Address | None = None
         self.scope = scope
+        self.on_end: Callable[[], None] | None = None
+        self.opened_at = trio.current_time()
         self.idle = False
         self.closed_by_peer = False
         self.sending = False
@@ -73,6 +80,7 @@ class Connection:
     @property
     def socket(self) -> socket.socket:
         """For a relay (`proxy/net/relay.py`), which reads and writes it itself and counts the bytes."""
+        self._trio_knows = True
         return self._socket
 
     @property
@@ -94,8 +102,21 @@ class Connection:
         self._rx, self._tx = received, sent
 
     def deadline(self, seconds: float) -> None:
-        """The connection ends `seconds` from now unless the deadline is rewritten before; 0 means never."""
+        """The connection ends `seconds` from now unless the deadline is rewritten before; 0 means never. Its task's."""
+        assert self.scope is not None
         self.scope.deadline = trio.current_time() + seconds if seconds > 0 else float("inf")
+
+    @property
+    def expired(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.scope is not None and self.scope.deadline <= trio.current_time()
+
+    def end(self) -> None:
+        """Whoever serves this connection stops now, and closes it."""
+        if self.scope is not None:
+            self.scope.cancel()
+        elif self.on_end is not None:
+            self.on_end()
 
     async def wait_readable(self) -> None:
         """Until there are bytes, or the peer has closed: where a keep-alive connection spends its life."""
@@ -164,6 +185,7 @@ class Connection:
         sent = self._send(data)
         while sent < len(data):
             self._burst = 1
+            self._trio_knows = True
             await trio.lowlevel.wait_writable(self._fd)
             sent += self._send(memoryview(data)[sent:])
         self.sending = False
@@ -227,13 +249,14 @@ class Connection:
         if self._fd >= 0:
             if self._watch is not None:
                 self._watch.close()
-            trio.lowlevel.notify_closing(self._fd)
+            if self._trio_knows:
+                trio.lowlevel.notify_closing(self._fd)
             self._fd = -1
             self._socket.close()
 
     def give_away(self) -> None:
         """Another process has this idle connection now: what is ours of it ends, and the peer notices nothing."""
-        self.scope.cancel()  # before the close, so that whoever waits is not told of a closed socket
+        self.end()  # before the close, so that whoever waits is not told of a closed socket
         self.close()
 
     async def _wait_readable(self) -> None:

@@ -1,17 +1,17 @@
 """The express lane: plain exchanges of one connection, from socket to socket without a task switch.
 
-The connection's task waits here while its requests are of the plainest kind: whole in one piece, to a host with a free
+A connection has no task while its requests are of the plainest kind: whole in one piece, to a host with a free
 connection, answered soon with a body of known size. A generator driven by the poller's events (`proxy/net/poller.py`)
-serves those; it waits for readable sockets and for nothing else. Whatever is less plain is handed over: the task
-wakes, and the general path (`hcm_session`) goes on where the lane stood, with everything that only it has: filters,
-deadlines, local replies, streams. What a plain message means is decided by the general path's own functions
+serves those; it waits for readable sockets and for nothing else. Whatever is less plain is handed over: a task begins
+(`hcm_front`), and the general path (`hcm_session`) goes on where the lane stood, with everything that only it has:
+filters, deadlines, local replies, streams. What a plain message means is decided by the general path's own functions
 (`hcm_plans`), and a property test holds the bytes, stats and logs of both to be the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -31,11 +31,9 @@ from proxy.upstream.connection import Connection as UpstreamConnection
 from proxy.upstream.pool import Pool
 
 if TYPE_CHECKING:
+    from proxy.filters.network.hcm_front import Front
     from proxy.filters.network.http_connection_manager import HttpConnectionManager
     from proxy.http.identity import Hop
-
-IDLE_GRAIN = 100
-"""The idle deadline is rewritten once in so many parts of the timeout, so it may end a connection that much early."""
 
 
 def suits(config: Config, filters: Sequence[object]) -> bool:
@@ -51,104 +49,103 @@ def suits(config: Config, filters: Sequence[object]) -> bool:
 
 
 class Lane:
-    """One connection's. `serve` returns what the general path has to do next."""
+    """One connection's. `begin` serves; at its end, `result` says what the general path has to do next."""
 
     __slots__ = (
         "_arrival",
         "_connection",
         "_destination",
         "_failure",
-        "_grain",
+        "_front",
         "_head",
         "_hop",
-        "_idle_timeout",
         "_manager",
         "_plans",
-        "_refresh_at",
         "_steps",
-        "_task",
+        "idle_since",
+        "idle_slot",
         "progress",
     )
 
-    def __init__(self, manager: HttpConnectionManager, plans: Plans, connection: Connection, hop: Hop) -> None:
+    def __init__(
+        self, manager: HttpConnectionManager, plans: Plans, connection: Connection, hop: Hop, front: Front
+    ) -> None:
         self._manager = manager
         self._plans = plans
         self._connection = connection
         self._hop = hop
-        self._idle_timeout = manager.config.idle_timeout
-        self._grain = self._idle_timeout / IDLE_GRAIN or float("inf")
-        self._refresh_at = 0.0
+        self._front = front
         self._arrival: Arrival | None = None
         self._head: PlannedHead | None = None
         self._destination: Destination | None = None
         self._failure: Exception | None = None
         self._steps: Generator[None, None, None] | None = None
-        self._task: trio.lowlevel.Task | None = None
+        self.idle_since = 0.0
+        self.idle_slot = 0
         self.progress: Handover | None = None
 
-    async def serve(self) -> Handover:
-        """Serve plain exchanges until something else is to be done, which is returned.
-
-        Cancelled within an exchange, it returns that too: the general path ends it at its next checkpoint.
-        """
-        connection = self._connection
-        connection.idle = True
-        self._refresh_at = trio.current_time() + self._grain
-        connection.deadline(self._idle_timeout)
+    def begin(self) -> None:
+        """Serve plain exchanges until something else is to be done; the front hears of that, maybe at once."""
+        self._connection.idle = True
+        self.idle_since = trio.current_time()
         self._steps = self._exchanges()
-        try:
-            if not self._advance():
-                self._task = trio.lowlevel.current_task()
-                await trio.lowlevel.wait_task_rescheduled(self._abort)
-        except trio.Cancelled:
-            self._steps.close()
-            if self.progress is None:
-                raise
-        finally:
-            self._task = self._steps = None
-            connection.on_ready(None)
-            self._manager.express.discard(self)
+        self._advance()
+
+    def result(self) -> Handover:
+        """What is to be done next. Raises what has failed in here."""
         if self._failure is not None:
             raise self._failure
         handover, self.progress = self.progress, None
         assert handover is not None
-        if handover.upstream is not None:
-            handover.upstream.watch.on_ready = None
-        connection.idle = False
-        connection.deadline(0)
         return handover
 
+    def stop(self) -> bool:
+        """End here and now, without a word; False if that is not possible, because an exchange is in progress."""
+        if self.progress is not None:
+            return False
+        self._leave()
+        return True
+
     def hand_over(self) -> None:
-        """The exchange in progress takes too long for this lane."""
+        """The exchange in progress is the general path's from now on."""
+        if self._steps is not None:
+            self._leave()
+            self._front.on_lane_end()
+
+    def _leave(self) -> None:
         if self._steps is not None:
             self._steps.close()
-            self._wake()
+            self._steps = None
+        self._connection.on_ready(None)
+        self._connection.idle = False
+        if self.progress is not None and self.progress.upstream is not None:
+            self.progress.upstream.watch.on_ready = None
+        self._manager.express.discard(self)
+        if self.idle_slot:
+            self._manager.idle_lanes.discard(self)
 
-    def _abort(self, _: Any) -> trio.lowlevel.Abort:
-        self._task = None
-        return trio.lowlevel.Abort.SUCCEEDED
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for a request."""
+        return self._connection.idle
 
-    def _event(self) -> None:
-        if self._advance():
-            self._wake()
+    def expire(self) -> None:
+        """The idle timeout is over."""
+        self._front.expire()
 
-    def _wake(self) -> None:
-        if self._task is not None:
-            task, self._task = self._task, None
-            trio.lowlevel.reschedule(task)
-
-    def _advance(self) -> bool:
-        """Go on; says whether the lane has come to its end."""
+    def _advance(self) -> None:
+        """Go on, as an event says that there is something to do; or come to the end."""
         if self._steps is None:
-            return False
+            return
         try:
             next(self._steps)
+            return
         except StopIteration:
-            return True
+            pass
         except Exception as error:
             self._failure = error
-            return True
-        return False
+        self._leave()
+        self._front.on_lane_end()
 
     def _exchanges(self) -> Generator[None, None, None]:
         """Exchange after exchange; each `yield` waits for an event on either socket."""
@@ -156,7 +153,9 @@ class Lane:
         data = connection.receive_now()
         while True:
             if data is None:
-                connection.on_ready(self._event)
+                connection.on_ready(self._advance)
+                if not self.idle_slot:
+                    self._manager.idle_lanes.add(self, self.idle_since)
                 while data is None:
                     yield
                     data = connection.receive_now()
@@ -171,9 +170,9 @@ class Lane:
             closes = head.plan.closes
             answer: ResponsePlan | None = None
             while answer is None or len(progress.received) < answer.size:
-                yield
                 piece = upstream.receive_now()
                 if piece is None:
+                    yield
                     continue
                 progress.received += piece
                 answer = answer or destination.responses.find(progress.received, close=closes)
@@ -214,10 +213,7 @@ class Lane:
             return None
         progress.upstream = upstream
         progress.sent_at = started
-        upstream.watch.on_ready = self._event
-        if started >= self._refresh_at:
-            self._refresh_at = started + self._grain
-            self._connection.deadline(self._idle_timeout)
+        upstream.watch.on_ready = self._advance
         self._manager.begin_exchange()
         self._manager.express.add(self)
         self._plans.router.charge()
@@ -257,6 +253,7 @@ class Lane:
         progress.upstream.watch.on_ready = None
         pool.release(progress.upstream, now)
         self.progress = None
+        self.idle_since = now
         self._connection.idle = True
         return True
 

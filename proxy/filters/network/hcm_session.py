@@ -11,7 +11,6 @@ import trio
 from proxy.config.route import ClusterAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.network import hcm_record
-from proxy.filters.network.hcm_express import Lane
 from proxy.flight_recorder import FAILED_STATUS
 from proxy.http.codec_h1_server import H1ServerCodec
 from proxy.http.deadlines import Deadlines, Phase
@@ -19,7 +18,7 @@ from proxy.http.downstream import Downstream
 from proxy.http.events import ConnectionEnded, RequestReceived
 from proxy.http.exchange import Exchange
 from proxy.http.handover import Handover
-from proxy.http.identity import REQUEST_ID
+from proxy.http.identity import REQUEST_ID, Hop
 from proxy.http.stream_info import StreamInfo
 from proxy.http.underscores import drop_underscores, refuse_underscores
 from proxy.net.connection import Connection
@@ -37,82 +36,66 @@ log = logging.getLogger("proxy.http")
 class Session:
     """The connection's scope bounds the idle phase, the local reply after a time-out, and the close. Each exchange has
     its own scope, which begins with the first byte of the request.
+
+    `active`: the connection ended within an exchange. `we_close`: we were the first to end it.
     """
 
     __slots__ = (
-        "_active",
         "_client_closes",
         "_config",
         "_connection",
         "_downstream",
         "_hop",
-        "_lane",
         "_manager",
         "_stats",
-        "_we_close",
+        "active",
+        "we_close",
     )
 
-    def __init__(self, manager: HttpConnectionManager, connection: Connection) -> None:
-        config = manager.config
-        codec = H1ServerCodec(**manager.codec_options)
+    def __init__(self, manager: HttpConnectionManager, connection: Connection, hop: Hop) -> None:
         self._manager = manager
-        self._config = config
+        self._config = manager.config
         self._stats = manager.stats
         self._connection = connection
-        self._downstream = Downstream(connection, codec)
-        self._hop = manager.identities.hop(connection.remote, connection.local, PLAINTEXT)
-        plans = manager.plans
-        self._lane = Lane(manager, plans, connection, self._hop) if plans is not None else None
-        connection.count_bytes(manager.stats.cx_rx_bytes_total, manager.stats.cx_tx_bytes_total)
-        self._active = False
+        self._downstream = Downstream(connection, H1ServerCodec(**manager.codec_options))
+        self._hop = hop
+        self.active = False
         self._client_closes = False
-        self._we_close = False
+        self.we_close = False
 
     async def run(self) -> None:
         """Serve the connection until it ends. Does not close the socket."""
-        started = trio.current_time()
-        stats = self._stats
-        stats.cx_total.inc()
-        stats.cx_http1_total.inc()
-        stats.cx_active.add(1)
-        stats.cx_http1_active.add(1)
-        try:
-            await self._serve()
-        finally:
-            stats.cx_active.add(-1)
-            stats.cx_http1_active.add(-1)
-            stats.cx_length_ms.record(round((trio.current_time() - started) * 1000))
-            self._charge_destroy()
-
-    async def _serve(self) -> None:
-        begun = False
         while True:
-            handover = None
-            if not begun:
-                handover = await self._idle()
-                if not handover.arrived:
-                    return
-            if not await self._exchange(handover):
-                await self._close()
+            handover = await self._idle()
+            if not handover.arrived or not await self.serve(handover):
                 return
-            begun = self._downstream.begin_next()
+
+    async def serve(self, handover: Handover) -> bool:
+        """The exchange that `handover` begins or goes on with, and those whose requests came with it. Says whether the
+        connection may carry more; if not, it has been ended, but for its socket.
+        """
+        self._downstream.take_over(handover.arrived, handover.unsent)
+        begun: Handover | None = handover
+        while await self._exchange(begun):
+            if not self._downstream.begin_next():
+                return True
+            begun = None
+        await self._close()
+        return False
 
     async def _idle(self) -> Handover:
-        """Wait for a request that is not the express lane's, or for the client's end. Ends by `idle_timeout` in
-        silence, or by a drain.
-        """
+        """Wait for a request, or for the client's end. Ends by `idle_timeout` in silence, or by a drain."""
         connection = self._connection
         connection.idle = True
         connection.deadline(self._config.idle_timeout)
         try:
-            handover = await (self._lane.serve() if self._lane is not None else self._arrival())
+            handover = await self._arrival()
         except trio.Cancelled:
-            if connection.scope.deadline <= trio.current_time():
+            if connection.expired:
                 self._stats.cx_idle_timeout.inc()
             raise
         connection.idle = False
         connection.deadline(0)
-        self._downstream.take_over(handover.arrived, handover.unsent)
         return handover
 
     async def _arrival(self) -> Handover:
@@ -127,7 +110,7 @@ class Session:
         deadlines = Deadlines(self._config.stream_idle_timeout, started)
         exchange = Exchange(self._downstream, deadlines, StreamInfo(started, connection), manager.policy)
         exchange.handover = handover
-        self._active = True
+        self.active = True
         if handover is None or handover.upstream is None:
             manager.begin_exchange()
         manager.disconnects.add(connection.fd, deadlines)
@@ -143,8 +126,8 @@ class Session:
                 log_exchange(info)
             if info.flags or info.status >= FAILED_STATUS or now - started >= manager.recorder.slow:
                 hcm_record.add(exchange, connection, manager)
-        self._active = Flag.DOWNSTREAM_CONNECTION_TERMINATION in exchange.info.flags
-        connection.closed_by_peer = connection.closed_by_peer or self._active
+        self.active = Flag.DOWNSTREAM_CONNECTION_TERMINATION in exchange.info.flags
+        connection.closed_by_peer = connection.closed_by_peer or self.active
         if exchange.close or not exchange.info.response_complete:
             return False
         self._client_closes = not self._downstream.codec.keep_alive
@@ -234,19 +217,11 @@ class Session:
         timeout = self._config.delayed_close_timeout
         if self._client_closes or connection.closed_by_peer or timeout <= 0:
             return
-        self._we_close = True  # whoever closes first then, as in Envoy, which does not look any more
+        self.we_close = True  # whoever closes first then, as in Envoy, which does not look any more
         connection.deadline(timeout)
         try:
             await connection.linger()
         except trio.Cancelled:
-            if connection.scope.deadline <= trio.current_time():
+            if connection.expired:
                 self._stats.cx_delayed_close_timeout.inc()
             raise
-
-    def _charge_destroy(self) -> None:
-        stats, remote = self._stats, self._connection.closed_by_peer and not self._we_close
-        stats.cx_destroy.inc()
-        (stats.cx_destroy_remote if remote else stats.cx_destroy_local).inc()
-        if self._active:
-            stats.cx_destroy_active_rq.inc()
-            (stats.cx_destroy_remote_active_rq if remote else stats.cx_destroy_local_active_rq).inc()

@@ -61,6 +61,24 @@ class HcmStats:
             (stats.counter(f"{prefix}rq_{n}xx"), stats.counter(f"{listener}rq_{n}xx")) for n in range(1, 6)
         )
 
+    def charge_connection(self) -> None:
+        """One connection begins."""
+        self.cx_total.inc()
+        self.cx_http1_total.inc()
+        self.cx_active.add(1)
+        self.cx_http1_active.add(1)
+
+    def charge_destroy(self, *, remote: bool, active_rq: bool, length_ms: int) -> None:
+        """One connection is over. `remote`: the client ended it first; `active_rq`: within an exchange."""
+        self.cx_active.add(-1)
+        self.cx_http1_active.add(-1)
+        self.cx_length_ms.record(length_ms)
+        self.cx_destroy.inc()
+        (self.cx_destroy_remote if remote else self.cx_destroy_local).inc()
+        if active_rq:
+            self.cx_destroy_active_rq.inc()
+            (self.cx_destroy_remote_active_rq if remote else self.cx_destroy_local_active_rq).inc()
+
     def charge_exchange(self, exchange: Exchange, seconds: float) -> None:
         """One exchange is over, after `seconds`."""
         info = exchange.info

@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+import trio
 
 from proxy import registry
 from proxy.access_log.access_log import build_access_logs
 from proxy.config.common import PluginConfig
 from proxy.config.route import ClusterAction, RouteConfiguration
-from proxy.filters.context import CallNextNetwork, FilterContext
+from proxy.filters.context import CallNextNetwork, FilterContext, Keeper
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
 from proxy.filters.network import hcm_config, hcm_express
+from proxy.filters.network.hcm_front import Front
+from proxy.filters.network.hcm_idle import IdleLanes
 from proxy.filters.network.hcm_plans import Plans
 from proxy.filters.network.hcm_session import PLAINTEXT, Session
 from proxy.filters.network.hcm_stats import HcmStats
@@ -52,6 +55,8 @@ class HttpConnectionManager:
         filters = [_build(plugin, http_context) for plugin in config.http_filters]
         self.chain = build_chain(filters)
         self.express = context.express
+        self.idle_lanes = IdleLanes(config.idle_timeout)
+        self.express.watch_idle(self.idle_lanes)
         self.policy = Policy(
             response=ResponseRules(config.server, config.identity.via),
             drain_close=self._drain_close,
@@ -80,6 +85,19 @@ class HttpConnectionManager:
         self.stats.cx_drain_close.inc()
         return True
 
+    def begin_connection(self, connection: Connection) -> None:
+        """Count a connection and its bytes."""
+        self.stats.charge_connection()
+        connection.count_bytes(self.stats.cx_rx_bytes_total, self.stats.cx_tx_bytes_total)
+
+    def end_connection(self, connection: Connection, session: Session | None = None) -> None:
+        """It is over; `session` is what ended it, unless it was the express lane."""
+        self.stats.charge_destroy(
+            remote=connection.closed_by_peer and not (session is not None and session.we_close),
+            active_rq=session is not None and session.active,
+            length_ms=round((trio.current_time() - connection.opened_at) * 1000),
+        )
+
     def begin_exchange(self) -> None:
         """Count a request that has begun."""
         self.activity.requests += 1
@@ -90,8 +108,20 @@ class HttpConnectionManager:
         """It is over; `stats` hears of that apart."""
         self.activity.requests -= 1
 
+    def begin(self, connection: Connection, keeper: Keeper) -> bool:
+        """Serve the connection without a task for as long as that does; False if it needs one all along."""
+        if self.plans is None:
+            return False
+        Front(self, self.plans, connection, keeper).begin()
+        return True
+
     async def __call__(self, connection: Connection, call_next: CallNextNetwork) -> None:
-        await Session(self, connection).run()
+        session = Session(self, connection, self.identities.hop(connection.remote, connection.local, PLAINTEXT))
+        self.begin_connection(connection)
+        try:
+            await session.run()
+        finally:
+            self.end_connection(connection, session)
 
 
 def _codec_options(config: hcm_config.Config) -> dict[str, Any]:

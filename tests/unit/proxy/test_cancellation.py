@@ -47,7 +47,7 @@ async def early(stream: trio.SocketStream) -> None:
 
 
 class CancelAt(Instrument):
-    """Calls `cancel` when the tasks of connections are about to take their step number `step`."""
+    """Calls `cancel` before step number `step` of the connections' tasks and of the poller (some have no task)."""
 
     def __init__(self, step: int, cancel: Callable[[], None]) -> None:
         self._left = step
@@ -55,7 +55,7 @@ class CancelAt(Instrument):
         self.fired = False
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        if "Server._serve" in task.name or "upload" in task.name:
+        if any(name in task.name for name in ("Server._serve", "upload", "Poller.run")):
             self._left -= 1
             if self._left == 0:
                 self.fired = True
@@ -68,8 +68,8 @@ async def cancelling(step: int, rig: Rig, how: str) -> AsyncIterator[CancelAt]:
 
     def cancel() -> None:
         if how == "connection":
-            for connection in rig.server._connections:
-                connection.scope.cancel()
+            for connection in list(rig.server._connections):
+                connection.end()
         else:
             for deadlines in rig.server._disconnects._exchanges.values():
                 deadlines.client_gone()

@@ -88,7 +88,7 @@ def test_depth_is_limited_as_in_protobuf() -> None:
     assert root("a: " + "[" * 99 + "]" * 99)
     assert "nested" in parsed("a: " + "[" * 100 + "]" * 100).findings[0].message
     assert "nested" in parsed("a: &x " + "[" * 60 + "]" * 60 + "\nb: " + "[" * 50 + "*x" + "]" * 50).findings[0].message
-    assert "nested" in parsed("a: " + "[" * 100_000).findings[0].message
+    assert "nest" in parsed("a: " + "[" * 100_000).findings[0].message  # PyYAML 6.0.4 has a limit of its own
 
 
 def test_a_billion_laughs_end_early() -> None:

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 import trio
 
+from proxy.filters import express_watch
 from proxy.filters.express_watch import HAND_OVER_AFTER
+from proxy.limits import EXPRESS_RESPONSE, READ_SIZE
 from proxy.net.connection import Connection
 from tests.kit.trio import run_trio
 from tests.unit.proxy.rig import GET, Client, Rig, compiled, route, serving, until
-from tests.unit.upstream.rig import origin, read_head
+from tests.unit.upstream.rig import OK, answering, origin, read_head
 
-OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+CHUNKED = b"POST / HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
 
 Serve = Callable[[trio.SocketStream], Awaitable[None]]
 
@@ -86,6 +88,42 @@ async def test_a_long_answer_is_streamed() -> None:
     async with in_lane(serve) as (_, client):
         await client.send(GET)
         assert (await client.response())[1] == body
+
+
+@run_trio
+@pytest.mark.parametrize("size", [READ_SIZE, 3 * READ_SIZE, EXPRESS_RESPONSE - 1000])
+async def test_an_answer_of_several_reads_needs_no_second_event(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    async def serve(stream: trio.SocketStream) -> None:
+        while await read_head(stream):
+            await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + bytes(size))
+
+    monkeypatch.setattr(express_watch, "HAND_OVER_AFTER", 1000.0)  # nobody helps out
+    async with in_lane(serve) as (_, client):
+        with trio.fail_after(20):
+            for _ in range(3):
+                await client.send(GET)
+                assert (await client.response())[1] == bytes(size)
+
+
+@run_trio
+async def test_an_idle_connection_has_no_task() -> None:
+    async with in_lane(answering(OK)) as (rig, _):
+
+        def tasks() -> int:
+            return trio.lowlevel.current_statistics().tasks_living
+
+        before = tasks()
+        clients = [await rig.connect() for _ in range(20)]
+        for client in clients:  # one after the other: they share one connection to the origin
+            await client.send(GET)
+            assert (await client.response())[1] == b"ok"
+            await client.send(CHUNKED)  # for which a task comes, and goes
+            assert (await client.response())[1] == b"ok"
+        await until(lambda: tasks() <= before)
+        assert rig.server.connections == 21
+        for client in clients:
+            await client.send(GET)
+            assert (await client.response())[1] == b"ok"
 
 
 @run_trio
