@@ -289,8 +289,9 @@ class _Listener:
         self._destroy = stats.counter(f"{prefix}downstream_cx_destroy")
         self._length_ms = stats.histogram(f"{prefix}downstream_cx_length_ms")
         self.drain = ListenerDrain(modify_only=config.drain_type == "MODIFY_ONLY")
-        context = dataclasses.replace(context, listener_prefix=prefix, drain=self.drain)
-        self.read_size = min(READ_SIZE, config.per_connection_buffer_limit_bytes)
+        buffer_limit = config.per_connection_buffer_limit_bytes
+        context = dataclasses.replace(context, listener_prefix=prefix, drain=self.drain, buffer_limit=buffer_limit)
+        self.read_size = min(READ_SIZE, buffer_limit)
         filters = [_build(plugin, context) for plugin in config.filter_chains[0].filters]
         self._chain = _chain(filters)
         self._begin = getattr(filters[0], "begin", None) if len(filters) == 1 else None

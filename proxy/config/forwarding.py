@@ -66,7 +66,7 @@ class Forwarding(msgspec.Struct, frozen=True, gc=False):
     """`idle_timeout` and `flush_timeout` take the place of the connection manager's, None leaves those.
 
     `buffer_limit`: bytes of a request's body that are kept for retries; None leaves the listener's limit. `retry` is
-    None where nothing retries, unless a request asks for it. The rest are `VirtualHost`'s fields.
+    None where nothing retries, unless a request asks for it.
     """
 
     idle_timeout: float | None = None
@@ -76,6 +76,4 @@ class Forwarding(msgspec.Struct, frozen=True, gc=False):
     hedge_on_per_try_timeout: bool = False
     mirrors: tuple[Mirror, ...] = ()
     buffer_limit: int | None = None
-    include_request_attempt_count: bool = False
-    include_attempt_count_in_response: bool = False
     include_is_timeout_retry_header: bool = False

@@ -30,7 +30,7 @@ class Activity:
 @dataclass(frozen=True)
 class FilterContext:
     """`listener_prefix` is `listener.<address>.`; `stat_prefix` is the HTTP scope `http.<prefix>.`, "" for network
-    filters. `drain` is the listener's."""
+    filters. `drain` is the listener's, and so is `buffer_limit`, its `per_connection_buffer_limit_bytes`."""
 
     stats: Stats
     clusters: ClusterManager
@@ -42,6 +42,7 @@ class FilterContext:
     pipes: PipePool = field(default_factory=PipePool)
     recorder: Recorder = field(default_factory=MemoryRecorder)
     stat_prefix: str = ""
+    buffer_limit: int = 1024 * 1024
     log_writer: LogWriter = field(default_factory=lambda: LogWriter(MemoryStats()))
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from master.config.compile.forwarding import compile_forwarding
 from master.config.compile.route_action import compile_action, compile_direct_response
 from master.config.compile.route_match import compile_match
 from proxy.config.route import ClusterAction, DirectResponseAction, Route, RouteConfiguration, VirtualHost
@@ -69,7 +72,10 @@ def _check_domains(message: Any, context: Context) -> None:
 
 def _virtual_host(message: Any, limit: int, context: Context) -> VirtualHost:
     """`limit`: bytes of a direct response's body."""
-    routes = (_route(route, limit, context.at("routes", index)) for index, route in enumerate(message.routes))
+    routes = (
+        _route(route, message, limit, context.at("routes", index), context)
+        for index, route in enumerate(message.routes)
+    )
     return VirtualHost(
         name=message.name,
         domains=tuple(message.domains),
@@ -80,7 +86,7 @@ def _virtual_host(message: Any, limit: int, context: Context) -> VirtualHost:
     )
 
 
-def _route(message: Any, limit: int, context: Context) -> Route | None:
+def _route(message: Any, host: Any, limit: int, context: Context, host_context: Context) -> Route | None:
     """None for a route whose match or action is not one of ours; others name that as unsupported or invalid."""
     match = compile_match(message.match, context.at("match"))
     action: ClusterAction | DirectResponseAction | None
@@ -91,4 +97,6 @@ def _route(message: Any, limit: int, context: Context) -> Route | None:
     per_filter = context.at("typed_per_filter_config").typed_per_filter_config(message.typed_per_filter_config)
     if match is None or action is None:
         return None
+    if isinstance(action, ClusterAction):
+        action = msgspec.structs.replace(action, forwarding=compile_forwarding(message, host, context, host_context))
     return Route(match=match, action=action, name=message.name, typed_per_filter_config=per_filter)

@@ -65,9 +65,9 @@ def compile_match(message: Any, context: Context) -> RouteMatch | None:
     )
     if path is None:
         return None
-    fraction = _fraction(message.runtime_fraction.default_value) if message.HasField("runtime_fraction") else None
+    share = fraction(message.runtime_fraction.default_value) if message.HasField("runtime_fraction") else None
     return msgspec.structs.replace(
-        path, headers=headers, query_parameters=query, grpc=message.HasField("grpc"), runtime_fraction=fraction
+        path, headers=headers, query_parameters=query, grpc=message.HasField("grpc"), runtime_fraction=share
     )
 
 
@@ -91,7 +91,7 @@ def _query_parameter(message: Any, context: Context) -> QueryParameterMatcher:
     )
 
 
-def _fraction(message: Any) -> tuple[int, int]:
+def fraction(message: Any) -> tuple[int, int]:
     """A `type.v3.FractionalPercent`."""
     return message.numerator, DENOMINATORS[message.denominator]
 

@@ -11,7 +11,9 @@ from proxy.config.route import DirectResponseAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.context import FilterContext
 from proxy.filters.http.router_headers import settle
-from proxy.filters.router.upstream_request import forward
+from proxy.filters.router import retrying
+from proxy.filters.router.forwarding import Forwarding
+from proxy.filters.router.upstream_request import UpstreamRequest
 from proxy.http.exchange import Exchange
 from proxy.http.filter_chain import CallNext
 from proxy.http.request import Request
@@ -43,6 +45,7 @@ class Router:
     def __init__(self, name: str, config: Config, context: FilterContext) -> None:
         self.envoy_headers = not config.suppress_envoy_headers
         self._clusters = context.clusters
+        self._buffer_limit = context.buffer_limit
         counter = context.stats.counter
         self._rq_total = counter(f"{context.stat_prefix}rq_total")
         self._no_route = counter(f"{context.stat_prefix}no_route")
@@ -69,11 +72,20 @@ class Router:
             self._no_cluster.inc()
             exchange.info.upstream_cluster = ""
             raise ProxyError("cluster_not_found", side="internal", status=503, flag=Flag.NO_CLUSTER_FOUND)
-        timeout, no_content = settle(exchange.request.headers, action.timeout, tell=self.envoy_headers)
-        if timeout != action.timeout:
-            exchange.deadlines.asked_timeout = timeout
-        exchange.deadlines.no_content_on_timeout = no_content
-        await forward(exchange, cluster, timeout, service_time=self.envoy_headers)
+        route = exchange.route
+        terms = settle(exchange.request, action, route.retry, tell=self.envoy_headers)
+        if terms.timeout != action.timeout:
+            exchange.deadlines.asked_timeout = terms.timeout
+        exchange.deadlines.no_content_on_timeout = terms.no_content
+        options = action.forwarding
+        forwarding = Forwarding(exchange, cluster, terms, service_time=self.envoy_headers)
+        if terms.retry is None:
+            await UpstreamRequest(forwarding, exchange.body).run()
+        else:
+            limit = self._buffer_limit if options.buffer_limit is None else options.buffer_limit
+            await retrying.run(
+                forwarding, terms.retry, limit, tell_timeout_retry=options.include_is_timeout_retry_header
+            )
 
 
 def _direct_response(action: DirectResponseAction, request: Request) -> ProxyError:

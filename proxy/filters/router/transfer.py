@@ -9,16 +9,17 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from proxy.errors import ProxyError
+from proxy.filters.router.request_body import Source
 from proxy.http.events import DataReceived, InformationalReceived, ResponseReceived
 from proxy.http.exchange import Exchange
 from proxy.upstream.stream import UpstreamStream
 
 
-async def upload(exchange: Exchange, stream: UpstreamStream) -> None:
+async def upload(exchange: Exchange, source: Source, stream: UpstreamStream) -> None:
     """Send what is left of the request's body, and its end. Trailers stay behind, as in Envoy without
     `enable_trailers`. Raises `ProxyError`.
     """
-    while data := await exchange.body.read():
+    while data := await source.read():
         await stream.send_data(data)
         exchange.deadlines.touch()
     await stream.send_end()
@@ -36,11 +37,13 @@ async def receive_head(exchange: Exchange, stream: UpstreamStream) -> ResponseRe
     return event
 
 
-async def download(exchange: Exchange, stream: UpstreamStream) -> None:
-    """Pass on the body of a response whose head has been sent. Raises `ProxyError`."""
+async def download(exchange: Exchange, stream: UpstreamStream, heard: Callable[[], None] | None = None) -> None:
+    """Pass on the body of a response whose head has been sent; `heard` is told of each piece. Raises `ProxyError`."""
     ended = False
     while not ended:
         piece = await stream.receive()
+        if heard is not None:
+            heard()
         if isinstance(piece, DataReceived):
             await exchange.send_data(piece.data, flush=not stream.pending)
         else:
