@@ -78,6 +78,7 @@ class Server:
             log_writer=self._log_writer,
         )
         self._express = context.express
+        self._shadows = context.shadows
         if recorder is not None:
             context = dataclasses.replace(context, recorder=recorder)
         self._listeners = {
@@ -112,6 +113,7 @@ class Server:
                 nursery.start_soon(self._clusters.run)
                 nursery.start_soon(self._disconnects.run)
                 nursery.start_soon(self._express.run)
+                nursery.start_soon(self._shadows.run)
                 self._nursery = nursery
                 task_status.started()
                 try:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from proxy.access_log.writer import LogWriter
 from proxy.filters.express_watch import ExpressWatch
+from proxy.filters.shadows import Shadows
 from proxy.flight_recorder import MemoryRecorder, Recorder
 from proxy.http.disconnects import DisconnectWatch
 from proxy.net.connection import Connection
@@ -41,6 +42,7 @@ class FilterContext:
     express: ExpressWatch = field(default_factory=ExpressWatch)
     pipes: PipePool = field(default_factory=PipePool)
     recorder: Recorder = field(default_factory=MemoryRecorder)
+    shadows: Shadows = field(default_factory=Shadows)
     stat_prefix: str = ""
     buffer_limit: int = 1024 * 1024
     log_writer: LogWriter = field(default_factory=lambda: LogWriter(MemoryStats()))

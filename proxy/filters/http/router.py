@@ -7,16 +7,20 @@ from typing import Any
 import msgspec
 
 from proxy.config.context import CompileContext
+from proxy.config.forwarding import Forwarding as Options
 from proxy.config.route import DirectResponseAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.context import FilterContext
 from proxy.filters.http.router_headers import settle
 from proxy.filters.router import retrying
 from proxy.filters.router.forwarding import Forwarding
+from proxy.filters.router.request_body import Source
+from proxy.filters.router.shadow import Mirroring
 from proxy.filters.router.upstream_request import UpstreamRequest
 from proxy.http.exchange import Exchange
 from proxy.http.filter_chain import CallNext
 from proxy.http.request import Request
+from proxy.net.own_address import own_address
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.extensions.filters.http.router.v3.Router": ("suppress_envoy_headers",),
@@ -46,6 +50,7 @@ class Router:
         self.envoy_headers = not config.suppress_envoy_headers
         self._clusters = context.clusters
         self._buffer_limit = context.buffer_limit
+        self._mirroring = Mirroring(context.clusters, context.shadows, own_address(), context.buffer_limit)
         counter = context.stats.counter
         self._rq_total = counter(f"{context.stat_prefix}rq_total")
         self._no_route = counter(f"{context.stat_prefix}no_route")
@@ -79,13 +84,22 @@ class Router:
         exchange.deadlines.no_content_on_timeout = terms.no_content
         options = action.forwarding
         forwarding = Forwarding(exchange, cluster, terms, service_time=self.envoy_headers)
-        if terms.retry is None:
-            await UpstreamRequest(forwarding, exchange.body).run()
-        else:
-            limit = self._buffer_limit if options.buffer_limit is None else options.buffer_limit
-            await retrying.run(
-                forwarding, terms.retry, limit, tell_timeout_retry=options.include_is_timeout_retry_header
-            )
+        if not options.mirrors:
+            await self._forward(forwarding, exchange.body, options)
+            return
+        body = self._mirroring.begin(exchange.request, exchange.body, options.mirrors, terms, cluster)
+        try:
+            await self._forward(forwarding, body, options)
+        finally:
+            body.leave()
+
+    async def _forward(self, forwarding: Forwarding, body: Source, options: Options) -> None:
+        retry = forwarding.terms.retry
+        if retry is None:
+            await UpstreamRequest(forwarding, body).run()
+            return
+        limit = self._buffer_limit if options.buffer_limit is None else options.buffer_limit
+        await retrying.run(forwarding, body, retry, limit, tell_timeout_retry=options.include_is_timeout_retry_header)
 
 
 def _direct_response(action: DirectResponseAction, request: Request) -> ProxyError:

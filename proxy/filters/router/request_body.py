@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from proxy.http.body import RequestBody
 from proxy.limits import READ_SIZE, SMALL_BODY
 
 
@@ -27,7 +26,7 @@ class KeptBody:
 
     __slots__ = ("_body", "_give_up", "_kept", "_limit", "keeping")
 
-    def __init__(self, body: RequestBody, limit: int, give_up: Callable[[], None]) -> None:
+    def __init__(self, body: Source, limit: int, give_up: Callable[[], None]) -> None:
         self._body = body
         self._limit = limit
         self._give_up = give_up
@@ -68,7 +67,7 @@ class Reader:
 
     __slots__ = ("_at", "_body", "_kept")
 
-    def __init__(self, kept: KeptBody, body: RequestBody) -> None:
+    def __init__(self, kept: KeptBody, body: Source) -> None:
         self._kept = kept
         self._body = body
         self._at = 0

@@ -9,7 +9,7 @@ import trio
 from proxy.errors import Flag, ProxyError
 from proxy.filters.http.router_headers import TIMEOUT_RETRY, tell_timeout
 from proxy.filters.router.forwarding import Forwarding
-from proxy.filters.router.request_body import KeptBody
+from proxy.filters.router.request_body import KeptBody, Source
 from proxy.filters.router.upstream_request import UpstreamRequest
 from proxy.http.headers import Headers
 from proxy.route import backoff
@@ -92,8 +92,10 @@ class Retries:
             stats.rq_retry_backoff_ratelimited.inc()
 
 
-async def run(forwarding: Forwarding, state: RetryState, limit: int, *, tell_timeout_retry: bool) -> None:
-    """Forward with the retries of `state`. `limit`: bytes of the request's body that are kept for them;
+async def run(
+    forwarding: Forwarding, source: Source, state: RetryState, limit: int, *, tell_timeout_retry: bool
+) -> None:
+    """Forward with the retries of `state`. `limit`: bytes of the body of `source` that are kept for them;
     `tell_timeout_retry`: the upstream hears whether a timeout led to an attempt. Raises `ProxyError`.
     """
     exchange, cluster, policy = forwarding.exchange, forwarding.cluster, state.policy
@@ -108,7 +110,7 @@ async def run(forwarding: Forwarding, state: RetryState, limit: int, *, tell_tim
         )
         log.debug("cluster %s: %s", cluster.config.name, exchange.info.cause)
 
-    body = KeptBody(exchange.body, limit, give_up)
+    body = KeptBody(source, limit, give_up)
     tried: set[object] = set()
     pool = None
     try:
