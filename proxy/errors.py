@@ -11,7 +11,7 @@ from typing import Literal
 
 
 class Flag(enum.Enum):
-    """Envoy's response flags, in the order in which `%RESPONSE_FLAGS%` joins them (`StreamInfo::CoreResponseFlag`)."""
+    """Envoy's response flags (`StreamInfo::CoreResponseFlag`)."""
 
     FAILED_LOCAL_HEALTH_CHECK = "LH"
     NO_HEALTHY_UPSTREAM = "UH"

@@ -79,6 +79,7 @@ class Server:
             log_writer=self._log_writer,
         )
         self._express = context.express
+        self._shadows = context.shadows
         if recorder is not None:
             context = dataclasses.replace(context, recorder=recorder)
         self._listeners = {
@@ -123,6 +124,7 @@ class Server:
                 nursery.start_soon(self._clusters.run)
                 nursery.start_soon(self._disconnects.run)
                 nursery.start_soon(self._express.run)
+                nursery.start_soon(self._shadows.run)
                 self._nursery = nursery
                 task_status.started()
                 try:
@@ -316,8 +318,8 @@ class _Listener:
         self._destroy = stats.counter(f"{prefix}downstream_cx_destroy")
         self._length_ms = stats.histogram(f"{prefix}downstream_cx_length_ms")
         self.drain = ListenerDrain(modify_only=config.drain_type == "MODIFY_ONLY")
-        context = dataclasses.replace(context, listener_prefix=prefix, drain=self.drain)
-        self.buffer_limit = config.per_connection_buffer_limit_bytes
+        self.buffer_limit = buffer_limit = config.per_connection_buffer_limit_bytes
+        context = dataclasses.replace(context, listener_prefix=prefix, drain=self.drain, buffer_limit=buffer_limit)
         filters = [_build(plugin, context) for plugin in config.filter_chains[0].filters]
         self._chain = _chain(filters)
         self._begin = getattr(filters[0], "begin", None) if len(filters) == 1 else None

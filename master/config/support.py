@@ -6,7 +6,21 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from master.config import compile as bootstrap
-from master.config.compile import access_log, address, cluster, data_source, endpoints, listener, plugins, route
+from master.config.compile import (
+    access_log,
+    address,
+    cluster,
+    data_source,
+    endpoints,
+    forwarding,
+    listener,
+    plugins,
+    retry,
+    route,
+    route_action,
+    route_match,
+    upstream_http,
+)
 from proxy import registry
 from proxy.access_log import ACCESS_LOGGERS, filters, substitution
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
@@ -21,10 +35,8 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.core.v3.RuntimeFractionalPercent": ("runtime_key",),  # as for the next
     "envoy.config.core.v3.RuntimeUInt32": ("runtime_key",),  # obligatory, and without a runtime the default counts
     "envoy.config.core.v3.SubstitutionFormatString": ("json_format_options",),
+    "envoy.config.route.v3.RetryPolicy.RetryHostPredicate": ("name",),  # the type of `typed_config` decides
     "envoy.config.endpoint.v3.ClusterLoadAssignment": ("cluster_name",),  # `Cluster.name` is what counts
-    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
-        "drain_timeout",  # between the two GOAWAYs of HTTP/2; HTTP/1 has none
-    ),
     "envoy.type.matcher.v3.RegexMatcher": ("google_re2",),  # the default engine, said explicitly
 }
 """Fields that change nothing in Envoy either where we take them: set or not, the compiled configuration is the same."""
@@ -52,7 +64,22 @@ def supported() -> dict[str, set[str]]:
 
 def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
     """A plug-in's `FIELDS` stand in the file of its `from_proto`."""
-    for module in (bootstrap, access_log, address, cluster, data_source, endpoints, listener, plugins, route):
+    for module in (
+        bootstrap,
+        access_log,
+        address,
+        cluster,
+        data_source,
+        endpoints,
+        forwarding,
+        listener,
+        plugins,
+        retry,
+        route,
+        route_action,
+        route_match,
+        upstream_http,
+    ):
         yield module.FIELDS
     for table in TABLES:
         for type_url in table:

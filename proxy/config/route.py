@@ -6,24 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from proxy.config.common import PluginConfig, StringMatcher
-
-
-class HeaderMatcher(msgspec.Struct, frozen=True, gc=False):
-    """`config.route.v3.HeaderMatcher`. `name` is lower case.
-
-    Exactly one of `string`, `present`, `range` is set; all `None` means "the header is present" (Envoy's default).
-    `range` is [start, end) of a decimal integer. `invert` negates the verdict about a header that is there; a missing
-    one matches nothing, inverted or not (as in Envoy 1.40), unless `present` is what is asked, or
-    `treat_missing_as_empty` gives the matcher an empty string to look at.
-    """
-
-    name: str
-    string: StringMatcher | None = None
-    present: bool | None = None
-    range: tuple[int, int] | None = None
-    invert: bool = False
-    treat_missing_as_empty: bool = False
+from proxy.config.common import HeaderMatcher, PluginConfig, StringMatcher
+from proxy.config.forwarding import Forwarding
 
 
 class QueryParameterMatcher(msgspec.Struct, frozen=True, gc=False):
@@ -70,6 +54,7 @@ class ClusterAction(msgspec.Struct, frozen=True, gc=False, tag="cluster"):
     cluster: str
     timeout: float = 15.0
     weighted: tuple[ClusterWeight, ...] = ()
+    forwarding: Forwarding = Forwarding()
 
 
 class DirectResponseAction(msgspec.Struct, frozen=True, gc=False, tag="direct_response"):

@@ -19,6 +19,7 @@ class Phase(enum.Enum):
     REQUEST_HEADERS = "request_headers_timeout"
     REQUEST = "request_timeout"
     ROUTE = "timeout"
+    STREAM_DURATION = "max_stream_duration"
 
 
 class Deadlines:
@@ -26,8 +27,9 @@ class Deadlines:
 
     `stream_idle` (seconds, 0: none) starts at once and starts again with every `touch`; touches within a hundredth of
     it count as one, so it may end that much early. Rewriting a deadline costs 2 µs where a nested scope costs 6.
-    `asked_timeout`: seconds that the request itself asked for in place of the route's timeout, None if it did not;
-    `no_content_on_timeout`: an empty 204 answers that timeout.
+    `flush_timeout` is what a complete response has instead until the client has taken all of it; None leaves
+    `stream_idle`. `asked_timeout`: seconds that the request itself asked for in place of the route's timeout, None if
+    it did not; `no_content_on_timeout`: an empty 204 answers that timeout.
     """
 
     __slots__ = (
@@ -37,6 +39,7 @@ class Deadlines:
         "_idle_at",
         "_touch_at",
         "asked_timeout",
+        "flush_timeout",
         "no_content_on_timeout",
         "scope",
         "started",
@@ -50,6 +53,7 @@ class Deadlines:
         self._armed: dict[Phase, float] = {}
         self._client_gone = False
         self.asked_timeout: float | None = None
+        self.flush_timeout: float | None = None
         self.no_content_on_timeout = False
         self.scope = trio.CancelScope(deadline=self._idle_at)
 
@@ -61,6 +65,19 @@ class Deadlines:
             self._idle_at = now + self._idle
             self._apply()
 
+    def replace_idle(self, seconds: float) -> None:
+        """From now on `seconds` are the stream's idle timeout; 0: none."""
+        now = trio.current_time()
+        self._idle = seconds if seconds > 0 else NEVER
+        self._touch_at = now + self._idle / 100
+        self._idle_at = now + self._idle
+        self._apply()
+
+    def flushing(self) -> None:
+        """The response is complete, but for what the client has not taken yet."""
+        if self.flush_timeout is not None:
+            self.replace_idle(self.flush_timeout)
+
     def arm(self, phase: Phase, seconds: float) -> None:
         """Start `phase`; 0 seconds mean that it has no limit."""
         self.arm_from(phase, trio.current_time(), seconds)
@@ -71,10 +88,12 @@ class Deadlines:
             self._armed[phase] = start + seconds
             self._apply()
 
-    def disarm(self, phase: Phase) -> None:
-        """`phase` is over."""
-        if self._armed.pop(phase, None) is not None:
-            self._apply()
+    def disarm(self, phase: Phase) -> bool:
+        """`phase` is over; says whether it was armed."""
+        if self._armed.pop(phase, None) is None:
+            return False
+        self._apply()
+        return True
 
     def remaining(self, phase: Phase) -> float:
         """Seconds left for `phase`; infinite if it is not armed."""
@@ -127,6 +146,13 @@ def _failure(phase: Phase, *, request_complete: bool, timeout_status: int) -> Pr
         case Phase.REQUEST:
             return ProxyError(
                 "request_overall_timeout", side="downstream", status=408, body="request timeout", close=True
+            )
+        case Phase.STREAM_DURATION:
+            return ProxyError(
+                "max_duration_timeout",
+                side="downstream",
+                status=504 if request_complete else 408,
+                body="downstream duration timeout",
             )
         case Phase.ROUTE:
             return ProxyError(

@@ -155,6 +155,8 @@ class Exchange:
         self.response_started = True
         self.info.status = head.status
         self.info.response_headers = head.headers
+        if end_stream:
+            self.deadlines.flushing()
         if flush:
             await self._flush()
         if end_stream:
@@ -188,6 +190,7 @@ class Exchange:
             self._downstream.codec.send_end(self.info.stream_id)
         except CodecError as error:
             raise _unwritable(error) from error
+        self.deadlines.flushing()
         await self._flush()
         self._finish()
 
@@ -246,6 +249,7 @@ class Exchange:
         self.info.response_complete = True
         if self.info.request_complete:
             self.deadlines.disarm(Phase.ROUTE)
+            self.deadlines.disarm(Phase.STREAM_DURATION)
 
 
 def _unwritable(error: CodecError) -> ProxyError:

@@ -30,6 +30,16 @@ class Attempt(NamedTuple):
     errno: str = ""
 
 
+class Flags(list[Flag]):
+    """Response flags in the order in which they were set, each once: Envoy's `setResponseFlag`."""
+
+    __slots__ = ()
+
+    def add(self, flag: Flag) -> None:
+        if flag not in self:
+            self.append(flag)
+
+
 class StreamInfo:
     """Facts gathered while an exchange runs. Times are `trio.current_time()` seconds; 0.0 where not reached.
 
@@ -102,7 +112,7 @@ class StreamInfo:
         self.status = NO_STATUS
         self.detail = ""
         self.local_reply_body = b""
-        self.flags: set[Flag] = set()
+        self.flags = Flags()
         self.bytes_received = self.bytes_sent = 0
         self.continued = self.request_complete = self.response_complete = False
         self.request_received = self.request_begun = self.request_sent = 0.0
@@ -118,7 +128,5 @@ class StreamInfo:
         self.upstream_attempts = self.upstream_bytes_sent = self.upstream_bytes_received = 0
 
     def response_flags(self) -> str:
-        """`%RESPONSE_FLAGS%`: comma-joined in the order of `Flag`, `-` if there is none (features §13 rule 31)."""
-        if not self.flags:
-            return "-"
-        return ",".join(flag.value for flag in Flag if flag in self.flags)
+        """`%RESPONSE_FLAGS%`: comma-joined in the order in which they were set, `-` if there is none."""
+        return ",".join([flag.value for flag in self.flags]) if self.flags else "-"

@@ -9,6 +9,7 @@ from proxy.config.route import ClusterAction, ClusterWeight, Route, RouteConfigu
 from proxy.route.conditions import Condition, by_path_alone, compile_conditions
 from proxy.route.matcher import Predicate, RequestHead
 from proxy.route.path import compile_path
+from proxy.route.retry import RetryRules
 from proxy.route.weighted import Weighted
 
 
@@ -17,6 +18,7 @@ class RouteEntry:
 
     A route of weighted clusters has an entry below it for each `share`: the same route to that one cluster.
     `conditions` are what it asks beyond its path; `by_path_alone` says that they look at nothing but path and query.
+    `retry` are its rules for retries, None if it has none.
     """
 
     __slots__ = (
@@ -25,6 +27,7 @@ class RouteEntry:
         "_shares",
         "by_path_alone",
         "conditions",
+        "retry",
         "route",
         "virtual_host",
     )
@@ -46,6 +49,8 @@ class RouteEntry:
         for level in (config, virtual_host, route, *((share,) if share else ())):
             for name, plugin in level.typed_per_filter_config.items():
                 self._filter_configs[name] = (*self._filter_configs.get(name, ()), plugin)
+        policy = self.route.action.forwarding.retry if isinstance(self.route.action, ClusterAction) else None
+        self.retry = RetryRules(policy) if policy is not None else None
         self._path_matches: Predicate | None = None
         self.conditions: tuple[Condition, ...] = compile_conditions(route.match)
         self.by_path_alone = by_path_alone(route.match)

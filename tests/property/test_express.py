@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from proxy.config.access_log import AccessLog
 from proxy.config.common import SocketAddress
+from proxy.config.header_mutation import Mutation
 from proxy.config.identity import Identity
-from proxy.filters.http.header_mutation import HeaderMutation, Mutation
+from proxy.filters.http.header_mutation import HeaderMutation
 from proxy.filters.network import hcm_express
 from tests.unit.proxy.rig import Client, compiled, plugin, route, router, serving
 

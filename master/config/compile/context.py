@@ -6,14 +6,14 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from master.config.compile import access_log, data_source, plain_value, plugins, route
+from master.config.compile import access_log, data_source, plain_value, plugins, route, route_match
 from master.config.compile.regex import regex_fault
 from master.config.finding import Finding, Kind
 from master.config.suggest import nearest
 from master.config.walk import Path
 from proxy.config.access_log import AccessLog
-from proxy.config.common import PluginConfig
-from proxy.config.route import HeaderMatcher, RouteConfiguration
+from proxy.config.common import HeaderMatcher, PluginConfig
+from proxy.config.route import RouteConfiguration
 
 DEFAULT_BUFFER_LIMIT = 1024 * 1024
 """Bytes; Envoy's default for listeners and clusters."""
@@ -84,7 +84,7 @@ class Context:
         return data_source.read(value, self.at(*path), limit)
 
     def header_matcher(self, value: Any) -> HeaderMatcher:
-        return route.compile_header_matcher(value, self)
+        return route_match.compile_header_matcher(value, self)
 
     def access_logs(self, values: Iterable[Any]) -> tuple[AccessLog, ...]:
         return access_log.compile_access_logs(values, self)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
-from proxy.access_log.format import Renderer, compile_text
-from proxy.access_log.operator import FormatError
 from proxy.config.context import CompileContext
+from proxy.config.header_mutation import Mutation
 from proxy.filters.context import FilterContext
+from proxy.filters.header_edits import OPTION_FIELDS, Edit, compile_option, compile_removal
 from proxy.http.exchange import Exchange, ResponseHead
 from proxy.http.filter_chain import EditHeaders
-from proxy.http.h1_strict import TOKEN, VALUE
 from proxy.http.headers import Headers
 from proxy.http.stream_info import StreamInfo
 
@@ -24,54 +23,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     f"{PACKAGE}.HeaderMutationPerRoute": ("mutations",),
     f"{PACKAGE}.Mutations": ("request_mutations", "response_mutations"),
     "envoy.config.common.mutation_rules.v3.HeaderMutation": ("remove", "append"),
-    "envoy.config.core.v3.HeaderValueOption": ("header", "append_action", "keep_empty_value"),
-    "envoy.config.core.v3.HeaderValue": ("key", "value"),
+    **OPTION_FIELDS,
 }
-
-Action = Literal[
-    "APPEND_IF_EXISTS_OR_ADD", "ADD_IF_ABSENT", "OVERWRITE_IF_EXISTS_OR_ADD", "OVERWRITE_IF_EXISTS", "REMOVE"
-]
-
-
-class Mutation(msgspec.Struct, frozen=True, gc=False):
-    """One line of the list; `action` is `HeaderValueOption.HeaderAppendAction`, or the removal of `name`. `value` may
-    hold command operators (`%REQ(x)%`).
-    """
-
-    name: bytes
-    action: Action
-    value: str = ""
-    keep_empty: bool = False
-
-
-class Edit:
-    """A `Mutation`, compiled. `constant`: it does the same to every exchange."""
-
-    __slots__ = ("_action", "_keep_empty", "_name", "_render", "constant")
-
-    def __init__(self, mutation: Mutation) -> None:
-        self._name = mutation.name
-        self._action = mutation.action
-        self._keep_empty = mutation.keep_empty
-        self.constant = "%" not in mutation.value
-        self._render: Renderer = compile_text(mutation.value, missing=b"")
-
-    def apply(self, headers: Headers, info: StreamInfo) -> None:
-        """An overwritten header moves to the end, and an empty value changes nothing, as in Envoy."""
-        name, action = self._name, self._action
-        if action == "REMOVE":
-            headers.remove(name)
-            return
-        value = self._render(info)
-        if not value and not self._keep_empty:
-            return
-        if action == "APPEND_IF_EXISTS_OR_ADD":
-            headers.add(name, value)
-        elif action == "ADD_IF_ABSENT":
-            if name not in headers:
-                headers.add(name, value)
-        elif headers.remove(name) or action == "OVERWRITE_IF_EXISTS_OR_ADD":
-            headers.add(name, value)
 
 
 class Edits(NamedTuple):
@@ -158,33 +111,7 @@ def _mutation(message: Any, context: CompileContext) -> Mutation | None:
     """None for an action that is not one of ours."""
     kind = message.WhichOneof("action")
     if kind == "remove":
-        return Mutation(_name(message.remove, context, "remove"), "REMOVE")
+        return compile_removal(message.remove, context, "remove")
     if kind != "append":
         return None
-    option = message.append
-    name = _name(option.header.key, context, "append", "header", "key")
-    value = _value(option.header.value, context.at("append", "header"))
-    actions = type(option).DESCRIPTOR.enum_types_by_name["HeaderAppendAction"].values_by_number
-    return Mutation(name, actions[option.append_action].name, value, option.keep_empty_value)
-
-
-def _name(name: str, context: CompileContext, *path: str) -> bytes:
-    """Framing and routing see neither a pseudo header nor `host` change behind their backs."""
-    encoded = name.lower().encode()
-    if name.startswith(":") or encoded == b"host":
-        context.error(path, ":-prefixed or host headers may not be modified", "another header")
-    elif not TOKEN.fullmatch(encoded):
-        context.error(path, f"{name!r} is not a header name", "a token (RFC 9110 section 5.6.2)")
-    return encoded
-
-
-def _value(text: str, context: CompileContext) -> str:
-    """A value with command operators; `%%` stands for one percent sign."""
-    try:
-        compile_text(text)
-    except FormatError as error:
-        context.error(("value",), error.message, error.expected)
-        return ""
-    if not VALUE.fullmatch(text.encode()):
-        context.error(("value",), f"{text!r} is not a header value", "no control characters")
-    return text
+    return compile_option(message.append, context.at("append"))

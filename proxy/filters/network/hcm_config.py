@@ -24,6 +24,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "stream_idle_timeout",
         "request_timeout",
         "request_headers_timeout",
+        "stream_flush_timeout",
+        "drain_timeout",
         "delayed_close_timeout",
         "common_http_protocol_options",
         "access_log",
@@ -31,6 +33,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
     ),
     "envoy.config.core.v3.HttpProtocolOptions": (
         "idle_timeout",
+        "max_connection_duration",
+        "max_stream_duration",
+        "max_requests_per_connection",
         "max_headers_count",
         "headers_with_underscores_action",
     ),
@@ -39,7 +44,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
 
 
 class Config(msgspec.Struct, frozen=True):
-    """`HttpConnectionManager` with Envoy's defaults. Durations in seconds; 0 means none."""
+    """`HttpConnectionManager` with Envoy's defaults. Durations in seconds; 0 means none.
+
+    `stream_flush_timeout` None: the stream's idle timeout goes on.
+    """
 
     stat_prefix: str
     route_config: RouteConfiguration
@@ -55,6 +63,11 @@ class Config(msgspec.Struct, frozen=True):
     request_timeout: float = 0.0
     request_headers_timeout: float = 0.0
     delayed_close_timeout: float = 1.0
+    stream_flush_timeout: float | None = None
+    drain_timeout: float = 5.0
+    max_connection_duration: float = 0.0
+    max_stream_duration: float = 0.0
+    max_requests_per_connection: int = 0
     access_log: tuple[AccessLog, ...] = ()
 
 
@@ -65,7 +78,8 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         return context.duration(getattr(message, field), field) if message.HasField(field) else default
 
     options = message.common_http_protocol_options
-    idle = context.at("common_http_protocol_options").duration(options.idle_timeout, "idle_timeout")
+    at_options = context.at("common_http_protocol_options")
+    idle = at_options.duration(options.idle_timeout, "idle_timeout")
     return Config(
         stat_prefix=message.stat_prefix,
         route_config=context.at("route_config").route_configuration(message.route_config),
@@ -81,5 +95,12 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         request_timeout=seconds("request_timeout", 0.0),
         request_headers_timeout=seconds("request_headers_timeout", 0.0),
         delayed_close_timeout=seconds("delayed_close_timeout", 1.0),
+        stream_flush_timeout=(
+            seconds("stream_flush_timeout", 0.0) if message.HasField("stream_flush_timeout") else None
+        ),
+        drain_timeout=seconds("drain_timeout", 5.0) or 5.0,
+        max_connection_duration=at_options.duration(options.max_connection_duration, "max_connection_duration"),
+        max_stream_duration=at_options.duration(options.max_stream_duration, "max_stream_duration"),
+        max_requests_per_connection=options.max_requests_per_connection.value,
         access_log=context.at("access_log").access_logs(message.access_log),
     )

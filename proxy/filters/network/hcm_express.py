@@ -44,8 +44,15 @@ def suits(config: Config, filters: Sequence[object]) -> bool:
         and all(hasattr(other, "express") for other in before)
         and not config.identity.always_set_request_id_in_response
         and config.identity.underscores == "ALLOW"
-        and all(limit == 0 or limit >= LEAST_TIMEOUT for limit in (config.idle_timeout, config.stream_idle_timeout))
+        and not config.max_connection_duration
+        and not config.max_requests_per_connection
+        and all(limit == 0 or limit >= LEAST_TIMEOUT for limit in _times(config))
     )
+
+
+def _times(config: Config) -> tuple[float, ...]:
+    """What the lane leaves to the general path's deadlines, in seconds."""
+    return config.idle_timeout, config.stream_idle_timeout, config.max_stream_duration, config.stream_flush_timeout or 0
 
 
 class Lane:

@@ -10,7 +10,8 @@ import trio
 
 from proxy.config.route import ClusterAction
 from proxy.errors import Flag, ProxyError
-from proxy.filters.network import hcm_record
+from proxy.filters.network import hcm_record, hcm_route_timeouts
+from proxy.filters.network.hcm_lifetime import Lifetime
 from proxy.flight_recorder import FAILED_STATUS, own_failure
 from proxy.http.codec_h1_server import H1ServerCodec
 from proxy.http.deadlines import Deadlines, Phase
@@ -46,6 +47,7 @@ class Session:
         "_connection",
         "_downstream",
         "_hop",
+        "_lifetime",
         "_manager",
         "_stats",
         "active",
@@ -53,12 +55,15 @@ class Session:
     )
 
     def __init__(self, manager: HttpConnectionManager, connection: Connection, hop: Hop) -> None:
+        config = manager.config
         self._manager = manager
-        self._config = manager.config
+        self._config = config
         self._stats = manager.stats
         self._connection = connection
         self._downstream = Downstream(connection, H1ServerCodec(**manager.codec_options))
         self._hop = hop
+        limited = config.max_connection_duration or config.max_requests_per_connection
+        self._lifetime = Lifetime(config, manager.stats) if limited else None
         self.active = False
         self._client_closes = False
         self.we_close = False
@@ -89,7 +94,7 @@ class Session:
         connection.idle = True
         connection.deadline(self._config.idle_timeout)
         try:
-            handover = await self._arrival()
+            handover = await (self._arrival() if self._lifetime is None else self._lifetime.wait(self._arrival))
         except trio.Cancelled:
             if connection.expired:
                 self._stats.cx_idle_timeout.inc()
@@ -110,6 +115,10 @@ class Session:
         deadlines = Deadlines(self._config.stream_idle_timeout, started)
         exchange = Exchange(self._downstream, deadlines, StreamInfo(started, connection), manager.policy)
         exchange.handover = handover
+        deadlines.flush_timeout = self._config.stream_flush_timeout
+        deadlines.arm_from(Phase.STREAM_DURATION, started, self._config.max_stream_duration)
+        if self._lifetime is not None:
+            self._lifetime.begin(exchange)
         self.active = True
         if handover is None or handover.upstream is None:
             manager.begin_exchange()
@@ -186,6 +195,7 @@ class Session:
             exchange.info.route_name = entry.route.name
             if isinstance(entry.route.action, ClusterAction):
                 exchange.info.upstream_cluster = entry.route.action.cluster
+                hcm_route_timeouts.apply(exchange, entry.route.action.forwarding, config.max_stream_duration)
         if event.upgrade:
             self._stats.rq_ws_on_non_ws_route.inc()
             raise ProxyError("upgrade_failed", side="downstream", status=403, close=True)

@@ -32,6 +32,8 @@ class HcmStats:
         self.cx_destroy_local_active_rq = counter("cx_destroy_local_active_rq")
         self.cx_destroy_remote_active_rq = counter("cx_destroy_remote_active_rq")
         self.cx_delayed_close_timeout = counter("cx_delayed_close_timeout")
+        self.cx_max_duration_reached = counter("cx_max_duration_reached")
+        self.cx_max_requests_reached = counter("cx_max_requests_reached")
         self.cx_drain_close = counter("cx_drain_close")
         self.cx_idle_timeout = counter("cx_idle_timeout")
         self.cx_protocol_error = counter("cx_protocol_error")
@@ -51,6 +53,7 @@ class HcmStats:
         # By response code detail.
         self._failures = {
             "stream_idle_timeout": counter("rq_idle_timeout"),
+            "max_duration_timeout": counter("rq_max_duration_reached"),
             "request_header_timeout": counter("rq_header_timeout"),
             "request_overall_timeout": counter("rq_timeout"),
             "request_payload_too_large": counter("rq_too_large"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.filters.http.header_mutation import Edit, Mutation
+from proxy.config.header_mutation import Mutation
+from proxy.filters.header_edits import Edit
 from proxy.http.headers import Headers
 from proxy.http.stream_info import StreamInfo
 from tests.kit.config import bootstrap, findings
