@@ -62,6 +62,16 @@ class Mirror(msgspec.Struct, frozen=True, gc=False):
     host: str = ""
 
 
+class RouteUpgrade(msgspec.Struct, frozen=True, gc=False):
+    """`RouteAction.UpgradeConfig`. `type` is lower case. `terminates`: what follows a CONNECT goes to the upstream
+    without the CONNECT.
+    """
+
+    type: str
+    enabled: bool = True
+    terminates: bool = False
+
+
 class Forwarding(msgspec.Struct, frozen=True, gc=False):
     """`idle_timeout` and `flush_timeout` take the place of the connection manager's, None leaves those.
 
@@ -77,3 +87,11 @@ class Forwarding(msgspec.Struct, frozen=True, gc=False):
     mirrors: tuple[Mirror, ...] = ()
     buffer_limit: int | None = None
     include_is_timeout_retry_header: bool = False
+    upgrades: tuple[RouteUpgrade, ...] = ()
+
+    def upgrade(self, kind: str) -> RouteUpgrade | None:
+        """What the route says about `kind` (lower case); None if nothing."""
+        for upgrade in self.upgrades:
+            if upgrade.type == kind:
+                return upgrade
+        return None

@@ -24,11 +24,12 @@ class QueryParameterMatcher(msgspec.Struct, frozen=True, gc=False):
 class RouteMatch(msgspec.Struct, frozen=True, gc=False):
     """`config.route.v3.RouteMatch`. Paths are compared without the query (features §13 rules 3 and 4).
 
-    `regex` must match the whole path and ignores `case_sensitive`, as in Envoy. `grpc`: only gRPC requests.
-    `runtime_fraction` is (numerator, denominator): the share of requests that the route takes.
+    `regex` must match the whole path and ignores `case_sensitive`, as in Envoy. `connect`: CONNECT requests, which have
+    no path, and no others. `grpc`: only gRPC requests. `runtime_fraction` is (numerator, denominator): the share of
+    requests that the route takes.
     """
 
-    kind: Literal["prefix", "path", "path_separated_prefix", "regex"]
+    kind: Literal["prefix", "path", "path_separated_prefix", "regex", "connect"]
     value: str
     case_sensitive: bool = True
     headers: tuple[HeaderMatcher, ...] = ()

@@ -37,6 +37,7 @@ class Deadlines:
         "_client_gone",
         "_idle",
         "_idle_at",
+        "_sees_client",
         "_touch_at",
         "asked_timeout",
         "flush_timeout",
@@ -52,6 +53,7 @@ class Deadlines:
         self._touch_at = now + self._idle / 100
         self._armed: dict[Phase, float] = {}
         self._client_gone = False
+        self._sees_client = True
         self.asked_timeout: float | None = None
         self.flush_timeout: float | None = None
         self.no_content_on_timeout = False
@@ -104,8 +106,14 @@ class Deadlines:
         """The status that answers the route's timeout."""
         return 204 if self.no_content_on_timeout else 504
 
+    def ignore_client(self) -> None:
+        """From now on somebody else sees the client's end."""
+        self._sees_client = False
+
     def client_gone(self) -> None:
         """End the exchange: its client has closed the connection."""
+        if not self._sees_client:
+            return
         self._client_gone = True
         self.scope.cancel()
 

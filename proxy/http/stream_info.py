@@ -46,7 +46,9 @@ class StreamInfo:
     `status` is the response's status, 0 while none is decided. `detail` is Envoy's response code detail. Bytes are
     body bytes without framing, as in `%BYTES_RECEIVED%` and `%BYTES_SENT%`. `request_complete` turns true when the
     last byte of the request has been read, `response_complete` when the last byte of the response was handed over.
-    `continued`: we sent `100 Continue`. `stream_id` is the codec's, 0 while no head has been read.
+    `upgrade` is what the request asks to leave HTTP for, in lower case ("connect" for CONNECT), else "": such a request
+    never ends, as far as HTTP is concerned. `continued`: the client was sent a 1xx. `stream_id` is the codec's, 0 while
+    no head has been read.
     `downstream_remote` is the trusted client address, None while no head has been read: then it is the peer's.
     `internal`: the request comes from inside (features §13 rule 23).
 
@@ -89,6 +91,7 @@ class StreamInfo:
         "started_at",
         "status",
         "stream_id",
+        "upgrade",
         "upstream_attempts",
         "upstream_bytes_received",
         "upstream_bytes_sent",
@@ -112,6 +115,7 @@ class StreamInfo:
         self.status = NO_STATUS
         self.detail = ""
         self.local_reply_body = b""
+        self.upgrade = ""
         self.flags = Flags()
         self.bytes_received = self.bytes_sent = 0
         self.continued = self.request_complete = self.response_complete = False

@@ -19,7 +19,8 @@ class VirtualHostRoutes:
 
     `find(path, request)`: the first route that takes a request for `path` (as received, with its query), or None. The
     path is all that is looked at, unless a route that fits it has conditions: only these look at `request`. An empty
-    path (CONNECT) finds nothing. Weighted clusters are not yet drawn: `RouteEntry.choose` does that per request.
+    path (CONNECT) finds routes with a `connect_matcher` alone. Weighted clusters are not yet drawn:
+    `RouteEntry.choose` does that per request.
 
     `by_path_alone`: no route of this virtual host looks at anything but the path. Then the same path always finds the
     same route, and a caller may keep what `find` returned for as long as the table lives.
@@ -29,9 +30,11 @@ class VirtualHostRoutes:
     __slots__ = ("by_chance", "by_path_alone", "find")
 
     def __init__(self, routes: Sequence[RouteEntry]) -> None:
-        self.by_chance = any(entry.route.match.runtime_fraction is not None for entry in routes)
-        self.by_path_alone = all(entry.by_path_alone for entry in routes)
-        self.find: Find = _find_by_index(RouteIndex(routes))
+        connect = [entry for entry in routes if entry.route.match.kind == "connect"]
+        routes = [entry for entry in routes if entry.route.match.kind != "connect"] if connect else routes
+        self.by_chance = any(entry.route.match.runtime_fraction is not None for entry in (*routes, *connect))
+        self.by_path_alone = all(entry.by_path_alone for entry in (*routes, *connect))
+        self.find: Find = _find_by_index(RouteIndex(routes), connect)
         if routes and _takes_nearly_all(routes[0]):
             self.find = _find_the_first(routes[0], self.find)
 
@@ -64,7 +67,7 @@ class RouteTable:
         return None if routes is None else routes.find(path, request)
 
     def match(self, request: RequestHead) -> RouteEntry | None:
-        """The route for `request`, or None (404, flag NR). A request without a path (CONNECT) matches no path route."""
+        """The route for `request`, or None (404, flag NR)."""
         entry = self.find(request.authority, request.path, request)
         return None if entry is None else entry.choose()
 
@@ -83,6 +86,10 @@ def _find_the_first(entry: RouteEntry, otherwise: Find) -> Find:
     return lambda path, request: entry if path.startswith(b"/") else otherwise(path, request)
 
 
-def _find_by_index(index: RouteIndex) -> Find:
+def _find_by_index(index: RouteIndex, connect: Sequence[RouteEntry]) -> Find:
     find = index.find
-    return lambda path, request: find(without_query(path), request) if path else None
+
+    def find_connect(request: RequestHead) -> RouteEntry | None:
+        return next((entry for entry in connect if entry.accepts(request)), None)
+
+    return lambda path, request: find(without_query(path), request) if path else find_connect(request)

@@ -11,7 +11,7 @@ from proxy.config.cluster import Host
 from proxy.config.common import Address
 from proxy.errors import ProxyError
 from proxy.http.codec import CodecError
-from proxy.http.events import ConnectionEnded, Event, InformationalReceived, ResponseReceived, StreamEnded
+from proxy.http.events import ConnectionEnded, DataReceived, Event, InformationalReceived, ResponseReceived, StreamEnded
 from proxy.http.h1_connection import closes
 from proxy.http.headers import Headers
 from proxy.net import passage
@@ -209,10 +209,24 @@ class UpstreamStream:
         else:
             self.bytes_sent += size
 
+    def leave_http(self) -> tuple[Connection, bytes]:
+        """The connection, once a tunnel is open, and what has come of the tunnel's bytes already."""
+        data = b"".join(event.data for event in self._events if isinstance(event, DataReceived))
+        self._events.clear()
+        return self._connection, data
+
     @property
     def response_started(self) -> bool:
         """Whether the head of a response for the client has come."""
         return self._response_started
+
+    def forgo_reuse(self) -> None:
+        """Close the connection after this exchange, as one whose request has never ended."""
+        self._request_ended_at = None
+
+    def broken(self) -> ProxyError:
+        """The error for an upstream that does not keep to the protocol, counted."""
+        return self._broken()
 
     def charge_timeout(self, status: int) -> None:
         """A timeout is about to end this stream; the `status` in place of a response counts only if none has started.

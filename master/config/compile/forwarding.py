@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from master.config.compile.retry import compile_retry_policy
 from master.config.compile.route_match import fraction
-from proxy.config.forwarding import Forwarding, MaxStreamDuration, Mirror
+from proxy.config.forwarding import Forwarding, MaxStreamDuration, Mirror, RouteUpgrade
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
@@ -19,7 +19,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "hedge_policy",
         "max_stream_duration",
         "request_mirror_policies",
+        "upgrade_configs",
     ),
+    "envoy.config.route.v3.RouteAction.UpgradeConfig": ("upgrade_type", "enabled", "connect_config"),
     "envoy.config.route.v3.Route": ("per_request_buffer_limit_bytes", "request_body_buffer_limit"),
     "envoy.config.route.v3.VirtualHost": (
         "retry_policy",
@@ -72,7 +74,22 @@ def compile_forwarding(route: Any, host: Any, context: Context, host_context: Co
         ),
         buffer_limit=_buffer_limit(route, host),
         include_is_timeout_retry_header=host.include_is_timeout_retry_header,
+        upgrades=_upgrades(action.upgrade_configs, here),
     )
+
+
+def _upgrades(messages: Any, context: Context) -> tuple[RouteUpgrade, ...]:
+    upgrades: dict[str, RouteUpgrade] = {}
+    for index, message in enumerate(messages):
+        here, kind = context.at("upgrade_configs", index), message.upgrade_type.lower()
+        terminates = message.HasField("connect_config")
+        if kind in upgrades:
+            here.error(("upgrade_type",), f"{message.upgrade_type!r} stands here twice", "one entry for each type")
+        if terminates and kind != "connect":
+            here.error(("connect_config",), f"{message.upgrade_type!r} is not CONNECT", "upgrade_type: CONNECT")
+        enabled = message.enabled.value if message.HasField("enabled") else True
+        upgrades[kind] = RouteUpgrade(kind, enabled, terminates)
+    return tuple(upgrades.values())
 
 
 def _max_stream_duration(action: Any, context: Context) -> MaxStreamDuration | None:

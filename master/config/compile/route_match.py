@@ -34,6 +34,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "query_parameters",
         "grpc",
         "runtime_fraction",
+        "connect_matcher",
     ),
     "envoy.config.route.v3.QueryParameterMatcher": ("name", "string_match", "present_match"),
     "envoy.config.core.v3.RuntimeFractionalPercent": ("default_value",),
@@ -76,6 +77,8 @@ def _path(message: Any, context: Context) -> RouteMatch | None:
     kind = message.WhichOneof("path_specifier")
     if kind == "safe_regex":
         return RouteMatch("regex", context.regex(message.safe_regex, "safe_regex"))
+    if kind == "connect_matcher":
+        return RouteMatch("connect", "")
     if kind not in ("prefix", "path", "path_separated_prefix"):
         return None
     case_sensitive = message.case_sensitive.value if message.HasField("case_sensitive") else True

@@ -12,7 +12,7 @@ from proxy.config.route import DirectResponseAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.context import FilterContext
 from proxy.filters.http.router_headers import settle
-from proxy.filters.router import retrying
+from proxy.filters.router import connect_upstream, retrying
 from proxy.filters.router.forwarding import Forwarding
 from proxy.filters.router.request_body import Source
 from proxy.filters.router.shadow import Mirroring
@@ -85,7 +85,12 @@ class Router:
         exchange.deadlines.no_content_on_timeout = terms.no_content
         options = action.forwarding
         forwarding = Forwarding(exchange, cluster, terms, self._pipes, service_time=self.envoy_headers)
-        if not options.mirrors:
+        if exchange.info.upgrade == "connect":
+            connect = options.upgrade("connect")
+            if connect is not None and connect.terminates:
+                await connect_upstream.run(forwarding)
+                return
+        if not options.mirrors or exchange.info.upgrade:
             await self._forward(forwarding, exchange.body, options)
             return
         body = self._mirroring.begin(exchange.request, exchange.body, options.mirrors, terms, cluster)

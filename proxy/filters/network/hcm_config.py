@@ -29,7 +29,14 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "delayed_close_timeout",
         "common_http_protocol_options",
         "access_log",
+        "upgrade_configs",
+        "proxy_100_continue",
         *hcm_identity_config.HCM_FIELDS,
+    ),
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig": (
+        "upgrade_type",
+        "filters",
+        "enabled",
     ),
     "envoy.config.core.v3.HttpProtocolOptions": (
         "idle_timeout",
@@ -41,6 +48,14 @@ FIELDS: dict[str, tuple[str, ...]] = {
     ),
     **hcm_identity_config.FIELDS,
 }
+
+
+class Upgrade(msgspec.Struct, frozen=True):
+    """`HttpConnectionManager.UpgradeConfig`. `type` is lower case. No `filters`: the connection manager's."""
+
+    type: str
+    enabled: bool = True
+    filters: tuple[PluginConfig, ...] = ()
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -69,6 +84,8 @@ class Config(msgspec.Struct, frozen=True):
     max_stream_duration: float = 0.0
     max_requests_per_connection: int = 0
     access_log: tuple[AccessLog, ...] = ()
+    upgrades: tuple[Upgrade, ...] = ()
+    proxy_100_continue: bool = False
 
 
 def from_proto(message: Any, context: CompileContext) -> Config:
@@ -103,4 +120,18 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         max_stream_duration=at_options.duration(options.max_stream_duration, "max_stream_duration"),
         max_requests_per_connection=options.max_requests_per_connection.value,
         access_log=context.at("access_log").access_logs(message.access_log),
+        upgrades=_upgrades(message.upgrade_configs, context),
+        proxy_100_continue=message.proxy_100_continue,
     )
+
+
+def _upgrades(messages: Any, context: CompileContext) -> tuple[Upgrade, ...]:
+    upgrades: dict[str, Upgrade] = {}
+    for index, message in enumerate(messages):
+        here, kind = context.at("upgrade_configs", index), message.upgrade_type.lower()
+        if kind in upgrades:
+            here.error(("upgrade_type",), f"{message.upgrade_type!r} stands here twice", "one entry for each type")
+        enabled = message.enabled.value if message.HasField("enabled") else True
+        filters = here.at("filters").http_filters(message.filters) if message.filters else ()
+        upgrades[kind] = Upgrade(kind, enabled, filters)
+    return tuple(upgrades.values())

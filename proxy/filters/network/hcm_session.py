@@ -155,7 +155,7 @@ class Session:
         try:
             with exchange.deadlines.scope as scope:
                 await self._read_head(exchange)
-                await self._manager.chain(exchange)
+                await self._chain(exchange)
         except ProxyError as error:
             failure = error
         except Exception:
@@ -185,6 +185,7 @@ class Session:
         if event.end_stream:
             deadlines.disarm(Phase.REQUEST)
         request = exchange.request
+        exchange.info.upgrade = event.upgrade or ("connect" if event.method == b"CONNECT" else "")
         self._admit(exchange)
         handover = exchange.handover
         entry = handover.entry if handover is not None else None
@@ -196,9 +197,13 @@ class Session:
             if isinstance(entry.route.action, ClusterAction):
                 exchange.info.upstream_cluster = entry.route.action.cluster
                 hcm_route_timeouts.apply(exchange, entry.route.action.forwarding, config.max_stream_duration)
-        if event.upgrade:
-            self._stats.rq_ws_on_non_ws_route.inc()
-            raise ProxyError("upgrade_failed", side="downstream", status=403, close=True)
+
+    async def _chain(self, exchange: Exchange) -> None:
+        manager = self._manager
+        if not exchange.info.upgrade:
+            await manager.chain(exchange)
+        else:
+            await manager.upgrades.serve(exchange, manager.chain)
 
     def _admit(self, exchange: Exchange) -> None:
         """Find out who is asking and edit the head accordingly; refuses what may not be routed."""
@@ -208,7 +213,7 @@ class Session:
                 self._stats.dropped_underscores.inc(drop_underscores(request.headers))
             case "REJECT_REQUEST":
                 refuse_underscores(request.headers)
-        caller = identities.admit(request.headers, self._hop)
+        caller = identities.admit(request.headers, self._hop, upgrading=request.upgrade != "")
         exchange.info.downstream_remote = caller.address
         exchange.info.internal = caller.internal
         exchange.tells_request_id = identities.tells_request_id(request.headers, caller)

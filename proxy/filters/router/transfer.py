@@ -36,7 +36,9 @@ async def receive_head(exchange: Exchange, stream: UpstreamStream) -> ResponseRe
         stream.feed(exchange.handover.received)
     event = await stream.receive()
     while isinstance(event, InformationalReceived):
-        event = await stream.receive()  # Envoy passes none on without proxy_100_continue
+        if exchange.tells_informational:
+            await exchange.send_informational(event.status, event.headers)
+        event = await stream.receive()
     if not isinstance(event, ResponseReceived):
         raise AssertionError(f"{event!r} before a response")
     return event

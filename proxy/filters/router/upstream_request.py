@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
 import trio
 
 from proxy.errors import ProxyError, describe, errno_name
-from proxy.filters.router import attempt_deadlines, transfer
+from proxy.filters.router import attempt_deadlines, transfer, tunnels
 from proxy.filters.router.attempt_deadlines import AttemptDeadlines, Limit
 from proxy.filters.router.forwarding import Forwarding
 from proxy.filters.router.request_body import Source
@@ -171,19 +172,41 @@ class UpstreamRequest:
         if limits is not None:
             limits.answered()
             limits.heard()
-        await self._send_head(head, flush=not stream.pending)
-        if not head.end_stream:
+        tunnel = exchange.opens_tunnel(head.status)
+        if exchange.info.upgrade == "websocket" and head.status == 200:
+            await self._refuse_handshake(head)
+            return
+        if tunnel and not self._may_leave(head):
+            raise stream.broken()
+        await self._send_head(head, flush=tunnel or not stream.pending)
+        if tunnel:
+            await tunnels.over_stream(exchange, stream, self._forwarding.pipes, limits)
+        elif not head.end_stream:
             await transfer.download(
                 exchange, stream, self._forwarding.pipes, limits.heard if limits is not None else None
             )
+        if exchange.info.upgrade:
+            stream.forgo_reuse()  # whoever was asked to leave HTTP may not be in it any more
         exchange.info.response_received = trio.current_time()
+
+    def _may_leave(self, head: ResponseReceived) -> bool:
+        """Whether the upstream may change the protocol: it was asked, has the whole request, and says to what."""
+        asked = self._sent and self._exchange.info.upgrade != ""
+        return asked and (head.status != 101 or b"upgrade" in head.headers)
+
+    async def _refuse_handshake(self, head: ResponseReceived) -> None:
+        """A 200 is no answer to a WebSocket's handshake: Envoy passes on none of its body."""
+        head.headers.remove(b"content-length")
+        await self._send_head(msgspec.structs.replace(head, end_stream=True), flush=True)
+        self._exchange.info.detail = "websocket_handshake_unsuccessful"
 
     async def _send_head(self, head: ResponseReceived, *, flush: bool) -> None:
         exchange, forwarding = self._exchange, self._forwarding
         exchange.deadlines.disarm(Phase.REQUEST)
         exchange.info.detail = "via_upstream"
         now = exchange.info.response_begun = trio.current_time()
-        if forwarding.service_time and forwarding.complete_at is not None:
+        leaving = exchange.info.upgrade != ""
+        if forwarding.service_time and not leaving and forwarding.complete_at is not None:
             elapsed = now - forwarding.complete_at
             head.headers.set(b"x-envoy-upstream-service-time", b"%d" % int(elapsed * 1000))
         await exchange.send_headers(head.status, head.headers, end_stream=head.end_stream, flush=flush)
