@@ -53,6 +53,10 @@ DETAILS: dict[str, Detail] = {
         "the client asked for an upgrade (WebSocket), which this connection manager does not allow", "client",
         "upgrade_configs of the connection manager or route",
     ),
+    "websocket_handshake_unsuccessful": Detail(
+        "the upstream answered a WebSocket handshake with 200 instead of 101, so its body was dropped", "upstream",
+        "a path that is no WebSocket at the upstream",
+    ),
     # --- the upstream
     "no_healthy_upstream": Detail("the cluster has no host that may be used", "upstream"),
     _RESET % "remote_connection_failure*": Detail(

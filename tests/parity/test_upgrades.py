@@ -32,7 +32,7 @@ LOG = {
     "wire_sent": "%UPSTREAM_WIRE_BYTES_SENT%",
     "upgrade": "%REQ(UPGRADE)%",
 }
-COUNTED = re.compile(r"http\.(main|proxied|idle)\.(downstream_(rq|cx)_|no_route)|cluster\.\w+\.upstream_(rq_|cx_des)")
+COUNTED = re.compile(
     r"http\.(main|proxied|idle)\.(downstream_(rq|cx)_|no_route)|cluster\.\w+\.upstream_(rq_|cx_destroy)"
 )
 NOT_COUNTED = re.compile(r".*(_time|_ms|_bytes_\w+|pending_\w+|completed|delayed_close_timeout|rq_total|http1_total)$")
