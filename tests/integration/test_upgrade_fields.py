@@ -11,6 +11,7 @@ from tests.kit.config import bootstrap as text_of
 
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
 ASK = request("connection: upgrade", "upgrade: websocket")
+ACTIVE = "http.in.downstream_cx_upgrades_active"
 CONNECT = b"CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\n\r\n"
 TERMINATE = "cluster: origin, upgrade_configs: [{upgrade_type: CONNECT, connect_config: {}}]"
 OWN_FILTER = """
@@ -20,7 +21,7 @@ upgrade_configs:
   - name: edit
     typed_config:
       "@type": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation
-      mutations: {response_mutations: [{append: {header: {key: x-own, value: yes}}}]}
+      mutations: {response_mutations: [{append: {header: {key: x-own, value: "yes"}}}]}
   - name: router
     typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
 """
@@ -56,8 +57,8 @@ async def test_the_connection_manager_allows_an_upgrade() -> None:
         assert (await client.until(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
         await client.send(b"-late")
         assert await client.until(b"late") == b"early-late"
-        assert rig.stats.values["http.ingress.downstream_cx_upgrades_active"] == 1
-    assert rig.stats.values["http.ingress.downstream_cx_upgrades_active"] == 0
+        assert rig.stats.value(ACTIVE) == 1
+    assert rig.stats.value(ACTIVE) == 0
 
 
 @virtual

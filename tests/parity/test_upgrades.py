@@ -58,7 +58,7 @@ class Side:
     def talk(
         self, listener: str, data: bytes, *, then: bytes = b"", awaited: bytes = b"", hang_up: bool = True
     ) -> Seen:
-        """Sends `data`, then `then` after the first answer, and reads up to `awaited`; hangs up, or reads to the end."""
+        """Sends `data`, then `then` after the first answer, reads up to `awaited`; hangs up, or reads to the end."""
         del self._origin.heads[:]
         lines, before = self._lines(), self._counters()
         found, end = b"", "open"
