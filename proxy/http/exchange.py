@@ -154,8 +154,6 @@ class Exchange:
         self.response_started = True
         self.info.status = head.status
         self.info.response_headers = head.headers
-        if end_stream:
-            self.deadlines.flushing()
         if flush:
             await self._flush()
         if end_stream:
@@ -177,7 +175,6 @@ class Exchange:
             self._downstream.codec.send_end(self.info.stream_id)
         except CodecError as error:
             raise _unwritable(error) from error
-        self.deadlines.flushing()
         await self._flush()
         self._finish()
 

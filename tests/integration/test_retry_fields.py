@@ -319,30 +319,6 @@ async def test_max_connection_duration() -> None:
         assert rig.value("downstream_cx_max_duration_reached") == 1
 
 
-async def endless(stream: trio.SocketStream) -> None:
-    """Answers with more than a client's socket takes."""
-    await read_head(stream)
-    await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: 400000\r\n\r\n" + bytes(400_000))
-    await stream.receive_some()
-
-
-@pytest.mark.parametrize(
-    ("hcm", "action"),
-    [
-        pytest.param("stream_flush_timeout: 2s", "", marks=pytest.mark.field(f"{HCM}.stream_flush_timeout")),
-        pytest.param("", "flush_timeout: 2s", marks=pytest.mark.field(f"{ACTION}.flush_timeout")),
-    ],
-)
-@virtual
-async def test_flush_timeout(hcm: str, action: str) -> None:
-    async with proxy(endless, hcm=hcm, route_config=routed(action)) as rig:
-        client = await rig.connect(receive_buffer=4096)
-        begun = trio.current_time()
-        await client.send(GET)
-        await rig.quiet()
-        assert trio.current_time() - begun < 100
-
-
 async def mirrored(policy: str, *, host: bool = False, request: bytes = GET) -> list[bytes]:
     """The heads that a mirror gets of a request."""
     heads: list[bytes] = []

@@ -24,7 +24,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "stream_idle_timeout",
         "request_timeout",
         "request_headers_timeout",
-        "stream_flush_timeout",
         "drain_timeout",
         "delayed_close_timeout",
         "common_http_protocol_options",
@@ -44,10 +43,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
 
 
 class Config(msgspec.Struct, frozen=True):
-    """`HttpConnectionManager` with Envoy's defaults. Durations in seconds; 0 means none.
-
-    `stream_flush_timeout` None: the stream's idle timeout goes on.
-    """
+    """`HttpConnectionManager` with Envoy's defaults. Durations in seconds; 0 means none."""
 
     stat_prefix: str
     route_config: RouteConfiguration
@@ -63,7 +59,6 @@ class Config(msgspec.Struct, frozen=True):
     request_timeout: float = 0.0
     request_headers_timeout: float = 0.0
     delayed_close_timeout: float = 1.0
-    stream_flush_timeout: float | None = None
     drain_timeout: float = 5.0
     max_connection_duration: float = 0.0
     max_stream_duration: float = 0.0
@@ -95,9 +90,6 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         request_timeout=seconds("request_timeout", 0.0),
         request_headers_timeout=seconds("request_headers_timeout", 0.0),
         delayed_close_timeout=seconds("delayed_close_timeout", 1.0),
-        stream_flush_timeout=(
-            seconds("stream_flush_timeout", 0.0) if message.HasField("stream_flush_timeout") else None
-        ),
         drain_timeout=seconds("drain_timeout", 5.0) or 5.0,
         max_connection_duration=at_options.duration(options.max_connection_duration, "max_connection_duration"),
         max_stream_duration=at_options.duration(options.max_stream_duration, "max_stream_duration"),

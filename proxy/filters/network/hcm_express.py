@@ -52,7 +52,7 @@ def suits(config: Config, filters: Sequence[object]) -> bool:
 
 def _times(config: Config) -> tuple[float, ...]:
     """What the lane leaves to the general path's deadlines, in seconds."""
-    return config.idle_timeout, config.stream_idle_timeout, config.max_stream_duration, config.stream_flush_timeout or 0
+    return config.idle_timeout, config.stream_idle_timeout, config.max_stream_duration
 
 
 class Lane:

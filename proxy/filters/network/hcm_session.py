@@ -115,7 +115,6 @@ class Session:
         deadlines = Deadlines(self._config.stream_idle_timeout, started)
         exchange = Exchange(self._downstream, deadlines, StreamInfo(started, connection), manager.policy)
         exchange.handover = handover
-        deadlines.flush_timeout = self._config.stream_flush_timeout
         deadlines.arm_from(Phase.STREAM_DURATION, started, self._config.max_stream_duration)
         if self._lifetime is not None:
             self._lifetime.begin(exchange)
