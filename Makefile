@@ -1,6 +1,7 @@
 # make setup   a virtual environment in .venv with everything that the tests need
 # make test    all checks and tests, as CI runs them
 # make bench   CPU per request, latency and memory beside Envoy, HAProxy and nginx
+# make soak    what fails while the proxy is restarted, reloaded, killed and drained under load
 # make demo    the proxy in front of an example origin
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,7 +14,7 @@ PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 # The tests start hundreds of processes: each would compile all of our code anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup docs test lint types unit integration field-audit bench demo clean
+.PHONY: setup docs test lint types unit integration field-audit bench soak demo clean
 
 setup: $(VENV)/.ready
 
@@ -52,6 +53,10 @@ docs: setup
 # Ratios to Envoy and others; ARGS='--quick', '--only PATTERN', … (bench/README.md).
 bench: setup
 	@$(BIN)/python -m bench $(ARGS)
+
+# Failed requests, attributed; ARGS='--minutes 5', '--subjects trireme,haproxy,envoy', '--json', … (bench/README.md).
+soak: setup
+	@$(BIN)/python -m bench.soak $(ARGS)
 
 demo:
 	PYTHON='$(PYTHON)' VENV='$(VENV)' examples/quickstart/run

@@ -22,6 +22,7 @@ METRICS = {
     "p99": "µs",
     "p999": "µs",
     "memory": "bytes (PSS of all processes)",
+    "burden": "CPU per request beside idle connections, as a multiple of what it is without them",
     "connection": "bytes of memory per idle connection",
     "rest": "ms of CPU per second without any request",
     "start": "ms from the start of the program to the first response",

@@ -11,16 +11,27 @@ from pathlib import Path
 
 from bench.figures import Unfit
 from bench.nginx import find
+from bench.requests import NUMBER
 from tests.kit.process import ROOT
 
 Address = tuple[str, int]
 
-# wrk sends these bytes on every connection again and again. Static, so no Lua runs while it measures.
+# wrk sends these bytes on every connection again and again. Static, so no Lua runs while it measures, unless they have
+# a place for a number that is each request's own.
 _SCRIPT = """
 local file = assert(io.open("{request}", "rb"))
 local bytes = file:read("*a")
 file:close()
-wrk.format = function() return bytes end
+local at, behind = bytes:find("{number}", 1, true)
+if at then
+  local before, after, n = bytes:sub(1, at - 1), bytes:sub(behind + 1), 0
+  wrk.format = function()
+    n = n + 1
+    return before .. string.format("%032x", n) .. after
+  end
+else
+  wrk.format = function() return bytes end
+end
 done = function(summary, latency, requests)
   local errors = summary.errors
   print(string.format(
@@ -69,7 +80,7 @@ def wrk(address: Address, request: bytes, *, connections: int, seconds: int) -> 
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         data, script = Path(name, "request"), Path(name, "load.lua")
         data.write_bytes(request)
-        script.write_text(_SCRIPT.format(request=data, marker=MARKER))
+        script.write_text(_SCRIPT.format(request=data, marker=MARKER, number=NUMBER))
         command = [program, "-t1", f"-c{connections}", f"-d{seconds}", "--timeout=10s", f"-s{script}"]
         return parse(_run([*command, "http://{}:{}/".format(*address)], deadline=seconds + 60))
 

@@ -15,7 +15,7 @@ _OTHERS = {
     "start": "ms to the first response",
     "replace": "ms to the next response",
 }
-_RATIOS = {"5-filters": ("cpu", "trireme"), "2-workers": ("rps", "trireme")}
+_RATIOS = {"5-filters": ("cpu", "trireme"), "stats": ("cpu", "no-stats"), "2-workers": ("rps", "trireme")}
 """What a scenario's ratios are of, and to whom, where it is not CPU time and Envoy."""
 
 
@@ -48,8 +48,13 @@ def row_text(title: str, name: str, row: Row) -> str:
             (subject, shown(spread(cell.values(metric))), _ratio(row, metric, subject, under))
             for subject, cell in row.items()
         ]
+    notes = [
+        f"  {subject}: {_shown_ratio(burden)} times its CPU per request without the idle ones"
+        for subject, cell in row.items()
+        if (burden := spread(cell.values("burden")))
+    ]
     problems = [f"  {subject}: no figures: {_one_line(cell.problem)}" for subject, cell in row.items() if cell.problem]
-    return "\n".join([f"\n{name}: {title}", *_columns([headings, *lines]), *problems])
+    return "\n".join([f"\n{name}: {title}", *_columns([headings, *lines]), *notes, *problems])
 
 
 def _one_line(text: str) -> str:

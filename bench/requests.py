@@ -8,6 +8,11 @@ HOST = "service-57.bench"
 RECORDED_HOST = "recorded.bench"  # the same path through the proxy, to an origin that says what it received
 ROUTE = "/r7"  # the eighth of its virtual host's routes
 
+NUMBER = "0af7651916cd43dd8448eb211c80319c"
+"""A trace's id, in whose place the load generator puts another one with each request."""
+
+TRACED = ("User-Agent: bench", "Accept: */*", f"traceparent: 00-{NUMBER}-00f067aa0ba902b7-01")
+
 TEN = (
     "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
     "Accept-Encoding: gzip, deflate, br, zstd",

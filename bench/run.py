@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from bench.figures import Cell, Row, Table, Unfit
 from bench.recording import differences
@@ -55,7 +56,12 @@ def measure(scenario: Scenario, subjects: Subjects, effort: Effort) -> Row:
     names = list(row)
     for name in names:
         attempt(name, lambda name=name: warm_up(name))  # type: ignore[misc]
-    for repetition in range(effort.fresh if scenario.fresh else effort.repetitions):
+    for repetition in range(scenario.repetitions(effort)):
+        if scenario.together:
+            with ThreadPoolExecutor(len(names)) as pool:
+                for name in names:
+                    pool.submit(attempt, name, lambda name=name: repeat(name))  # type: ignore[misc]
+            continue
         first = repetition % len(names)  # nobody is always the first, or always behind the same other
         for name in names[first:] + names[:first]:
             attempt(name, lambda name=name: repeat(name))  # type: ignore[misc]

@@ -126,6 +126,11 @@ def kind_of(info: StreamInfo, slow: float) -> Kind | None:
     return "slow" if answered - info.started >= slow else None
 
 
+def own_failure(info: StreamInfo) -> bool:
+    """Whether an exchange that has ended got a 5xx that no upstream sent and no configuration asked for."""
+    return info.status >= 500 and info.detail not in NO_FAILURE
+
+
 def encode(record: Record, capacity: int) -> bytes:
     """MessagePack of at most `capacity` bytes; what does not fit is cut, and the record says so.
 

@@ -6,10 +6,11 @@ structs; what stands here is what no configuration sets.
 
 from __future__ import annotations
 
-READ_SIZE = 64 * 1024
-"""One `recv`. nginx's proxy_buffer_size is 4–8 KiB, HAProxy's tune.bufsize 16 KiB, Envoy reads up to 16 slices of
-16 KiB; a Python loop pays per call, so it takes more at once. It bounds what one direction of an exchange holds;
-a smaller `per_connection_buffer_limit_bytes` is used instead."""
+READ_SIZE = 68 * 1024
+"""One `recv`: 64 KiB, which many applications write at once, and a head. nginx's proxy_buffer_size is 4–8 KiB,
+HAProxy's tune.bufsize 16 KiB, Envoy reads up to 16 slices of 16 KiB; a Python loop pays per call, so it takes more at
+once. It bounds what one direction of an exchange holds; a smaller `per_connection_buffer_limit_bytes` is used instead.
+"""
 
 FAIR_BURST = 16
 """Socket operations that may succeed without blocking before a connection lets the others run (≤ 1 MiB; Envoy yields
@@ -49,10 +50,14 @@ EXPRESS_REQUEST = SMALL_BODY
 EXPRESS_RESPONSE = 256 * 1024
 """A response that the express lane holds until it is whole, so as to send it in one piece; longer ones are streamed."""
 
+SPLICE_FROM = 128 * 1024
+"""What must be left of a body, or of its chunk, for a pipe to be cheaper than memory: over loopback they cost the same
+at 96 KiB, and half as much CPU time at 512 KiB."""
+
 PIPE_SIZE = 1024 * 1024
-"""What one direction of a proxied TCP connection holds while its sink is slow: what an unprivileged process may have
-(/proc/sys/fs/pipe-max-size), and Envoy's `per_connection_buffer_limit_bytes`. CPU time per GB over loopback is 0.87 s
-with 64 KiB, 0.68 s with 256 KiB, 0.50 s with this (`bench/tcp_relay.py`)."""
+"""What one direction of a proxied TCP connection, or of a long body, holds while its sink is slow: what an unprivileged
+process may have (/proc/sys/fs/pipe-max-size), and Envoy's `per_connection_buffer_limit_bytes`. CPU time per GB over
+loopback is 0.87 s with 64 KiB, 0.68 s with 256 KiB, 0.50 s with this (`bench/tcp_relay.py`)."""
 
 LOG_FLUSH_INTERVAL = 0.5
 """How long a line of a log may wait for others to be written with it (Envoy's `--file-flush-interval-msec`: 10 s; nginx

@@ -61,6 +61,12 @@ class Word(enum.IntEnum):
     ENDPOINTS_DRAINED = 12  # the last version at which it had no connection to a host that had left
     # written by the supervisor
     ENDED_RESTARTS = 13  # in its own slot: the RESTARTS of all slots that were given up
+    # written by the process itself: counts since its start, by which two generations are compared
+    BEATS = 14
+    BEATS_LATE = 15  # of them, those that its event loop was late for
+    REQUESTS = 16  # that have ended, proxied TCP connections included
+    REQUESTS_FAILED = 17  # of them, those that failed by our own doing
+    CONFIG_VERSION = 18  # of the configuration that it serves; in the supervisor's slot, of the one that is committed
 
 
 class ProcessInfo(NamedTuple):
@@ -81,6 +87,11 @@ class ProcessInfo(NamedTuple):
     endpoints_version: int
     endpoints_drained: int
     ended_restarts: int
+    beats: int = 0
+    beats_late: int = 0
+    requests: int = 0
+    requests_failed: int = 0
+    config_version: int = 0
 
 
 class ProcessTable:

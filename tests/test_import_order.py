@@ -16,9 +16,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("shm", "proxy", "workers", "master")
 FLOORS_OF_PROXY = (
     ("config", "errors", "limits", "stats", "registry", "log"),
-    ("net", "http", "route", "flight_recorder"),
+    ("net", "http", "route", "flight_recorder", "sessions"),
     ("upstream",),
     ("filters", "access_log", "python_filter"),
+    ("changes",),
     ("snapshot",),
     ("server", "testing"),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import trio
 
@@ -62,6 +62,7 @@ class Acceptors:
         self._polling: dict[SocketName, trio.CancelScope] = {}
         self._count = 0
         self._listening = 0
+        self._among: Collection[str] | None = None
 
     def add(self, fds: dict[str, int]) -> None:
         """Take over inherited listening sockets; descriptors under other names are left alone."""
@@ -73,9 +74,27 @@ class Acceptors:
                 sock.setblocking(False)
                 self._sockets[name] = sock
 
-    def set_topology(self, *, count: int, listening: int) -> None:
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Sockets of a reload's other listeners: old name → new one, "" for one that is not ours any more. Nobody who
+        waits in their queues notices; the new name's listener has them from now on.
+        """
+        moved: dict[SocketName, socket.socket] = {}
+        for old, new in names.items():
+            name, becomes = SocketName.parse(old), SocketName.parse(new)
+            if name is None or name not in self._sockets:
+                continue
+            if becomes is not None:
+                moved[becomes] = self._sockets[name].dup()
+            self._drop(name)
+        for becomes, sock in moved.items():
+            self._drop(becomes)
+            self._sockets[becomes] = sock
+
+    def set_topology(self, *, count: int, listening: int, among: Collection[str] | None = None) -> None:
+        """`among`: poll none but the sockets of these names (a canary leaves those alone that do not listen yet)."""
         self._count = count
         self._listening = listening
+        self._among = among
         self.update()
 
     def update(self) -> None:
@@ -85,7 +104,8 @@ class Acceptors:
             return
         wanted = indexes_to_poll(self._index, count=self._count, listening=self._listening, healthy=healthy)
         for name in list(self._sockets):
-            if name.index == SHARED or name.index in wanted:
+            mine = name.index == SHARED or name.index in wanted
+            if mine and (self._among is None or str(name) in self._among):
                 self._start(name)
             else:
                 self._stop(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import time
@@ -16,8 +17,10 @@ from shm import memfd
 from shm.processes import ProcessTable, State, Word
 from workers.accepting import Acceptors
 from workers.handing_over import hand_over
-from workers.heartbeat import beat
+from workers.heartbeat import Load, beat
+from workers.holders import answer, held, log_holders
 from workers.link import Received, SupervisorLink, close_all, reopen_logs
+from workers.reloading import Reloading
 
 log = logging.getLogger("worker")
 
@@ -40,6 +43,7 @@ class Worker:
         slot: int,
         generation: int,
         endpoints_version: int,
+        config_version: int,
         orders: dict[str, Any],
     ) -> None:
         self._server = server
@@ -49,8 +53,11 @@ class Worker:
         self._slot = slot
         self._generation = generation
         self._endpoints_version = endpoints_version
+        self._config_version = config_version
+        self._reloading = Reloading(server, link, self._applied)
         self._draining = False
         self._drain_scope = trio.CancelScope()
+        self._orders = dict(orders)
         for name, value in orders.items():
             self._obey(name, value)
 
@@ -58,6 +65,7 @@ class Worker:
         """Serve until told to drain or stop, or until the supervisor is gone."""
         self._set_state(State.STARTING)
         self._processes.write(self._slot, Word.ENDPOINTS_VERSION, self._endpoints_version)
+        self._processes.write(self._slot, Word.CONFIG_VERSION, self._config_version)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._beat)
             nursery.start_soon(self._watch_departures)
@@ -68,6 +76,8 @@ class Worker:
             acceptors.add(inherited)
             await self._link.send({"type": "ready"})
             while (received := await self._link.receive()) is not None:
+                if received.message["type"] == "commit":
+                    await self._reloading.commit(received.message)  # what comes after it is about the new listeners
                 self._on_message(received, acceptors, nursery)
                 close_all(received.fds)
             log.warning("the supervisor is gone; ending after the requests in hand (%.0f s at most)", ORPHAN_DRAIN)
@@ -81,16 +91,25 @@ class Worker:
         if kind == "topology" and not self._draining:
             first = self._processes.read(self._slot).state != State.SERVING
             self._set_state(State.SERVING)
-            acceptors.set_topology(count=message["count"], listening=message["listening"])
+            acceptors.set_topology(count=message["count"], listening=message["listening"], among=message.get("among"))
             if first:
                 nursery.start_soon(acceptors.watch, lambda: not self._draining)
         elif kind == "order":
+            self._orders[message["name"]] = message["value"]
             self._obey(message["name"], message["value"])
         elif kind == "sockets":
+            if received.fds:  # of a reload
+                acceptors.rename(json.loads(memfd.read_all(received.fds[0])))
             acceptors.add(received.named)
+            acceptors.update()
+        elif kind == "prepare":
+            self._reloading.prepare(message["version"], received.fds, nursery)
+        elif kind == "abort":
+            self._reloading.abort()
         elif kind == "connections":
-            while received.fds:
-                self._server.adopt(message["listener"], socket.socket(fileno=received.fds.pop()))
+            clients = [socket.socket(fileno=fd) for fd in received.fds]
+            received.fds.clear()
+            nursery.start_soon(self._adopt, message["listener"], clients, message.get("packet"))
         elif kind == "endpoints":
             self._apply(decode_endpoints(memfd.read_all(received.fds[0])))
         elif kind == "drain":
@@ -101,9 +120,20 @@ class Worker:
             nursery.start_soon(self._drain_and_end, message, acceptors, nursery)
         elif kind == "stop":
             nursery.cancel_scope.cancel()
+        elif kind == "sessions":
+            nursery.start_soon(self._link.send, answer(self._server, message))
         elif kind == "reopen_logs":
             reopen_logs(received)
             self._server.reopen_logs()
+
+    def _applied(self, endpoints: Endpoints, version: int) -> None:
+        """A reload has changed over."""
+        self._note_endpoints(endpoints.version)
+        self._config_version = version
+        self._processes.write(self._slot, Word.CONFIG_VERSION, version)
+        for name, value in self._orders.items():
+            self._obey(name, value)
+        self._link.give({"type": "committed", "version": version}, [])
 
     def _obey(self, name: str, value: Any) -> None:
         """A standing order: the supervisor repeats it to every worker that starts (`Supervisor.orders`)."""
@@ -135,13 +165,26 @@ class Worker:
 
     def _apply(self, endpoints: Endpoints) -> None:
         self._server.update_endpoints(endpoints)
-        self._endpoints_version = endpoints.version
-        self._processes.write(self._slot, Word.ENDPOINTS_VERSION, endpoints.version)
+        self._note_endpoints(endpoints.version)
+
+    def _note_endpoints(self, version: int) -> None:
+        self._endpoints_version = version
+        self._processes.write(self._slot, Word.ENDPOINTS_VERSION, version)
+
+    async def _adopt(self, listener: str, clients: list[socket.socket], packet: int | None) -> None:
+        """Says that these connections have arrived before anything is read from one: until then they can be another's.
+        An older supervisor does not ask (`packet`).
+        """
+        if packet is not None:
+            await self._link.send({"type": "adopted", "packet": packet})
+        for client in clients:
+            self._server.adopt(listener, client)
 
     async def _drain_and_end(self, order: dict[str, Any], acceptors: Acceptors, nursery: trio.Nursery) -> None:
         with trio.CancelScope() as self._drain_scope:
             async with trio.open_nursery() as tasks:
                 tasks.start_soon(hand_over, self._server, self._link, order.get("hand_over", ()))
+                tasks.start_soon(log_holders, self._server, order["deadline"])
                 if order["sweep"]:
                     acceptors.sweep()
                 await acceptors.empty(order["ending"])
@@ -155,7 +198,7 @@ class Worker:
         """
         server = self._server
         server.start_drain()
-        with trio.move_on_after(deadline):
+        with trio.move_on_after(deadline) as scope:
             with trio.move_on_after(idle):
                 await server.drained()
                 return
@@ -165,13 +208,15 @@ class Worker:
             server.close_idle()
             with trio.move_on_after(CLOSE_DEADLINE):
                 await server.drained()
+        if scope.cancelled_caught and server.connections:
+            log.warning("the drain is over after %g s: closing %s", deadline, held(server))
 
     async def _beat(self) -> None:
+        server = self._server
         await beat(
             self._processes,
             self._slot,
-            connections=lambda: self._server.connections,
-            requests=lambda: self._server.requests_active,
+            lambda: Load(server.connections, server.requests_active, server.requests, server.requests_failed),
         )
 
     def _set_state(self, state: State) -> None:

@@ -8,7 +8,7 @@ from typing import Protocol
 from bench import requests
 from bench.figures import Sample
 from bench.scenarios.effort import Effort
-from bench.scenarios.idle import Idle
+from bench.scenarios.idle import BesideIdle, Idle
 from bench.scenarios.replace import Replace
 from bench.scenarios.rest import Rest
 from bench.scenarios.start import Start
@@ -32,7 +32,9 @@ class Measurement(Protocol):
 @dataclass(frozen=True)
 class Scenario:
     """`extra` subjects are always measured; HAProxy and nginx (`references`) not in a quick run, which leaves out whole
-    scenarios too (`quick`). `fresh`: each repetition has newly started subjects.
+    scenarios too (`quick`). `fresh`: each repetition has newly started subjects. `together`: all subjects at the same
+    time on the same core, where what is to be seen is smaller than what a machine does from second to second;
+    requests/s and latency say nothing then. `turns`: so many times the usual repetitions.
     """
 
     name: str
@@ -43,6 +45,12 @@ class Scenario:
     references: tuple[str, ...] = _REFERENCES
     quick: bool = True
     fresh: bool = False
+    together: bool = False
+    turns: int = 1
+
+    def repetitions(self, effort: Effort) -> int:
+        """How often each subject is measured."""
+        return effort.fresh if self.fresh else effort.repetitions * self.turns
 
     def subjects(self, effort: Effort) -> tuple[str, ...]:
         """Those to be measured, in the order of their lines."""
@@ -57,11 +65,21 @@ SCENARIOS = (
         "small-32",
         "small keep-alive GET, 32 connections",
         Requests(_SMALL),
-        extra=("bare", "no-stats", *_REFERENCES),
+        extra=("bare", *_REFERENCES),
         references=(),
     ),
+    Scenario(
+        "stats",
+        "small GET, 32 connections, with every stat and with none",
+        Requests(_SMALL),
+        pair=("trireme",),
+        extra=("no-stats",),
+        references=(),
+        together=True,
+        turns=3,
+    ),
     Scenario("small-1", "small keep-alive GET, 1 connection", Requests(_SMALL, 1)),
-    Scenario("small-256", "small keep-alive GET, 256 connections", Requests(_SMALL, 256)),
+    Scenario("small-256", "small keep-alive GET, 256 connections", Requests(_SMALL, 256), quick=False),
     Scenario("access-log", "small GET, 32 connections, access log to a file", Requests(_SMALL, listener="log")),
     Scenario(
         "5-filters",
@@ -77,6 +95,9 @@ SCENARIOS = (
         Requests(requests.get("small", ("User-Agent: bench", "Accept: */*", "Connection: close"))),
     ),
     Scenario(
+        "traced", "small GET, each request with a trace id of its own", Requests(requests.get("small", requests.TRACED))
+    ),
+    Scenario(
         "headers-10", "GET with the 10 headers of a browser", Requests(requests.get("small", requests.TEN)), quick=False
     ),
     Scenario("headers-40", "GET with 40 headers", Requests(requests.get("small", requests.FORTY))),
@@ -84,7 +105,12 @@ SCENARIOS = (
     Scenario("get-64k", "response of 64 KiB", Requests(requests.get("64k"))),
     Scenario("get-100m", "response of 100 MB, 1 connection", Downloads(requests.get("100m"))),
     Scenario("post-1m", "POST of 1 MB, 8 connections", Requests(requests.post("upload", 1 << 20), 8)),
-    Scenario("chunked", "64 KiB chunked in both directions", Requests(requests.post_chunked("exchange", 64 << 10))),
+    Scenario(
+        "chunked",
+        "64 KiB chunked in both directions",
+        Requests(requests.post_chunked("exchange", 64 << 10)),
+        quick=False,
+    ),
     Scenario(
         "tcp-100m",
         "100 MB through the TCP proxy, 1 connection",
@@ -92,6 +118,13 @@ SCENARIOS = (
         references=("haproxy",),
     ),
     Scenario("idle", "memory of idle keep-alive connections", Idle(), fresh=True),
+    Scenario(
+        "beside-idle",
+        "small GET, 32 connections, beside many idle ones",
+        BesideIdle(_SMALL),
+        references=(),
+        quick=False,
+    ),
     Scenario(
         "2-workers",
         "small keep-alive GET, 64 connections, 2 workers (threads) beside 1",

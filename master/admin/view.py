@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
+from master.controller.questions import Sessions
 from master.supervisor.draining import Drained
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Endpoints
@@ -24,8 +25,9 @@ class RejectedError(Exception):
 class ServerView(Protocol):
     """Read-only members are properties, so that an implementation may compute them.
 
-    `started_at` is `time.time()` of this generation's start; `options` are the command line's. `listeners` are
-    (name, addresses really bound). `hosts` and `clusters` are the shared tables, by row = slot.
+    `started_at` is `time.time()` of this generation's start, `configured_at` of its configuration's; `options` are the
+    command line's. `listeners` are (name, addresses really bound). `hosts` and `clusters` are the shared tables, by row
+    = slot.
     """
 
     @property
@@ -36,6 +38,8 @@ class ServerView(Protocol):
     def state(self) -> State: ...
     @property
     def started_at(self) -> float: ...
+    @property
+    def configured_at(self) -> float: ...
     @property
     def options(self) -> Mapping[str, Any]: ...
     @property
@@ -64,8 +68,30 @@ class ServerView(Protocol):
         """How the last hot restart went, or the present one goes (`Restart.status` of the supervisor)."""
         ...
 
-    async def hot_restart(self, *, ready_timeout: float | None) -> None:
-        """Begin one. Raises `RejectedError`."""
+    @property
+    def reload_status(self) -> Mapping[str, Any]:
+        """How the last reload went, or the present one goes (`Reload.status` of the supervisor)."""
+        ...
+
+    async def reload(self, *, why: str, show: bool, version: int | None) -> None:
+        """Begin one, only to `show` what would change, or back to `version` (0: the one before). Raises
+        `RejectedError`.
+        """
+        ...
+
+    async def hot_restart(self, *, ready_timeout: float | None, canary: float | None) -> None:
+        """Begin one; `canary` is how many seconds one worker is tried first. Raises `RejectedError`."""
+        ...
+
+    @property
+    def generations(self) -> Sequence[tuple[int, str, float]]:
+        """Those that live, oldest first: number, state, and (where one drains) when it is over, CLOCK_MONOTONIC."""
+        ...
+
+    async def sessions(self, *, older: float, listener: str, limit: int, generation: int | None = None) -> Sessions:
+        """The oldest connections of all workers, or of a generation's: of `listener` unless that is empty, open for
+        `older` seconds.
+        """
         ...
 
     def metrics(self) -> Metrics:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from master.cli import holders
 from master.cli.client import AdminClient, TimedOutError
 from master.cli.output import note, print_json, with_client
 
@@ -72,7 +73,10 @@ def _state(client: AdminClient) -> list[dict[str, Any]]:
 def _wait(
     client: AdminClient, names: Collection[str], *, timeout: float | None, until_closed: bool, quiet: bool
 ) -> None:
-    """Until nothing is left; says so whenever the number of connections changes. Raises `TimedOutError`."""
+    """Until nothing is left; says so whenever the number of connections changes, and who they are when it has not for
+    a while. Raises `TimedOutError`.
+    """
+    pace = holders.Pace()
     shown, end = "", None if timeout is None else time.monotonic() + timeout
     while True:
         state = [item for item in _state(client) if item["name"] in names and item["state"] != "open"]
@@ -83,13 +87,22 @@ def _wait(
             end = time.monotonic() + PATIENCE + max(item.get("closes_in_s") or 0.0 for item in left)
         words = "; ".join(f"{item['name']}: {item['connections']} connection(s)" for item in left)
         if time.monotonic() >= end:
+            held = _held(client, left)
             raise TimedOutError(
-                f"the drain goes on ({words}); idle connections stay until their client or a stop ends them"
+                f"the drain goes on ({words}); idle connections stay until their client or a stop ends them{held}"
             )
         if words != shown and not quiet:
             note(words)
             shown = words
+            pace.wait()
+        elif pace.due() and not quiet:
+            note(f"held by{_held(client, left)}")
         time.sleep(POLL)
+
+
+def _held(client: AdminClient, left: list[dict[str, Any]]) -> str:
+    """A line for each of the oldest connections of these listeners."""
+    return "".join(f"\n  {line}" for item in left for line in holders.named(client, listener=item["name"]))
 
 
 def _words(item: dict[str, Any]) -> str:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import re
-
 import click
 
 from master.cli.client import AdminClient, UsageError
-from master.cli.output import note, print_json, print_table, with_client
-
-UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+from master.cli.duration import seconds
+from master.cli.output import duration_shown, note, print_json, print_table, with_client
 
 
 @click.command(short_help="Show or change log levels, for a while if wanted.")
 @click.argument("changes", metavar="[[COMPONENT=]LEVEL]...", nargs=-1)
-@click.option("--for", "duration", metavar="TIME", help="Take the change back after 60s, 5m or 1h, whatever happens.")
+@click.option(
+    "--for",
+    "duration",
+    type=seconds,
+    metavar="TIME",
+    help="Take the change back after 60s, 5m or 1h, whatever happens.",
+)
 @with_client
-def command(client: AdminClient, *, changes: tuple[str, ...], duration: str | None, as_json: bool) -> None:
+def command(client: AdminClient, *, changes: tuple[str, ...], duration: float | None, as_json: bool) -> None:
     """Change the level of COMPONENT, or of all, in every process; without arguments, show the levels.
 
     \b
@@ -27,14 +30,14 @@ def command(client: AdminClient, *, changes: tuple[str, ...], duration: str | No
     if duration is not None and not changes:
         raise UsageError("--for needs a change of levels")
     if changes:
-        after = {"for": f"{_seconds(duration):g}"} if duration is not None else {}
+        after = {"for": f"{duration:g}"} if duration is not None else {}
         client.post("/logging", {**query, **after})
     levels = _components(client.post("/logging").text())
     if as_json:
         print_json(levels)
         return
     if duration is not None:
-        note(f"the proxy takes this back after {duration}")
+        note(f"the proxy takes this back after {duration_shown(duration)}")
     print_table(("COMPONENT", "LEVEL"), list(levels.items()))
 
 
@@ -49,10 +52,3 @@ def _query(changes: tuple[str, ...], components: dict[str, str]) -> dict[str, st
 def _components(text: str) -> dict[str, str]:
     """The levels of an answer of `/logging`."""
     return dict(line.strip().split(": ", 1) for line in text.splitlines()[1:] if line.strip())
-
-
-def _seconds(text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
-    if match is None:
-        raise UsageError(f"{text!r} is no time; write 60s, 5m or 1h")
-    return float(match[1]) * UNITS[match[2]]

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from master.cli import holders
 from master.cli.client import AdminClient
-from master.cli.output import bytes_shown, duration_shown, print_json, print_table, with_client
+from master.cli.output import bytes_shown, duration_shown, note, print_json, print_table, with_client
 
 HEADINGS = (
     "ROLE", "INDEX", "PID", "GEN", "STATE", "CPU%", "RSS", "CONNS", "REQS", "LAG", "UPTIME", "RESTARTS",
@@ -23,6 +24,17 @@ def command(client: AdminClient, *, as_json: bool) -> None:
         print_json(processes)
     else:
         print_table(HEADINGS, [_row(process) for process in processes])
+        _tell_drains(client)
+
+
+def _tell_drains(client: AdminClient) -> None:
+    """A line for each generation that drains, and its oldest connections."""
+    for old in client.get("/hot_restart").json()["generations"]:
+        if old["state"] == "draining":
+            left = duration_shown(old["ends_in_s"])
+            note(f"generation {old['generation']} drains, for {left} at most: {old['connections']} connections")
+            for line in holders.named(client, generation=old["generation"]):
+                note(f"  held by {line}")
 
 
 def _row(process: dict[str, Any]) -> tuple[object, ...]:

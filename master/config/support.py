@@ -16,6 +16,7 @@ from master.config.compile import (
     listener,
     plugins,
     retry,
+    rewrites,
     route,
     route_action,
     route_match,
@@ -36,6 +37,8 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.core.v3.RuntimeUInt32": ("runtime_key",),  # obligatory, and without a runtime the default counts
     "envoy.config.core.v3.SubstitutionFormatString": ("json_format_options",),
     "envoy.config.route.v3.RouteAction": ("flush_timeout",),  # as for stream_flush_timeout
+    "envoy.config.core.v3.TypedExtensionConfig": ("name",),  # the type of `typed_config` decides
+    "envoy.config.route.v3.WeightedCluster": ("runtime_key_prefix",),  # without a runtime the weights count
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
         "stream_flush_timeout",  # of HTTP/2: an HTTP/1 stream keeps nothing back that it could wait for
     ),
@@ -80,6 +83,7 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         plugins,
         retry,
         route,
+        rewrites,
         route_action,
         route_match,
         upstream_http,

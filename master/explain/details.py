@@ -105,6 +105,10 @@ DETAILS: dict[str, Detail] = {
     "max_connection_duration_reached": Detail(
         "the TCP connection had lasted as long as one may", "us", "", ("TcpProxy.max_downstream_connection_duration",)
     ),
+    "downstream_local_disconnect": Detail(
+        "the proxy was draining or stopping, and the time for what was in hand was over", "us",
+        "`run --drain-time-s`, `--parent-shutdown-time-s` and `--shutdown-drain-time-s` say how long that is",
+    ),
     # --- the client
     "downstream_remote_disconnect": Detail("the client closed its connection, or was cut off", "client"),
     "request_payload_too_large": Detail(

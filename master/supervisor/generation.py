@@ -14,13 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from master.supervisor import template_process
+from master.supervisor import questions, template_process
 from master.supervisor.child import Child, Outbox
 from master.supervisor.children import describe
 from master.supervisor.committed import Committed
 from master.supervisor.listening import ListenSockets
 from master.supervisor.memory import Tables
 from master.supervisor.python import Code
+from master.supervisor.reload_sequence import Failed as ReloadFailed
 from master.supervisor.respawn import Backoff
 from master.supervisor.workforce import Workforce
 from shm import channel
@@ -34,6 +35,7 @@ log = logging.getLogger("supervisor")
 
 MAX_EARLY_DEATHS = 3  # of one process before the generation serves: its start has failed
 END_GRACE = 5.0  # seconds between the order to end and SIGKILL
+EXIT_FAILED = 1
 HANDOVER_GRACE = 5.0  # seconds for a controller to let go of what only one may hold
 
 State = Literal["starting", "serving", "draining", "ending"]
@@ -58,11 +60,16 @@ class Generation:
         self.sockets = sockets
         self.tables = tables
         self.state: State = "starting"
+        self.config_version = 0  # of `committed`, in the history
+        self.fingerprint = ""  # of the code of its processes
         self.endpoints: int | None = None  # sealed memfd: the last published hosts
         self.template: Child | None = None
         self.controller: Child | None = None
         self.workforce = Workforce(self, plan.count)
         self.ends_at = 0.0  # draining or ending: whoever is left then is killed (time.monotonic)
+        self._killed = False
+        self.deaths = 0  # of its processes, where nobody had told them to end
+        self.last_death = ""
         self.slots: dict[str, int] = {}  # of template and controller, by role
         self._backoff: dict[str, Backoff] = {"template": Backoff(), "controller": Backoff()}
         self._waiting: list[Child] = []  # to be forked once the template is ready
@@ -119,6 +126,10 @@ class Generation:
         self.state = "serving"
         self.workforce.serve()
 
+    def try_one(self) -> None:
+        """One worker accepts beside those of the generation that serves, which know nothing of it."""
+        self.workforce.try_one(self.sockets.canary())
+
     def drain(self, deadline: float, ending: Sequence[str], hand_over: Sequence[str]) -> None:
         """Accept nothing any more but what waits in the sockets `ending`; connections may end by themselves for
         `deadline` seconds. Idle ones of the listeners `hand_over` go to the successor.
@@ -173,6 +184,11 @@ class Generation:
         self.tables.close()
 
     def kill(self) -> None:
+        """Its time is over. Called again and again until they are dead."""
+        if self.state != "ending" and not self._killed:
+            who = ", ".join(f"{child.name} (pid {child.pid})" for child in self.children())
+            log.warning("generation %d has not ended in time: killing %s", self.number, who)
+        self._killed = True
         for child in self.children():
             self.supervisor.children.signal(child, signal.SIGKILL)
 
@@ -183,6 +199,7 @@ class Generation:
         if self.controller is not None:
             named, message = self.supervisor.leadership(self)
             self.send(self.controller, message, named=named)
+            self.supervisor.reload.tell()
 
     def retire_controller(self) -> None:
         """Its controller lets go of all that; `Supervisor.on_retired` follows, at the latest with its death."""
@@ -268,6 +285,7 @@ class Generation:
             "group": supervisor.options.group,
             "options": supervisor.options.to_json(),
             "orders": supervisor.orders,
+            "config_version": self.config_version,
         }
         try:
             template.outbox.send_fds(inherited)
@@ -299,14 +317,22 @@ class Generation:
         elif child.role == "worker" and kind == "ready":
             child.state = "ready"
             self.workforce.on_ready(child)
+            self.supervisor.adoptions.found()
         elif child.role == "worker" and kind == "connections":
-            self.supervisor.serving.workforce.adopt_connections(message["listener"], fds)
+            self.supervisor.adoptions.pass_on(message["listener"], fds)
+        elif child.role == "worker" and kind in ("prepared", "refused", "committed"):
+            self.supervisor.reload.on_worker(child, message)
+        elif child.role == "worker" and kind == "adopted":
+            self.supervisor.adoptions.arrived(message["packet"], child)
+        elif child.role == "worker" and kind in questions.KINDS:
+            questions.pass_back(self.supervisor, child, message)
         elif child.role == "controller":
             self._on_controller_message(child, message, fds)
 
     def _on_template_message(self, template: Child, message: dict[str, Any]) -> None:
         if message["type"] == "ready":
             template.state = "ready"
+            self.fingerprint = self.fingerprint or message.get("fingerprint", "")
             self.supervisor.memory.processes.write(template.slot, Word.STATE, ProcessState.SERVING)
             waiting, self._waiting = self._waiting, []
             for child in waiting:
@@ -328,6 +354,10 @@ class Generation:
             for worker in self.workforce.everyone():
                 # A copy each: this descriptor may be replaced while a message still waits to be sent.
                 self.send(worker, {"type": "endpoints"}, give=(os.dup(self.endpoints),))
+        elif kind == "placed":
+            self.supervisor.reload.on_placed(message, fds)
+        elif kind == "place_failed":
+            self.supervisor.reload.on(ReloadFailed(EXIT_FAILED, f"the controller: {message['reason']}"))
         elif kind == "retired":
             self.supervisor.on_retired(self)
         else:
@@ -339,6 +369,10 @@ class Generation:
         lived = (time.monotonic_ns() - child.started_ns) / 1e9
         if not (self.stopping or child.state == "draining"):
             log.error("%s (pid %d) died: %s%s", child.name, child.pid, describe(status), _indented(child.failure))
+            self.deaths += 1
+            last_line = child.failure.strip().rpartition("\n")[2]
+            self.last_death = f"{child.name}: {describe(status)}" + (f", {last_line}" if last_line else "")
+        self.supervisor.reload.on_death(child)
         self.supervisor.memory.after_death(child.slot)
         self.tables.after_death(child.slot)
         if child.role == "worker":

@@ -13,6 +13,10 @@ from shm.processes import ProcessTable, Role, Word
 
 SUPERVISOR_SLOT = 0
 MAX_SLOTS = 192  # three generations of 60 workers, controller and template
+_OF_ONE_PROCESS = (  # in a slot that outlives it; PID first
+    Word.PID, Word.STATE, Word.HEARTBEAT_NS, Word.CONNECTIONS, Word.REQUESTS_ACTIVE, Word.LOOP_LAG_NS, Word.BEATS,
+    Word.BEATS_LATE, Word.REQUESTS, Word.REQUESTS_FAILED,
+)  # fmt: skip
 RING_SLOTS, RING_SLOT_BYTES = 256, 2048  # the last failed and slow requests of one worker
 
 
@@ -112,7 +116,7 @@ class Memory:
         """A dead process has no connections: its gauges become 0; its counters stay. See `Tables.after_death` too."""
         if slot in self.regions:
             metrics.zero_gauges(self.regions[slot])
-        for word in (Word.PID, Word.STATE, Word.HEARTBEAT_NS, Word.CONNECTIONS, Word.REQUESTS_ACTIVE, Word.LOOP_LAG_NS):
+        for word in _OF_ONE_PROCESS:
             self.processes.write(slot, word, 0)
 
     def release_slot(self, slot: int) -> int | None:

@@ -26,7 +26,7 @@ class MemoryWatch:
 
     def tick(self) -> None:
         limit, now = self._supervisor.options.worker_max_rss, time.monotonic()
-        if not limit or now < self._next or self._supervisor.restart.busy:
+        if not limit or now < self._next or self._supervisor.restart.changing:
             return
         self._next = now + INTERVAL
         workforce = self._supervisor.serving.workforce

@@ -8,7 +8,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from master.supervisor import preflight, state, takeover
+from master.supervisor.adoption import PATIENCE
 from master.supervisor.bind import BindError
+from master.supervisor.canary import Canary
 from master.supervisor.children import describe
 from master.supervisor.generation import Generation, Plan
 from master.supervisor.listening import ListenSockets
@@ -37,10 +39,17 @@ class Restart:
         self._request = Request()
         self._committed: Committed | None = None
         self._compiling: preflight.Running | None = None
+        self._canary: Canary | None = None
+        self._adopted_by = 0.0  # `time.monotonic()` at which the exec no longer waits for connections that change over
 
     @property
     def busy(self) -> bool:
         return self.progress.phase != Phase.IDLE
+
+    @property
+    def changing(self) -> bool:
+        """It is at a step that takes moments. A canary may be tried for an hour."""
+        return self.busy and self.progress.phase != Phase.CANARY
 
     def ask(self, request: Request) -> str | None:
         """Begin; or the reason why not."""
@@ -49,9 +58,9 @@ class Restart:
             log.warning("restart refused: %s", refusal)
             return refusal
         self._request = request
-        self.progress, actions = begin(self._supervisor.serving.number + 1)
+        number = max(generation.number for generation in self._supervisor.generations) + 1
+        self.progress, actions = begin(number, canary=request.canary)
         log.info("hot restart into generation %d", self.progress.generation)
-        self._supervisor.timers.after(preflight.DEADLINE, self._stop_compiling)
         self.tell()
         self._do(actions)
         return None
@@ -62,12 +71,14 @@ class Restart:
             return f"a restart into generation {self.progress.generation} is in progress ({self.progress.phase})"
         if supervisor.state != "LIVE" or supervisor.stopping:
             return f"the server is {supervisor.state}"
+        if supervisor.reload.busy:
+            return "a reload is in progress; try again when it is done"
         if supervisor.serving.workforce.changing:
             return "the number of workers is being changed; try again when it is done"
         if supervisor.generations[-1].state == "ending":
             return f"what there was of generation {supervisor.generations[-1].number} is still being removed; try again"
         if len(supervisor.generations) >= MAX_GENERATIONS:
-            oldest = supervisor.generations[0]
+            oldest = min(supervisor.draining, key=lambda generation: generation.ends_at)
             left = max(0.0, oldest.ends_at - time.monotonic())
             return (
                 f"{MAX_GENERATIONS} generations are alive, and generation {oldest.number} still drains "
@@ -98,11 +109,14 @@ class Restart:
 
     def tick(self) -> None:
         """Called once per turn of the loop."""
-        if (
-            self.progress.phase == Phase.TAKEOVER
-            and not self._supervisor.drains.busy
-            and self._supervisor.children.settled
-        ):
+        if self._canary is not None and self._canary.due:
+            self._look_at(self._canary)
+        if self.progress.phase != Phase.TAKEOVER:
+            self._adopted_by = time.monotonic() + PATIENCE
+            return
+        # Copies of connections do not outlive the exec. Workers of another release may not say that they have theirs.
+        adopting = self._supervisor.adoptions.busy and time.monotonic() < self._adopted_by
+        if not (adopting or self._supervisor.drains.busy) and self._supervisor.children.settled:
             self.on(Event.SETTLED)
 
     def status(self) -> dict[str, Any]:
@@ -117,6 +131,7 @@ class Restart:
             "workers_ready": candidate.workforce.ready if candidate else 0,
             "workers": candidate.workforce.count if candidate else 0,
             "controller_ready": bool(candidate and candidate.controller_ready),
+            "canary": self._canary.status() if self._canary is not None else None,
         }
 
     def tell(self) -> None:
@@ -129,6 +144,7 @@ class Restart:
             {
                 Action.COMPILE: self._compile,
                 Action.START: self._start,
+                Action.TRY: self._try,
                 Action.COMMIT: self._commit,
                 Action.LEAD: self._lead,
                 Action.EXECUTE: self._execute,
@@ -151,16 +167,20 @@ class Restart:
             return
         running.process.returncode = 0  # reaped by `Children`
         self._compiling = running
+        supervisor.timers.after(preflight.DEADLINE, lambda: self._stop_compiling(running))
         supervisor.children.add_helper(running.process.pid, lambda status: self._compiled(running, words, status))
 
-    def _stop_compiling(self) -> None:
-        if self._compiling is not None and self.progress.phase == Phase.PREFLIGHT:
-            self._compiling.kill()
+    def _stop_compiling(self, running: preflight.Running) -> None:
+        if self._compiling is running:
             reason = f"compiling the configuration took more than {preflight.DEADLINE:.0f} s"
             self.on(Failed(EXIT_TIMED_OUT, reason))
 
     def _compiled(self, running: preflight.Running, words: int, status: int) -> None:
         """Preflight has ended."""
+        if self._compiling is not running:  # the restart that it was for is over, and there may be another one
+            os.close(running.fd)
+            os.close(words)
+            return
         self._compiling = None
         findings = memfd.read_at(words, MAX_REASON, 0).decode(errors="replace").strip()
         os.close(words)
@@ -186,7 +206,7 @@ class Restart:
     def _start(self) -> None:
         supervisor, committed = self._supervisor, self._committed
         assert committed is not None
-        number, deadline = self.progress.generation, self._request.ready_timeout
+        number = self.progress.generation
         count = supervisor.serving.workforce.count
         plan = Plan(number, self._request.code or OWN, committed, count)
         try:
@@ -195,15 +215,15 @@ class Restart:
             self.on(Failed(EXIT_REJECTED, str(error)))
             return
         tables = Tables.create(hosts=committed.hosts, clusters=committed.clusters)
-        self.candidate = Generation(supervisor, plan, sockets, tables)
-        supervisor.generations.append(self.candidate)
-        supervisor.timers.after(deadline, lambda: self._overdue(number, deadline))
-        self.candidate.start()
+        self.candidate = candidate = Generation(supervisor, plan, sockets, tables)
+        supervisor.generations.append(candidate)
+        supervisor.timers.after(self._request.ready_timeout, lambda: self._overdue(candidate))
+        candidate.start()
 
-    def _overdue(self, number: int, deadline: float) -> None:
-        candidate = self.candidate
-        if self.progress.generation != number or self.progress.phase != Phase.STARTING or candidate is None:
+    def _overdue(self, candidate: Generation) -> None:
+        if self.candidate is not candidate or self.progress.phase != Phase.STARTING:
             return
+        number, deadline = candidate.number, self._request.ready_timeout
         workforce, controller = candidate.workforce, "ready" if candidate.controller_ready else "not ready"
         self.on(
             Failed(
@@ -213,11 +233,34 @@ class Restart:
             )
         )
 
+    def _try(self) -> None:
+        supervisor, candidate, seconds = self._supervisor, self.candidate, self.progress.canary
+        assert candidate is not None
+        old = supervisor.serving
+        words = "one worker of generation %d serves beside generation %d for %g s"
+        log.info(words, candidate.number, old.number, seconds)
+        candidate.try_one()
+        self._canary = Canary(candidate, old, supervisor.memory.processes, seconds)
+
+    def _look_at(self, canary: Canary) -> None:
+        reason, candidate = canary.objection(), self.candidate
+        if reason is not None:
+            self.on(Failed(EXIT_FAILED, f"the canary of generation {self.progress.generation} is sent back: {reason}"))
+        elif canary.over and candidate is not None and candidate.ready:
+            log.info("%s", canary.summary())
+            self.on(Event.PASSED)
+        elif canary.elapsed > canary.seconds + self._request.ready_timeout:
+            self.on(Failed(EXIT_TIMED_OUT, f"generation {self.progress.generation} is no longer ready"))
+        else:
+            self.tell()
+
     def _commit(self) -> None:
-        supervisor, new = self._supervisor, self.candidate
+        supervisor, new, self._canary = self._supervisor, self.candidate, None
         assert new is not None
         old = supervisor.serving
         supervisor.drains.reset(new)
+        supervisor.history.push(new.committed.fd, "restart")
+        supervisor.in_effect(new)
         new.serve()
         words = "generation %d serves with %d worker(s); generation %d drains"
         log.info(words, new.number, new.workforce.count, old.number)
@@ -247,8 +290,17 @@ class Restart:
             self.fail_takeover(f"the supervisor could not become its code: {error}")
 
     def _remove(self) -> None:
-        if self._compiling is not None:
-            self._compiling.kill()
+        compiling, self._compiling = self._compiling, None
+        if compiling is not None:
+            compiling.kill()
         candidate, self.candidate = self.candidate, None
-        if candidate is not None:
+        canary, self._canary = self._canary, None
+        if candidate is not None and canary is None:
             candidate.end()
+        elif candidate is not None:  # what it has accepted is served to its end, and whoever is idle changes back
+            candidate.drain(
+                self._supervisor.options.parent_shutdown_time,
+                ending=(),
+                hand_over=candidate.committed.hands_over(self._supervisor.serving.committed),
+            )
+            self._supervisor.tell_state()

@@ -21,15 +21,20 @@ _MAX_BYTES = 8192
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`code` is None for the code that runs, from the disk as it is now."""
+    """`code` is None for the code that runs, from the disk as it is now; `canary` seconds, 0 for none."""
 
     code: Code | None = None
     ready_timeout: float = READY_TIMEOUT
+    canary: float = 0.0
 
 
 def read(message: dict[str, Any], directory: str) -> Request:
     """The request of a message, or of a signal (an empty one). Raises `ValueError` or `OSError` with the reason."""
-    return Request(_take_code(directory), float(message.get("ready_timeout") or READY_TIMEOUT))
+    return Request(
+        code=_take_code(directory),
+        ready_timeout=float(message.get("ready_timeout") or READY_TIMEOUT),
+        canary=float(message.get("canary") or 0.0),
+    )
 
 
 def _take_code(directory: str) -> Code | None:

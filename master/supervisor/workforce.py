@@ -35,7 +35,7 @@ class Workforce:
         self._successors: dict[int, Child] = {}  # by index: not ready yet, and the old ones serve on
         self._backoff: dict[int, Backoff] = {}
         self._slots: dict[int, int] = {}  # index → slot, kept over a respawn
-        self._next_adopter = 0
+        self._canary: list[str] | None = None  # what worker 0 accepts on before the generation serves
         self._target: int | None = None
         self._done: Done | None = None
 
@@ -98,8 +98,18 @@ class Workforce:
             self._finish_growth()
         elif self.listening:
             self._tell_topology(child)
+        elif self._canary is not None and child.index == 0:
+            self._tell_canary(child)
         else:
             self._generation.supervisor.on_progress(self._generation)
+
+    def try_one(self, sockets: list[str]) -> None:
+        """Worker 0 alone accepts on these sockets, beside the worker of the generation that serves."""
+        self._canary = sockets
+        self._tell_canary(self._workers[0])
+
+    def _tell_canary(self, child: Child) -> None:
+        self._generation.send(child, {"type": "topology", "count": 1, "listening": 1, "among": self._canary})
 
     def serve(self) -> None:
         """All are ready: the kernel queues connections for them, and they accept."""
@@ -107,6 +117,7 @@ class Workforce:
         for index in range(self.count):
             self._generation.sockets.listen(index)
         self.listening = max(self.count, self._generation.sockets.listening)
+        self._canary = None
         self._tell_everybody()
 
     def _tell_everybody(self) -> None:
@@ -228,7 +239,7 @@ class Workforce:
     def drain(self, deadline: float, ending: Sequence[str], hand_over: Sequence[str]) -> None:
         """Everybody finishes what they have within `deadline` seconds and leaves. They accept on the sockets `ending`
         until these are shut down (`draining.py`); the others are served on by others. Idle connections of the listeners
-        `hand_over` come to us, for `adopt_connections` of the successor.
+        `hand_over` come to us, which passes them on to the successor (`adoption.py`).
         """
         for child in self._successors.values():
             child.state = "draining"
@@ -238,15 +249,14 @@ class Workforce:
         for index in set(self._workers) | set(self._slots):
             self._retire(index, deadline, ending, hand_over)
 
-    def adopt_connections(self, listener: str, fds: list[int]) -> None:
-        """Pass connections of an older generation on, to one worker after the other; takes `fds`."""
-        workers = list(self._workers.values())
-        if workers:
-            self._next_adopter += 1
-            given = fds.copy()
-            fds.clear()
-            adopter = workers[self._next_adopter % len(workers)]
-            self._generation.send(adopter, {"type": "connections", "listener": listener}, give=given)
+    def adopters(self) -> list[Child]:
+        """Those who may have connections of another generation."""
+        return list(self._workers.values())
+
+    def _gone(self, child: Child) -> None:
+        """It is no longer among the workers."""
+        self._workers.pop(child.index, None)
+        self._generation.supervisor.adoptions.bereaved(child)
 
     def stop(self, deadline: float, ending: Sequence[str], *, sweep: bool) -> None:
         """The same at the end of the instance. `sweep`: of sockets that are not `ending`, as systemd holds them, they
@@ -266,7 +276,7 @@ class Workforce:
             self._retiring.remove(child)
             self._generation.supervisor.release_slot(child.slot)
         else:
-            self._workers.pop(child.index, None)
+            self._gone(child)
 
     def on_death(self, child: Child, lived: float) -> None:
         supervisor = self._generation.supervisor
@@ -275,8 +285,9 @@ class Workforce:
         if child in self._retiring:
             self._retiring.remove(child)
             supervisor.release_slot(child.slot)
+            supervisor.adoptions.bereaved(child)
             return
-        self._workers.pop(child.index, None)
+        self._gone(child)
         if child.index in self._successors and not self._generation.stopping:
             self._workers[child.index] = successor = self._successors.pop(child.index)
             supervisor.release_slot(self._slots.pop(child.index, child.slot))
@@ -309,7 +320,7 @@ class Workforce:
             self._retiring.remove(child)
             self._generation.supervisor.release_slot(child.slot)
         else:
-            self._workers.pop(child.index, None)
+            self._gone(child)
             self._spawn(child.index)
 
     def close(self) -> None:

@@ -11,21 +11,35 @@ from proxy.filters.express_watch import ExpressWatch
 from proxy.filters.shadows import Shadows
 from proxy.flight_recorder import MemoryRecorder, Recorder
 from proxy.http.disconnects import DisconnectWatch
+from proxy.http.stream_info import StreamInfo
 from proxy.net.connection import Connection
 from proxy.net.drain import ListenerDrain
 from proxy.net.pipe import PipePool
 from proxy.stats import MemoryStats, Stats
-from proxy.upstream.manager import ClusterManager
+from proxy.upstream.manager import ClusterView
 
 
 @dataclass
 class Activity:
-    """What one worker is doing now. `draining`: it ends as soon as its connections have."""
+    """What one worker is doing now. `draining`: it ends as soon as its connections have.
+
+    `begun` and `ended` count requests and proxied TCP connections, `failed` those of the ended that failed by our own
+    doing. `streams` has the exchange, or proxied TCP connection, that a connection is in the middle of (those of the
+    express lane are over before anybody can look).
+    """
 
     connections: int = 0
-    requests: int = 0
+    begun: int = 0
+    ended: int = 0
+    failed: int = 0
+    streams: dict[Connection, StreamInfo] = field(default_factory=dict)
     draining: bool = False
     health_check_failed: bool = False
+
+    @property
+    def requests(self) -> int:
+        """Those in hand."""
+        return self.begun - self.ended
 
 
 @dataclass(frozen=True)
@@ -34,7 +48,7 @@ class FilterContext:
     filters. `drain` is the listener's, and so is `buffer_limit`, its `per_connection_buffer_limit_bytes`."""
 
     stats: Stats
-    clusters: ClusterManager
+    clusters: ClusterView
     listener_prefix: str
     activity: Activity = field(default_factory=Activity)
     drain: ListenerDrain = field(default_factory=ListenerDrain)

@@ -11,6 +11,7 @@ from proxy.http.events import DataReceived, StreamEnded
 from proxy.http.headers import Headers
 from proxy.http.stream_info import StreamInfo
 from proxy.limits import SMALL_BODY
+from proxy.net.passage import Carrier
 
 
 def too_large() -> ProxyError:
@@ -41,6 +42,11 @@ class RequestBody:
     def ended(self) -> bool:
         """Whether nothing is left to read."""
         return self._info.request_complete and not self._held
+
+    @property
+    def pending(self) -> bool:
+        """Whether `read` has something at hand, the end perhaps, and will not wait."""
+        return bool(self._held) or self._info.request_complete or self._downstream.pending
 
     @property
     def is_small(self) -> bool:
@@ -77,6 +83,25 @@ class RequestBody:
         self._info.request_received = trio.current_time()
         self._deadlines.disarm(Phase.REQUEST)
         return b""
+
+    @property
+    def body_ahead(self) -> int:
+        """How many bytes that come next nobody has to read: see `proxy/http/body_relay.py`."""
+        if self._held or self._wants_continue or self._info.request_complete:
+            return 0
+        return self._downstream.body_ahead
+
+    def fill(self, carrier: Carrier, limit: int) -> int | None:
+        """Take up to `limit` of them; None if none is here. Raises as `read` does."""
+        taken = self._downstream.fill(carrier, limit)
+        if taken:
+            self._info.bytes_received += taken
+            self._deadlines.touch()
+        return taken
+
+    async def wait_readable(self) -> None:
+        """Until `fill` may find something."""
+        await self._downstream.connection.wait_readable()
 
     async def read_all(self, limit: int) -> bytes:
         """The whole body, at most `limit` bytes; raises `ProxyError` (413) beyond. Later reads give it again."""

@@ -22,7 +22,21 @@ class CodecError(Exception):
         self.body = body
 
 
-class ServerCodec(Protocol):
+class Around(Protocol):
+    """Body bytes that nobody looks at may go from socket to socket without passing a codec, which still says where the
+    body ends. `body_ahead` of those that are received next may, and `received_around` tells that `count` of them did;
+    `body_room` may be sent, and `send_around` announces `count` of them: they follow the output that is taken next.
+    """
+
+    @property
+    def body_ahead(self) -> int: ...
+    def received_around(self, count: int) -> None: ...
+    @property
+    def body_room(self) -> int: ...
+    def send_around(self, stream_id: int, count: int) -> None: ...
+
+
+class ServerCodec(Around, Protocol):
     """The downstream side: requests in, responses out.
 
     `receive(b"")` means that the peer has finished sending. `send_*` queue bytes for `take_output`. After a
@@ -47,7 +61,7 @@ class ServerCodec(Protocol):
         ...
 
 
-class ClientCodec(Protocol):
+class ClientCodec(Around, Protocol):
     """The upstream side: requests out, responses in."""
 
     def send_request(

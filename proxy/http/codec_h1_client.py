@@ -111,6 +111,15 @@ class H1ClientCodec:
             raise
         self._requested = True
 
+    @property
+    def body_room(self) -> int:
+        """How many body bytes may go around now; see `BodyWriter`."""
+        return 0 if self._writer is None or self._requested else self._writer.room
+
+    def send_around(self, stream_id: int, count: int) -> None:
+        """Queue what stands before `count` body bytes that go around: they follow the output that is taken next."""
+        self._output += self._open_writer().around(count)
+
     def take_output(self) -> bytes:
         """Everything queued since the last call."""
         output, self._output = self._output, []
@@ -167,6 +176,17 @@ class H1ClientCodec:
                 return events
         self._read_body(self._body, events)
         return events
+
+    @property
+    def body_ahead(self) -> int:
+        """How many bytes that come next may go around: see `BodyReader.ahead`."""
+        body = self._body
+        return 0 if body is None or self._ended or self._failure or len(self._inbox) else body.ahead
+
+    def received_around(self, count: int) -> None:
+        """`count` of them did."""
+        assert self._body is not None
+        self._body.skip(count)
 
     def _read_idle(self) -> list[Event]:
         """Between exchanges an upstream may close, but it has nothing to say: bytes here belong to no request."""

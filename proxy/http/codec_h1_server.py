@@ -89,6 +89,17 @@ class H1ServerCodec:
                 return []
         return self._read()
 
+    @property
+    def body_ahead(self) -> int:
+        """How many bytes that come next may go around: see `BodyReader.ahead`."""
+        body = self._body
+        return 0 if body is None or self._ended or self._failure or len(self._inbox) else body.ahead
+
+    def received_around(self, count: int) -> None:
+        """`count` of them did."""
+        assert self._body is not None
+        self._body.skip(count)
+
     def _read(self) -> list[Event]:
         if self._failure:
             raise self._failure
@@ -220,6 +231,15 @@ class H1ServerCodec:
             self._close = True
             raise
         self._responded = True
+
+    @property
+    def body_room(self) -> int:
+        """How many body bytes may go around now; see `BodyWriter`."""
+        return 0 if self._writer is None or self._responded else self._writer.room
+
+    def send_around(self, stream_id: int, count: int) -> None:
+        """Queue what stands before `count` body bytes that go around: they follow the output that is taken next."""
+        self._output += self._open_writer().around(count)
 
     def take_output(self) -> bytes:
         """Everything queued since the last call."""

@@ -1,6 +1,6 @@
 """Notices clients that go away while their request waits for an upstream.
 
-A task per exchange that watches its socket costs 27 µs; one `poll` a second for all of them costs almost nothing.
+A task per exchange that watches its socket costs 27 µs; one `poll` a second for those that take long, half a µs each.
 POLLRDHUP sees the end of the stream behind bytes that nobody has read (a pipelined request, a body).
 """
 
@@ -33,9 +33,10 @@ class DisconnectWatch:
     def check(self, now: float) -> None:
         """End the exchanges that began `DISCONNECT_CHECK` before `now` or earlier and whose client has gone."""
         poller = select.poll()
-        for fd, deadlines in self._exchanges.items():
-            if now - deadlines.started >= DISCONNECT_CHECK:
-                poller.register(fd, select.POLLRDHUP)
+        for fd, deadlines in self._exchanges.items():  # oldest first, but for what the express lane handed over
+            if now - deadlines.started < DISCONNECT_CHECK:
+                break
+            poller.register(fd, select.POLLRDHUP)
         for fd, events in poller.poll(0):
             if events & _GONE:
                 self._exchanges[fd].client_gone()

@@ -7,6 +7,7 @@ from collections import deque
 from proxy.errors import Flag, ProxyError
 from proxy.http.codec import CodecError, ServerCodec
 from proxy.http.events import DataReceived, Event, StreamEnded
+from proxy.net import passage
 from proxy.net.connection import Connection
 from proxy.net.peer import disconnected
 
@@ -70,11 +71,33 @@ class Downstream:
                 raise (protocol_error(error) if data else disconnected()) from error
         return self._events.popleft()
 
+    @property
+    def pending(self) -> bool:
+        """Whether `receive` has an event at hand and will not wait."""
+        return bool(self._events)
+
     def whole_within(self, size: int) -> bool:
         """Whether the rest of the request is here already and is at most `size` bytes."""
         return any(isinstance(event, StreamEnded) for event in self._events) and (
             sum(len(event.data) for event in self._events if isinstance(event, DataReceived)) <= size
         )
+
+    @property
+    def body_ahead(self) -> int:
+        """How many bytes that come next are of the request's body and may go around the codec."""
+        return 0 if self._events or self._arrived or self._failure else self.codec.body_ahead
+
+    def fill(self, carrier: passage.Carrier, limit: int) -> int | None:
+        """Take up to `limit` of them, as `passage.fill` does."""
+        taken = passage.fill(carrier, self.connection, limit)
+        if taken:
+            self.codec.received_around(taken)
+        return taken
+
+    @property
+    def body_room(self) -> int:
+        """How many bytes of the response's body may go around at once."""
+        return min(self.codec.body_room, self.connection.buffer_limit)
 
     async def flush(self) -> None:
         """Send what the codec has queued."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from proxy.http.headers import Headers
 from proxy.http.request import Request
 from proxy.http.response_head import ResponseRules
 from proxy.http.stream_info import StreamInfo
+from proxy.net import passage
 from proxy.route.entry import RouteEntry
 
 _NO_BODY = frozenset({204, 304})
@@ -66,6 +67,8 @@ class Policy:
 class Exchange:
     """`request` may be edited before it is forwarded; `route` is None if no route matched; `info` tells the rest.
 
+    `clusters` are those of the snapshot that the exchange began with, by name: the ones that its route means.
+
     The response is sent with `send_headers`, `send_data`, `send_end`. A `ProxyError` that a filter raises becomes
     a local reply when it leaves that filter. `close` ends the connection with this exchange. `tells_request_id`: the
     response carries the request's id. `handover` is what the express lane has done for it, if anything.
@@ -78,6 +81,7 @@ class Exchange:
         "_transforms",
         "body",
         "close",
+        "clusters",
         "deadlines",
         "handover",
         "info",
@@ -99,6 +103,7 @@ class Exchange:
         self.route: RouteEntry | None = None
         self.response_started = False
         self.close = False
+        self.clusters: Mapping[str, Any] = {}
         self.tells_request_id = False
         self.handover: Handover | None = None
 
@@ -165,6 +170,18 @@ class Exchange:
             data = transform.feed(data)
         await self._send_body(data, flush=flush)
 
+    @property
+    def body_room(self) -> int:
+        """How many body bytes may reach the client without being looked at; see `proxy/http/body_relay.py`."""
+        return 0 if self._transforms else self._downstream.body_room
+
+    async def send_around(self, carrier: passage.Carrier, moved: Callable[[], None]) -> None:
+        """Send what `carrier` holds as body bytes, which is no more than `body_room`."""
+        self._downstream.codec.send_around(self.info.stream_id, carrier.held)
+        self.info.bytes_sent += carrier.held
+        await self._downstream.flush()
+        await passage.empty(carrier, self._downstream.connection, moved)
+
     async def send_end(self, trailers: Headers | None = None) -> None:
         """The response is complete. Trailers are dropped, as Envoy does without `enable_trailers`."""
         rest = b""
@@ -185,7 +202,8 @@ class Exchange:
             self.close = True
             return
         self.close = self.close or error.close
-        headers, body = local_reply.render(error)
+        edit = self.route.finish_response if self.route is not None else None
+        headers, body = local_reply.render(error, self.info, edit)
         await self.send_headers(error.status, headers, end_stream=not body, flush=not body)
         if body:
             if self.request.method != b"HEAD":

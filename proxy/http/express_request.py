@@ -2,7 +2,8 @@
 request line alone (DESIGN §4, "the same bytes mean the same thing").
 
 Nothing here decides anything of its own. A head goes through the functions of the general path (`h1_head`, `identity`,
-the client codec), and what they make of it is kept with two holes: the path and the request's id.
+the client codec), and what they make of it is kept with holes: the path, the request's id, and the values of fields
+that are another one with every request and that nobody on the way looks at (`express_varying`).
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from typing import Any
 
 from proxy.config.common import Address
 from proxy.errors import ProxyError
-from proxy.http import h1_connection, h1_head
+from proxy.http import express_varying, h1_connection, h1_head
 from proxy.http.codec import CodecError
 from proxy.http.codec_h1_client import H1ClientCodec
 from proxy.http.events import RequestReceived
 from proxy.http.headers import Headers
 from proxy.http.identity import REQUEST_ID, Hop, Identities, new_request_id
 from proxy.http.request import Request
+from proxy.http.target import Target
 
 # RFC 9112 3: method SP origin-form SP HTTP/1.1. HEAD and CONNECT answer in ways of their own.
 _LINE = re.compile(rb"(GET|POST|PUT|DELETE|PATCH|OPTIONS) (/[\x21\x22\x24-\x7e]*) HTTP/1\.1\r\n")
@@ -30,9 +32,11 @@ _NOT_PLAIN = re.compile(rb"(?i)(?:^|\r\n)(?:expect|http2-settings|transfer-encod
 
 
 class Arrival:
-    """A request that came in one piece, `data`: `fields` are its header lines with the final empty line."""
+    """A request that came in one piece, `data`: `fields` are its header lines with the final empty line, `varying` the
+    values that its plan has holes for.
+    """
 
-    __slots__ = ("body", "data", "fields", "method", "path")
+    __slots__ = ("body", "data", "fields", "method", "path", "varying")
 
     def __init__(self, data: bytes, method: bytes, path: bytes, fields: bytes, body: bytes) -> None:
         self.data = data
@@ -40,6 +44,7 @@ class Arrival:
         self.path = path
         self.fields = fields
         self.body = body
+        self.varying: tuple[bytes, ...] = ()
 
 
 def split(data: bytes) -> Arrival | None:
@@ -54,31 +59,32 @@ def split(data: bytes) -> Arrival | None:
 
 
 class Upstreamed:
-    """A head as an upstream gets it, less its method and path: `before` and `after` stand around the id's value, which
-    is the request's own if `after` is empty. `headers` are its fields, of which number `id_at` is the id's.
+    """A head as an upstream gets it, less its method and path. `headers` are its fields, with marks for what varies;
+    `authority` is what became of the request's.
+
+    Values come in the order of the arrival's, the request's id last (empty if there is none of ours).
     """
 
-    __slots__ = ("after", "before", "headers", "id_at")
+    __slots__ = ("_headers", "_marked", "_order", "_rest", "authority")
 
-    def __init__(self, before: bytes, after: bytes, headers: Headers, id_at: int) -> None:
-        self.before = before
-        self.after = after
-        self.headers = headers
-        self.id_at = id_at
+    def __init__(self, rest: bytes, headers: Headers, authority: bytes) -> None:
+        self.authority = authority
+        self._rest, self._order = express_varying.template(rest)
+        self._headers = headers
+        self._marked = [
+            (at, name, *express_varying.template(value))
+            for at, (name, value) in enumerate(headers.items)
+            if express_varying.MARK in value
+        ]
 
-    def render(self, method: bytes, path: bytes, request_id: bytes) -> bytes:
-        return b"%b %b%b%b%b" % (method, path, self.before, request_id, self.after)
+    def render(self, method: bytes, path: bytes, values: tuple[bytes, ...]) -> bytes:
+        return b"%b %b%b" % (method, path, self._rest % tuple([values[number] for number in self._order]))
 
-    def size(self, arrival: Arrival, request_id: bytes) -> int:
-        """What was sent for `arrival`, in bytes."""
-        head = len(arrival.method) + 1 + len(arrival.path) + len(self.before) + len(request_id) + len(self.after)
-        return head + len(arrival.body)
-
-    def fields(self, request_id: bytes) -> Headers:
+    def fields(self, values: tuple[bytes, ...]) -> Headers:
         """The fields of one request."""
-        headers = self.headers.copy()
-        if request_id:
-            headers.items[self.id_at] = (REQUEST_ID, request_id)
+        headers = self._headers.copy()
+        for at, name, value, order in self._marked:
+            headers.items[at] = (name, value % tuple([values[number] for number in order]))
         return headers
 
 
@@ -87,7 +93,7 @@ class RequestPlan:
     ours. `closes`: the client wants no more than this. `internal`: it comes from inside.
     """
 
-    __slots__ = ("_address", "closes", "content_length", "generates_id", "internal", "request")
+    __slots__ = ("_address", "_varying", "closes", "content_length", "generates_id", "internal", "request")
 
     def __init__(
         self,
@@ -98,6 +104,7 @@ class RequestPlan:
         content_length: int,
         generates_id: bool,
         closes: bool,
+        varying: int,
     ) -> None:
         self.request = request
         self.internal = internal
@@ -105,6 +112,7 @@ class RequestPlan:
         self.content_length = content_length
         self.generates_id = generates_id
         self.closes = closes
+        self._varying = varying  # how many values its arrivals bring
 
     def caller(self, hop: Hop) -> Address:
         """Who sent a request of this kind over `hop`."""
@@ -114,16 +122,19 @@ class RequestPlan:
         """An id for one request; empty if the client's own goes on."""
         return new_request_id() if self.generates_id else b""
 
-    def upstreamed(self, headers: Headers) -> Upstreamed | None:
-        """The head for the upstream with `headers`, the plan's own after the router's edits; None if it cannot be
-        written, which is then the general path's to tell."""
-        request = self.request
+    def upstreamed(self, request: Request) -> Upstreamed | None:
+        """The head for the upstream of `request`, which is the plan's own after the edits of filters, router and route;
+        None if it cannot be written, which is then the general path's to tell."""
+        headers, theirs = request.headers, self.request.headers
         # Filters have edited them since.
         length, ids = headers.get_all(b"content-length"), headers.get_all(REQUEST_ID)
-        if length != request.headers.get_all(b"content-length") or any(name in _FRAMING for name, _ in headers):
+        if length != theirs.get_all(b"content-length") or any(name in _FRAMING for name, _ in headers):
             return None
-        if self.generates_id and ids != request.headers.get_all(REQUEST_ID):
+        if self.generates_id and ids != theirs.get_all(REQUEST_ID):
             return None
+        if self.generates_id:
+            headers = headers.copy()
+            headers.set(REQUEST_ID, express_varying.mark(self._varying))
         try:
             codec = H1ClientCodec()
             codec.send_request(
@@ -132,17 +143,14 @@ class RequestPlan:
         except CodecError:
             return None
         rest = codec.take_output()[len(request.method) + 1 + len(request.path) :]
-        if not self.generates_id:
-            return Upstreamed(rest, b"", headers, -1)
-        id_at = next(at for at, (name, _) in enumerate(headers.items) if name == REQUEST_ID)
-        before, name, rest = rest.partition(b"\r\n%b: " % REQUEST_ID)
-        return Upstreamed(before + name, rest[len(headers.items[id_at][1]) :], headers, id_at)
+        return Upstreamed(rest, headers, request.authority)
 
 
 def plan(
-    arrival: Arrival, hop: Hop, identities: Identities, options: dict[str, Any], scheme: bytes
+    arrival: Arrival, hop: Hop, identities: Identities, target: Target, options: dict[str, Any], scheme: bytes
 ) -> RequestPlan | None:
-    """The plan for requests like `arrival`; None for whatever is not the plainest kind, which is no verdict on it.
+    """The plan for requests like `arrival`; None for whatever is not the plainest kind, which is no verdict on it. The
+    caller sees to it that `target` keeps their paths.
 
     `options` are the server codec's.
     """
@@ -165,6 +173,7 @@ def plan(
     )
     theirs = headers.get(REQUEST_ID)
     request = Request(event)
+    target.apply_to_host(request, hop.port)
     try:
         caller = identities.admit(headers, hop)
     except ProxyError:
@@ -179,4 +188,5 @@ def plan(
         closes=closes,
         content_length=parsed.content_length or 0,
         generates_id=ours is not None and ours != theirs,
+        varying=len(arrival.varying),
     )

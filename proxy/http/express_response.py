@@ -15,9 +15,35 @@ from proxy.http.response_head import ResponseRules, http_date
 
 SERVICE_TIME = b"x-envoy-upstream-service-time"
 
-_MAX_PLANS = 256
+_MAX_PLANS = 512
 _MAX_HEAD = 4096
-"""Together, what the plans of one cluster may hold: 1 MiB of heads, and about as much again of answers."""
+"""Together, what the plans of one connection manager may hold: 2 MiB of heads, and about as much again of answers."""
+
+
+class Shelf:
+    """Where the plans of all clusters and routes of a connection manager stand. A host whose every head is another one
+    fills it, and then all begin anew: what is in use is back with its next response.
+    """
+
+    __slots__ = ("_all", "_count")
+
+    def __init__(self) -> None:
+        self._all: list[dict[bytes, ResponsePlan | None]] = []
+        self._count = 0
+
+    def board(self) -> dict[bytes, ResponsePlan | None]:
+        """A dict that is emptied with the others; `count` is called for each entry."""
+        board: dict[bytes, ResponsePlan | None] = {}
+        self._all.append(board)
+        return board
+
+    def count(self) -> None:
+        """One more plan is about to be kept."""
+        self._count += 1
+        if self._count > _MAX_PLANS:
+            self._count = 1
+            for board in self._all:
+                board.clear()
 
 
 class ResponsePlan:
@@ -67,14 +93,25 @@ class ResponsePlan:
 
 
 class ResponsePlans:
-    """The plans for the responses of one cluster; `edits` are what filters do to their heads. What `refused` says true
-    of has none.
+    """The plans for the responses of one cluster on a route; `edits` are what filters do to their heads. What `refused`
+    says true of has none.
     """
 
-    __slots__ = ("_closing", "_edits", "_max_bytes", "_max_count", "_plans", "_refused", "_rules", "_service_time")
+    __slots__ = (
+        "_closing",
+        "_edits",
+        "_max_bytes",
+        "_max_count",
+        "_plans",
+        "_refused",
+        "_rules",
+        "_service_time",
+        "_shelf",
+    )
 
     def __init__(
         self,
+        shelf: Shelf,
         rules: ResponseRules,
         edits: Sequence[Callable[[Headers], None]] = (),
         *,
@@ -89,8 +126,9 @@ class ResponsePlans:
         self._max_bytes = min(max_bytes, _MAX_HEAD)
         self._max_count = max_count
         self._service_time = service_time
-        self._plans: dict[bytes, ResponsePlan | None] = {}
-        self._closing: dict[bytes, ResponsePlan | None] = {}
+        self._shelf = shelf
+        self._plans = shelf.board()
+        self._closing = shelf.board()
 
     def find(self, data: bytes, *, close: bool = False) -> ResponsePlan | None:
         """The plan for the response that begins with `data`; None if that is not of the plainest kind, or not all of
@@ -103,8 +141,8 @@ class ResponsePlans:
         plans = self._closing if close else self._plans
         plan = plans.get(head)
         if plan is None or not plan.fresh:
-            if len(plans) >= _MAX_PLANS:
-                plans.clear()
+            if head not in plans:
+                self._shelf.count()
             plan = plans[head] = self._plan(head, close=close)
         return plan
 

@@ -7,11 +7,9 @@ from proxy.http.headers import Headers
 
 def tokens(headers: Headers, name: bytes) -> list[bytes]:
     """The lower-case members of a comma-separated list field, over all its lines."""
-    return [
-        token
-        for value in headers.get_all(name)
-        for token in (part.strip(b" \t").lower() for part in value.split(b","))
-        if token
+    values = headers.get_all(name)
+    return values and [
+        token for value in values for token in (part.strip(b" \t").lower() for part in value.split(b",")) if token
     ]
 
 
@@ -21,7 +19,7 @@ def closes(headers: Headers, version: bytes) -> bool:
     HTTP/1.0 always does for us: its keep-alive cannot pass through proxies safely (RFC 9112 C.2.2). Envoy honours
     the non-standard Proxy-Connection too.
     """
-    return version == b"1.0" or any(b"close" in tokens(headers, name) for name in (b"connection", b"proxy-connection"))
+    return version == b"1.0" or b"close" in tokens(headers, b"connection") + tokens(headers, b"proxy-connection")
 
 
 def take_expect_continue(headers: Headers) -> bool:

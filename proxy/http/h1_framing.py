@@ -37,6 +37,17 @@ class BodyReader(Protocol):
     complete: bool
     trailers: Headers | None
 
+    @property
+    def ahead(self) -> int:
+        """How many bytes that come next are body as it stands, and not the end of it: these may go around, if none are
+        in the inbox. What tells of the end is always read, and so is what comes with it but belongs to no message.
+        """
+        ...
+
+    def skip(self, count: int) -> None:
+        """`count` bytes of those `ahead` have gone around."""
+        ...
+
     def read(self, inbox: Inbox) -> bytes:
         """Everything of this body that is there, or b""."""
         ...
@@ -56,6 +67,13 @@ class SizedReader:
         self.complete = length == 0
         self.trailers: Headers | None = None
 
+    @property
+    def ahead(self) -> int:
+        return max(0, self._left - 1)  # the last byte is the end
+
+    def skip(self, count: int) -> None:
+        self._left -= count
+
     def read(self, inbox: Inbox) -> bytes:
         data = inbox.take(self._left)
         self._left -= len(data)
@@ -74,6 +92,13 @@ class UntilCloseReader:
     def __init__(self) -> None:
         self.complete = False
         self.trailers: Headers | None = None
+
+    @property
+    def ahead(self) -> int:
+        return 0  # nobody knows how many
+
+    def skip(self, count: int) -> None:
+        raise AssertionError("nothing of this body may go around")
 
     def read(self, inbox: Inbox) -> bytes:
         return inbox.take(len(inbox))
@@ -98,6 +123,15 @@ class ChunkedReader:
         self._trailers = []
         self.complete = False
         self.trailers: Headers | None = None
+
+    @property
+    def ahead(self) -> int:
+        return self._left  # of this chunk: the line behind it is still to come
+
+    def skip(self, count: int) -> None:
+        self._left -= count
+        if not self._left:
+            self._step = self._read_data_end
 
     def read(self, inbox: Inbox) -> bytes:
         blocks: list[bytes] = []
@@ -148,11 +182,8 @@ class ChunkedReader:
             return False
         data = inbox.take(self._left)
         blocks.append(data)
-        self._left -= len(data)
-        if self._left:
-            return False
-        self._step = self._read_data_end
-        return True
+        self.skip(len(data))
+        return not self._left
 
     def _read_data_end(self, inbox: Inbox, blocks: list[bytes]) -> bool:
         if inbox.starts_with(b"\r\n"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -17,18 +18,25 @@ def unwritable(what: str, *, status: int) -> CodecError:
 
 def render_head(first_line: bytes, headers: Iterable[tuple[bytes, bytes]], *, status: int) -> bytes:
     """A message head. Raises `CodecError` with `status` for a field whose bytes could be read as something else."""
-    lines = [first_line]
-    for name, value in headers:
-        if not TOKEN.fullmatch(name) or not VALUE.fullmatch(value):
+    pairs = list(headers)
+    if pairs:
+        names, values = zip(*pairs, strict=True)
+        # Both grammars say which octets there may be, so all names, and all values, can be looked at in one piece.
+        if not (all(names) and TOKEN.fullmatch(b"".join(names)) and VALUE.fullmatch(b"".join(values))):
             raise unwritable("header", status=status)
-        lines.append(b"%b: %b\r\n" % (name.lower(), value))
-    lines.append(b"\r\n")
-    return b"".join(lines)
+    return b"%b%b\r\n" % (first_line, b"".join([b"%b: %b\r\n" % (name.lower(), value) for name, value in pairs]))
 
 
 class BodyWriter(Protocol):
-    """Frames one body. `data` and `end` return what goes on the wire; both raise `CodecError` for a broken promise."""
+    """Frames one body. `data` and `end` return what goes on the wire; both raise `CodecError` for a broken promise.
 
+    `room`: how many bytes of it may go around. `around` returns what goes on the wire before `count` bytes that do.
+    """
+
+    @property
+    def room(self) -> int: ...
+
+    def around(self, count: int) -> list[bytes]: ...
     def data(self, data: bytes) -> list[bytes]: ...
     def end(self, trailers: Headers | None) -> list[bytes]: ...
 
@@ -41,10 +49,16 @@ class SizedWriter:
     def __init__(self, length: int) -> None:
         self._left = length
 
+    @property
+    def room(self) -> int:
+        return self._left
+
+    def around(self, count: int) -> list[bytes]:
+        self._charge(count)
+        return []
+
     def data(self, data: bytes) -> list[bytes]:
-        if len(data) > self._left:
-            raise CodecError("http1.body_longer_than_content_length", status=0)
-        self._left -= len(data)
+        self._charge(len(data))
         return [data]
 
     def end(self, trailers: Headers | None) -> list[bytes]:
@@ -52,23 +66,50 @@ class SizedWriter:
             raise CodecError("http1.body_shorter_than_content_length", status=0)
         return []
 
+    def _charge(self, count: int) -> None:
+        if count > self._left:
+            raise CodecError("http1.body_longer_than_content_length", status=0)
+        self._left -= count
+
 
 class ChunkedWriter:
     """Transfer-Encoding: chunked; the only framing that can carry trailers."""
 
-    __slots__ = ()
+    __slots__ = ("_owed",)
+
+    def __init__(self) -> None:
+        self._owed = b""  # the end of a chunk that went around
+
+    @property
+    def room(self) -> int:
+        return sys.maxsize
+
+    def around(self, count: int) -> list[bytes]:
+        line = b"%b%x\r\n" % (self._owed, count)
+        self._owed = b"\r\n"
+        return [line]
 
     def data(self, data: bytes) -> list[bytes]:
-        return [b"%x\r\n" % len(data), data, b"\r\n"] if data else []
+        if not data:
+            return []
+        owed, self._owed = self._owed, b""
+        return [b"%b%x\r\n" % (owed, len(data)), data, b"\r\n"]
 
     def end(self, trailers: Headers | None) -> list[bytes]:
-        return [render_head(b"0\r\n", trailers or (), status=0)]
+        return [render_head(self._owed + b"0\r\n", trailers or (), status=0)]
 
 
 class RawWriter:
     """A tunnel, or a response that ends with the connection (HTTP/1.0 clients know no chunks)."""
 
     __slots__ = ()
+
+    @property
+    def room(self) -> int:
+        return sys.maxsize
+
+    def around(self, count: int) -> list[bytes]:
+        return []
 
     def data(self, data: bytes) -> list[bytes]:
         return [data]
@@ -81,6 +122,13 @@ class NoBodyWriter:
     """A message that has no body whatever its head says: responses to HEAD, 204, 304. Data is dropped."""
 
     __slots__ = ()
+
+    @property
+    def room(self) -> int:
+        return 0
+
+    def around(self, count: int) -> list[bytes]:
+        raise AssertionError("a message without body")
 
     def data(self, data: bytes) -> list[bytes]:
         return []

@@ -12,8 +12,9 @@ class Handover:
     """`arrived` are the bytes of the request, empty at the connection's end.
 
     If `pool` is set, the balancer has picked its host for `entry`'s cluster. If `upstream` is set, the whole request
-    went out on that connection at `sent_at` with the id `request_id` (empty: its own), it is counted as begun, and
-    `received` has come back. `unsent` is what the client has not taken of the answer; the rest of that is with it.
+    went out on that connection at `sent_at` with the id `request_id` (empty: its own), as `sent` bytes with `values` in
+    the holes of its plan; it is counted as begun, and `received` has come back. `unsent` is what the client has not
+    taken of the answer; the rest of that is with it.
     """
 
     __slots__ = (
@@ -22,10 +23,12 @@ class Handover:
         "pool",
         "received",
         "request_id",
+        "sent",
         "sent_at",
         "started",
         "unsent",
         "upstream",
+        "values",
     )
 
     def __init__(self, arrived: bytes, started: float) -> None:
@@ -36,5 +39,7 @@ class Handover:
         self.pool: Any = None
         self.upstream: Any = None
         self.request_id = b""
+        self.sent = 0
+        self.values: tuple[bytes, ...] = ()
         self.received = b""
         self.unsent = b""

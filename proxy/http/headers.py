@@ -23,7 +23,7 @@ class Headers:
         return len(self.items)
 
     def __contains__(self, name: bytes) -> bool:
-        return any(key == name for key, _ in self.items)
+        return self.get(name) is not None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Headers) and self.items == other.items

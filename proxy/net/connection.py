@@ -10,10 +10,13 @@ import trio
 
 from proxy.config.common import Address
 from proxy.errors import ProxyError
-from proxy.limits import FAIR_BURST, LINGER_BYTES, READ_SIZE
+from proxy.limits import FAIR_BURST, LINGER_BYTES, PIPE_SIZE, READ_SIZE
 from proxy.net import poller
 from proxy.net.peer import PEER_GONE, address_of, disconnected
 from proxy.stats import Counter
+
+_WORTH_COPYING = 8 * 1024
+"""Bytes that are copied to be sent in one piece, as that is cheaper than handing the kernel two."""
 
 
 class Connection:
@@ -23,8 +26,8 @@ class Connection:
     phase. Without a task (`scope` is None), who serves the connection has set `on_end`. `opened_at` is the event loop's
     time. `idle` is true while the connection waits for a request, so that a drain may close it. `sending` stays true
     when a `send` was cancelled: the peer has a part of it, and nothing may follow. `bytes_received` and `bytes_sent`
-    count what passed the socket. `id` is the connection's number (`%CONNECTION_ID%`). `read_size` (bytes) bounds one
-    receive, and so what is held. `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone.
+    count what passed the socket. `id` is the connection's number (`%CONNECTION_ID%`). `buffer_limit` (bytes) bounds
+    what is held, and so one receive. `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone.
     """
 
     __slots__ = (
@@ -38,6 +41,7 @@ class Connection:
         "_trio_knows",
         "_tx",
         "_watch",
+        "buffer_limit",
         "bytes_received",
         "bytes_sent",
         "closed_by_peer",
@@ -50,13 +54,14 @@ class Connection:
     )
 
     def __init__(
-        self, sock: socket.socket, scope: trio.CancelScope | None = None, *, read_size: int = READ_SIZE, id: int = 0
+        self, sock: socket.socket, scope: trio.CancelScope | None = None, *, buffer_limit: int = PIPE_SIZE, id: int = 0
     ) -> None:
         self.id = id
         self._socket = sock
         self._fd = sock.fileno()
         self._burst = 0
-        self._read_size = read_size
+        self.buffer_limit = buffer_limit
+        self._read_size = min(READ_SIZE, buffer_limit)
         self._rx: Counter | None = None
         self._tx: Counter | None = None
         self._watch: poller.Watch | None = None
@@ -79,7 +84,8 @@ class Connection:
 
     @property
     def socket(self) -> socket.socket:
-        """For a relay (`proxy/net/relay.py`), which reads and writes it itself and counts the bytes."""
+        """For a relay (`proxy/net/relay.py`, `proxy/net/passage.py`), which reads and writes it itself and counts the
+        bytes."""
         self._trio_knows = True
         return self._socket
 
@@ -140,7 +146,7 @@ class Connection:
         return self._watch is None or self._watch.readable
 
     async def receive(self) -> bytes:
-        """The next bytes, at most `read_size`; `b""` once the peer has finished sending."""
+        """The next bytes; `b""` once the peer has finished sending."""
         if self._burst >= FAIR_BURST:
             await self._yield()
         self._burst += 1
@@ -150,7 +156,7 @@ class Connection:
         return data
 
     def receive_now(self) -> bytes | None:
-        """What is there, at most `read_size`; None if that is nothing, `b""` if the peer is done or gone."""
+        """What is there; None if that is nothing, `b""` if the peer is done or gone."""
         try:
             return self._receive()
         except ProxyError:
@@ -160,21 +166,29 @@ class Connection:
         try:
             data = self._socket.recv(self._read_size)
         except BlockingIOError:
-            if self._watch is not None:
-                self._watch.readable = False
+            self.found_nothing()
             return None
         except OSError as error:
-            raise self._gone(error) from error
+            raise self.lost(error) from error
         size = len(data)
         if not size:
             self.closed_by_peer = True
             return data
         if self._watch is not None and size < self._read_size:
             self._watch.drained()
+        self.count_received(size)
+        return data
+
+    def found_nothing(self) -> None:
+        """A read has found nothing (EAGAIN)."""
+        if self._watch is not None:
+            self._watch.readable = False
+
+    def count_received(self, size: int) -> None:
+        """`size` bytes have come from the socket."""
         self.bytes_received += size
         if self._rx is not None:
             self._rx.inc(size)
-        return data
 
     async def send(self, data: bytes) -> None:
         """All of `data`; returns when the kernel has taken it, so that a slow peer holds its sender back."""
@@ -190,24 +204,28 @@ class Connection:
             sent += self._send(memoryview(data)[sent:])
         self.sending = False
 
-    def send_now(self, data: bytes) -> int:
-        """How much of `data` the kernel takes without waiting; nothing if the peer is gone."""
+    def send_now(self, head: bytes, body: memoryview) -> int:
+        """How much of both the kernel takes without waiting; nothing if the peer is gone."""
         try:
-            return self._send(data)
+            return self._send(head + body) if len(body) <= _WORTH_COPYING else self._send(head, body)
         except ProxyError:
             return 0
 
-    def _send(self, data: bytes | memoryview) -> int:
+    def _send(self, data: bytes | memoryview, more: memoryview | None = None) -> int:
         try:
-            sent = self._socket.send(data)
+            sent = self._socket.send(data) if more is None else self._socket.sendmsg((data, more))
         except BlockingIOError:
             return 0
         except OSError as error:
-            raise self._gone(error) from error
-        self.bytes_sent += sent
-        if self._tx is not None:
-            self._tx.inc(sent)
+            raise self.lost(error) from error
+        self.count_sent(sent)
         return sent
+
+    def count_sent(self, size: int) -> None:
+        """The socket has taken `size` bytes."""
+        self.bytes_sent += size
+        if self._tx is not None:
+            self._tx.inc(size)
 
     def reset(self) -> None:
         """Close the socket so that the peer sees a reset."""
@@ -269,7 +287,8 @@ class Connection:
         self._burst = 0
         await trio.lowlevel.checkpoint()
 
-    def _gone(self, error: OSError) -> Exception:
+    def lost(self, error: OSError) -> Exception:
+        """What `error` of the socket comes to: a `ProxyError` if the peer is gone."""
         if self._fd < 0:  # given away while its task was about to read
             return disconnected()
         if error.errno not in PEER_GONE:

@@ -33,6 +33,16 @@ def disconnected() -> ProxyError:
     )
 
 
+def cut_off() -> ProxyError:
+    """We close the connection on a client that is still served: time is up (Envoy `downstream_local_disconnect`)."""
+    return ProxyError(
+        "downstream_local_disconnect",
+        side="internal",
+        status=0,
+        flag=Flag.DOWNSTREAM_CONNECTION_TERMINATION,
+    )
+
+
 def address_of(sock: socket.socket, *, peer: bool) -> Address:
     """Our or the peer's address of a connected socket; an unnamed Unix socket, or one whose peer is gone, gives ""."""
     try:

@@ -10,7 +10,7 @@ import fcntl
 import os
 import socket
 
-from proxy.limits import PIPE_SIZE, SPARE_PIPES
+from proxy.limits import PIPE_SIZE, READ_SIZE, SPARE_PIPES
 
 _FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
@@ -46,7 +46,7 @@ class Pipe:
 
 
 class Memory:
-    """The same over `recv` and `send`."""
+    """The same over `recv` and `send`; holds one read at most, whatever the limit: there may be many."""
 
     __slots__ = ("_data",)
 
@@ -58,7 +58,7 @@ class Memory:
         return len(self._data)
 
     def fill(self, source: socket.socket, limit: int) -> int:
-        self._data = memoryview(source.recv(limit))
+        self._data = memoryview(source.recv(min(limit, READ_SIZE)))
         return len(self._data)
 
     def empty(self, sink: socket.socket) -> int:

@@ -32,16 +32,17 @@ class Watch:
     """What is known of one socket. `readable` may be true too often, never too seldom: reading decides.
 
     `on_ready` is called at every event while it is set, from the poller's task: it must not wait, and what it raises is
-    logged and lost.
+    logged and lost. `on_unasked` is called, in the same way, at events that neither it nor a task waits for.
     """
 
-    __slots__ = ("_fd", "_poller", "_waiting", "hang_up", "on_ready", "readable")
+    __slots__ = ("_fd", "_poller", "_waiting", "hang_up", "on_ready", "on_unasked", "readable")
 
     def __init__(self, poller: Poller, fd: int) -> None:
         self._poller = poller
         self._fd = fd
         self._waiting: trio.lowlevel.Task | None = None
         self.on_ready: Callable[[], None] | None = None
+        self.on_unasked: Callable[[], None] | None = None
         self.readable = False  # what is there already makes an event too
         self.hang_up = False
 
@@ -66,7 +67,7 @@ class Watch:
         if self._fd >= 0:
             self._poller.forget(self._fd)
             self._fd = -1
-            self.on_ready = None
+            self.on_ready = self.on_unasked = None
             self._wake()
 
     def _abort(self, _: Any) -> trio.lowlevel.Abort:
@@ -90,6 +91,8 @@ class Watch:
             self.on_ready()
         elif self._waiting is not None:
             self._wake()
+        elif self.on_unasked is not None:
+            self.on_unasked()
 
 
 class Poller:

@@ -9,7 +9,7 @@ import trio
 
 from proxy.config.common import Address
 from proxy.http.codec import ClientCodec
-from proxy.limits import READ_SIZE
+from proxy.limits import PIPE_SIZE, READ_SIZE
 from proxy.net import poller
 from proxy.net.peer import address_of
 from proxy.upstream.stats import ClusterStats
@@ -40,22 +40,40 @@ class ConnectionLost(Exception):
 class Connection:
     """Carries one request at a time.
 
-    `requests` counts those that began here. Times are trio's clock, in seconds.
+    `requests` counts those that began here. `buffer_limit` (bytes) bounds what is held. Times are
+    trio's clock, in seconds.
     """
 
-    __slots__ = ("_local", "_read_size", "_sock", "_stats", "codec", "created", "idle_since", "requests", "watch")
+    __slots__ = (
+        "_local",
+        "_read_size",
+        "_sock",
+        "_stats",
+        "buffer_limit",
+        "codec",
+        "created",
+        "idle_since",
+        "requests",
+        "watch",
+    )
 
     def __init__(
-        self, sock: socket.socket, codec: ClientCodec, stats: ClusterStats, *, read_size: int = READ_SIZE
+        self, sock: socket.socket, codec: ClientCodec, stats: ClusterStats, *, buffer_limit: int = PIPE_SIZE
     ) -> None:
         self._sock = sock
         self._local: Address | None = None
-        self._read_size = read_size
+        self.buffer_limit = buffer_limit
+        self._read_size = min(READ_SIZE, buffer_limit)
         self._stats = stats
         self.watch = poller.watch(sock.fileno())
         self.codec = codec
         self.requests = 0
         self.created = self.idle_since = trio.current_time()
+
+    @property
+    def socket(self) -> socket.socket:
+        """For `proxy/net/passage.py`, which reads and writes it and has the bytes counted here."""
+        return self._sock
 
     @property
     def local(self) -> Address:
@@ -77,9 +95,13 @@ class Connection:
         except BlockingIOError:
             return 0
         except OSError as error:
-            raise _lost(error) from error
-        self._stats.cx_tx_bytes_total.inc(sent)
+            raise self.lost(error) from error
+        self.count_sent(sent)
         return sent
+
+    def count_sent(self, size: int) -> None:
+        """The socket has taken `size` bytes."""
+        self._stats.cx_tx_bytes_total.inc(size)
 
     def send_now(self, data: bytes) -> bool:
         """Send all of `data` or give up: False if the peer is gone, or did not take it at once."""
@@ -89,13 +111,13 @@ class Connection:
             return False
 
     async def receive(self) -> bytes:
-        """The next bytes, at most `read_size`; b"" when the peer has finished. Raises `ConnectionLost`.
+        """The next bytes; b"" when the peer has finished. Raises `ConnectionLost`.
 
         Waits for readiness first, even if bytes are there: that is the checkpoint which keeps one busy connection
         from starving the others.
         """
         while True:
-            await self.watch.wait_readable()
+            await self.wait_readable()
             data = self._receive()
             if data is not None:
                 return data
@@ -113,15 +135,27 @@ class Connection:
         try:
             data = self._sock.recv(self._read_size)
         except BlockingIOError:
-            self.watch.readable = False
+            self.found_nothing()
             return None
         except OSError as error:
-            raise _lost(error) from error
+            raise self.lost(error) from error
         size = len(data)
         if size < self._read_size:
             self.watch.drained()
-        self._stats.cx_rx_bytes_total.inc(size)
+        self.count_received(size)
         return data
+
+    def found_nothing(self) -> None:
+        """A read has found nothing (EAGAIN)."""
+        self.watch.readable = False
+
+    def count_received(self, size: int) -> None:
+        """`size` bytes have come from the socket."""
+        self._stats.cx_rx_bytes_total.inc(size)
+
+    async def wait_readable(self) -> None:
+        """Until there are bytes, or the peer has closed."""
+        await self.watch.wait_readable()
 
     def is_quiet(self) -> bool:
         """Whether an idle connection is still good: neither closed nor with bytes that nobody asked for."""
@@ -133,15 +167,15 @@ class Connection:
             self.watch.readable = False
             return True
         except OSError as error:
-            _lost(error)
+            self.lost(error)
         return False
+
+    def lost(self, error: OSError) -> ConnectionLost:
+        """What `error` of the socket comes to; raises it if it is none of the network's."""
+        if error.errno not in _LOST:
+            raise error
+        return ConnectionLost(error.strerror)
 
     def close(self) -> None:
         self.watch.close()
         self._sock.close()
-
-
-def _lost(error: OSError) -> ConnectionLost:
-    if error.errno not in _LOST:
-        raise error
-    return ConnectionLost(error.strerror)

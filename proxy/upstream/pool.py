@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import trio
@@ -9,7 +10,6 @@ import trio
 from proxy.config.cluster import Cluster, Host
 from proxy.errors import ProxyError
 from proxy.http.codec import ClientCodec
-from proxy.limits import READ_SIZE
 from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.connect import ConnectFailed, connect
@@ -106,10 +106,16 @@ class Pool:
         self._hosts.add(self.host.slot, column, amount)
 
     def reap(self, now: float) -> None:
-        """Close idle connections that the peer closed, or that nobody used for the idle timeout."""
-        for connection in [idle for idle in self._core.idle if not self._still_good(idle, now)]:
-            self._core.idle.remove(connection)
+        """Close the connections that nobody used for the idle timeout. The others are not looked at."""
+        for connection in self._core.take_oldest(lambda idle: self._idle_too_long(idle, now)):
             self._close_stale(connection, now)
+
+    def _unasked(self, connection: Connection) -> None:
+        """Something came that no exchange waits for: an idle connection's end, or what no request asked for."""
+        idle = self._core.idle
+        if connection in idle and not connection.is_quiet():
+            del idle[connection]
+            self._close_stale(connection, trio.current_time())
 
     def drain(self) -> None:
         """The host is gone from the cluster: idle connections close now, busy ones with their request."""
@@ -192,9 +198,10 @@ class Pool:
         except BaseException:
             self._forget(began, remote=False)
             raise
-        read_size = min(READ_SIZE, self._config.per_connection_buffer_limit_bytes)
-        connection = Connection(sock, self._make_codec(), stats, read_size=read_size)
+        limit = self._config.per_connection_buffer_limit_bytes
+        connection = Connection(sock, self._make_codec(), stats, buffer_limit=limit)
         connection.created = began
+        connection.watch.on_unasked = functools.partial(self._unasked, connection)
         stats.cx_connect_ms.record(_milliseconds(began))
         return connection
 
@@ -210,6 +217,8 @@ class Pool:
     def _put(self, connection: Connection, now: float | None = None) -> None:
         if self._draining and not self._core.waiting:
             self._close(connection, remote=False)
+        elif connection.watch.readable and not connection.is_quiet():  # its end came with the response
+            self._close(connection, remote=True)
         else:
             connection.idle_since = trio.current_time() if now is None else now
             self._core.put(connection)

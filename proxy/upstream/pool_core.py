@@ -1,6 +1,7 @@
 """Which connection serves which request: the decisions of one host's pool, without any I/O.
 
 * A free connection is given out most recently freed first, so that the others may reach their idle timeout.
+* Whatever happens to one of them costs the same however many there are.
 * Without one, a request opens its own connection if the breaker lets it, else it waits in order of arrival.
 * Somebody waits only while a connection exists, whose end or release serves the first waiter; so nobody waits forever.
 """
@@ -8,6 +9,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Generic, Literal, TypeVar
@@ -45,7 +47,7 @@ class PoolCore(Generic[C]):
     def __init__(self, breaker: CircuitBreaker) -> None:
         self._breaker = breaker
         self._waiters: deque[Waiter[C]] = deque()  # bounded by the breaker's max_pending_requests
-        self.idle: list[C] = []  # most recently freed last
+        self.idle: dict[C, None] = {}  # most recently freed last
         self.opened = 0  # connections that are open or being opened
 
     @property
@@ -54,7 +56,14 @@ class PoolCore(Generic[C]):
 
     def take_idle(self) -> C | None:
         """The connection that was freed last, or None. The caller still has to see whether it is alive."""
-        return self.idle.pop() if self.idle else None
+        return self.idle.popitem()[0] if self.idle else None
+
+    def take_oldest(self, unwanted: Callable[[C], bool]) -> list[C]:
+        """The longest idle ones as long as they are `unwanted`; one that is wanted is the last to be looked at."""
+        oldest = list(itertools.takewhile(unwanted, self.idle))
+        for connection in oldest:
+            del self.idle[connection]
+        return oldest
 
     def may_open(self) -> bool:
         """Claim a new connection; the caller must open it, and call `gone` when it ends or could not be opened."""
@@ -74,7 +83,7 @@ class PoolCore(Generic[C]):
         if self._waiters:
             self._settle(connection)
         else:
-            self.idle.append(connection)
+            self.idle[connection] = None
 
     def gone(self) -> None:
         """A connection ended, or was never opened. The first waiter may open another if the breaker lets it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import trio
 
@@ -13,6 +14,7 @@ from proxy.http.codec import CodecError
 from proxy.http.events import ConnectionEnded, Event, InformationalReceived, ResponseReceived, StreamEnded
 from proxy.http.h1_connection import closes
 from proxy.http.headers import Headers
+from proxy.net import passage
 from proxy.upstream import failures
 from proxy.upstream.connection import Connection, ConnectionLost
 from proxy.upstream.judge import Judge, Retried
@@ -107,8 +109,10 @@ class UpstreamStream:
         headers: Headers,
         *,
         end_stream: bool,
+        flush: bool = True,
     ) -> None:
-        """Send the request head; `end_stream`: there is no body.
+        """Send the request head; `end_stream`: there is no body. `flush=False` keeps it back for one packet with the
+        first body bytes: the caller must then send more without waiting for anything else.
 
         Here and below, a request that cannot be written (or a body of another length than the head promised) raises
         `ProxyError` with the codec's status and detail.
@@ -118,18 +122,20 @@ class UpstreamStream:
             self._stream_id = codec.send_request(method, path, authority, headers, end_stream=end_stream)
         except CodecError as error:
             raise _unwritable(error) from error
-        await self._flush()
+        if flush:
+            await self._flush()
         if end_stream:
             self._end_request()
 
-    async def send_data(self, data: bytes) -> None:
-        """Send body bytes; waits while the upstream does not read."""
+    async def send_data(self, data: bytes, *, flush: bool = True) -> None:
+        """Send body bytes; waits while the upstream does not read. `flush` as in `send_request`."""
         if not self.peer_gone:
             try:
                 self._connection.codec.send_data(self._stream_id, data)
             except CodecError as error:
                 raise _unwritable(error) from error
-            await self._flush()
+            if flush:
+                await self._flush()
 
     async def send_end(self, trailers: Headers | None = None) -> None:
         """The request is complete."""
@@ -168,6 +174,46 @@ class UpstreamStream:
         """Whether the head of a response for the client has come."""
         return self._response_started
 
+    @property
+    def body_ahead(self) -> int:
+        """How many bytes that come next are of the response's body and may go around; `proxy/http/body_relay.py`."""
+        return 0 if self._events else self._connection.codec.body_ahead
+
+    def fill(self, carrier: passage.Carrier, limit: int) -> int | None:
+        """Take up to `limit` of them; None if none is here. Raises as `receive` does."""
+        try:
+            taken = passage.fill(carrier, self._connection, limit)
+        except ConnectionLost as lost:
+            self.peer_gone = True
+            raise self._cut_short() from lost
+        if taken:
+            self.bytes_received += taken
+            self._connection.codec.received_around(taken)
+        return taken
+
+    async def wait_readable(self) -> None:
+        """Until `fill` may find something."""
+        await self._connection.wait_readable()
+
+    @property
+    def body_room(self) -> int:
+        """How many bytes of the request's body may go around at once."""
+        return 0 if self.peer_gone else min(self._connection.codec.body_room, self._connection.buffer_limit)
+
+    async def send_around(self, carrier: passage.Carrier, moved: Callable[[], None]) -> None:
+        """Send what `carrier` holds as body bytes, which is no more than `body_room`."""
+        size = carrier.held
+        self._connection.codec.send_around(self._stream_id, size)
+        await self._flush()
+        if self.peer_gone:
+            return
+        try:
+            await passage.empty(carrier, self._connection, moved)
+        except ConnectionLost:
+            self.peer_gone = True
+        else:
+            self.bytes_sent += size
+
     def charge_timeout(self, status: int) -> None:
         """A timeout is about to end this stream; the `status` in place of a response counts only if none has started.
         0: another attempt follows.
@@ -194,6 +240,8 @@ class UpstreamStream:
 
     async def _flush(self) -> None:
         data = self._connection.codec.take_output()
+        if not data:
+            return
         if self.gone_out_at is not None:
             self.bytes_sent += len(data)
             return

@@ -14,6 +14,7 @@ from bench.nginx import Nginx, free_port
 from bench.recording import differences
 from bench.scenarios import Scenario
 from bench.scenarios.effort import Effort
+from bench.scenarios.idle import BesideIdle
 from bench.scenarios.under_load import Requests
 from bench.subjects import Subjects
 from bench.upstreams import Upstreams
@@ -46,6 +47,21 @@ def test_a_scenario_yields_figures_and_what_cannot_be_measured_its_reason(upstre
     assert 0 < sample["p50"] <= sample["p99"] <= sample["p999"]
     assert table["t"]["bare"].problem == "the prototype knows plain requests alone"
     assert shown == list(table.values())
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+def test_idle_connections_are_there_and_what_they_cost_others_is_said(upstreams: Upstreams) -> None:
+    beside = Scenario("s", "title", BesideIdle(requests.get("small"), 2), pair=("bare",), references=())
+    too_many = Effort(repetitions=1, fresh=1, seconds=1, connections=1 << 30, downloads=1, references=False)
+    subjects = Subjects(upstreams, machine.choose_cores())
+    try:
+        row = run.run([beside], subjects, EFFORT, lambda *_: None)["s"]
+        refused = run.run([beside], subjects, too_many, lambda *_: None)["s"]
+    finally:
+        subjects.keep(())
+    assert row["bare"].problem == ""
+    assert row["bare"].samples[0]["burden"] > 0
+    assert "too few for 1073741824 connections" in refused["bare"].problem
 
 
 def test_a_header_that_only_one_of_two_sends_is_found(upstreams: Upstreams) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,11 @@ class Connection:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._stream: BinaryIO = self.sock.makefile("rb")
 
+    @property
+    def port(self) -> int:
+        """Ours; 0 on a Unix socket."""
+        return int(self.sock.getsockname()[1]) if self.sock.family != socket.AF_UNIX else 0
+
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)
 
@@ -83,6 +89,15 @@ class Connection:
         """Sends `data`, one request, and reads its response."""
         self.send(data)
         return self.receive(method=data.split(b" ", 1)[0].decode("latin-1"))
+
+    def gone(self) -> bool:
+        """The peer has closed or reset it, and nothing is left to read. Does not wait."""
+        if not select.select([self.sock], [], [], 0)[0]:
+            return False
+        try:
+            return not self.sock.recv(1, socket.MSG_PEEK)
+        except ConnectionResetError:
+            return True
 
     def rest(self) -> bytes:
         """Everything until the peer closes; a reset counts as a close."""

@@ -29,6 +29,7 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import parse_qs
@@ -48,12 +49,14 @@ def pattern(length: int) -> bytes:
 class Origin(KitProcess):
     """The origin as tests see it: `with Origin() as origin: origin.port`.
 
-    Each of `names` has a port of its own, and the echo tells which was asked.
+    Each of `names` has a port of its own, and the echo tells which was asked. `within` is as for `KitProcess`.
     """
 
-    def __init__(self, *names: str, host: str = "127.0.0.1", unix: Path | None = None) -> None:
+    def __init__(
+        self, *names: str, host: str = "127.0.0.1", unix: Path | None = None, within: Sequence[str] = ()
+    ) -> None:
         arguments = ["--unix", str(unix)] if unix else ["--host", host]
-        super().__init__("tests.kit.origin", [*arguments, *(names or ("origin",))])
+        super().__init__("tests.kit.origin", [*arguments, *(names or ("origin",))], within)
         self.host = host
         self.ports: dict[str, int] = self.read_json()["ports"]
         self.port = next(iter(self.ports.values()))

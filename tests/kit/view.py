@@ -10,6 +10,7 @@ from typing import Any
 
 from master.admin.view import RejectedError, State
 from master.controller.drains import Drains, begun, undone
+from master.controller.questions import Asked, Sessions
 from master.stats.aggregate import Aggregator
 from proxy.config.bootstrap import CompiledConfig, Node
 from proxy.config.cluster import Cluster, ClusterEndpoints, Endpoints, Host, LocalityHosts
@@ -32,6 +33,7 @@ class LiveView:
         self.endpoints: Endpoints = config.endpoints
         self.state: State = "LIVE"
         self.started_at = time.time()
+        self.configured_at = self.started_at
         self.options: Mapping[str, Any] = {"concurrency": 2, "config_path": "envoy.yaml"}
         self.listeners: Sequence[tuple[str, Sequence[str]]] = [
             (listener.name, [str(address) for address in listener.addresses]) for listener in config.listeners
@@ -39,6 +41,10 @@ class LiveView:
         self.orders: list[str] = []
         self.drains: Drains = {}
         self.generation = 1
+        self.reload_status: Mapping[str, Any] = {"phase": "idle", "changes": [], "history": []}
+        self.generations: list[tuple[int, str, float]] = []
+        self.connected: list[dict[str, Any]] = []
+        self.silent: list[Asked] = []
         self.restart_status: Mapping[str, Any] = {"phase": "idle", "generation": 0, "outcome": ""}
         self.log_levels: Mapping[str, str] = dict.fromkeys(COMPONENTS, "info")
         self.fds: list[int] = []
@@ -82,8 +88,18 @@ class LiveView:
     async def shutdown(self, *, now: bool = False) -> None:
         self.orders.append("shutdown now" if now else "shutdown")
 
-    async def hot_restart(self, *, ready_timeout: float | None) -> None:
-        self.orders.append(f"hot_restart {ready_timeout}")
+    async def hot_restart(self, *, ready_timeout: float | None, canary: float | None) -> None:
+        self.orders.append(f"hot_restart {ready_timeout} {canary}")
+
+    async def sessions(self, *, older: float, listener: str, limit: int, generation: int | None = None) -> Sessions:
+        asked = [one for one in self.connected if generation in (None, one["generation"])]
+        chosen = [one for one in asked if one["age"] >= older and listener in ("", one["listener"])]
+        return Sessions(len(chosen), chosen[:limit], self.silent)
+
+    async def reload(self, *, why: str, show: bool, version: int | None) -> None:
+        if version == MAX_WORKERS:
+            raise RejectedError("not now")
+        self.orders.append(f"{why} {version} {show}")
 
     async def set_workers(self, count: int) -> None:
         if count > MAX_WORKERS:
@@ -143,4 +159,4 @@ def configuration(clusters: Iterable[Cluster], hosts: Iterable[tuple[str, Host]]
 
 def one_cluster() -> CompiledConfig:
     """The cluster `back` with one host, 127.0.0.1:1 in row 0."""
-    return configuration([Cluster(0, "back", "STATIC")], [("back", Host(0, SocketAddress("127.0.0.1", 1)))])
+    return configuration([Cluster("back", "STATIC")], [("back", Host(0, SocketAddress("127.0.0.1", 1)))])

@@ -219,7 +219,11 @@ def test_pages_that_both_have_are_described_alike(both: Both) -> None:
         "  /hot_restart: print how the last hot restart went, or the present one goes",
         "  /hot_restart/begin (POST): become the code and configuration that are on disk",
         "  /processes: print the processes of this proxy as JSON",
+        "  /reload: print how the last reload went, or the present one goes, and the configurations so far",
+        "  /reload/begin (POST): apply what has changed in the configuration",
+        "  /reload/rollback (POST): apply an earlier configuration again",
         "  /init_dump: dump what is not initialised yet (experimental)",
+        "  /sessions: print the oldest downstream connections and what each waits for, as JSON",
         "  /why: print the last failed and slow requests as JSON, newest first",
         "  /workers (POST): change the number of workers and wait until they serve",
     }

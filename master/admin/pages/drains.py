@@ -1,4 +1,7 @@
-"""`/drains`: each listener as JSON: open, draining or closed, for how long, and how many connections it has."""
+"""`/drains`: each listener as JSON: open, draining or closed, for how long, and how many connections it has.
+
+`holders` asks the workers for the oldest connections of each that drains.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,19 @@ from master.admin.page import JSON, Context, Reply, Request
 from master.supervisor.draining import Drained
 from proxy.config.listener import Listener
 
+HOLDERS = 3
+"""Connections that are named of each listener that drains."""
+
 
 async def page(request: Request, context: Context) -> Reply:
     view, now = context.view, time.monotonic()
     gauges = view.metrics().gauges
     listeners = [_listener(listener, view.drains, gauges, now) for listener in view.config.listeners]
+    if "holders" in request.query:
+        for described in listeners:
+            if described["state"] != "open" and described["connections"]:
+                found = await view.sessions(older=0.0, listener=described["name"], limit=HOLDERS)
+                described["held_by"] = found.sessions
     return Reply(envoy_json.dump({"listeners": listeners}), JSON)
 
 

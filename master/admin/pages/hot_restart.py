@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 from master.admin import envoy_json
 from master.admin.page import JSON, BadRequest, Context, Reply, Request
@@ -15,6 +16,7 @@ async def page(request: Request, context: Context) -> Reply:
     view = context.view
     workers = [process for process in view.processes() if process.role == Role.WORKER]
     generations = sorted({process.generation for process in workers})
+    known = {number: (state, ends_at) for number, state, ends_at in view.generations}
     return Reply(
         envoy_json.dump(
             {
@@ -23,6 +25,7 @@ async def page(request: Request, context: Context) -> Reply:
                 "generations": [
                     {
                         "generation": generation,
+                        **_life(*known.get(generation, ("", 0.0))),
                         "workers": sum(p.generation == generation for p in workers),
                         "connections": sum(p.connections for p in workers if p.generation == generation),
                         "requests_active": sum(p.requests_active for p in workers if p.generation == generation),
@@ -35,15 +38,24 @@ async def page(request: Request, context: Context) -> Reply:
     )
 
 
+def _life(state: str, ends_at: float) -> dict[str, object]:
+    """`ends_in_s` is how long it may drain yet; null if it does not."""
+    ends = state in ("draining", "ending")
+    return {"state": state, "ends_in_s": round(max(0.0, ends_at - time.monotonic()), 1) if ends else None}
+
+
 async def begin(request: Request, context: Context) -> Reply:
     try:
-        await context.view.hot_restart(ready_timeout=_seconds(request.query.get("ready_timeout")))
+        await context.view.hot_restart(
+            ready_timeout=_seconds(request, "ready_timeout"), canary=_seconds(request, "canary")
+        )
     except RejectedError as error:
         return Reply(f"{error}\n".encode(), status=409)
     return Reply(b"OK\n")
 
 
-def _seconds(text: str | None) -> float | None:
+def _seconds(request: Request, name: str) -> float | None:
+    text = request.query.get(name)
     if text is None:
         return None
     try:
@@ -51,5 +63,5 @@ def _seconds(text: str | None) -> float | None:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds <= 3600:
-        raise BadRequest("usage: /hot_restart?ready_timeout=(seconds, 3600 at most)\n")
+        raise BadRequest("usage: /hot_restart/begin?ready_timeout=(seconds)&canary=(seconds), 3600 at most\n")
     return seconds

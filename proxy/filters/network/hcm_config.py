@@ -11,7 +11,8 @@ from proxy.config.common import PluginConfig
 from proxy.config.context import CompileContext
 from proxy.config.identity import Http1Options, Identity, ServerHeader
 from proxy.config.route import RouteConfiguration
-from proxy.filters.network import hcm_identity_config
+from proxy.config.target import TargetRules
+from proxy.filters.network import hcm_identity_config, hcm_target_config
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
@@ -29,6 +30,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "common_http_protocol_options",
         "access_log",
         *hcm_identity_config.HCM_FIELDS,
+        *hcm_target_config.HCM_FIELDS,
     ),
     "envoy.config.core.v3.HttpProtocolOptions": (
         "idle_timeout",
@@ -51,6 +53,7 @@ class Config(msgspec.Struct, frozen=True):
     codec_type: Literal["AUTO", "HTTP1"] = "AUTO"
     server: ServerHeader = ServerHeader()
     identity: Identity = Identity()
+    target: TargetRules = TargetRules()
     http1: Http1Options = Http1Options()
     max_request_headers_kb: int = 60
     max_headers_count: int = 100
@@ -82,6 +85,7 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         codec_type="HTTP1" if message.codec_type == message.HTTP1 else "AUTO",
         server=hcm_identity_config.server_header(message),
         identity=hcm_identity_config.identity(message, context),
+        target=hcm_target_config.target(message, context),
         http1=hcm_identity_config.http1_options(message.http_protocol_options),
         max_request_headers_kb=message.max_request_headers_kb.value or 60,
         max_headers_count=options.max_headers_count.value or 100,

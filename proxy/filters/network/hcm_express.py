@@ -201,6 +201,8 @@ class Lane:
             arrival = self._arrival = express_request.split(data)
         if arrival is None or len(data) > EXPRESS_REQUEST or self._manager.drain.active:
             return None
+        if len(data) - len(arrival.body) > self._plans.max_head:
+            return None
         destination = self._destination = self._route(arrival, progress)
         if destination is None or self._head is None:
             return None
@@ -212,14 +214,17 @@ class Lane:
         if upstream is None:
             return None
         request_id = progress.request_id = self._head.plan.new_id()
-        head = destination.head.render(arrival.method, arrival.path, request_id)
-        if not upstream.send_now(head + arrival.body if arrival.body else head):
+        progress.values = (*arrival.varying, request_id)
+        head = destination.head.render(arrival.method, arrival.path, progress.values)
+        data = head + arrival.body if arrival.body else head
+        if not upstream.send_now(data):
             # The host has left since we last heard of it. It got nothing whole, so another connection may be asked.
             pool.discard(upstream, remote=True, with_active_rq=True)
             progress.pool = None
             return None
         progress.upstream = upstream
         progress.sent_at = started
+        progress.sent = len(data)
         upstream.watch.on_ready = self._advance
         self._manager.begin_exchange()
         self._manager.express.add(self)
@@ -239,12 +244,11 @@ class Lane:
     def _respond(self, answer: ResponsePlan, progress: Handover, destination: Destination) -> bool:
         """Answer and charge; False if the client did not take all of it at once."""
         now = trio.current_time()
-        output = answer.render(int((now - progress.sent_at) * 1000))
-        if answer.content_length:
-            output += progress.received[answer.head_size :]
-        sent = self._connection.send_now(output)
-        if sent < len(output):
-            progress.unsent = output[sent:]
+        head = answer.render(int((now - progress.sent_at) * 1000))
+        body = memoryview(progress.received)[answer.head_size :]
+        sent = self._connection.send_now(head, body)
+        if sent < len(head) + len(body):
+            progress.unsent = (head + body)[sent:]
             return False
         milliseconds = round((now - progress.started) * 1000)  # the request was sent in the same breath
         pool: Pool = progress.pool
@@ -273,9 +277,9 @@ class Lane:
         info.started_at -= now - progress.started
         request = info.request = Request()
         template = head.plan.request
-        request.method, request.scheme, request.authority = template.method, template.scheme, template.authority
+        request.method, request.scheme, request.authority = template.method, template.scheme, destination.head.authority
         request.path, request.protocol = arrival.path, template.protocol
-        request.headers = destination.head.fields(progress.request_id)
+        request.headers = destination.head.fields(progress.values)
         info.response_headers = answer.fields(int((now - progress.sent_at) * 1000))
         info.stream_id = 1
         info.status, info.detail = answer.status, "via_upstream"
@@ -289,7 +293,7 @@ class Lane:
         info.upstream_host = info.upstream_remote = info.upstream_tried = host
         info.upstream_local = progress.upstream.local
         info.upstream_attempts = 1
-        info.upstream_bytes_sent = destination.head.size(arrival, progress.request_id)
+        info.upstream_bytes_sent = progress.sent
         info.upstream_bytes_received = len(progress.received)
         info.downstream_remote = head.plan.caller(self._hop)
         info.internal = head.plan.internal

@@ -12,7 +12,8 @@ from proxy.config.route import ClusterAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.network import hcm_record, hcm_route_timeouts
 from proxy.filters.network.hcm_lifetime import Lifetime
-from proxy.flight_recorder import FAILED_STATUS
+from proxy.filters.network.hcm_route_stats import Observed
+from proxy.flight_recorder import FAILED_STATUS, own_failure
 from proxy.http.codec_h1_server import H1ServerCodec
 from proxy.http.deadlines import Deadlines, Phase
 from proxy.http.downstream import Downstream
@@ -20,10 +21,12 @@ from proxy.http.events import ConnectionEnded, RequestReceived
 from proxy.http.exchange import Exchange
 from proxy.http.handover import Handover
 from proxy.http.identity import REQUEST_ID, Hop
+from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo
+from proxy.http.target import REDIRECT_STATUS
 from proxy.http.underscores import drop_underscores, refuse_underscores
 from proxy.net.connection import Connection
-from proxy.net.peer import disconnected
+from proxy.net.peer import cut_off, disconnected
 
 if TYPE_CHECKING:
     from proxy.filters.network.http_connection_manager import HttpConnectionManager
@@ -49,6 +52,7 @@ class Session:
         "_hop",
         "_lifetime",
         "_manager",
+        "_observed",
         "_stats",
         "active",
         "we_close",
@@ -64,6 +68,7 @@ class Session:
         self._hop = hop
         limited = config.max_connection_duration or config.max_requests_per_connection
         self._lifetime = Lifetime(config, manager.stats) if limited else None
+        self._observed: list[Observed] = []
         self.active = False
         self._client_closes = False
         self.we_close = False
@@ -122,18 +127,27 @@ class Session:
         if handover is None or handover.upstream is None:
             manager.begin_exchange()
         manager.disconnects.add(connection.fd, deadlines)
+        manager.activity.streams[connection] = exchange.info
         try:
             await self._answer(exchange)
+        except trio.Cancelled:  # a drain's time was over
+            if not (exchange.info.response_complete or exchange.info.flags):
+                exchange.note(cut_off())
+            raise
         finally:
+            del manager.activity.streams[connection]
             manager.disconnects.discard(connection.fd)
             manager.end_exchange()
             now = exchange.info.ended = trio.current_time()
             self._stats.charge_exchange(exchange, now - started)
+            while self._observed:
+                self._observed.pop().charge(exchange)
             info = exchange.info
             for log_exchange in manager.access_logs:
                 log_exchange(info)
             if info.flags or info.status >= FAILED_STATUS or now - started >= manager.recorder.slow:
                 hcm_record.add(exchange, connection, manager)
+                manager.activity.failed += own_failure(info)
         self.active = Flag.DOWNSTREAM_CONNECTION_TERMINATION in exchange.info.flags
         connection.closed_by_peer = connection.closed_by_peer or self.active
         if exchange.close or not exchange.info.response_complete:
@@ -183,12 +197,16 @@ class Session:
         if handover is not None and handover.request_id:
             request.headers.set(REQUEST_ID, handover.request_id)
         exchange.route = entry = entry or self._manager.routes.match(request)
+        exchange.clusters = self._manager.clusters.now
         if entry is not None:
             exchange.info.route_name = entry.route.name
-            if isinstance(entry.route.action, ClusterAction):
-                exchange.info.upstream_cluster = entry.route.action.cluster
-                hcm_route_timeouts.apply(exchange, entry.route.action.forwarding, config.max_stream_duration)
-        if event.upgrade:
+            exchange.info.upstream_cluster = entry.cluster_name(request)
+            action = entry.route.action
+            if isinstance(action, ClusterAction):
+                hcm_route_timeouts.apply(exchange, action.forwarding, config.max_stream_duration)
+            if self._manager.route_stats.observes:
+                self._observed = self._manager.route_stats.of(entry, request)
+        if event.upgrade or (entry is not None and request.method == b"CONNECT"):
             self._stats.rq_ws_on_non_ws_route.inc()
             raise ProxyError("upgrade_failed", side="downstream", status=403, close=True)
 
@@ -200,6 +218,7 @@ class Session:
                 self._stats.dropped_underscores.inc(drop_underscores(request.headers))
             case "REJECT_REQUEST":
                 refuse_underscores(request.headers)
+        self._aim(request)
         caller = identities.admit(request.headers, self._hop)
         exchange.info.downstream_remote = caller.address
         exchange.info.internal = caller.internal
@@ -207,6 +226,18 @@ class Session:
         if request.path[:1] != b"/" and request.method != b"CONNECT":
             self._stats.rq_non_relative_path.inc()
             raise ProxyError("absolute_path_rejected", side="downstream", status=404)
+
+    def _aim(self, request: Request) -> None:
+        """Make the request's host and path what routing is to see."""
+        target = self._manager.target
+        target.apply_to_host(request, self._hop.port)
+        if target.changes_paths:
+            try:
+                target.apply_to_path(request)
+            except ProxyError as error:
+                stats = self._stats
+                (stats.rq_redirected_path if error.status == REDIRECT_STATUS else stats.rq_failed_path).inc()
+                raise
 
     async def _reply(self, exchange: Exchange, failure: ProxyError) -> None:
         """The local reply, outside the exchange's scope, which may have expired."""

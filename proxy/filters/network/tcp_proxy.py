@@ -13,6 +13,7 @@ from proxy.filters.network import tcp_proxy_config, tcp_record
 from proxy.filters.network.tcp_proxy_stats import TcpStats
 from proxy.http.stream_info import Attempt, StreamInfo
 from proxy.net.connection import Connection
+from proxy.net.peer import cut_off
 from proxy.net.relay import Direction, Idle, Relay
 from proxy.route.weighted import Weighted
 from proxy.upstream.cluster import Cluster
@@ -42,9 +43,10 @@ class TcpProxy:
         info = StreamInfo(trio.current_time(), connection)
         info.is_http = False
         end = info.started + (self._config.max_connection_duration or math.inf)
-        self._activity.requests += 1  # what passes here is work in hand: a drain waits for it until its deadline
+        self._activity.begun += 1  # what passes here is work in hand: a drain waits for it until its deadline
         finished = False
         detail = ""
+        self._activity.streams[connection] = info
         try:
             with trio.CancelScope(deadline=end) as scope:
                 await self._serve(connection, info, scope, end)
@@ -56,11 +58,15 @@ class TcpProxy:
             detail = error.detail
             if error.flag is not None:
                 info.flags.add(error.flag)
+            self._activity.failed += 1
             raise
         finally:
-            if self._activity.draining and not finished:
-                self._stats.cx_drain_close.inc()
-            self._activity.requests -= 1
+            del self._activity.streams[connection]
+            if not finished:  # the drain's time was over
+                detail = cut_off().detail
+                if self._activity.draining:
+                    self._stats.cx_drain_close.inc()
+            self._activity.ended += 1
             info.ended = trio.current_time()
             info.bytes_received, info.bytes_sent = connection.bytes_received, connection.bytes_sent
             for log in self._access_logs:
@@ -118,6 +124,8 @@ class TcpProxy:
                 info.attempts += (Attempt(host, "connect", describe(error), took, errno_name(error)),)
                 if info.upstream_attempts >= self._config.max_connect_attempts:
                     cluster.charge_attempts_exceeded()
+                    if error.flag is not None:
+                        info.flags.add(error.flag)  # before the next one, as in Envoy
                     info.flags.add(Flag.UPSTREAM_RETRY_LIMIT_EXCEEDED)
                     raise
 

@@ -7,11 +7,13 @@ import trio
 from proxy.filters.http.router_headers import Terms
 from proxy.http.deadlines import Phase
 from proxy.http.exchange import Exchange
+from proxy.net.pipe import PipePool
+from proxy.route.entry import RouteEntry
 from proxy.upstream.cluster import Cluster
 
 
 class Forwarding:
-    """An exchange on its way to `cluster` on `terms`.
+    """An exchange on its way to `cluster` on `terms`, by the route `entry`. Long bodies go through `pipes`.
 
     `complete_at` is when the client's request was complete, None before. `service_time`: the client is told how long
     the upstream took. `stream_duration` is how long an
@@ -21,15 +23,28 @@ class Forwarding:
     __slots__ = (
         "cluster",
         "complete_at",
+        "entry",
         "exchange",
         "limits_attempts",
+        "pipes",
         "service_time",
         "stream_duration",
         "terms",
     )
 
-    def __init__(self, exchange: Exchange, cluster: Cluster, terms: Terms, *, service_time: bool) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        entry: RouteEntry,
+        cluster: Cluster,
+        terms: Terms,
+        pipes: PipePool,
+        *,
+        service_time: bool,
+    ) -> None:
         self.exchange = exchange
+        self.entry = entry
+        self.pipes = pipes
         self.cluster = cluster
         self.terms = terms
         self.service_time = service_time

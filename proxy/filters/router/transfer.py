@@ -10,18 +10,22 @@ import trio
 
 from proxy.errors import ProxyError
 from proxy.filters.router.request_body import Source
+from proxy.http.body_relay import pass_around
 from proxy.http.events import DataReceived, InformationalReceived, ResponseReceived
 from proxy.http.exchange import Exchange
+from proxy.net.pipe import PipePool
 from proxy.upstream.stream import UpstreamStream
 
 
-async def upload(exchange: Exchange, source: Source, stream: UpstreamStream) -> None:
+async def upload(exchange: Exchange, source: Source, stream: UpstreamStream, pipes: PipePool) -> None:
     """Send what is left of the request's body, and its end. Trailers stay behind, as in Envoy without
     `enable_trailers`. Raises `ProxyError`.
     """
+    touch = exchange.deadlines.touch
     while data := await source.read():
-        await stream.send_data(data)
-        exchange.deadlines.touch()
+        await stream.send_data(data, flush=not source.pending)
+        touch()
+        await pass_around(source, stream, pipes, touch)
     await stream.send_end()
 
 
@@ -37,10 +41,20 @@ async def receive_head(exchange: Exchange, stream: UpstreamStream) -> ResponseRe
     return event
 
 
-async def download(exchange: Exchange, stream: UpstreamStream, heard: Callable[[], None] | None = None) -> None:
+async def download(
+    exchange: Exchange, stream: UpstreamStream, pipes: PipePool, heard: Callable[[], None] | None = None
+) -> None:
     """Pass on the body of a response whose head has been sent; `heard` is told of each piece. Raises `ProxyError`."""
+    touch = exchange.deadlines.touch
+
+    def moved() -> None:
+        touch()
+        if heard is not None:
+            heard()
+
     ended = False
     while not ended:
+        await pass_around(stream, exchange, pipes, moved)
         piece = await stream.receive()
         if heard is not None:
             heard()

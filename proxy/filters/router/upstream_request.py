@@ -47,6 +47,8 @@ class UpstreamRequest:
             info.upstream_host = info.upstream_remote = stream.host.address
             info.upstream_local = stream.local
             info.upstream_failure = ""
+            if self._forwarding.entry.auto_host:
+                self._forwarding.entry.name_host(exchange.request, stream.host.hostname)
             if self._limits is None:
                 await self._send(stream)
             else:
@@ -145,7 +147,9 @@ class UpstreamRequest:
         request, source, info = self._exchange.request, self._source, self._exchange.info
         ended = source.ended
         info.request_begun = stream.gone_out_at or trio.current_time()
-        await stream.send_request(request.method, request.path, request.authority, request.headers, end_stream=ended)
+        flush = ended or not source.pending
+        head = request.method, request.path, request.authority, request.headers
+        await stream.send_request(*head, end_stream=ended, flush=flush)
         if ended:
             info.request_sent = stream.request_ended_at
             await self._download(stream)
@@ -157,7 +161,7 @@ class UpstreamRequest:
             await transfer.both_ways(lambda: self._upload(stream), lambda: self._download(stream))
 
     async def _upload(self, stream: UpstreamStream) -> None:
-        await transfer.upload(self._exchange, self._source, stream)
+        await transfer.upload(self._exchange, self._source, stream, self._forwarding.pipes)
         now = self._exchange.info.request_sent = stream.request_ended_at
         if not self._sent:
             self._request_sent(now)
@@ -171,7 +175,8 @@ class UpstreamRequest:
             limits.heard()
         await self._send_head(head, flush=not stream.pending)
         if not head.end_stream:
-            await transfer.download(exchange, stream, limits.heard if limits is not None else None)
+            heard = limits.heard if limits is not None else None
+            await transfer.download(exchange, stream, self._forwarding.pipes, heard)
         exchange.info.response_received = trio.current_time()
 
     async def _send_head(self, head: ResponseReceived, *, flush: bool) -> None:
@@ -182,4 +187,9 @@ class UpstreamRequest:
         if forwarding.service_time and forwarding.complete_at is not None:
             elapsed = now - forwarding.complete_at
             head.headers.set(b"x-envoy-upstream-service-time", b"%d" % int(elapsed * 1000))
+        entry = forwarding.entry
+        if entry.finish_response is not None:
+            # Its edits may tell them.
+            exchange.info.status, exchange.info.response_headers = head.status, head.headers
+            entry.finish_response(head.headers, exchange.info)
         await exchange.send_headers(head.status, head.headers, end_stream=head.end_stream, flush=flush)

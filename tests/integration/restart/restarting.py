@@ -41,7 +41,7 @@ def wait_until_restarted(proxy: Proxy, generation: int) -> None:
 
     def done() -> bool:
         try:
-            return status(proxy)["outcome"] == "done" and status(proxy)["leader"] == generation
+            return bool(status(proxy)["outcome"] == "done" and status(proxy)["leader"] == generation)
         except (OSError, EOFError):
             return False
 

@@ -38,6 +38,12 @@ def test_an_invalid_cell_has_no_ratio() -> None:
     assert "no figures: errors in 7 requests: 1 read" in row_text("title", "s", measured)
 
 
+def test_what_idle_connections_cost_others_is_told_apart() -> None:
+    cell = Cell([{"cpu": 40.0, "burden": value} for value in (1.0, 1.1, 1.5)])
+    text = row_text("title", "s", {"trireme": cell})
+    assert "trireme: 1.10 (1.00–1.50) times its CPU per request without the idle ones" in text
+
+
 @pytest.mark.parametrize(
     ("ours", "word", "clear"),
     [([39, 40], "met", True), ([40, 40], "met", True), ([41, 42], "missed", True), ([38, 41, 39], "met", False)],

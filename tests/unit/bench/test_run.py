@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -75,6 +76,26 @@ def test_a_subject_that_fails_is_void_and_the_others_go_on() -> None:
 def test_fresh_scenarios_end_their_subjects_before_each_repetition() -> None:
     _, seen, ended = measured("a", "b", fresh=True)
     assert seen == ended == ["a", "b", "b", "a"]
+
+
+def test_a_small_difference_is_measured_more_often_in_the_same_turns() -> None:
+    diary = Diary()
+    scenario = Scenario("s", "title", diary, pair=("a",), extra=("b",), references=(), turns=2)
+    run.measure(scenario, Names(), EFFORT)
+    assert diary.seen == [*"ab", *"ba"] * 3
+
+
+def test_together_nobody_waits_for_another_one() -> None:
+    here = threading.Barrier(2, timeout=10)
+
+    class Meeting(Diary):
+        def measure(self, subject: Any, effort: Effort) -> Sample:
+            here.wait()
+            return super().measure(subject, effort)
+
+    scenario = Scenario("s", "title", Meeting(), pair=("a", "b"), references=(), together=True)
+    row = run.measure(scenario, Names(), EFFORT)
+    assert [(cell.problem, cell.values("cpu")) for cell in row.values()] == [("", [1, 1, 1])] * 2
 
 
 def test_only_the_subjects_that_are_asked_for_are_measured() -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Generator, Mapping
+from typing import Any
 
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from proxy.config.bootstrap import CompiledConfig, Node
 from proxy.config.cluster import Cluster, ClusterEndpoints, Endpoints
 from proxy.errors import ProxyError
 from proxy.http.headers import Headers
 from proxy.stats import MemoryStats
-from proxy.upstream.manager import REAP_INTERVAL, ClusterManager
+from proxy.upstream.manager import ClusterManager
 from proxy.upstream.tables import HostColumn, MemoryTable, MemoryTables
 from tests.kit.trio import run_trio
-from tests.unit.upstream.rig import OK, answering, answering_once, endpoints, origin, read_body
+from tests.unit.upstream.rig import OK, answering, endpoints, origin, read_body
 from tests.unit.upstream.test_pool import with_clock
 
 
@@ -28,20 +29,30 @@ class RowCount(MemoryTable):
         self.rows = rows
 
 
+def finish(steps: Generator[None, None, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What a generator returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            found: Mapping[str, Any] = done.value
+            return found
+
+
 class Managed:
     """A manager of the clusters `c` and `d`."""
 
     def __init__(self, c: ClusterEndpoints) -> None:
-        clusters = (Cluster(0, "c", "STATIC"), Cluster(1, "d", "STRICT_DNS", alt_stat_name="alt:d"))
+        clusters = (Cluster("c", "STATIC"), Cluster("d", "STRICT_DNS", alt_stat_name="alt:d"))
         self.stats = MemoryStats()
         self.tables = MemoryTables()
         self.tables.hosts, self.tables.clusters = RowCount(), RowCount()
-        config = CompiledConfig(1, Node(), (), clusters, self.of(c))
-        self.manager = ClusterManager(config, config.endpoints, self.stats, self.tables)
+        self.manager = ClusterManager(self.stats, self.tables)
+        self.manager.commit(finish(self.manager.prepare(clusters, self.of(c))), self.of(c))
 
     @staticmethod
     def of(c: ClusterEndpoints) -> Endpoints:
-        return Endpoints(c.version, {"c": c})
+        return Endpoints(c.version, {"c": c, "d": ClusterEndpoints("d", 1, (), 1)})
 
     async def get(self, name: str = "c") -> bytes:
         cluster = self.manager.get(name)
@@ -87,16 +98,15 @@ async def test_endpoints_change() -> None:
 
 @with_clock
 async def test_the_reaper(clock: trio.testing.MockClock) -> None:
-    async with origin(answering_once(OK)) as server:
+    async with origin(answering(OK)) as server:
         managed = Managed(endpoints(server.address))
         await managed.get()
-        await wait_all_tasks_blocked(0.02)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(managed.manager.run)
             await wait_all_tasks_blocked()
             assert managed.stats.value("cluster.c.upstream_cx_active") == 1
-            clock.jump(REAP_INTERVAL)
+            clock.jump(Cluster(0, "c", "STATIC").idle_timeout)
             await wait_all_tasks_blocked()
             assert managed.stats.value("cluster.c.upstream_cx_active") == 0
             nursery.cancel_scope.cancel()
-        assert managed.stats.value("cluster.c.upstream_cx_destroy_remote") == 1
+        assert managed.stats.value("cluster.c.upstream_cx_idle_timeout") == 1

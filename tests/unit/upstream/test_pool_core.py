@@ -158,8 +158,27 @@ class PoolMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.pool.idle)
     @rule(data=st.data())
     def reaped(self, data: st.DataObject) -> None:
-        self.pool.idle.remove(data.draw(st.sampled_from(self.pool.idle)))
+        """The peer ends an idle connection."""
+        del self.pool.idle[data.draw(st.sampled_from(list(self.pool.idle)))]
         self.pool.gone()
+        self.collect()
+
+    @precondition(lambda self: self.pool.idle)
+    @rule(data=st.data())
+    def expired(self, data: st.DataObject) -> None:
+        """Some reach their idle timeout: those that have been idle for longest, and only they are looked at."""
+        idle = list(self.pool.idle)
+        expired = idle[: data.draw(st.integers(0, len(idle)))]
+        looked_at: list[int] = []
+
+        def unwanted(connection: int) -> bool:
+            looked_at.append(connection)
+            return connection in expired
+
+        assert self.pool.take_oldest(unwanted) == expired
+        assert looked_at == idle[: len(expired) + 1]
+        for _ in expired:
+            self.pool.gone()
         self.collect()
 
     @precondition(lambda self: self.waiters)
@@ -208,7 +227,7 @@ class PoolMachine(RuleBasedStateMachine):
             if self.busy:
                 self.busy.pop()
             elif self.pool.idle:
-                self.pool.idle.pop()
+                self.pool.idle.popitem()
             else:
                 self.opening -= 1
             self.pool.gone()

@@ -36,6 +36,32 @@ def test_only_old_exchanges_whose_client_has_gone_are_ended() -> None:
     trio.run(check)
 
 
+def test_behind_the_first_young_exchange_none_is_looked_at() -> None:
+    class Unseen(Deadlines):
+        @property
+        def started(self) -> float:  # type: ignore[override]
+            raise AssertionError("looked at")
+
+        @started.setter
+        def started(self, _: float) -> None: ...
+
+    async def check() -> None:
+        watch, begun = DisconnectWatch(), trio.current_time()
+        pairs = [socket.socketpair() for _ in range(3)]
+        old = Deadlines(0.0, begun)
+        for (ours, theirs), deadlines in zip(
+            pairs, (old, Deadlines(0.0, begun + 0.5), Unseen(0.0, begun)), strict=True
+        ):
+            watch.add(ours.fileno(), deadlines)
+            theirs.close()
+        watch.check(begun + DISCONNECT_CHECK)
+        assert old.scope.cancel_called
+        for ours, _ in pairs:
+            ours.close()
+
+    trio.run(check)
+
+
 def test_it_looks_every_second() -> None:
     async def check() -> None:
         watch = DisconnectWatch()

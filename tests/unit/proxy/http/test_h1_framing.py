@@ -88,3 +88,40 @@ def test_extensions_may_not_outweigh_the_data_for_long() -> None:
     unpaid = b"".join(b"1;" + line + b"\r\nd\r\n" for _ in range(100))
     with pytest.raises(CodecError):
         fed(chunked(), unpaid)
+
+
+def test_of_a_sized_body_all_but_the_last_byte_may_go_around() -> None:
+    reader = SizedReader(10)
+    assert reader.ahead == 9
+    assert fed(reader, b"ab") == (b"ab", 0)
+    reader.skip(reader.ahead)
+    assert reader.ahead == 0
+    assert not reader.complete
+    assert fed(reader, b"cd") == (b"c", 1)
+    assert reader.complete
+    assert SizedReader(0).ahead == 0
+
+
+def test_of_a_chunk_all_may_go_around_but_no_line() -> None:
+    reader = chunked()
+    assert reader.ahead == 0
+    assert fed(reader, b"a\r\n01") == (b"01", 0)
+    assert reader.ahead == 8
+    reader.skip(3)
+    assert reader.ahead == 5
+    reader.skip(5)
+    assert reader.ahead == 0
+    assert fed(reader, b"\r\n1\r\nx\r\n0\r\n\r\n") == (b"x", 0)
+    assert reader.complete
+
+
+def test_a_chunk_that_went_around_must_be_ended_too() -> None:
+    reader = chunked()
+    fed(reader, b"3\r\na")
+    reader.skip(2)
+    with pytest.raises(CodecError):
+        fed(reader, b"xx")
+
+
+def test_nothing_goes_around_where_the_length_is_unknown() -> None:
+    assert UntilCloseReader().ahead == 0

@@ -52,3 +52,27 @@ def test_long_data_is_not_copied() -> None:
 def test_no_body_means_none() -> None:
     assert NoBodyWriter().data(b"x") == []
     assert NoBodyWriter().end(Headers([(b"x", b"y")])) == []
+
+
+def test_what_goes_around_is_promised_too() -> None:
+    writer = SizedWriter(5)
+    assert writer.room == 5
+    assert writer.around(3) == []
+    assert writer.room == 2
+    with pytest.raises(CodecError, match="longer"):
+        writer.around(3)
+    with pytest.raises(CodecError, match="shorter"):
+        writer.end(None)
+
+
+def test_chunks_that_go_around_are_ended_with_what_follows() -> None:
+    writer = ChunkedWriter()
+    wire = [*writer.around(2), b"ab", *writer.around(1), b"c", *writer.data(b"d"), *writer.data(b"e")]
+    assert b"".join(wire) == b"2\r\nab\r\n1\r\nc\r\n1\r\nd\r\n1\r\ne\r\n"
+    assert b"".join([*writer.around(1), b"f", *writer.end(None)]) == b"1\r\nf\r\n0\r\n\r\n"
+
+
+def test_where_nothing_is_framed_or_nothing_sent() -> None:
+    assert RawWriter().around(7) == []
+    assert RawWriter().room > 1 << 40
+    assert NoBodyWriter().room == 0

@@ -19,7 +19,7 @@ from tests.kit.trio import run_trio
 
 
 @contextmanager
-def pair(*, tcp: bool = False, read_size: int = 65536) -> Iterator[tuple[Connection, socket.socket]]:
+def pair(*, tcp: bool = False, buffer_limit: int = 65536) -> Iterator[tuple[Connection, socket.socket]]:
     """A connection and the peer's non-blocking socket."""
     if tcp:
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -29,7 +29,7 @@ def pair(*, tcp: bool = False, read_size: int = 65536) -> Iterator[tuple[Connect
         ours, peer = socket.socketpair()
     ours.setblocking(False)
     peer.setblocking(False)
-    connection = Connection(ours, trio.CancelScope(), read_size=read_size)
+    connection = Connection(ours, trio.CancelScope(), buffer_limit=buffer_limit)
     try:
         yield connection, peer
     finally:
@@ -40,7 +40,7 @@ def pair(*, tcp: bool = False, read_size: int = 65536) -> Iterator[tuple[Connect
 @run_trio
 async def test_bytes_pass_and_are_counted() -> None:
     stats = MemoryStats()
-    with pair(read_size=4) as (connection, peer):
+    with pair(buffer_limit=4) as (connection, peer):
         connection.count_bytes(stats.counter("rx"), stats.counter("tx"))
         peer.send(b"hello")
         assert connection.has_input()

@@ -6,6 +6,8 @@ import trio
 
 from proxy.python_filter import CallNext, Exchange, Filter, ResponseHead, local_reply
 
+FLIPPED = bytes(255 - octet for octet in range(256))
+
 
 class Waits(Filter):
     async def __call__(self, exchange: Exchange, call_next: CallNext) -> None:
@@ -23,6 +25,21 @@ class Hooks(Filter):
 
     def on_response_headers(self, exchange: Exchange, head: ResponseHead) -> None:
         head.headers.set(b"x-seen", b"1")
+
+
+class Flip:
+    """Every bit of a body becomes the other one."""
+
+    def feed(self, data: bytes) -> bytes:
+        return data.translate(FLIPPED)
+
+    def finish(self) -> bytes:
+        return b""
+
+
+async def flip(exchange: Exchange, call_next: CallNext) -> None:
+    exchange.transform_response(Flip())
+    await call_next(exchange)
 
 
 async def deny(exchange: Exchange, call_next: CallNext) -> None:

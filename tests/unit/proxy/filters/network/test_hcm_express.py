@@ -106,6 +106,39 @@ async def test_an_answer_of_several_reads_needs_no_second_event(monkeypatch: pyt
 
 
 @run_trio
+async def test_a_known_head_with_a_longer_path_meets_the_limit() -> None:
+    async with in_lane(answering(OK), max_request_headers_kb=1) as (_, client):
+        await client.send(GET.replace(b"/ ", b"/%b " % (b"x" * 1024)))
+        assert (await client.response())[0].startswith(b"HTTP/1.1 431 ")
+
+
+@run_trio
+async def test_ids_that_vary_are_the_request_s_own_and_one_plan_serves_them_all() -> None:
+    heads: list[bytes] = []
+
+    async def serve(stream: trio.SocketStream) -> None:
+        while head := await read_head(stream):
+            heads.append(head)
+            await stream.send_all(OK)
+
+    def request(number: int) -> bytes:
+        ids = b"Traceparent: 00-%032x-01\r\nx-request-id: %d%%\r\n" % (number, number)
+        return b"GET /%d HTTP/1.1\r\nhost: test\r\n%baccept: */*\r\n\r\n" % (number, ids)
+
+    async with in_lane(serve) as (rig, client):
+        for number in range(20):
+            await client.send(request(number))
+            await client.response()
+        (listener,) = rig.server._snapshot.listeners.values()
+        plans = listener._begin.__self__.plans
+        assert len(plans._plans) == 2
+    for number, head in enumerate(heads):
+        assert head.startswith(b"GET /%d HTTP/1.1\r\n" % number)
+        assert b"\r\ntraceparent: 00-%032x-01\r\n" % number in head
+        assert b"\r\nx-request-id: %d%%\r\n" % number in head
+
+
+@run_trio
 async def test_an_idle_connection_has_no_task() -> None:
     async with in_lane(answering(OK)) as (rig, _):
 
@@ -147,8 +180,8 @@ async def test_a_client_that_takes_a_part_of_an_answer_gets_the_rest(monkeypatch
         while await read_head(stream):
             await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nabcd")
 
-    send_now = Connection.send_now
-    monkeypatch.setattr(Connection, "send_now", lambda self, data: send_now(self, data[:30]))  # a full buffer
+    send_now = Connection.send_now  # below with a full buffer
+    monkeypatch.setattr(Connection, "send_now", lambda self, head, body: send_now(self, head[:30], body[:0]))
     async with in_lane(serve) as (rig, client):
         for _ in range(3):
             await client.send(GET)

@@ -141,6 +141,25 @@ async def test_a_client_that_leaves() -> None:
 
 
 @virtual
+async def test_a_client_that_we_cut_off() -> None:
+    async def begin(stream: trio.SocketStream) -> None:
+        await read_head(stream)
+        await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n1")
+        await trio.sleep_forever()
+
+    async with origin(begin) as upstream, serving(compiled(upstream.address)) as rig:
+        client = await rig.connect()
+        await client.send(GET)
+        await until(lambda: rig.server.requests_active == 1)
+        await client.stream.receive_some(1)  # the response has begun
+        rig.start_drain()
+        await rig.stop()
+        (record,) = rig.records
+        assert (record.flags, record.detail, record.status) == ("DC", "downstream_local_disconnect", 200)
+        assert rig.value("downstream_cx_destroy_local_active_rq") == 1
+
+
+@virtual
 async def test_garbage_is_recorded_without_a_request() -> None:
     async with serving(compiled(None)) as rig:
         await rig.ask(b"GARBAGE\r\n\r\n")

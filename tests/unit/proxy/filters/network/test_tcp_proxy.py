@@ -318,6 +318,7 @@ async def test_a_drain_waits_for_it_and_its_deadline_ends_it() -> None:
         await client.until(b"y")
         await rig.stop()
         assert rig.stats.value("tcp.t.downstream_cx_drain_close") == 1
+        assert [record.detail for record in rig.records] == ["downstream_local_disconnect"]
         assert rig.server.connections == 0
         assert in_use(rig) == {}
 
