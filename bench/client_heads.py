@@ -14,8 +14,9 @@ from typing import Any
 
 import trio
 
+from proxy.config.header_mutation import Mutation
 from proxy.config.identity import Identity
-from proxy.filters.http.header_mutation import HeaderMutation, Mutation
+from proxy.filters.http.header_mutation import HeaderMutation
 from proxy.filters.network.hcm_express import Lane
 from tests.unit.proxy.rig import GET, compiled, plugin, serving
 from tests.unit.upstream.rig import origin

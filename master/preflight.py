@@ -1,7 +1,9 @@
-"""`python -m master.preflight`: compiles a configuration to bytes, before anything is started or bound.
+"""`python -m master.preflight`: compiles a configuration to bytes, before anything is started, bound or changed.
 
 Options as JSON on standard input; the committed form goes to the inherited memfd `--out-fd` (exit 0), or the findings
 to standard error (exit 3). It runs as `--user`: whoever wrote the file is parsed without privileges.
+
+For a reload (`previous`) it also tells what would change, and it has to be the code that the running processes are.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -18,12 +20,16 @@ from master.config.check import check
 from master.config.finding import Finding
 from master.config.report import render
 from master.config.shortcut import bootstrap
-from master.config.source import Source, from_option, read
+from master.config.source import Source, from_option
+from master.config.source import read as read_source
 from master.supervisor import state
+from master.template.fingerprint import fingerprint
+from proxy.changes import changes
 from proxy.config.bootstrap import CompiledConfig, encode
 from proxy.config.common import Address, SocketAddress
 from proxy.config.listener import Listener
 from proxy.filters.http.python_loader import append_paths
+from workers.committed import read
 
 HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 EXIT_INVALID, EXIT_REJECTED = 3, 5
@@ -34,6 +40,8 @@ class Options(msgspec.Struct, frozen=True):
     """What `run` was told. `listen` and `upstream` are `host:port`; `version` numbers the compiled configuration.
 
     `states` is that of a supervisor, perhaps of another release, which wants to become this code, by version.
+    `previous` and `again` are inherited descriptors of committed configurations: the one that is in effect, and one
+    that shall be so again, in place of all sources. `fingerprint` is that of the code that runs.
     """
 
     config_path: str | None = None
@@ -44,11 +52,14 @@ class Options(msgspec.Struct, frozen=True):
     filter_paths: tuple[str, ...] = ()
     version: int = 1
     states: dict[str, str] | None = None
+    previous: int | None = None
+    again: int | None = None
+    fingerprint: str = ""
 
 
-def committed(config: CompiledConfig) -> bytes:
+def committed(config: CompiledConfig, previous: CompiledConfig | None = None) -> bytes:
     """The form that is committed: length of the manifest (8 bytes, little-endian), manifest (JSON), MessagePack."""
-    manifest = msgspec.json.encode(_manifest(config))
+    manifest = msgspec.json.encode(_manifest(config) | _difference(config, previous))
     return len(manifest).to_bytes(8, "little") + manifest + encode(config)
 
 
@@ -75,6 +86,39 @@ def _manifest(config: CompiledConfig) -> dict[str, object]:
     }
 
 
+def _difference(config: CompiledConfig, previous: CompiledConfig | None) -> dict[str, object]:
+    """What a reload would change. What no reload can change: the admin address, which the controller has in hand."""
+    if previous is None:
+        return {}
+    return {
+        "changes": changes(previous, config),
+        "same_source": config.source == previous.source,
+        "needs_restart": _needs_restart(config, previous),
+    }
+
+
+def _needs_restart(config: CompiledConfig, previous: CompiledConfig) -> list[str]:
+    """What differs and is decided when an address is bound."""
+    found = ["admin.address"] if config.admin_address != previous.admin_address else []
+    bound = {_place(*at): (at[0].enable_reuse_port, at[2]) for at in _addresses(previous)}
+    for at in _addresses(config):
+        if bound.get(_place(*at), (at[0].enable_reuse_port, at[2])) != (at[0].enable_reuse_port, at[2]):
+            found.append(f"listener {at[0].name}: enable_reuse_port, or the mode, of {at[2]}")
+    return found
+
+
+def _addresses(config: CompiledConfig) -> Iterator[tuple[Listener, int, Address]]:
+    for listener in config.listeners:
+        for number, address in enumerate(listener.addresses):
+            yield listener, number, address
+
+
+def _place(listener: Listener, number: int, address: Address) -> tuple[object, ...]:
+    """What makes it the same address: each port 0 is a port of its own."""
+    own = isinstance(address, SocketAddress) and address.port == 0
+    return (listener.name, number) if own else (str(address),)
+
+
 def _takes_idle(listener: Listener) -> bool:
     """Whether nothing but plain HTTP happens on its connections, so that between two requests there is no state."""
     return all([plugin.type_url for plugin in chain.filters] == [HCM] for chain in listener.filter_chains)
@@ -90,7 +134,7 @@ def _sources(options: Options) -> list[Source | Finding]:
     """In the order in which they are merged."""
     sources: list[Source | Finding] = []
     if options.config_path is not None:
-        sources.append(read(options.config_path))
+        sources.append(read_source(options.config_path))
     if options.listen is not None or options.upstream is not None:
         sources.append(_shortcut(options))
     if options.config_yaml is not None:
@@ -144,13 +188,27 @@ def main() -> int:
     if refusal is not None:
         sys.stderr.write(refusal)
         return EXIT_REJECTED
-    config, text = compile_options(options)
+    if options.fingerprint and options.fingerprint != fingerprint():
+        sys.stderr.write("the code on disk changed since the proxy started; run `proxyctl restart`")
+        return EXIT_REJECTED
+    try:
+        config, text = compile_options(options) if options.again is None else (_again(options), "")
+    except msgspec.DecodeError as error:
+        sys.stderr.write(f"another release compiled that configuration: {error}")
+        return EXIT_REJECTED
     sys.stderr.write(text)
     if config is None:
         return EXIT_INVALID
+    previous = None if options.previous is None else read(options.previous)
     with os.fdopen(arguments.out_fd, "wb", closefd=False) as out:
-        out.write(committed(config))
+        out.write(committed(config, previous))
     return 0
+
+
+def _again(options: Options) -> CompiledConfig:
+    assert options.again is not None
+    append_paths(options.filter_paths)
+    return msgspec.structs.replace(read(options.again), version=options.version)
 
 
 if __name__ == "__main__":

@@ -6,37 +6,35 @@ import dataclasses
 import itertools
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TypedDict
 
-import msgspec
 import trio
 
-from proxy import registry
 from proxy.access_log.writer import LogWriter
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Endpoints
-from proxy.config.common import PluginConfig
-from proxy.config.listener import Listener as ListenerConfig
 from proxy.errors import ProxyError
-from proxy.filters.context import Activity, CallNextNetwork, FilterContext, Keeper, NetworkFilter, Resume
-from proxy.filters.network import NETWORK_FILTERS
+from proxy.filters.context import Activity, FilterContext, Resume
 from proxy.flight_recorder import Recorder
 from proxy.http.disconnects import DisconnectWatch
 from proxy.limits import LOG_CLOSE_DEADLINE
 from proxy.net.connection import Connection
-from proxy.net.drain import ListenerDrain
 from proxy.net.listener import accept_loop, accept_waiting
 from proxy.net.pipe import PipePool
 from proxy.sessions import Question, Session, describe
+from proxy.snapshot import Listener, Snapshot, SnapshotBuilder
 from proxy.stats import Stats
-from proxy.upstream.manager import ClusterManager
+from proxy.upstream.manager import ClusterManager, ClusterView
 from proxy.upstream.tables import Tables
 
 log = logging.getLogger("proxy.server")
 
 MAX_WORKERS = 1024
 """Connection numbers count in such steps, so that no two of this many workers use the same one."""
+
+QUEUE_TIME = 20.0  # seconds in which whoever waits in a removed listener's queue has been accepted
+DRAIN_LOOK = 1.0  # seconds between looks at what is left of a retired listener
 
 
 class ListenerDraining(TypedDict):
@@ -48,7 +46,7 @@ class ListenerDraining(TypedDict):
 
 
 class Server:
-    """Built from one configuration. `run` must be running for `accept` to be used.
+    """Serves one snapshot after the other. `run` must be running for `accept` and `commit` to be used.
 
     `accept` and the connections live apart: cancelling the former leaves the latter alone, which is why the nursery of
     connections is kept here instead of in the function that accepted them.
@@ -64,14 +62,14 @@ class Server:
         worker_index: int,
         recorder: Recorder | None = None,
     ) -> None:
-        self._clusters = ClusterManager(config, endpoints, stats, tables)
+        self._clusters = ClusterManager(stats, tables)
         self._activity = Activity()
         self._disconnects = DisconnectWatch()
         self._log_writer = LogWriter(stats)
         self._pipes = PipePool()
         context = FilterContext(
             stats,
-            self._clusters,
+            ClusterView({}),
             "",
             self._activity,
             disconnects=self._disconnects,
@@ -82,11 +80,13 @@ class Server:
         self._shadows = context.shadows
         if recorder is not None:
             context = dataclasses.replace(context, recorder=recorder)
-        self._listeners = {
-            listener.name: _Listener(listener, context, worker_index=worker_index) for listener in config.listeners
-        }
+        self._builder = SnapshotBuilder(self._clusters, context, worker_index=worker_index)
+        self._snapshot = self._builder.build(config, endpoints)
+        self._clusters.commit(self._snapshot.clusters, endpoints)
+        self._retired: set[Listener] = set()  # of earlier snapshots: their connections drain
+        self._removed: dict[str, Listener] = {}  # those whose name is gone: their queues are being emptied
         self._accepting = 0
-        self._connections: dict[Connection, _Listener] = {}
+        self._connections: dict[Connection, Listener] = {}
         self._connection_ids = itertools.count(worker_index + 1, MAX_WORKERS)
         self._nursery: trio.Nursery | None = None
         self._drained = trio.Event()
@@ -163,11 +163,10 @@ class Server:
         accept_waiting(sock, self._starter(listener))
 
     def _starter(self, listener: str) -> Callable[[socket.socket], None]:
-        target = self._listeners[listener]
-
         def start(client: socket.socket) -> None:
-            if self._nursery is None:
-                client.close()  # the server has ended between two connections
+            target = self._snapshot.listeners.get(listener) or self._removed.get(listener)
+            if self._nursery is None or target is None:
+                client.close()  # the server, or the listener's drain, has ended between two connections
                 return
             connection = Connection(client, buffer_limit=target.buffer_limit, id=next(self._connection_ids))
             self._activity.connections += 1
@@ -177,6 +176,56 @@ class Server:
                 self.start_task(connection, target.serve)
 
         return start
+
+    async def prepare(self, config: CompiledConfig, endpoints: Endpoints) -> Snapshot:
+        """What `commit` takes. Nothing has changed yet, and whatever cannot be built raises here."""
+        return await self._builder.follow(self._snapshot, config, endpoints)
+
+    def commit(self, snapshot: Snapshot, drain: ListenerDraining) -> None:
+        """Serve `snapshot`, which was prepared for the present one. Connections of listeners that are replaced or
+        removed get `drain`, and end with it.
+        """
+        before, self._snapshot = self._snapshot, snapshot
+        for renewal in snapshot.renewals:
+            renewal()
+        changed = self._clusters.commit(snapshot.clusters, snapshot.endpoints)
+        for listener in snapshot.listeners.values():
+            listener.use(snapshot.clusters, changed=changed)
+            listener.drain.fail_health_check(self._activity.health_check_failed)
+            if self._activity.draining:
+                listener.drain.begin(immediate=True)
+        kept = set(snapshot.listeners.values())
+        for name, listener in before.listeners.items():
+            if listener not in kept:
+                self._retire(name, listener, drain)
+
+    def _retire(self, name: str, listener: Listener, drain: ListenerDraining) -> None:
+        self._retired.add(listener)
+        if name not in self._snapshot.listeners:
+            self._removed[name] = listener
+        if not self._activity.draining:
+            listener.drain.begin(**drain)
+        if self._nursery is not None:
+            self._nursery.start_soon(self._end_drain, name, listener, drain["seconds"] - drain["elapsed"])
+
+    async def _end_drain(self, name: str, listener: Listener, seconds: float) -> None:
+        """Until the last connection of a retired listener has ended, or has to."""
+        end = trio.current_time() + seconds
+        emptied = min(end, trio.current_time() + QUEUE_TIME) if self._removed.get(name) is listener else 0.0
+        while (now := trio.current_time()) < end and (listener.connections or now < emptied):  # noqa: ASYNC110
+            await trio.sleep(min(DRAIN_LOOK, end - now))  # one coarse look; a retired listener is in no hurry
+        if self._removed.get(name) is listener:
+            del self._removed[name]
+        for connection in [each for each, its in self._connections.items() if its is listener]:
+            connection.end()
+        while listener.connections:  # noqa: ASYNC110 - what they still send has deadlines of its own
+            await trio.sleep(DRAIN_LOOK)
+        self._retired.discard(listener)
+        listener.on_retired()
+
+    def _all_listeners(self) -> Iterable[Listener]:
+        """Those of the snapshot, and those whose connections drain."""
+        return [*self._snapshot.listeners.values(), *self._retired]
 
     def update_endpoints(self, endpoints: Endpoints) -> None:
         """Use these hosts from the next request on."""
@@ -194,14 +243,14 @@ class Server:
     def fail_health_check(self, failed: bool) -> None:
         """While `failed`, each connection ends with its next response, so that clients go elsewhere."""
         self._activity.health_check_failed = failed
-        for listener in self._listeners.values():
+        for listener in self._all_listeners():
             listener.drain.fail_health_check(failed)
 
     def drain_listeners(self, drains: Mapping[str, ListenerDraining]) -> None:
         """Exactly the listeners of these names drain from now on; one that did before and is not named any more goes on
         as if nothing had been.
         """
-        for name, listener in self._listeners.items():
+        for name, listener in self._snapshot.listeners.items():
             if self._activity.draining:
                 continue
             if name in drains:
@@ -214,7 +263,7 @@ class Server:
         accepted any more.
         """
         self._activity.draining = True
-        for listener in self._listeners.values():
+        for listener in self._all_listeners():
             listener.drain.begin(immediate=True)
         self._check_drained()
 
@@ -230,7 +279,7 @@ class Server:
 
     def idle_connections(self, listener: str, limit: int) -> list[Connection]:
         """At most `limit` connections of `listener` that wait for a request of which nothing has been read."""
-        target = self._listeners.get(listener)
+        target = self._snapshot.listeners.get(listener)
         idle = (connection for connection, its in self._connections.items() if its is target and connection.idle)
         return list(itertools.islice(idle, limit))
 
@@ -251,7 +300,7 @@ class Server:
 
     def adopt(self, listener: str, client: socket.socket) -> None:
         """Go on with an idle connection that another process had: as if it had been accepted here. Takes `client`."""
-        if listener not in self._listeners or client.type != socket.SOCK_STREAM:
+        if listener not in self._snapshot.listeners or client.type != socket.SOCK_STREAM:
             log.warning("listener %s does not exist: a connection that was handed over ends", listener)
             client.close()
             return
@@ -293,75 +342,3 @@ class Server:
     def _check_drained(self) -> None:
         if self._activity.draining and not self._activity.connections and not self._accepting:
             self._drained.set()
-
-
-class _Listener:
-    """One listener's network filters and stats."""
-
-    def __init__(
-        self,
-        config: ListenerConfig,
-        context: FilterContext,
-        *,
-        worker_index: int,
-    ) -> None:
-        stats, prefix = context.stats, f"listener.{config.stat_prefix}."
-        self.name = config.name
-        self._totals = [
-            stats.counter(f"{prefix}downstream_cx_total"),
-            stats.counter(f"{prefix}worker_{worker_index}.downstream_cx_total"),
-        ]
-        self._active = [
-            stats.gauge(f"{prefix}downstream_cx_active"),
-            stats.gauge(f"{prefix}worker_{worker_index}.downstream_cx_active"),
-        ]
-        self._destroy = stats.counter(f"{prefix}downstream_cx_destroy")
-        self._length_ms = stats.histogram(f"{prefix}downstream_cx_length_ms")
-        self.drain = ListenerDrain(modify_only=config.drain_type == "MODIFY_ONLY")
-        self.buffer_limit = buffer_limit = config.per_connection_buffer_limit_bytes
-        context = dataclasses.replace(context, listener_prefix=prefix, drain=self.drain, buffer_limit=buffer_limit)
-        filters = [_build(plugin, context) for plugin in config.filter_chains[0].filters]
-        self._chain = _chain(filters)
-        self._begin = getattr(filters[0], "begin", None) if len(filters) == 1 else None
-
-    def begin(self, connection: Connection, keeper: Keeper) -> bool:
-        """Serve it without a task, if its only filter can do that."""
-        return self._begin is not None and self._begin(connection, keeper)
-
-    async def serve(self, connection: Connection) -> None:
-        """Serve it in a task, to its end."""
-        await self._chain(connection)
-
-    def opened(self) -> None:
-        for counter in self._totals:
-            counter.inc()
-        for gauge in self._active:
-            gauge.add(1)
-
-    def closed(self, seconds: float) -> None:
-        for gauge in self._active:
-            gauge.add(-1)
-        self._destroy.inc()
-        self._length_ms.record(round(seconds * 1000))
-
-
-def _build(plugin: PluginConfig, context: FilterContext) -> Any:
-    filter_class = registry.load(NETWORK_FILTERS, plugin.type_url)
-    return filter_class(plugin.name, msgspec.msgpack.decode(plugin.config, type=filter_class.Config), context)
-
-
-def _chain(filters: list[NetworkFilter]) -> CallNextNetwork:
-    async def end(connection: Connection) -> None:
-        """Past the last filter there is nothing to do: the connection closes."""
-
-    chain: CallNextNetwork = end
-    for network_filter in reversed(filters):
-        chain = _link(network_filter, chain)
-    return chain
-
-
-def _link(network_filter: NetworkFilter, call_next: CallNextNetwork) -> CallNextNetwork:
-    async def call(connection: Connection) -> None:
-        await network_filter(connection, call_next)
-
-    return call

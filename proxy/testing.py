@@ -36,6 +36,7 @@ from proxy.http.filter_failures import FilterFailures
 from proxy.http.headers import Headers
 from proxy.net.connection import Connection
 from proxy.stats import MemoryStats
+from proxy.upstream.manager import ClusterView
 
 __all__ = ["Response", "Result", "UpstreamRequest", "make", "make_route_config", "run"]
 
@@ -195,13 +196,6 @@ async def _nothing(connection: Connection) -> None:
     """There is no filter behind a connection manager."""
 
 
-class _NoClusters:
-    """The upstream of a scene belongs to no cluster."""
-
-    def get(self, name: str) -> None:
-        return None
-
-
 class _Scene:
     """A connection manager whose chain is the filter and an upstream in memory."""
 
@@ -216,7 +210,7 @@ class _Scene:
         route = Route(RouteMatch("prefix", "/"), ClusterAction("upstream"), "", overrides)
         routes = RouteConfiguration("", (VirtualHost("", ("*",), (route,)),))
         manager = HttpConnectionManager(
-            "", HcmConfig("test", routes, ()), FilterContext(MemoryStats(), cast(Any, _NoClusters()), "listener.test.")
+            "", HcmConfig("test", routes, ()), FilterContext(MemoryStats(), ClusterView({}), "listener.test.")
         )
         manager.chain = build_chain([self._watch, http_filter, self._upstream])
         manager.policy = dataclasses.replace(

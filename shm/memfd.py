@@ -43,7 +43,12 @@ def seal(fd: int) -> None:
 
 
 def read_all(fd: int, limit: int = MAX_SEALED_BYTES) -> bytes:
-    """The content of a sealed memory file.
+    """The content of a sealed memory file; raises as `check_sealed` does."""
+    return read_at(fd, check_sealed(fd, limit), 0)
+
+
+def check_sealed(fd: int, limit: int = MAX_SEALED_BYTES) -> int:
+    """The size of a sealed memory file.
 
     Raises ValueError for a descriptor that is not fully sealed (its content could change while it is read) or that
     holds more than `limit` bytes.
@@ -57,7 +62,7 @@ def read_all(fd: int, limit: int = MAX_SEALED_BYTES) -> bytes:
     size = os.fstat(fd).st_size
     if size > limit:
         raise ValueError(f"memory file {fd} holds {size} bytes, more than {limit}")
-    return read_at(fd, size, 0)
+    return size
 
 
 def read_at(fd: int, length: int, offset: int) -> bytes:

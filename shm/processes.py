@@ -66,6 +66,7 @@ class Word(enum.IntEnum):
     BEATS_LATE = 15  # of them, those that its event loop was late for
     REQUESTS = 16  # that have ended, proxied TCP connections included
     REQUESTS_FAILED = 17  # of them, those that failed by our own doing
+    CONFIG_VERSION = 18  # of the configuration that it serves; in the supervisor's slot, of the one that is committed
 
 
 class ProcessInfo(NamedTuple):
@@ -90,6 +91,7 @@ class ProcessInfo(NamedTuple):
     beats_late: int = 0
     requests: int = 0
     requests_failed: int = 0
+    config_version: int = 0
 
 
 class ProcessTable:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import trio
 
@@ -73,6 +73,22 @@ class Acceptors:
                 sock = socket.socket(fileno=fd)
                 sock.setblocking(False)
                 self._sockets[name] = sock
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Sockets of a reload's other listeners: old name → new one, "" for one that is not ours any more. Nobody who
+        waits in their queues notices; the new name's listener has them from now on.
+        """
+        moved: dict[SocketName, socket.socket] = {}
+        for old, new in names.items():
+            name, becomes = SocketName.parse(old), SocketName.parse(new)
+            if name is None or name not in self._sockets:
+                continue
+            if becomes is not None:
+                moved[becomes] = self._sockets[name].dup()
+            self._drop(name)
+        for becomes, sock in moved.items():
+            self._drop(becomes)
+            self._sockets[becomes] = sock
 
     def set_topology(self, *, count: int, listening: int, among: Collection[str] | None = None) -> None:
         """`among`: poll none but the sockets of these names (a canary leaves those alone that do not listen yet)."""

@@ -78,6 +78,7 @@ async def _run(order: dict[str, Any], inherited: dict[str, int], link: Superviso
         slot=slot,
         generation=order["generation"],
         endpoints_version=endpoints.version,
+        config_version=order["config_version"],
         orders=order["orders"],
     )
     await worker.run(inherited)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import time
@@ -19,6 +20,7 @@ from workers.handing_over import hand_over
 from workers.heartbeat import Load, beat
 from workers.holders import answer, held, log_holders
 from workers.link import Received, SupervisorLink, close_all, reopen_logs
+from workers.reloading import Reloading
 
 log = logging.getLogger("worker")
 
@@ -41,6 +43,7 @@ class Worker:
         slot: int,
         generation: int,
         endpoints_version: int,
+        config_version: int,
         orders: dict[str, Any],
     ) -> None:
         self._server = server
@@ -50,8 +53,11 @@ class Worker:
         self._slot = slot
         self._generation = generation
         self._endpoints_version = endpoints_version
+        self._config_version = config_version
+        self._reloading = Reloading(server, link, self._applied)
         self._draining = False
         self._drain_scope = trio.CancelScope()
+        self._orders = dict(orders)
         for name, value in orders.items():
             self._obey(name, value)
 
@@ -59,6 +65,7 @@ class Worker:
         """Serve until told to drain or stop, or until the supervisor is gone."""
         self._set_state(State.STARTING)
         self._processes.write(self._slot, Word.ENDPOINTS_VERSION, self._endpoints_version)
+        self._processes.write(self._slot, Word.CONFIG_VERSION, self._config_version)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._beat)
             nursery.start_soon(self._watch_departures)
@@ -69,6 +76,8 @@ class Worker:
             acceptors.add(inherited)
             await self._link.send({"type": "ready"})
             while (received := await self._link.receive()) is not None:
+                if received.message["type"] == "commit":
+                    await self._reloading.commit(received.message)  # what comes after it is about the new listeners
                 self._on_message(received, acceptors, nursery)
                 close_all(received.fds)
             log.warning("the supervisor is gone; ending after the requests in hand (%.0f s at most)", ORPHAN_DRAIN)
@@ -86,9 +95,17 @@ class Worker:
             if first:
                 nursery.start_soon(acceptors.watch, lambda: not self._draining)
         elif kind == "order":
+            self._orders[message["name"]] = message["value"]
             self._obey(message["name"], message["value"])
         elif kind == "sockets":
+            if received.fds:  # of a reload
+                acceptors.rename(json.loads(memfd.read_all(received.fds[0])))
             acceptors.add(received.named)
+            acceptors.update()
+        elif kind == "prepare":
+            self._reloading.prepare(message["version"], received.fds, nursery)
+        elif kind == "abort":
+            self._reloading.abort()
         elif kind == "connections":
             clients = [socket.socket(fileno=fd) for fd in received.fds]
             received.fds.clear()
@@ -108,6 +125,15 @@ class Worker:
         elif kind == "reopen_logs":
             reopen_logs(received)
             self._server.reopen_logs()
+
+    def _applied(self, endpoints: Endpoints, version: int) -> None:
+        """A reload has changed over."""
+        self._note_endpoints(endpoints.version)
+        self._config_version = version
+        self._processes.write(self._slot, Word.CONFIG_VERSION, version)
+        for name, value in self._orders.items():
+            self._obey(name, value)
+        self._link.give({"type": "committed", "version": version}, [])
 
     def _obey(self, name: str, value: Any) -> None:
         """A standing order: the supervisor repeats it to every worker that starts (`Supervisor.orders`)."""
@@ -139,8 +165,11 @@ class Worker:
 
     def _apply(self, endpoints: Endpoints) -> None:
         self._server.update_endpoints(endpoints)
-        self._endpoints_version = endpoints.version
-        self._processes.write(self._slot, Word.ENDPOINTS_VERSION, endpoints.version)
+        self._note_endpoints(endpoints.version)
+
+    def _note_endpoints(self, version: int) -> None:
+        self._endpoints_version = version
+        self._processes.write(self._slot, Word.ENDPOINTS_VERSION, version)
 
     async def _adopt(self, listener: str, clients: list[socket.socket], packet: int | None) -> None:
         """Says that these connections have arrived before anything is read from one: until then they can be another's.

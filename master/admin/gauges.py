@@ -34,11 +34,12 @@ def _membership(prefix: str, cluster: Cluster, endpoints: ClusterEndpoints | Non
 
 def _breaker(prefix: str, cluster: Cluster, view: ServerView) -> Iterator[tuple[str, int]]:
     """`*_open` is 1 at the limit (features §13 rule 38), over all workers."""
-    limits = cluster.breaker
+    limits, endpoints = cluster.breaker, view.endpoints.clusters.get(cluster.name)
+    slot = endpoints.slot if endpoints is not None else 0
     for name, column, limit in (
         ("cx_open", ClusterColumn.CONNECTIONS, limits.max_connections),
         ("rq_pending_open", ClusterColumn.PENDING, limits.max_pending_requests),
         ("rq_open", ClusterColumn.REQUESTS, limits.max_requests),
         ("rq_retry_open", ClusterColumn.RETRIES, limits.max_retries),
     ):
-        yield f"{prefix}circuit_breakers.default.{name}", int(view.clusters.total(cluster.slot, column) >= limit)
+        yield f"{prefix}circuit_breakers.default.{name}", int(view.clusters.total(slot, column) >= limit)

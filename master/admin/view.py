@@ -25,8 +25,9 @@ class RejectedError(Exception):
 class ServerView(Protocol):
     """Read-only members are properties, so that an implementation may compute them.
 
-    `started_at` is `time.time()` of this generation's start; `options` are the command line's. `listeners` are
-    (name, addresses really bound). `hosts` and `clusters` are the shared tables, by row = slot.
+    `started_at` is `time.time()` of this generation's start, `configured_at` of its configuration's; `options` are the
+    command line's. `listeners` are (name, addresses really bound). `hosts` and `clusters` are the shared tables, by row
+    = slot.
     """
 
     @property
@@ -37,6 +38,8 @@ class ServerView(Protocol):
     def state(self) -> State: ...
     @property
     def started_at(self) -> float: ...
+    @property
+    def configured_at(self) -> float: ...
     @property
     def options(self) -> Mapping[str, Any]: ...
     @property
@@ -63,6 +66,17 @@ class ServerView(Protocol):
     @property
     def restart_status(self) -> Mapping[str, Any]:
         """How the last hot restart went, or the present one goes (`Restart.status` of the supervisor)."""
+        ...
+
+    @property
+    def reload_status(self) -> Mapping[str, Any]:
+        """How the last reload went, or the present one goes (`Reload.status` of the supervisor)."""
+        ...
+
+    async def reload(self, *, why: str, show: bool, version: int | None) -> None:
+        """Begin one, only to `show` what would change, or back to `version` (0: the one before). Raises
+        `RejectedError`.
+        """
         ...
 
     async def hot_restart(self, *, ready_timeout: float | None, canary: float | None) -> None:

@@ -80,7 +80,7 @@ def command(
 
     \b
     Signals: TERM graceful stop · INT the same, twice at once · USR1 reopen logs · TTIN/TTOU one worker more/less
-             USR2 hot restart (see `proxyctl restart`) · HUP (reload) is reserved.
+             USR2 hot restart (see `proxyctl restart`) · HUP reload (see `proxyctl reload`)
     Exit codes: 0 stopped · 1 failed · 2 usage · 3 invalid configuration · 5 address or directory in use
     """
     if (listen is None) != (upstream is None):

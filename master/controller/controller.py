@@ -6,7 +6,6 @@ published endpoints, both held by the supervisor.
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import os
@@ -25,16 +24,17 @@ from master.controller import server_stats
 from master.controller.drains import Drains, begun, undone
 from master.controller.questions import Questions, Sessions
 from master.controller.regions import Regions
+from master.controller.reloading import Reloading
 from master.controller.standing import StandingOrders
-from master.dns.refresh import discover
-from master.dns.slots import SlotAllocator
+from master.dns.refresh import Discovery
+from master.dns.rows import Rows
 from proxy.config.cluster import Endpoints, decode_endpoints, encode_endpoints
 from shm import memfd
 from shm.metrics import Metrics, MetricsWriter
 from shm.processes import ProcessInfo, ProcessTable, Role, Word
 from shm.processes import State as ProcessState
 from shm.ring import RingReader
-from shm.table import TableReader, clear_row, grow
+from shm.table import TableReader
 from workers import committed
 from workers.heartbeat import beat
 from workers.link import Received, SupervisorLink, close_all, reopen_logs
@@ -55,13 +55,14 @@ class Controller:
         self._inherited = inherited
         self._slot: int = order["slot"]
         self.config = committed.read(inherited["config"])
-        self.endpoints = self.config.endpoints
+        endpoints = self.config.endpoints
         if "endpoints" in inherited:
-            self.endpoints = decode_endpoints(memfd.read_all(inherited["endpoints"]))
+            endpoints = decode_endpoints(memfd.read_all(inherited["endpoints"]))
         self.options: dict[str, Any] = json.loads(order["options"])
         self.generation: int = order["generation"]
         self.own_state: State = "INITIALIZING"
         self.restart_status: dict[str, Any] = {}
+        self.reload_status: dict[str, Any] = {}
         self._standing = StandingOrders(order["orders"], self.options["log_level"], link.send)
         self._counters_base: dict[str, int] = {}
         self.listeners_stopped = 0
@@ -71,10 +72,13 @@ class Controller:
         self._processes = ProcessTable(inherited["processes"])
         supervisor = self._processes.read(0)
         self.started_at = time.time() - (time.monotonic_ns() - supervisor.started_ns) / 1e9
+        self.configured_at = self.started_at
         self._stats = MetricsWriter(inherited["region"])
         self._regions = Regions(inherited["base"])
         self.rings: dict[int, RingReader] = {}  # the workers' flight recorders
-        self._slots = SlotAllocator(self.endpoints, rows=self.hosts.rows)
+        self._rows = Rows(endpoints, host_rows=self.hosts.rows, cluster_rows=self.clusters.rows)
+        self._discovery = Discovery(self.config, endpoints, self._stats, self.publish, rows=self._rows)
+        self._reloading = Reloading(link, self._discovery, self._make_room)
         self._requests: dict[int, trio.MemorySendChannel[str | None]] = {}
         self._next_request = 0
         self._retired = trio.Event()
@@ -82,6 +86,11 @@ class Controller:
         self.generations: list[tuple[int, str, float]] = []
 
     # --- ServerView -----------------------------------------------------------------------------------------------
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """The hosts that the workers use, or are about to."""
+        return self._discovery.endpoints
 
     @property
     def state(self) -> State:
@@ -128,6 +137,10 @@ class Controller:
 
     async def sessions(self, *, older: float, listener: str, limit: int, generation: int | None = None) -> Sessions:
         return await self._questions.sessions(older=older, listener=listener, limit=limit, generation=generation)
+
+    async def reload(self, *, why: str, show: bool, version: int | None) -> None:
+        """Returns when it has begun; `reload_status` tells how it goes on. Raises `RejectedError`."""
+        await self._ask({"type": "reload", "why": why, "show": show, "config": version})
 
     async def _ask(self, question: dict[str, Any]) -> None:
         """Returns once the supervisor has said yes."""
@@ -222,8 +235,7 @@ class Controller:
 
     async def _initialise(self, nursery: trio.Nursery) -> None:
         """Ready is who knows the hosts of every cluster: each name has had a first answer, be it a failure."""
-        arguments = (self.config, self.endpoints, self._stats, self.publish)
-        await nursery.start(functools.partial(discover, *arguments, slots=self._slots))
+        await nursery.start(self._discovery.run)
         self._processes.write(self._slot, Word.STATE, ProcessState.SERVING)
         await self._link.send({"type": "ready"})
 
@@ -272,6 +284,14 @@ class Controller:
             self._set_state(message)
         elif kind == "restart_status":
             self.restart_status = message["status"]
+        elif kind == "reload_status":
+            self.reload_status = json.loads(memfd.read_all(received.fds[0]))
+        elif kind == "place":
+            nursery.start_soon(self._reloading.place, message["version"], received.fds.pop())
+        elif kind == "commit":
+            self._commit(message["version"], nursery)
+        elif kind == "abort":
+            self._reloading.abort(message["version"])
         elif kind == "reopen_logs":
             reopen_logs(received)
         elif kind in ("asked", "sessions"):
@@ -289,6 +309,21 @@ class Controller:
         self.generations = [(number, state, ends_at) for number, state, ends_at in message.get("generations", ())]
         self.restart_status = message["restart"]
 
+    def _commit(self, version: int, nursery: trio.Nursery) -> None:
+        """The configuration changes. Who does not know it ends: a successor begins with it."""
+        config = self._reloading.commit(version)
+        if config is None:
+            log.warning("configuration %d is not known here; starting again", version)
+            nursery.cancel_scope.cancel()
+            return
+        self.config, self.configured_at = config, time.time()
+        names = {listener.name for listener in config.listeners}
+        self._standing.keep("drain", {name: drain for name, drain in self.drains.items() if name in names})
+
+    def _make_room(self) -> None:
+        """In the shared tables, before anybody hears of new rows."""
+        self._rows.make_room(self._inherited["hosts"], self._inherited["clusters"])
+
     # --- publishing hosts -----------------------------------------------------------------------------------------
 
     async def publish(self, endpoints: Endpoints) -> None:
@@ -296,15 +331,12 @@ class Controller:
 
         Returns once every worker has applied them, or after `APPLY_DEADLINE`: the supervisor replaces who hangs.
         """
-        grow(self._inherited["hosts"], self._slots.rows)
-        for row in self._slots.take_reused():
-            clear_row(self._inherited["hosts"], row)
+        self._make_room()
         fd = memfd.sealed("trireme-endpoints", encode_endpoints(endpoints))
         try:
             await self._link.send({"type": "endpoints"}, [fd])
         finally:
             os.close(fd)
-        self.endpoints = endpoints
         with trio.move_on_after(APPLY_DEADLINE):
             while not self._applied(endpoints.version):  # noqa: ASYNC110 - the words are shared memory
                 await trio.sleep(APPLY_POLL)
@@ -318,7 +350,7 @@ class Controller:
             await trio.sleep(FREE_INTERVAL)
             drained = min((p.endpoints_drained for p in self._own_workers()), default=freed)
             if drained > freed:
-                self._slots.acknowledged(drained)
+                self._rows.acknowledged(drained)
                 freed = drained
 
     def _applied(self, version: int) -> bool:

@@ -38,15 +38,23 @@ def add(metrics: Metrics, controller: Controller) -> None:
             "server.hot_restart_generation": controller.generation,
             "listener_manager.total_listeners_active": len(controller.listeners),
             "listener_manager.total_listeners_warming": 0,
-            "listener_manager.total_listeners_draining": 0,
+            "listener_manager.total_listeners_draining": _draining(controller, chains_only=False),
+            "listener_manager.total_filter_chains_draining": _draining(controller, chains_only=True),
             "listener_manager.workers_started": int(bool(serving)),
             "cluster_manager.active_clusters": len(controller.config.clusters),
             "cluster_manager.warming_clusters": 0,
             **_memory(p.pid for p in processes),
         }
     )
+    metrics.counters.update(controller.reload_status.get("counts", {}))
     metrics.counters["listener_manager.listener_stopped"] = controller.listeners_stopped
     metrics.counters["server.worker_restarts"] = sum(p.restarts + p.ended_restarts for p in processes)
+
+
+def _draining(controller: Controller, *, chains_only: bool) -> int:
+    """As in Envoy, a drain lasts its whole time."""
+    drains = controller.reload_status.get("draining", ())
+    return sum(until > time.monotonic() and only == chains_only for until, only in drains)
 
 
 def _memory(pids: Iterable[int]) -> dict[str, int]:

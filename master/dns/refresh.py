@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import trio
 
@@ -13,7 +13,7 @@ from master.dns.backoff import FailureBackoff
 from master.dns.discovery import ClusterType, Target, addresses, found_in, localities, refresh_after, targets
 from master.dns.family import LookupFamily
 from master.dns.result import Failed, Resolved, Result
-from master.dns.slots import SlotAllocator
+from master.dns.rows import Rows
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Cluster, ClusterEndpoints, Dns, DnsEndpoint, Endpoints
 from proxy.stats import Stats
@@ -27,36 +27,145 @@ class Lookup(Protocol):
     async def lookup(self, name: str, family: LookupFamily) -> Result: ...
 
 
-async def discover(
-    config: CompiledConfig,
-    endpoints: Endpoints,
-    stats: Stats,
-    publish: Callable[[Endpoints], Awaitable[None]],
-    *,
-    slots: SlotAllocator,
-    resolver: Lookup | None = None,
-    rng: random.Random | None = None,
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Looks up the names of all DNS clusters of `config`, for ever; runs until it is cancelled.
+class Discovery:
+    """The hosts of all clusters: those that the configuration names, and those of names, which are looked up for ever.
 
-    Every change is published as a whole new `Endpoints`, its version one above the last; changes that come while
-    `publish` runs go into the next one. `slots` was made from `endpoints`; `publish` lets the hosts table grow to
-    `slots.rows` and clears the rows of `slots.take_reused()` before any worker hears of the new endpoints. Hosts that
-    `endpoints` has already (of a controller that died) stay until their name resolves to something else.
-    `task_status.started` is called once every cluster has had a first result, as Envoy's clusters warm.
+    `run` runs until it is cancelled. Every change is published as a whole new `Endpoints`, its version one above the
+    last; changes that come while `publish` runs go into the next one. `publish` lets the tables grow to what `rows`
+    needs and clears the rows that it reuses before any worker hears of the new endpoints.
+    Hosts that `endpoints` has already (of a controller that died) stay until their name resolves to something else.
     """
-    rng = rng or random.Random()
-    clusters = []
-    for found in config.clusters:
-        if found.dns is not None and found.type != "STATIC":
-            resolver = resolver or _new_resolver()
-            known = endpoints.clusters.get(found.name)
-            clusters.append(_ClusterRefresh(found, found.type, found.dns, known, stats, resolver, rng))
-    async with trio.open_nursery() as nursery:
-        for cluster in clusters:
-            nursery.start_soon(cluster.run)
-        nursery.start_soon(_publish_changes, clusters, endpoints, slots, publish, task_status)
+
+    def __init__(
+        self,
+        config: CompiledConfig,
+        endpoints: Endpoints,
+        stats: Stats,
+        publish: Callable[[Endpoints], Awaitable[None]],
+        *,
+        rows: Rows,
+        resolver: Lookup | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.endpoints = endpoints
+        self._stats = stats
+        self._publish = publish
+        self._rows = rows
+        self._resolver = resolver
+        self._rng = rng or random.Random()
+        self._names = {each.name: found for each in config.clusters if (found := self._refresh(each)) is not None}
+        self._changed = trio.Event()
+        self._turn = trio.Lock()  # of who makes the next version
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """`task_status.started` is called once every cluster has had a first result, as Envoy's clusters warm."""
+        async with trio.open_nursery() as self._nursery:
+            for found in self._names.values():
+                self._nursery.start_soon(found.run)
+            await self._publish_changes(task_status)
+
+    async def follow(self, config: CompiledConfig, *, warm_within: float) -> Next:
+        """Begin to discover what is new in `config`, and return its hosts once each new name has had a first result, or
+        after `warm_within` seconds. Nothing is published until `commit` or `abort`, of which one must follow.
+        """
+        await self._turn.acquire()
+        try:
+            names = {each.name: found for each in config.clusters if (found := self._kept_or_new(each)) is not None}
+            new = [found for found in names.values() if found not in self._names.values()]
+            with trio.move_on_after(warm_within):
+                await self._warm(new)
+            version = self.endpoints.version + 1
+            clusters = {
+                each.name: self._next(names.get(each.name), config.endpoints.clusters[each.name], version)
+                for each in config.clusters
+            }
+            return Next(Endpoints(version, clusters), names, new)
+        except BaseException:
+            self._turn.release()
+            raise
+
+    def commit(self, following: Next) -> None:
+        """Its hosts are the ones that the workers use now."""
+        for name, found in self._names.items():
+            if following.names.get(name) is not found:
+                found.scope.cancel()
+        self.endpoints, self._names = following.endpoints, following.names
+        self._rows.published(self.endpoints)
+        self._wake()
+        self._turn.release()
+
+    def abort(self, following: Next) -> None:
+        """As if it had never been asked for."""
+        for found in following.new:
+            found.scope.cancel()
+        self._turn.release()
+
+    def _refresh(self, cluster: Cluster) -> _ClusterRefresh | None:
+        """None if there is nothing to look up."""
+        if cluster.dns is None or cluster.type == "STATIC":
+            return None
+        if self._resolver is None:
+            self._resolver = _new_resolver()
+        before = self.endpoints.clusters.get(cluster.name)
+        return _ClusterRefresh(
+            cluster, cluster.type, cluster.dns, before, self._stats, self._resolver, self._rng, self._wake
+        )
+
+    def _kept_or_new(self, cluster: Cluster) -> _ClusterRefresh | None:
+        found = self._names.get(cluster.name)
+        return found if found is not None and found.cluster == cluster else self._refresh(cluster)
+
+    async def _warm(self, new: list[_ClusterRefresh]) -> None:
+        assert self._nursery is not None
+        for found in new:
+            self._nursery.start_soon(found.run)
+        for found in new:
+            await found.warmed.wait()
+
+    def _next(self, found: _ClusterRefresh | None, given: ClusterEndpoints, version: int) -> ClusterEndpoints:
+        """The hosts of one cluster in the next configuration: the very same object if nothing changes."""
+        name = given.cluster
+        if found is not None:
+            fresh = found.endpoints(version, self._rows)
+        else:
+            fresh = ClusterEndpoints(name, version, self._rows.placed(name, given.localities), self._rows.cluster(name))
+        old = self.endpoints.clusters.get(name)
+        if old is not None and (old.localities, old.slot) == (fresh.localities, fresh.slot):
+            return old
+        return fresh
+
+    def _wake(self) -> None:
+        self._changed.set()
+
+    async def _publish_changes(self, task_status: trio.TaskStatus[None]) -> None:
+        """Publishes what changed, then waits for the next change."""
+        warming = bool(self._names)
+        if not warming:
+            task_status.started()
+        while True:
+            self._changed = trio.Event()
+            async with self._turn:
+                dirty = [found for found in self._names.values() if found.take_changed()]
+                if dirty:
+                    version = self.endpoints.version + 1
+                    fresh = {found.name: found.endpoints(version, self._rows) for found in dirty}
+                    self.endpoints = Endpoints(version=version, clusters={**self.endpoints.clusters, **fresh})
+                    self._rows.published(self.endpoints)
+                    await self._publish(self.endpoints)
+                    continue
+            if warming and all(found.warmed.is_set() for found in self._names.values()):
+                warming = False
+                task_status.started()
+            await self._changed.wait()
+
+
+class Next(NamedTuple):
+    """What follows the present hosts if it is committed. `new` are those of `names` whose lookups have just begun."""
+
+    endpoints: Endpoints
+    names: dict[str, _ClusterRefresh]
+    new: list[_ClusterRefresh]
 
 
 def _new_resolver() -> Lookup:
@@ -64,35 +173,6 @@ def _new_resolver() -> Lookup:
     from master.dns.resolver import Resolver
 
     return Resolver()
-
-
-async def _publish_changes(
-    clusters: list[_ClusterRefresh],
-    endpoints: Endpoints,
-    slots: SlotAllocator,
-    publish: Callable[[Endpoints], Awaitable[None]],
-    task_status: trio.TaskStatus[None],
-) -> None:
-    """Publishes what changed, then waits for the next change."""
-    warming = bool(clusters)
-    if not warming:
-        task_status.started()
-    while True:
-        changed = trio.Event()
-        for cluster in clusters:
-            cluster.wake = changed.set
-        dirty = [cluster for cluster in clusters if cluster.take_changed()]
-        if dirty:
-            version = endpoints.version + 1
-            fresh = {cluster.name: cluster.endpoints(version, slots) for cluster in dirty}
-            endpoints = Endpoints(version=version, clusters={**endpoints.clusters, **fresh})
-            slots.published(endpoints)
-            await publish(endpoints)
-            continue
-        if warming and all(cluster.warm for cluster in clusters):
-            warming = False
-            task_status.started()
-        await changed.wait()
 
 
 class _ClusterRefresh:
@@ -107,10 +187,13 @@ class _ClusterRefresh:
         stats: Stats,
         resolver: Lookup,
         rng: random.Random,
+        wake: Callable[[], None],
     ) -> None:
         self.name = cluster.name
-        self.warm = False
-        self.wake: Callable[[], None] = lambda: None
+        self.cluster = cluster
+        self.warmed = trio.Event()
+        self.scope = trio.CancelScope()
+        self._wake = wake
         self._type = cluster_type
         self._dns = dns
         self._resolver = resolver
@@ -127,12 +210,14 @@ class _ClusterRefresh:
         stats.counter(prefix + "update_empty")  # exists for every cluster; Envoy counts it for EDS alone
 
     async def run(self) -> None:
+        """Until `scope` is cancelled."""
         names = targets(self._dns)
         if not names:
             self._settled()
-        async with trio.open_nursery() as nursery:
-            for target, endpoint in names.items():
-                nursery.start_soon(self._refresh, target, endpoint)
+        with self.scope:
+            async with trio.open_nursery() as nursery:
+                for target, endpoint in names.items():
+                    nursery.start_soon(self._refresh, target, endpoint)
 
     async def _refresh(self, target: Target, endpoint: DnsEndpoint) -> None:
         while True:
@@ -172,15 +257,15 @@ class _ClusterRefresh:
             log.info("cluster %s: %s resolves again", self.name, endpoint.name)
 
     def _settled(self) -> None:
-        self.warm = True
-        self.wake()
+        self.warmed.set()
+        self._wake()
 
     def take_changed(self) -> bool:
         """Whether anything changed since the last call."""
         changed, self._changed = self._changed, False
         return changed
 
-    def endpoints(self, version: int, slots: SlotAllocator) -> ClusterEndpoints:
+    def endpoints(self, version: int, rows: Rows) -> ClusterEndpoints:
         """The hosts now."""
-        hosts = localities(self._dns, self._type, self._found, lambda address: slots.slot(self.name, address))
-        return ClusterEndpoints(cluster=self.name, version=version, localities=hosts)
+        hosts = localities(self._dns, self._type, self._found, lambda address: rows.hosts.slot(self.name, address))
+        return ClusterEndpoints(self.name, version, hosts, rows.cluster(self.name))

@@ -1,4 +1,4 @@
-"""Rows of the shared hosts table: who has which, and when a row may get a new owner. Pure.
+"""Rows of the shared tables: which host or cluster has which, and when a row may get a new owner. Pure.
 
 Workers count a host's connections and requests in its row, so a row may change hands only when no worker can still
 write to it for the old host: after every worker has acknowledged endpoints without that host.
@@ -7,10 +7,26 @@ write to it for the old host: after every worker has acknowledged endpoints with
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 
 from proxy.config.cluster import Endpoints
 
-Key = tuple[str, str]  # cluster, address
+Key = tuple[str, str]  # cluster, address of the host; "" for the cluster itself
+
+
+def host_slots(endpoints: Endpoints) -> dict[Key, int]:
+    """The rows of the hosts table that `endpoints` uses."""
+    return {
+        (name, str(host.address)): host.slot
+        for name, cluster in endpoints.clusters.items()
+        for locality in cluster.localities
+        for host in locality.hosts
+    }
+
+
+def cluster_slots(endpoints: Endpoints) -> dict[Key, int]:
+    """The rows of the clusters table that `endpoints` uses."""
+    return {(name, ""): cluster.slot for name, cluster in endpoints.clusters.items()}
 
 
 class SlotAllocator:
@@ -20,8 +36,11 @@ class SlotAllocator:
     still serves what a dead controller had published before: they wait for an acknowledgement like retired ones.
     """
 
-    def __init__(self, endpoints: Endpoints, *, rows: int = 0) -> None:
-        self._slots: dict[Key, int] = _slots_of(endpoints)
+    def __init__(
+        self, endpoints: Endpoints, *, rows: int = 0, slots_of: Callable[[Endpoints], dict[Key, int]] = host_slots
+    ) -> None:
+        self._slots_of = slots_of
+        self._slots = slots_of(endpoints)
         self._retired: dict[Key, int] = {}  # → the first version without it
         self._rows = max(rows, 1 + max(self._slots.values(), default=-1))
         self._unknown = set(range(self._rows)) - set(self._slots.values())
@@ -34,8 +53,8 @@ class SlotAllocator:
         """How many rows the table needs for all slots given so far."""
         return self._rows
 
-    def slot(self, cluster: str, address: str) -> int:
-        """The slot of a host: the one it has, or had and nobody got since, otherwise the lowest free one."""
+    def slot(self, cluster: str, address: str = "") -> int:
+        """The slot of a host or cluster: the one it has, or had and nobody got since, otherwise the lowest free one."""
         key = (cluster, address)
         if key not in self._slots:
             if self._free:
@@ -53,7 +72,7 @@ class SlotAllocator:
 
     def published(self, endpoints: Endpoints) -> None:
         """Retires the slots of hosts that `endpoints` has no more, and takes back those that returned."""
-        present = _slots_of(endpoints)
+        present = self._slots_of(endpoints)
         for key in self._slots.keys() - present.keys():
             self._retired.setdefault(key, endpoints.version)
         for key in self._retired.keys() & present.keys():
@@ -68,12 +87,3 @@ class SlotAllocator:
         for key in [key for key, retired in self._retired.items() if retired <= version]:
             del self._retired[key]
             heapq.heappush(self._free, self._slots.pop(key))
-
-
-def _slots_of(endpoints: Endpoints) -> dict[Key, int]:
-    return {
-        (name, str(host.address)): host.slot
-        for name, cluster in endpoints.clusters.items()
-        for locality in cluster.localities
-        for host in locality.hosts
-    }

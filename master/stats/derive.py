@@ -42,7 +42,7 @@ _RULES = (
         (r"\1upstream_rq_\3xx", r"\1upstream_rq_completed"),
     ),
     _Rule(
-        re.compile(r"(vhost\.[^.]+\.(?:vcluster|route)\.[^.]+\.)upstream_rq_((\d)\d\d)", re.ASCII),
+        re.compile(r"(vhost\..+\.(?:vcluster|route)\..+\.)upstream_rq_((\d)\d\d)", re.ASCII),
         (r"\1upstream_rq_\3xx", r"\1upstream_rq_completed"),
     ),
     _Rule(

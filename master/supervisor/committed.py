@@ -40,6 +40,15 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """`changes` are those of `proxy.changes.Change`. `needs_restart` names what differs and no reload can change."""
+
+    changes: tuple[dict[str, Any], ...]
+    same_source: bool
+    needs_restart: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
     """One committed configuration. `fd` is the sealed memfd."""
 
@@ -50,6 +59,7 @@ class Committed:
     clusters: int
     hosts: int
     state_versions: tuple[int, ...]  # of the supervisor's state (state.py) that the code which compiled this reads
+    difference: Difference | None = None  # to what was in effect when it was compiled, for a reload
 
     def hands_over(self, successor: Committed) -> list[str]:
         """The listeners whose idle connections the listener of the same name and addresses can go on with."""
@@ -59,6 +69,12 @@ class Committed:
 
 def _address(data: dict[str, Any]) -> Address:
     return Address(**data)
+
+
+def _difference(data: dict[str, Any]) -> Difference | None:
+    if "changes" not in data:
+        return None
+    return Difference(tuple(data["changes"]), data["same_source"], tuple(data["needs_restart"]))
 
 
 def read(fd: int) -> Committed:
@@ -87,4 +103,5 @@ def read(fd: int) -> Committed:
         clusters=data["clusters"],
         hosts=data["hosts"],
         state_versions=tuple(data.get("state_versions", ())),
+        difference=_difference(data),
     )

@@ -49,6 +49,22 @@ class ListenerDrains:
         """Queues are being emptied."""
         return bool(self._closing)
 
+    def closing(self, address: AddressSockets) -> bool:
+        """Whether its queue is being emptied."""
+        return address in self._closing
+
+    def closed(self, listener: str) -> bool:
+        """Whether its drain has closed it."""
+        return listener in self._closed
+
+    def forget(self, names: Collection[str]) -> None:
+        """Only these listeners exist from now on."""
+        gone = self._drained.keys() - names
+        if gone:
+            kept = {name: drain for name, drain in self._drained.items() if name in names}
+            self._supervisor.orders["drain"] = self._drained = kept
+            self._closed &= kept.keys()
+
     def obey(self, drained: Mapping[str, Drained]) -> str | None:
         """Exactly these listeners drain. Returns why one whose drain was taken back cannot open again, or None."""
         undone = self._closed - drained.keys()

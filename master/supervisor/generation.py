@@ -21,6 +21,7 @@ from master.supervisor.committed import Committed
 from master.supervisor.listening import ListenSockets
 from master.supervisor.memory import Tables
 from master.supervisor.python import Code
+from master.supervisor.reload_sequence import Failed as ReloadFailed
 from master.supervisor.respawn import Backoff
 from master.supervisor.workforce import Workforce
 from shm import channel
@@ -34,6 +35,7 @@ log = logging.getLogger("supervisor")
 
 MAX_EARLY_DEATHS = 3  # of one process before the generation serves: its start has failed
 END_GRACE = 5.0  # seconds between the order to end and SIGKILL
+EXIT_FAILED = 1
 HANDOVER_GRACE = 5.0  # seconds for a controller to let go of what only one may hold
 
 State = Literal["starting", "serving", "draining", "ending"]
@@ -58,6 +60,8 @@ class Generation:
         self.sockets = sockets
         self.tables = tables
         self.state: State = "starting"
+        self.config_version = 0  # of `committed`, in the history
+        self.fingerprint = ""  # of the code of its processes
         self.endpoints: int | None = None  # sealed memfd: the last published hosts
         self.template: Child | None = None
         self.controller: Child | None = None
@@ -195,6 +199,7 @@ class Generation:
         if self.controller is not None:
             named, message = self.supervisor.leadership(self)
             self.send(self.controller, message, named=named)
+            self.supervisor.reload.tell()
 
     def retire_controller(self) -> None:
         """Its controller lets go of all that; `Supervisor.on_retired` follows, at the latest with its death."""
@@ -280,6 +285,7 @@ class Generation:
             "group": supervisor.options.group,
             "options": supervisor.options.to_json(),
             "orders": supervisor.orders,
+            "config_version": self.config_version,
         }
         try:
             template.outbox.send_fds(inherited)
@@ -314,6 +320,8 @@ class Generation:
             self.supervisor.adoptions.found()
         elif child.role == "worker" and kind == "connections":
             self.supervisor.adoptions.pass_on(message["listener"], fds)
+        elif child.role == "worker" and kind in ("prepared", "refused", "committed"):
+            self.supervisor.reload.on_worker(child, message)
         elif child.role == "worker" and kind == "adopted":
             self.supervisor.adoptions.arrived(message["packet"], child)
         elif child.role == "worker" and kind in questions.KINDS:
@@ -324,6 +332,7 @@ class Generation:
     def _on_template_message(self, template: Child, message: dict[str, Any]) -> None:
         if message["type"] == "ready":
             template.state = "ready"
+            self.fingerprint = self.fingerprint or message.get("fingerprint", "")
             self.supervisor.memory.processes.write(template.slot, Word.STATE, ProcessState.SERVING)
             waiting, self._waiting = self._waiting, []
             for child in waiting:
@@ -345,6 +354,10 @@ class Generation:
             for worker in self.workforce.everyone():
                 # A copy each: this descriptor may be replaced while a message still waits to be sent.
                 self.send(worker, {"type": "endpoints"}, give=(os.dup(self.endpoints),))
+        elif kind == "placed":
+            self.supervisor.reload.on_placed(message, fds)
+        elif kind == "place_failed":
+            self.supervisor.reload.on(ReloadFailed(EXIT_FAILED, f"the controller: {message['reason']}"))
         elif kind == "retired":
             self.supervisor.on_retired(self)
         else:
@@ -359,6 +372,7 @@ class Generation:
             self.deaths += 1
             last_line = child.failure.strip().rpartition("\n")[2]
             self.last_death = f"{child.name}: {describe(status)}" + (f", {last_line}" if last_line else "")
+        self.supervisor.reload.on_death(child)
         self.supervisor.memory.after_death(child.slot)
         self.tables.after_death(child.slot)
         if child.role == "worker":

@@ -12,6 +12,7 @@ from master.supervisor.systemd.supply import ADMIN
 from shm.socket_name import SHARED, SocketName
 
 ADMIN_BACKLOG = 128
+LEAVING = 1_000_000  # more addresses than a listener has
 
 
 class Bound(NamedTuple):
@@ -80,7 +81,7 @@ class ListenSockets:
         """This generation serves: its names and backlogs are the ones that count, in systemd's store too."""
         for bound in self.bounds:
             bound.sockets.rename(bound.listener.name, bound.number)
-            bound.sockets.backlog = bound.listener.backlog
+            bound.sockets.set_backlog(bound.listener.backlog)
         for sockets in self._addresses():  # old names first, because two listeners may have changed places
             sockets.unstore()
         for sockets in self._addresses():
@@ -134,6 +135,36 @@ class ListenSockets:
     def _addresses(self) -> Iterator[AddressSockets]:
         for bound in self.bounds:
             yield bound.sockets
+
+
+def renamed(before: ListenSockets, now: ListenSockets, *, mark: int) -> tuple[dict[str, str], dict[str, int]]:
+    """What workers that know the sockets as in `before` have to be told: old name → new one, and new sockets.
+
+    A socket that ends while its name goes to another one gets a name that nobody else has, by `mark`, since what waits
+    in it must still be accepted. Sockets of systemd's `.socket` units, which never end, are dropped: "".
+    """
+    names = {(bound.sockets.key, index): bound.name(index) for bound in now.bounds for index in bound.sockets.sockets}
+    old = {(bound.sockets.key, index): bound for bound in before.bounds for index in bound.sockets.sockets}
+    changed: dict[str, str] = {}
+    for (key, index), bound in old.items():
+        was = bound.name(index)
+        if (key, index) in names:
+            name = names[key, index]
+        elif bound.sockets.given:
+            name = ""
+        elif was in names.values():
+            name = str(SocketName(bound.listener.name, LEAVING * mark + bound.number, index))
+        else:
+            continue
+        if name != was:
+            changed[was] = name
+    new = {
+        bound.name(index): sock.fileno()
+        for bound in now.bounds
+        for index, sock in bound.sockets.sockets.items()
+        if (bound.sockets.key, index) not in old
+    }
+    return changed, new
 
 
 def _key(address: Address, listener: str, number: int) -> str:

@@ -30,6 +30,14 @@ class PreflightError(Exception):
         self.exit_code = exit_code
 
 
+class Reload(NamedTuple):
+    """What preflight has to know about the running proxy; see its `Options`."""
+
+    previous: int
+    again: int | None
+    fingerprint: str
+
+
 class Running(NamedTuple):
     """A preflight that runs; `fd` takes what it compiles."""
 
@@ -56,10 +64,13 @@ def start(
     version: int,
     states: dict[str, str] | None = None,
     stderr: IO[bytes] | int | None = None,
+    reload: Reload | None = None,
 ) -> Running:
     """Begin to compile the configuration with `code`; raises `OSError` if that cannot be run."""
     fd = memfd.create("trireme-config", 0)
-    order = memfd.sealed("trireme-preflight", json.dumps(options.preflight(version, states)).encode())
+    inherited = [] if reload is None else [each for each in (reload.previous, reload.again) if each is not None]
+    order_json = json.dumps(options.preflight(version, states) | ({} if reload is None else reload._asdict()))
+    order = memfd.sealed("trireme-preflight", order_json.encode())
     os.lseek(order, 0, os.SEEK_SET)
     try:
         process = subprocess.Popen(
@@ -67,7 +78,7 @@ def start(
             env=code.child_environment(),
             stdin=order,
             stderr=stderr,
-            pass_fds=[fd],
+            pass_fds=[fd, *inherited],
             start_new_session=True,  # Ctrl-C is ours to handle; it must not tear the child's output apart
             **_identity(options),
         )

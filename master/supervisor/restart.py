@@ -71,6 +71,8 @@ class Restart:
             return f"a restart into generation {self.progress.generation} is in progress ({self.progress.phase})"
         if supervisor.state != "LIVE" or supervisor.stopping:
             return f"the server is {supervisor.state}"
+        if supervisor.reload.busy:
+            return "a reload is in progress; try again when it is done"
         if supervisor.serving.workforce.changing:
             return "the number of workers is being changed; try again when it is done"
         if supervisor.generations[-1].state == "ending":
@@ -257,6 +259,8 @@ class Restart:
         assert new is not None
         old = supervisor.serving
         supervisor.drains.reset(new)
+        supervisor.history.push(new.committed.fd, "restart")
+        supervisor.in_effect(new)
         new.serve()
         words = "generation %d serves with %d worker(s); generation %d drains"
         log.info(words, new.number, new.workforce.count, old.number)

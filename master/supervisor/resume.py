@@ -76,11 +76,21 @@ def _resume(options: Options, content: dict[str, Any]) -> Supervisor:
         process_log.set_levels(resumed.orders["log"]["levels"])
     resumed.generations = [_generation(resumed, item) for item in content["generations"]]
     resumed.leader = resumed.serving
+    _adopt_history(resumed, content)
     resumed.drains.resume(content.get("listeners_stopped", 0))
     resumed.memory.processes.write(SUPERVISOR_SLOT, Word.GENERATION, resumed.leader.number)
     for generation in resumed.generations:
         resumed.timers.after(0.0, generation.complete)
     return resumed
+
+
+def _adopt_history(resumed: Supervisor, content: dict[str, Any]) -> None:
+    """A release that kept none begins it with what is in effect."""
+    resumed.history.adopt(content.get("history", []))
+    resumed.reload.effects.adopt(content.get("effects", {"counts": {}, "draining": []}))
+    if not resumed.history.entries:
+        resumed.history.push(resumed.serving.committed.fd, "restart")
+        resumed.in_effect(resumed.serving)
 
 
 def _generation(resumed: Supervisor, content: dict[str, Any]) -> Generation:
@@ -91,6 +101,8 @@ def _generation(resumed: Supervisor, content: dict[str, Any]) -> Generation:
     generation = Generation(resumed, plan, sockets, tables)
     generation.state = content["state"]
     generation.endpoints = content["endpoints"]
+    generation.config_version = content.get("config_version", 0)
+    generation.fingerprint = content.get("fingerprint", "")
     generation.ends_at = content["ends_at"]
     generation.slots = content["slots"]
     children = [_child(generation, item) for item in content["children"]]

@@ -53,6 +53,13 @@ class AddressSockets:
             self.per_worker = SHARED not in self.sockets
             self.address = address_of(next(iter(self.sockets.values())))
 
+    def set_backlog(self, backlog: int) -> None:
+        """How many connections may wait in each queue; 0 is the kernel's most."""
+        if backlog != self.backlog:
+            self.backlog = backlog
+            for key in self._listening if not self._shut else ():
+                self.sockets[key].listen(backlog or bind.somaxconn())
+
     def rename(self, listener: str, number: int) -> None:
         """It is address `number` of `listener` from now on."""
         self.listener, self.number = listener, number

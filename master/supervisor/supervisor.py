@@ -10,20 +10,23 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Collection
 from typing import Any
 
-from master.supervisor import hang_watch, log_file, questions, restart_request, template_process
+from master.supervisor import hang_watch, log_file, questions, reload_sequence, restart_request, template_process
 from master.supervisor.adoption import Adoptions
 from master.supervisor.child import Child
 from master.supervisor.children import Children
 from master.supervisor.committed import Committed
 from master.supervisor.draining import ListenerDrains
 from master.supervisor.generation import Generation, Plan, replace_fd
+from master.supervisor.history import History
 from master.supervisor.listening import ListenSockets
 from master.supervisor.memory import SUPERVISOR_SLOT, Memory, Tables
 from master.supervisor.memory_watch import MemoryWatch
 from master.supervisor.options import Options
 from master.supervisor.python import OWN
+from master.supervisor.reload import Reload, Request
 from master.supervisor.restart import Restart
 from master.supervisor.restart_sequence import EXIT_STOPPED, Event, Failed, Phase
 from master.supervisor.runtime_dir import RuntimeDir
@@ -73,6 +76,8 @@ class Supervisor:
             lambda: self.serving.workforce.adopters(),
             lambda worker, message, fds: self.children.send(worker, message, give=fds),
         )
+        self.history = History()
+        self.reload = Reload(self)
         self.restart = Restart(self)
         self.memory_watch = MemoryWatch(self)
         self.systemd = Reporter(self, notifier)
@@ -90,12 +95,14 @@ class Supervisor:
         sockets = ListenSockets(self.pool, committed, self.directory.admin_socket, count=count)
         tables = Tables.create(hosts=committed.hosts, clusters=committed.clusters)
         plan = Plan(1, OWN, committed, count)
+        self.history.push(committed.fd, "start")
         me = SUPERVISOR_SLOT
         self.memory.describe(
             me, role="supervisor", pid=os.getpid(), index=0, generation=plan.number, started_ns=time.monotonic_ns()
         )
         self.memory.processes.write(me, Word.STATE, State.SERVING)
         self.leader = Generation(self, plan, sockets, tables)
+        self.in_effect(self.leader)
         self.generations.append(self.leader)
         self.leader.start(template)
         self.timers.after(READY_DEADLINE, self._start_serving_without_controller)
@@ -110,6 +117,7 @@ class Supervisor:
             self.children.reap()
             self.timers.run_due()
             self._tick()
+            self.reload.tick()
             self.restart.tick()
             if self.stopping:
                 for generation in self.generations:
@@ -169,9 +177,10 @@ class Supervisor:
                 log.info("SIGINT again: stopping at once")
                 self.stop_now()
         elif number == signal.SIGHUP:
-            self.systemd.reloading("reloading")
-            log.warning("SIGHUP: reserved for reloading the configuration, which this version cannot do yet; ignored")
-            self.systemd.reloaded()
+            log.info("SIGHUP: reload")
+            if self.reload.ask(Request()) is not None:
+                self.systemd.reloading("reload refused")  # systemd waits for the end of what it has asked for
+                self.systemd.reloaded()
         elif number == signal.SIGUSR2:
             log.info("SIGUSR2: hot restart")
             self.ask_restart({})
@@ -213,6 +222,7 @@ class Supervisor:
         self.state = "DRAINING"
         self.stop_deadline = time.monotonic() + self.options.shutdown_drain_time
         self.restart.on(Failed(EXIT_STOPPED, "the proxy is shutting down"))
+        self.reload.on(reload_sequence.Failed(EXIT_STOPPED, "the proxy is shutting down"))
         self.tell_state()
         self.systemd.stopping()
         ending = self.drains.close_all()
@@ -292,11 +302,25 @@ class Supervisor:
         generation.workforce.close()
         for slot in generation.slots.values():
             self.release_slot(slot)
-        used = {key for other in self.generations for key in other.sockets.in_use()}
-        for key in generation.sockets.in_use() - used:
-            if self.generations:  # else `main` closes them all
-                self.pool.release(key)
+        if self.generations:  # else `main` closes them all
+            self.release_unused(generation.sockets.in_use())
         generation.close()
+
+    def release_unused(self, keys: Collection[str]) -> None:
+        """Close those of these addresses that no generation has any more."""
+        used = {key for generation in self.generations for key in generation.sockets.in_use()}
+        for key in set(keys) - used:
+            if key in self.pool.addresses:
+                self.pool.release(key)
+
+    def in_effect(self, generation: Generation) -> None:
+        """The last configuration of the history is that of `generation`."""
+        generation.config_version = self.history.version
+        self.memory.processes.write(SUPERVISOR_SLOT, Word.CONFIG_VERSION, self.history.version)
+        committed = generation.committed
+        self.reload.effects.begin(
+            listeners=len(committed.listeners), clusters=committed.clusters, workers=generation.workforce.count
+        )
 
     # --- shared memory --------------------------------------------------------------------------------------------
 
@@ -366,6 +390,9 @@ class Supervisor:
             self._reopen_logs()
         elif kind == "workers":
             self._resize(generation, child, message["count"], message["request"])
+        elif kind == "reload":
+            request = Request(message["why"], show=message["show"], version=message["config"])
+            self._answer(child, message["request"], self.reload.ask(request))
         elif kind in questions.KINDS:
             questions.pass_on(self, message)
         elif kind == "restart":
@@ -390,6 +417,8 @@ class Supervisor:
             generation.workforce.resize(count, lambda refusal: self._answer(child, request, refusal))
 
     def _refuse_resize(self) -> str | None:
+        if self.reload.busy:
+            return "a reload is in progress; try again when it is done"
         return "a hot restart is in progress; try again when it is done" if self.restart.busy else None
 
     def ask_restart(self, message: dict[str, Any]) -> str | None:

@@ -81,6 +81,8 @@ def snapshot(supervisor: Supervisor) -> dict[str, Any]:
         "addresses": [address.state() for address in supervisor.pool.addresses.values()],
         "generations": [_generation(generation) for generation in supervisor.generations],
         "restart": {"generation": supervisor.restart.progress.generation},
+        "history": supervisor.history.state(),
+        "effects": supervisor.reload.effects.status(),
     }
 
 
@@ -91,6 +93,8 @@ def _generation(generation: Generation) -> dict[str, Any]:
         "code": {"executable": generation.code.executable, "root": generation.code.root},
         "state": generation.state,
         "config": Fd(generation.committed.fd),
+        "config_version": generation.config_version,
+        "fingerprint": generation.fingerprint,
         "endpoints": None if endpoints is None else Fd(endpoints),
         "hosts": Fd(generation.tables.hosts),
         "clusters": Fd(generation.tables.clusters),

@@ -34,11 +34,15 @@ class LocalityHosts(msgspec.Struct, frozen=True):
 
 
 class ClusterEndpoints(msgspec.Struct, frozen=True):
-    """The hosts of one cluster at one moment. `version` grows with every change of this cluster."""
+    """The hosts of one cluster at one moment. `version` grows with every change of this cluster.
+
+    `slot` is the cluster's row in the shared clusters table, which is its name's for as long as the name is configured.
+    """
 
     cluster: str
     version: int
     localities: tuple[LocalityHosts, ...]
+    slot: int = 0
 
 
 class Endpoints(msgspec.Struct, frozen=True):
@@ -89,13 +93,12 @@ class CircuitBreaker(msgspec.Struct, frozen=True, gc=False):
 
 
 class Cluster(msgspec.Struct, frozen=True):
-    """One cluster. `slot` is its row in the shared clusters table. Durations in seconds.
+    """One cluster. Durations in seconds.
 
     `alt_stat_name` is what stats use: `cluster.<alt_stat_name or name>.*`. `dns` is set for the DNS types alone;
     the hosts of every type travel in `Endpoints`.
     """
 
-    slot: int
     name: str
     type: Literal["STATIC", "STRICT_DNS", "LOGICAL_DNS"]
     alt_stat_name: str = ""

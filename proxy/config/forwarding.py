@@ -73,17 +73,15 @@ class RouteUpgrade(msgspec.Struct, frozen=True, gc=False):
 
 
 class Forwarding(msgspec.Struct, frozen=True, gc=False):
-    """`idle_timeout` and `flush_timeout` take the place of the connection manager's, None leaves those.
+    """`idle_timeout` takes the place of the connection manager's, None leaves that.
 
     `buffer_limit`: bytes of a request's body that are kept for retries; None leaves the listener's limit. `retry` is
     None where nothing retries, unless a request asks for it.
     """
 
     idle_timeout: float | None = None
-    flush_timeout: float | None = None
     max_stream_duration: MaxStreamDuration | None = None
     retry: RetryPolicy | None = None
-    hedge_on_per_try_timeout: bool = False
     mirrors: tuple[Mirror, ...] = ()
     buffer_limit: int | None = None
     include_is_timeout_retry_header: bool = False

@@ -8,6 +8,7 @@ import msgspec
 
 from proxy.config.common import HeaderMatcher, PluginConfig, StringMatcher
 from proxy.config.forwarding import Forwarding
+from proxy.config.header_mutation import HeaderMutations
 
 
 class QueryParameterMatcher(msgspec.Struct, frozen=True, gc=False):
@@ -24,9 +25,10 @@ class QueryParameterMatcher(msgspec.Struct, frozen=True, gc=False):
 class RouteMatch(msgspec.Struct, frozen=True, gc=False):
     """`config.route.v3.RouteMatch`. Paths are compared without the query (features §13 rules 3 and 4).
 
-    `regex` must match the whole path and ignores `case_sensitive`, as in Envoy. `connect`: CONNECT requests, which have
-    no path, and no others. `grpc`: only gRPC requests. `runtime_fraction` is (numerator, denominator): the share of
-    requests that the route takes.
+    `regex` must match the whole path and ignores `case_sensitive`, as in Envoy; a URI template is compiled to one.
+    `connect`: CONNECT requests, which have no path, and no others. `grpc`: only gRPC requests. `runtime_fraction` is
+    (numerator, denominator): the share of requests that the route takes. `tls_presented`, `tls_validated`: whether
+    the client has to have shown a certificate, and a valid one.
     """
 
     kind: Literal["prefix", "path", "path_separated_prefix", "regex", "connect"]
@@ -36,25 +38,59 @@ class RouteMatch(msgspec.Struct, frozen=True, gc=False):
     query_parameters: tuple[QueryParameterMatcher, ...] = ()
     grpc: bool = False
     runtime_fraction: tuple[int, int] | None = None
+    tls_presented: bool | None = None
+    tls_validated: bool | None = None
+
+
+class PathRewrite(msgspec.Struct, frozen=True, gc=False):
+    """`prefix`: `value` in place of what the route's match takes of the path. `regex`: in place of all matches of
+    `pattern` in the path, with `\\1` for a group. The query stays (features §13 rules 5 and 6).
+    """
+
+    kind: Literal["prefix", "regex"]
+    value: str
+    pattern: str = ""
+
+
+class HostRewrite(msgspec.Struct, frozen=True, gc=False):
+    """Where the new `host` comes from: `value` itself, the header of that name, the path without query with `value` in
+    place of what matches `pattern`, or the `hostname` of the host that was picked (`auto`).
+    """
+
+    kind: Literal["literal", "header", "path_regex", "auto"]
+    value: str = ""
+    pattern: str = ""
 
 
 class ClusterWeight(msgspec.Struct, frozen=True):
-    """`config.route.v3.WeightedCluster.ClusterWeight`: one cluster's share of a route."""
+    """`config.route.v3.WeightedCluster.ClusterWeight`: one cluster's share of a route. Exactly one of `name` and
+    `cluster_header` is set. `host` is `host_rewrite_literal`."""
 
     name: str
     weight: int
     typed_per_filter_config: dict[str, PluginConfig] = {}
+    cluster_header: str = ""
+    header_mutations: HeaderMutations = HeaderMutations()
+    host: str = ""
 
 
 class ClusterAction(msgspec.Struct, frozen=True, gc=False, tag="cluster"):
     """`config.route.v3.RouteAction` that forwards. `timeout` in seconds; 0 means none (default 15, Envoy's).
 
-    Exactly one of `cluster` and `weighted` is not empty; the sum of the weights is not 0.
+    Exactly one of `cluster`, `cluster_header` (the header that names the cluster) and `weighted` is not empty; the sum
+    of the weights is not 0. `weight_header` is the header whose number draws one of them. `not_found_status` is the
+    status where there is no such cluster.
     """
 
     cluster: str
     timeout: float = 15.0
     weighted: tuple[ClusterWeight, ...] = ()
+    cluster_header: str = ""
+    weight_header: str = ""
+    not_found_status: int = 503
+    path_rewrite: PathRewrite | None = None
+    host_rewrite: HostRewrite | None = None
+    append_x_forwarded_host: bool = False
     forwarding: Forwarding = Forwarding()
 
 
@@ -65,13 +101,37 @@ class DirectResponseAction(msgspec.Struct, frozen=True, gc=False, tag="direct_re
     body: bytes = b""
 
 
+class RedirectAction(msgspec.Struct, frozen=True, gc=False, tag="redirect"):
+    """`config.route.v3.RedirectAction`: an answer that sends the client elsewhere. What is empty, or 0, stays as the
+    request has it. `path` may have a query of its own, which replaces the request's.
+    """
+
+    status: int = 301
+    scheme: str = ""
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    path_rewrite: PathRewrite | None = None
+    strip_query: bool = False
+
+
 class Route(msgspec.Struct, frozen=True):
-    """`config.route.v3.Route`. `typed_per_filter_config` is keyed by the filter's configured name."""
+    """`config.route.v3.Route`. `typed_per_filter_config` is keyed by the filter's configured name. `stat_prefix`: its
+    requests count in `vhost.<virtual host>.route.<stat_prefix>.*`."""
 
     match: RouteMatch
-    action: ClusterAction | DirectResponseAction
+    action: ClusterAction | DirectResponseAction | RedirectAction
     name: str = ""
     typed_per_filter_config: dict[str, PluginConfig] = {}
+    header_mutations: HeaderMutations = HeaderMutations()
+    stat_prefix: str = ""
+
+
+class VirtualCluster(msgspec.Struct, frozen=True, gc=False):
+    """`config.route.v3.VirtualCluster`: a name for the stats of the requests that meet all of `headers`."""
+
+    name: str
+    headers: tuple[HeaderMatcher, ...]
 
 
 class VirtualHost(msgspec.Struct, frozen=True):
@@ -81,11 +141,22 @@ class VirtualHost(msgspec.Struct, frozen=True):
     domains: tuple[str, ...]
     routes: tuple[Route, ...]
     typed_per_filter_config: dict[str, PluginConfig] = {}
+    header_mutations: HeaderMutations = HeaderMutations()
+    require_tls: Literal["NONE", "EXTERNAL_ONLY", "ALL"] = "NONE"
+    request_attempt_count: bool = False
+    response_attempt_count: bool = False
+    virtual_clusters: tuple[VirtualCluster, ...] = ()
 
 
 class RouteConfiguration(msgspec.Struct, frozen=True):
-    """`config.route.v3.RouteConfiguration`."""
+    """`config.route.v3.RouteConfiguration`. `most_specific_wins`: of header mutations, those of the route are the last.
+    `virtual_host_header` is the header that names the virtual host, in place of `host`."""
 
     name: str
     virtual_hosts: tuple[VirtualHost, ...]
     typed_per_filter_config: dict[str, PluginConfig] = {}
+    header_mutations: HeaderMutations = HeaderMutations()
+    most_specific_wins: bool = False
+    ignore_port: bool = False
+    ignore_path_parameters: bool = False
+    virtual_host_header: str = ""

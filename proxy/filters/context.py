@@ -16,7 +16,7 @@ from proxy.net.connection import Connection
 from proxy.net.drain import ListenerDrain
 from proxy.net.pipe import PipePool
 from proxy.stats import MemoryStats, Stats
-from proxy.upstream.manager import ClusterManager
+from proxy.upstream.manager import ClusterView
 
 
 @dataclass
@@ -48,7 +48,7 @@ class FilterContext:
     filters. `drain` is the listener's, and so is `buffer_limit`, its `per_connection_buffer_limit_bytes`."""
 
     stats: Stats
-    clusters: ClusterManager
+    clusters: ClusterView
     listener_prefix: str
     activity: Activity = field(default_factory=Activity)
     drain: ListenerDrain = field(default_factory=ListenerDrain)

@@ -12,6 +12,7 @@ from proxy.config.header_mutation import HeaderMutations, Mutation
 from proxy.http.h1_strict import TOKEN, VALUE
 from proxy.http.headers import Headers
 from proxy.http.stream_info import StreamInfo
+from proxy.route.finish import EditHeaders, HeaderEdits
 
 OPTION_FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.core.v3.HeaderValueOption": ("header", "append_action", "keep_empty_value"),
@@ -85,6 +86,38 @@ class LevelEdits:
             headers.remove(name)
             headers.add(name, value)
         headers.items += added
+
+
+class RouteEdits:
+    """Compiles the mutations of routes (`proxy.route.finish.CompileEdits`). What many routes have in common, those of
+    their virtual host, is compiled once.
+    """
+
+    def __init__(self) -> None:
+        self._compiled: dict[tuple[Mutation, ...], LevelEdits] = {}
+
+    def __call__(self, levels: tuple[HeaderMutations, ...]) -> HeaderEdits:
+        request = [self._level(level.request) for level in levels if level.request]
+        response = [self._level(level.response) for level in levels if level.response]
+        return HeaderEdits(
+            _in_turn(request), _in_turn(response), all(edits.constant for edits in (*request, *response))
+        )
+
+    def _level(self, mutations: tuple[Mutation, ...]) -> LevelEdits:
+        if mutations not in self._compiled:
+            self._compiled[mutations] = LevelEdits(mutations)
+        return self._compiled[mutations]
+
+
+def _in_turn(levels: list[LevelEdits]) -> EditHeaders | None:
+    if len(levels) <= 1:
+        return levels[0].apply if levels else None
+
+    def apply(headers: Headers, info: StreamInfo) -> None:
+        for level in levels:
+            level.apply(headers, info)
+
+    return apply
 
 
 def compile_mutations(message: Any, context: CompileContext) -> HeaderMutations:

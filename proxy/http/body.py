@@ -99,11 +99,6 @@ class RequestBody:
             self._deadlines.touch()
         return taken
 
-    @property
-    def around(self) -> RequestBody:
-        """Itself: see `proxy/http/body_relay.py`."""
-        return self
-
     async def wait_readable(self) -> None:
         """Until `fill` may find something."""
         await self._downstream.connection.wait_readable()

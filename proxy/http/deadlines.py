@@ -27,9 +27,8 @@ class Deadlines:
 
     `stream_idle` (seconds, 0: none) starts at once and starts again with every `touch`; touches within a hundredth of
     it count as one, so it may end that much early. Rewriting a deadline costs 2 µs where a nested scope costs 6.
-    `flush_timeout` is what a complete response has instead until the client has taken all of it; None leaves
-    `stream_idle`. `asked_timeout`: seconds that the request itself asked for in place of the route's timeout, None if
-    it did not; `no_content_on_timeout`: an empty 204 answers that timeout.
+    `asked_timeout`: seconds that the request itself asked for in place of the route's timeout, None if it did not;
+    `no_content_on_timeout`: an empty 204 answers that timeout.
     """
 
     __slots__ = (
@@ -40,7 +39,6 @@ class Deadlines:
         "_sees_client",
         "_touch_at",
         "asked_timeout",
-        "flush_timeout",
         "no_content_on_timeout",
         "scope",
         "started",
@@ -55,7 +53,6 @@ class Deadlines:
         self._client_gone = False
         self._sees_client = True
         self.asked_timeout: float | None = None
-        self.flush_timeout: float | None = None
         self.no_content_on_timeout = False
         self.scope = trio.CancelScope(deadline=self._idle_at)
 
@@ -74,11 +71,6 @@ class Deadlines:
         self._touch_at = now + self._idle / 100
         self._idle_at = now + self._idle
         self._apply()
-
-    def flushing(self) -> None:
-        """The response is complete, but for what the client has not taken yet."""
-        if self.flush_timeout is not None:
-            self.replace_idle(self.flush_timeout)
 
     def arm(self, phase: Phase, seconds: float) -> None:
         """Start `phase`; 0 seconds mean that it has no limit."""

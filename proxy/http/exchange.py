@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -71,6 +71,8 @@ class Policy:
 class Exchange:
     """`request` may be edited before it is forwarded; `route` is None if no route matched; `info` tells the rest.
 
+    `clusters` are those of the snapshot that the exchange began with, by name: the ones that its route means.
+
     The response is sent with `send_headers`, `send_data`, `send_end`. A `ProxyError` that a filter raises becomes
     a local reply when it leaves that filter. `close` ends the connection with this exchange. `tells_request_id`: the
     response carries the request's id. `handover` is what the express lane has done for it, if anything.
@@ -83,6 +85,7 @@ class Exchange:
         "_transforms",
         "body",
         "close",
+        "clusters",
         "deadlines",
         "handover",
         "info",
@@ -104,6 +107,7 @@ class Exchange:
         self.route: RouteEntry | None = None
         self.response_started = False
         self.close = False
+        self.clusters: Mapping[str, Any] = {}
         self.tells_request_id = False
         self.handover: Handover | None = None
 
@@ -189,8 +193,6 @@ class Exchange:
         self.response_started = True
         self.info.status = head.status
         self.info.response_headers = head.headers
-        if end_stream:
-            self.deadlines.flushing()
         if flush:
             await self._flush()
         if end_stream:
@@ -224,7 +226,6 @@ class Exchange:
             self._downstream.codec.send_end(self.info.stream_id)
         except CodecError as error:
             raise _unwritable(error) from error
-        self.deadlines.flushing()
         await self._flush()
         self._finish()
 
@@ -235,7 +236,8 @@ class Exchange:
             self.close = True
             return
         self.close = self.close or error.close
-        headers, body = local_reply.render(error)
+        edit = self.route.finish_response if self.route is not None else None
+        headers, body = local_reply.render(error, self.info, edit)
         await self.send_headers(error.status, headers, end_stream=not body, flush=not body)
         if body:
             if self.request.method != b"HEAD":

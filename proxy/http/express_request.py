@@ -20,6 +20,7 @@ from proxy.http.events import RequestReceived
 from proxy.http.headers import Headers
 from proxy.http.identity import REQUEST_ID, Hop, Identities, new_request_id
 from proxy.http.request import Request
+from proxy.http.target import Target
 
 # RFC 9112 3: method SP origin-form SP HTTP/1.1. HEAD and CONNECT answer in ways of their own.
 _LINE = re.compile(rb"(GET|POST|PUT|DELETE|PATCH|OPTIONS) (/[\x21\x22\x24-\x7e]*) HTTP/1\.1\r\n")
@@ -58,14 +59,16 @@ def split(data: bytes) -> Arrival | None:
 
 
 class Upstreamed:
-    """A head as an upstream gets it, less its method and path. `headers` are its fields, with marks for what varies.
+    """A head as an upstream gets it, less its method and path. `headers` are its fields, with marks for what varies;
+    `authority` is what became of the request's.
 
     Values come in the order of the arrival's, the request's id last (empty if there is none of ours).
     """
 
-    __slots__ = ("_headers", "_marked", "_order", "_rest")
+    __slots__ = ("_headers", "_marked", "_order", "_rest", "authority")
 
-    def __init__(self, rest: bytes, headers: Headers) -> None:
+    def __init__(self, rest: bytes, headers: Headers, authority: bytes) -> None:
+        self.authority = authority
         self._rest, self._order = express_varying.template(rest)
         self._headers = headers
         self._marked = [
@@ -119,15 +122,15 @@ class RequestPlan:
         """An id for one request; empty if the client's own goes on."""
         return new_request_id() if self.generates_id else b""
 
-    def upstreamed(self, headers: Headers) -> Upstreamed | None:
-        """The head for the upstream with `headers`, the plan's own after the router's edits; None if it cannot be
-        written, which is then the general path's to tell."""
-        request = self.request
+    def upstreamed(self, request: Request) -> Upstreamed | None:
+        """The head for the upstream of `request`, which is the plan's own after the edits of filters, router and route;
+        None if it cannot be written, which is then the general path's to tell."""
+        headers, theirs = request.headers, self.request.headers
         # Filters have edited them since.
         length, ids = headers.get_all(b"content-length"), headers.get_all(REQUEST_ID)
-        if length != request.headers.get_all(b"content-length") or any(name in _FRAMING for name, _ in headers):
+        if length != theirs.get_all(b"content-length") or any(name in _FRAMING for name, _ in headers):
             return None
-        if self.generates_id and ids != request.headers.get_all(REQUEST_ID):
+        if self.generates_id and ids != theirs.get_all(REQUEST_ID):
             return None
         if self.generates_id:
             headers = headers.copy()
@@ -139,13 +142,15 @@ class RequestPlan:
             )
         except CodecError:
             return None
-        return Upstreamed(codec.take_output()[len(request.method) + 1 + len(request.path) :], headers)
+        rest = codec.take_output()[len(request.method) + 1 + len(request.path) :]
+        return Upstreamed(rest, headers, request.authority)
 
 
 def plan(
-    arrival: Arrival, hop: Hop, identities: Identities, options: dict[str, Any], scheme: bytes
+    arrival: Arrival, hop: Hop, identities: Identities, target: Target, options: dict[str, Any], scheme: bytes
 ) -> RequestPlan | None:
-    """The plan for requests like `arrival`; None for whatever is not the plainest kind, which is no verdict on it.
+    """The plan for requests like `arrival`; None for whatever is not the plainest kind, which is no verdict on it. The
+    caller sees to it that `target` keeps their paths.
 
     `options` are the server codec's.
     """
@@ -168,6 +173,7 @@ def plan(
     )
     theirs = headers.get(REQUEST_ID)
     request = Request(event)
+    target.apply_to_host(request, hop.port)
     try:
         caller = identities.admit(headers, hop)
     except ProxyError:

@@ -32,6 +32,13 @@ class Request:
             self.upgrade = event.upgrade
             self.headers = event.headers
 
+    def copy(self) -> Request:
+        """The same request, to be edited apart from this one."""
+        other = Request()
+        other.method, other.scheme, other.authority, other.path = self.method, self.scheme, self.authority, self.path
+        other.protocol, other.upgrade, other.headers = self.protocol, self.upgrade, self.headers.copy()
+        return other
+
     @property
     def random(self) -> int:
         """A number below 2**64, drawn when it is first asked for: what decides about shares of requests. Envoy's

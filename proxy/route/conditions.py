@@ -21,12 +21,18 @@ def by_path_alone(match: RouteMatch) -> bool:
 
 
 def _conditions(match: RouteMatch) -> Iterator[Condition]:
+    if match.tls_presented or match.tls_validated:
+        yield _never  # there is no TLS yet, so no client has shown a certificate
     if match.runtime_fraction is not None:
         yield _compile_fraction(*match.runtime_fraction)
     yield from map(compile_header, match.headers)
     yield from map(_compile_query_parameter, match.query_parameters)
     if match.grpc:
         yield is_grpc
+
+
+def _never(head: RequestHead) -> bool:
+    return False
 
 
 def _compile_fraction(numerator: int, denominator: int) -> Condition:

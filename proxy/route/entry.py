@@ -6,11 +6,24 @@ import msgspec
 
 from proxy.config.common import PluginConfig
 from proxy.config.route import ClusterAction, ClusterWeight, Route, RouteConfiguration, VirtualHost
+from proxy.http.request import Request
 from proxy.route.conditions import Condition, by_path_alone, compile_conditions
-from proxy.route.matcher import Predicate, RequestHead
+from proxy.route.finish import CompileEdits, compile_finish, no_edits
+from proxy.route.matcher import Lookup, Predicate, RequestHead, lookup
 from proxy.route.path import compile_path
+from proxy.route.reply import Reply, compile_reply
 from proxy.route.retry import RetryRules
-from proxy.route.weighted import Weighted
+from proxy.route.rewrite import set_host
+from proxy.route.weighted import Weighted, parse_number
+
+
+def _reads_fields(action: ClusterAction) -> bool:
+    return bool(
+        action.cluster_header
+        or action.weight_header
+        or (action.host_rewrite is not None and action.host_rewrite.kind == "header")
+        or any(share.cluster_header for share in action.weighted)
+    )
 
 
 class RouteEntry:
@@ -18,38 +31,76 @@ class RouteEntry:
 
     A route of weighted clusters has an entry below it for each `share`: the same route to that one cluster.
     `conditions` are what it asks beyond its path; `by_path_alone` says that they look at nothing but path and query.
+    `reads_fields`: what a field of the request says decides about its cluster or host. `reply`: the route answers
+    itself. `finish_request` makes a request the upstream's, `finish_response` edits its response, and local replies;
+    None where there is nothing to do. `by_head`: what both do follows from the header lines of the request.
+    `auto_host`: the host's own name becomes the authority, once it is picked.
     `retry` are its rules for retries, None if it has none.
     """
 
     __slots__ = (
+        "_cluster",
+        "_cluster_header",
         "_filter_configs",
         "_path_matches",
         "_shares",
+        "_weight_header",
+        "auto_host",
+        "by_head",
         "by_path_alone",
         "conditions",
+        "finish_request",
+        "finish_response",
+        "reads_fields",
+        "reply",
         "retry",
         "route",
         "virtual_host",
     )
 
     def __init__(
-        self, config: RouteConfiguration, virtual_host: VirtualHost, route: Route, share: ClusterWeight | None = None
+        self,
+        config: RouteConfiguration,
+        virtual_host: VirtualHost,
+        route: Route,
+        share: ClusterWeight | None = None,
+        compile_edits: CompileEdits = no_edits,
     ) -> None:
-        self.route = route
         self.virtual_host = virtual_host
         self._shares: Weighted[RouteEntry] | None = None
-        if isinstance(route.action, ClusterAction) and route.action.weighted:
-            if share is None:
-                choices = [(RouteEntry(config, virtual_host, route, one), one.weight) for one in route.action.weighted]
+        self.reply: Reply | None = None
+        self._cluster, self._weight_header = "", b""
+        self._cluster_header: Lookup | None = None
+        self.auto_host = False
+        action = route.action
+        if not isinstance(action, ClusterAction):
+            self.reply = compile_reply(action, route.match)
+        else:
+            if action.weighted and share is None:
+                choices = [
+                    (RouteEntry(config, virtual_host, route, one, compile_edits), one.weight) for one in action.weighted
+                ]
                 self._shares = Weighted(choices)
-            else:
-                action = msgspec.structs.replace(route.action, cluster=share.name, weighted=())
-                self.route = msgspec.structs.replace(route, action=action)
+            elif share is not None:
+                action = msgspec.structs.replace(
+                    action, cluster=share.name, cluster_header=share.cluster_header, weighted=()
+                )
+                route = msgspec.structs.replace(route, action=action)
+            self._cluster = action.cluster
+            self._cluster_header = lookup(action.cluster_header) if action.cluster_header else None
+            self._weight_header = action.weight_header.encode()
+            self.auto_host = action.host_rewrite is not None and action.host_rewrite.kind == "auto"
+        self.route = route
+        finish = compile_finish(config, virtual_host, route, share, compile_edits)
+        self.finish_request, self.finish_response, by_head = finish
+        self.reads_fields = isinstance(action, ClusterAction) and _reads_fields(action)
+        by_path = isinstance(action, ClusterAction) and action.cluster_header == ":path"
+        self.by_head = by_head and not self.auto_host and not by_path
         self._filter_configs: dict[str, tuple[PluginConfig, ...]] = {}
         for level in (config, virtual_host, route, *((share,) if share else ())):
             for name, plugin in level.typed_per_filter_config.items():
                 self._filter_configs[name] = (*self._filter_configs.get(name, ()), plugin)
-        policy = self.route.action.forwarding.retry if isinstance(self.route.action, ClusterAction) else None
+        policy = action.forwarding.retry if isinstance(action, ClusterAction) else None
         self.retry = RetryRules(policy) if policy is not None else None
         self._path_matches: Predicate | None = None
         self.conditions: tuple[Condition, ...] = compile_conditions(route.match)
@@ -73,9 +124,28 @@ class RouteEntry:
         """Whether this route takes `request`, whose path without query is `path`."""
         return self.path_matches(path) and self.accepts(request)
 
-    def choose(self) -> RouteEntry:
-        """What a request that matches gets: this entry, or at random one of its shares."""
-        return self if self._shares is None else self._shares.pick()
+    def choose(self, request: RequestHead) -> RouteEntry:
+        """What a request that matches gets: this entry, or one of its shares: by the number in the header that the
+        route names for this, else at random."""
+        shares = self._shares
+        if shares is None:
+            return self
+        number = parse_number(request.headers.get(self._weight_header)) if self._weight_header else None
+        return shares.pick() if number is None else shares.at(number % shares.total)
+
+    def cluster_name(self, request: RequestHead) -> str:
+        """The cluster that `request` goes to; empty if the route answers itself, or the header that names it is not
+        there."""
+        if self._cluster_header is not None:
+            values = self._cluster_header(request)
+            return values[0].decode("latin-1") if values else ""
+        return self._cluster
+
+    def name_host(self, request: Request, name: str) -> None:
+        """`auto_host_rewrite`: the host that was picked is called `name`, or has no name."""
+        action = self.route.action
+        assert isinstance(action, ClusterAction)
+        set_host(request, name.encode(), append=action.append_x_forwarded_host)
 
     def filter_config(self, name: str) -> PluginConfig | None:
         """`typed_per_filter_config` of the filter instance called `name`, or None. The most specific one wins whole:

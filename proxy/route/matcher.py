@@ -109,24 +109,24 @@ def compile_header(matcher: HeaderMatcher) -> HeaderPredicate:
 
     Of several lines of one name, one that matches is enough; `invert` negates the verdict on all of them.
     """
-    lookup = _lookup(matcher.name)
+    find = lookup(matcher.name)
     value_matches = _value_predicate(matcher)
     invert = matcher.invert
     if value_matches is None:
-        return _presence(lookup, wanted=(matcher.present is not False) != invert, matcher=matcher)
+        return _presence(find, wanted=(matcher.present is not False) != invert, matcher=matcher)
     missing = value_matches(b"") != invert if matcher.treat_missing_as_empty else False
 
     def matches(head: RequestHead) -> bool:
-        values = lookup(head)
+        values = find(head)
         return any(map(value_matches, values)) != invert if values else missing
 
     return matches
 
 
-def _presence(lookup: Lookup, *, wanted: bool, matcher: HeaderMatcher) -> HeaderPredicate:
+def _presence(find: Lookup, *, wanted: bool, matcher: HeaderMatcher) -> HeaderPredicate:
     if matcher.treat_missing_as_empty:  # nothing is ever missing then
         return lambda head: wanted
-    return lambda head: bool(lookup(head)) == wanted
+    return lambda head: bool(find(head)) == wanted
 
 
 def _value_predicate(matcher: HeaderMatcher) -> Predicate | None:
@@ -156,7 +156,7 @@ def parse_int64(value: bytes) -> int | None:
     return number if _INT64_MIN <= number <= _INT64_MAX else None
 
 
-def _lookup(name: str) -> Lookup:
+def lookup(name: str) -> Lookup:
     """How to read the lines of header `name`. `host` is an alias of `:authority`, as in Envoy's request header map."""
     if name == ":path":
         return lambda head: (head.path,)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from proxy.config.route import RouteMatch
 from proxy.route.matcher import Predicate
 from proxy.route.regex import compile_regex
@@ -14,10 +16,20 @@ def without_query(path: bytes) -> bytes:
     return path
 
 
+_PARAMETERS = re.compile(rb";[^/]*")
+
+
+def without_parameters(path: bytes) -> bytes:
+    """`path`, which has no query, without parameters of segments (RFC 3986 section 3.3): `/a;x=1/b` is `/a/b`."""
+    return _PARAMETERS.sub(b"", path) if b";" in path else path
+
+
 def compile_path(match: RouteMatch) -> Predicate:
     """The path part of `match`; `case_sensitive: false` folds ASCII letters and does not apply to `safe_regex`."""
     if match.kind == "regex":
         return compile_regex(match.value)
+    if match.kind == "connect":
+        return lambda path: not path
     wanted = match.value.encode()
     if match.case_sensitive:
         return _compile_literal(match.kind, wanted)

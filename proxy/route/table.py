@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from proxy.config.route import RouteConfiguration, VirtualHost
+from proxy.config.route import RedirectAction, Route, RouteConfiguration, RouteMatch, VirtualHost
+from proxy.http.authority import without_port
+from proxy.http.identity import INTERNAL, XFP
 from proxy.route.domains import DomainTable
 from proxy.route.entry import RouteEntry
+from proxy.route.finish import CompileEdits, no_edits
 from proxy.route.index import RouteIndex
 from proxy.route.matcher import RequestHead
-from proxy.route.path import without_query
+from proxy.route.path import without_parameters, without_query
+from proxy.route.reply import require_tls
 
 Find = Callable[[bytes, RequestHead], RouteEntry | None]
+PathPart = Callable[[bytes], bytes]
 
 
 class VirtualHostRoutes:
@@ -27,16 +32,31 @@ class VirtualHostRoutes:
     `by_chance`: a route takes a share of requests only (`RequestHead.random`), so each is asked for once, by itself.
     """
 
-    __slots__ = ("by_chance", "by_path_alone", "find")
+    __slots__ = ("by_chance", "by_path_alone", "find", "reads_fields")
 
-    def __init__(self, routes: Sequence[RouteEntry]) -> None:
+    def __init__(self, routes: Sequence[RouteEntry], *, part: PathPart = without_query) -> None:
+        """`part`: what routes are to see of a path."""
         connect = [entry for entry in routes if entry.route.match.kind == "connect"]
         routes = [entry for entry in routes if entry.route.match.kind != "connect"] if connect else routes
         self.by_chance = any(entry.route.match.runtime_fraction is not None for entry in (*routes, *connect))
         self.by_path_alone = all(entry.by_path_alone for entry in (*routes, *connect))
-        self.find: Find = _find_by_index(RouteIndex(routes), connect)
+        self.reads_fields = any(entry.reads_fields for entry in (*routes, *connect))
+        self.find: Find = _find_by_index(RouteIndex(routes), part, connect)
         if routes and _takes_nearly_all(routes[0]):
             self.find = _find_the_first(routes[0], self.find)
+
+    def require_tls(self, entry: RouteEntry, *, of_all: bool) -> None:
+        """Let requests that did not come by TLS find `entry`; unless `of_all`, only those from outside."""
+        self.by_path_alone = False
+        find = self.find
+
+        def find_if_secure(path: bytes, request: RequestHead) -> RouteEntry | None:
+            headers = request.headers
+            if headers.get(XFP) == b"https" or (not of_all and INTERNAL in headers):
+                return find(path, request)
+            return entry
+
+        self.find = find_if_secure
 
 
 class RouteTable:
@@ -46,34 +66,68 @@ class RouteTable:
 
     * `match(request)`: the route of a request, its weighted cluster drawn;
     * `find(authority, path, request)`: the same before the draw, from parts of the head. `request` is touched only by
-      routes with conditions;
-    * `virtual_host(authority)`, and its `find(path, request)`. What it says of `by_path_alone` is also true of the
-      pair (authority, path); `by_authority_and_path` says it of all virtual hosts.
+      routes with conditions, and by a table whose virtual hosts are named by a header;
+    * `virtual_host(authority)`, or `virtual_host_of(request)` for tables of either kind, and its `find(path, request)`.
+      What it says of `by_path_alone` is also true of the pair (authority, path); `by_authority_and_path` says it of all
+      virtual hosts.
+
+    `reads_fields`: a route, or the choice of a virtual host, may look at the values of any fields beyond matching.
 
     Costs do not grow with the table where its shape allows it: see `RouteIndex`. An authority in any case will do.
+    `compile_edits` compiles the routes' header mutations.
     """
 
-    __slots__ = ("by_authority_and_path", "virtual_host")
+    __slots__ = ("_header", "by_authority_and_path", "reads_fields", "virtual_host")
 
-    def __init__(self, config: RouteConfiguration) -> None:
-        hosts = [(host, VirtualHostRoutes(_entries(config, host))) for host in config.virtual_hosts]
-        self.by_authority_and_path = all(routes.by_path_alone for _, routes in hosts)
+    def __init__(self, config: RouteConfiguration, compile_edits: CompileEdits = no_edits) -> None:
+        hosts = [(host, _routes(config, host, compile_edits)) for host in config.virtual_hosts]
+        self._header = config.virtual_host_header.encode()
+        self.by_authority_and_path = not self._header and all(routes.by_path_alone for _, routes in hosts)
+        self.reads_fields = bool(self._header) or any(routes.reads_fields for _, routes in hosts)
         domains = DomainTable((domain, routes) for host, routes in hosts for domain in host.domains)
-        self.virtual_host: Callable[[bytes], VirtualHostRoutes | None] = domains.find
+        find = domains.find
+        self.virtual_host: Callable[[bytes], VirtualHostRoutes | None] = find
+        if config.ignore_port:
+            self.virtual_host = lambda authority: find(without_port(authority))
+
+    def virtual_host_of(self, request: RequestHead) -> VirtualHostRoutes | None:
+        """The virtual host of `request`."""
+        if self._header:
+            return self.virtual_host(request.headers.get(self._header) or b"")
+        return self.virtual_host(request.authority)
 
     def find(self, authority: bytes, path: bytes, request: RequestHead) -> RouteEntry | None:
         """The first route that takes a request for `path` (with its query) at `authority`, or None."""
-        routes = self.virtual_host(authority)
+        routes = self.virtual_host_of(request) if self._header else self.virtual_host(authority)
         return None if routes is None else routes.find(path, request)
 
     def match(self, request: RequestHead) -> RouteEntry | None:
         """The route for `request`, or None (404, flag NR)."""
         entry = self.find(request.authority, request.path, request)
-        return None if entry is None else entry.choose()
+        return None if entry is None else entry.choose(request)
 
 
-def _entries(config: RouteConfiguration, virtual_host: VirtualHost) -> list[RouteEntry]:
-    return [RouteEntry(config, virtual_host, route) for route in virtual_host.routes]
+def _routes(config: RouteConfiguration, host: VirtualHost, compile_edits: CompileEdits) -> VirtualHostRoutes:
+    entries = [RouteEntry(config, host, route, compile_edits=compile_edits) for route in host.routes]
+    part = _without_query_and_parameters if config.ignore_path_parameters else without_query
+    routes = VirtualHostRoutes(entries, part=part)
+    if host.require_tls != "NONE":
+        routes.require_tls(_redirect_to_tls(host), of_all=host.require_tls == "ALL")
+    return routes
+
+
+def _redirect_to_tls(host: VirtualHost) -> RouteEntry:
+    """A route that nothing of the configuration applies to, as in Envoy."""
+    entry = RouteEntry(RouteConfiguration("", ()), VirtualHost(host.name, (), ()), Route(_ANYTHING, RedirectAction()))
+    entry.reply = lambda request, tell: require_tls(request)
+    return entry
+
+
+_ANYTHING = RouteMatch("prefix", "")
+
+
+def _without_query_and_parameters(path: bytes) -> bytes:
+    return without_parameters(without_query(path))
 
 
 def _takes_nearly_all(entry: RouteEntry) -> bool:
@@ -86,10 +140,10 @@ def _find_the_first(entry: RouteEntry, otherwise: Find) -> Find:
     return lambda path, request: entry if path.startswith(b"/") else otherwise(path, request)
 
 
-def _find_by_index(index: RouteIndex, connect: Sequence[RouteEntry]) -> Find:
+def _find_by_index(index: RouteIndex, part: PathPart, connect: Sequence[RouteEntry]) -> Find:
     find = index.find
 
     def find_connect(request: RequestHead) -> RouteEntry | None:
         return next((entry for entry in connect if entry.accepts(request)), None)
 
-    return lambda path, request: find(without_query(path), request) if path else find_connect(request)
+    return lambda path, request: find(part(path), request) if path else find_connect(request)

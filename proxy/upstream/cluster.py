@@ -25,7 +25,7 @@ from proxy.upstream.tcp import TcpConnection
 
 
 class Cluster:
-    """Opens streams to the hosts of `config`. Built once per configuration; endpoints change while it lives.
+    """Opens streams to the hosts of `config`, for as long as that stays the same; endpoints change while it lives.
 
     A pool belongs to a host's identity (slot, address, hostname): it survives a change of weight or locality.
     """
@@ -42,10 +42,12 @@ class Cluster:
         self.config = config
         self.stats = ClusterStats(stats, config.stat_name)
         self._hosts = tables.hosts
-        self.breaker = CircuitBreaker(config.breaker, tables.clusters, config.slot, self.stats)
+        slot = endpoints.slot if endpoints is not None else 0
+        self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self._balancer: LoadBalancer = registry.load(POLICIES, config.lb_policy)(seed)
         self._pools: dict[object, Pool] = {}
         self._draining: list[Pool] = []
+        self._retired = False
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
         self._make_codec = _codec_factory(config)
@@ -164,12 +166,19 @@ class Cluster:
         while self._pools:
             self._retire(self._pools.popitem()[1])
 
+    def retire(self) -> None:
+        """Another cluster has taken the name, or none. What knows this one may finish; no connection is used again."""
+        self._retired = True
+        self.close()
+
     def _pool(self, host: Host) -> Pool:
         identity = _identity(host)
         pool = self._pools.get(identity)
         if pool is None:
             pool = Pool(host, self.config, self.stats, self.breaker, self._hosts, self._make_codec)
             self._pools[identity] = pool
+            if self._retired:
+                pool.drain()
         return pool
 
     def _retire(self, pool: Pool) -> None:

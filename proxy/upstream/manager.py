@@ -1,12 +1,14 @@
-"""Every cluster of one worker, by name."""
+"""Every cluster of one worker, by name, over all the configurations that it has had."""
 
 from __future__ import annotations
 
 import random
+import weakref
+from collections.abc import Generator, Iterable, Mapping
 
 import trio
 
-from proxy.config.bootstrap import CompiledConfig
+from proxy.config.cluster import Cluster as ClusterConfig
 from proxy.config.cluster import Endpoints
 from proxy.stats import Stats
 from proxy.upstream.cluster import Cluster
@@ -15,57 +17,94 @@ from proxy.upstream.tables import Tables
 REAP_INTERVAL = 1.0  # seconds: how late an idle connection may be closed
 
 
-class ClusterManager:
-    """Built for one configuration; endpoints are replaced while it lives."""
+class ClusterView:
+    """The clusters as one listener's filters see them: always the newest, until the listener is retired, which goes on
+    with those that it knew.
+    """
 
-    def __init__(self, config: CompiledConfig, endpoints: Endpoints, stats: Stats, tables: Tables) -> None:
-        self._tables = tables
-        tables.clusters.ensure_rows(max((cluster.slot for cluster in config.clusters), default=-1) + 1)
-        self._ensure_host_rows(endpoints)
-        self._clusters = {
-            cluster.name: Cluster(
-                cluster,
-                endpoints.clusters.get(cluster.name),
-                stats,
-                tables,
-                seed=random.getrandbits(32),
-            )
-            for cluster in config.clusters
-        }
+    __slots__ = ("now",)
+
+    def __init__(self, clusters: Mapping[str, Cluster]) -> None:
+        self.now = clusters
 
     def get(self, name: str) -> Cluster | None:
         """The cluster called `name`, or None."""
-        return self._clusters.get(name)
+        return self.now.get(name)
+
+
+class ClusterManager:
+    """`prepare` and `commit` lead from one configuration to the next; endpoints are replaced at any time.
+
+    A cluster whose configuration is the same is the same object: it keeps pools and claims. One that is replaced or
+    removed finishes what it has; `draining` says so for as long as anybody could still use it.
+    """
+
+    def __init__(self, stats: Stats, tables: Tables) -> None:
+        self.now: Mapping[str, Cluster] = {}
+        self._stats = stats
+        self._tables = tables
+        self._retired: weakref.WeakSet[Cluster] = weakref.WeakSet()
+
+    def get(self, name: str) -> Cluster | None:
+        """The cluster called `name`, or None."""
+        return self.now.get(name)
+
+    def prepare(
+        self, configs: Iterable[ClusterConfig], endpoints: Endpoints
+    ) -> Generator[None, None, Mapping[str, Cluster]]:
+        """Returns the clusters of the next configuration, those included that stay, and changes nothing. Each step
+        makes one of them: there may be thousands.
+        """
+        self._ensure_rows(endpoints)
+        clusters: dict[str, Cluster] = {}
+        for config in configs:
+            clusters[config.name] = self._kept(config) or self._new(config, endpoints)
+            yield
+        return clusters
+
+    def commit(self, clusters: Mapping[str, Cluster], endpoints: Endpoints) -> bool:
+        """Use what `prepare` returned; whether a name means another cluster now."""
+        before, self.now = self.now, clusters
+        for cluster in set(before.values()).difference(clusters.values()):
+            cluster.retire()
+            self._retired.add(cluster)
+        self.update_endpoints(endpoints)
+        return dict(before) != dict(clusters)
 
     def update_endpoints(self, endpoints: Endpoints) -> None:
         """Replace the hosts of all clusters; a cluster that is not in `endpoints` has none."""
-        self._ensure_host_rows(endpoints)
-        for name, cluster in self._clusters.items():
+        self._ensure_rows(endpoints)
+        for name, cluster in self.now.items():
             cluster.update_endpoints(endpoints.clusters.get(name))
 
     @property
     def draining(self) -> bool:
-        """Whether a request still runs to a host that has left its cluster."""
-        return any(cluster.draining for cluster in self._clusters.values())
+        """Whether rows of the shared tables may still be written of hosts or clusters that have left."""
+        return bool(self._retired) or any(cluster.draining for cluster in self.now.values())
 
     async def run(self) -> None:
         """Close idle connections in time: one coarse timer for the whole worker. Runs until cancelled."""
         while True:
             await trio.sleep(REAP_INTERVAL)
             now = trio.current_time()
-            for cluster in self._clusters.values():
+            for cluster in [*self.now.values(), *self._retired]:
                 cluster.reap(now)
 
     def close(self) -> None:
         """Close all idle connections; busy ones follow with their requests."""
-        for cluster in self._clusters.values():
+        for cluster in [*self.now.values(), *self._retired]:
             cluster.close()
 
-    def _ensure_host_rows(self, endpoints: Endpoints) -> None:
-        slots = (
-            host.slot
-            for cluster in endpoints.clusters.values()
-            for locality in cluster.localities
-            for host in locality.hosts
-        )
-        self._tables.hosts.ensure_rows(max(slots, default=-1) + 1)
+    def _kept(self, config: ClusterConfig) -> Cluster | None:
+        cluster = self.now.get(config.name)
+        return cluster if cluster is not None and cluster.config == config else None
+
+    def _new(self, config: ClusterConfig, endpoints: Endpoints) -> Cluster:
+        hosts = endpoints.clusters.get(config.name)
+        return Cluster(config, hosts, self._stats, self._tables, seed=random.getrandbits(32))
+
+    def _ensure_rows(self, endpoints: Endpoints) -> None:
+        clusters = endpoints.clusters.values()
+        hosts = (host.slot for cluster in clusters for locality in cluster.localities for host in locality.hosts)
+        self._tables.clusters.ensure_rows(max((cluster.slot for cluster in clusters), default=-1) + 1)
+        self._tables.hosts.ensure_rows(max(hosts, default=-1) + 1)

@@ -170,6 +170,11 @@ class UpstreamStream:
         return event
 
     @property
+    def response_started(self) -> bool:
+        """Whether the head of a response for the client has come."""
+        return self._response_started
+
+    @property
     def body_ahead(self) -> int:
         """How many bytes that come next are of the response's body and may go around; `proxy/http/body_relay.py`."""
         return 0 if self._events else self._connection.codec.body_ahead
@@ -214,11 +219,6 @@ class UpstreamStream:
         data = b"".join(event.data for event in self._events if isinstance(event, DataReceived))
         self._events.clear()
         return self._connection, data
-
-    @property
-    def response_started(self) -> bool:
-        """Whether the head of a response for the client has come."""
-        return self._response_started
 
     def forgo_reuse(self) -> None:
         """Close the connection after this exchange, as one whose request has never ended."""

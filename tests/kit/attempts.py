@@ -118,9 +118,13 @@ class Both:
 def rounded(echo: Fields) -> None:
     """What an upstream is told of the time that is left varies by milliseconds."""
     echo["headers"] = [
-        [name, str(round(int(value), -2)) if name == "x-envoy-expected-rq-timeout-ms" else value]
+        [name, _roughly(int(value)) if name == "x-envoy-expected-rq-timeout-ms" else value]
         for name, value in echo["headers"]
     ]
+
+
+def _roughly(milliseconds: int) -> str:
+    return f"{-(-milliseconds // 1000)}s" if milliseconds > 2000 else str(round(milliseconds, -2))
 
 
 @contextmanager

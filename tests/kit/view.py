@@ -33,6 +33,7 @@ class LiveView:
         self.endpoints: Endpoints = config.endpoints
         self.state: State = "LIVE"
         self.started_at = time.time()
+        self.configured_at = self.started_at
         self.options: Mapping[str, Any] = {"concurrency": 2, "config_path": "envoy.yaml"}
         self.listeners: Sequence[tuple[str, Sequence[str]]] = [
             (listener.name, [str(address) for address in listener.addresses]) for listener in config.listeners
@@ -40,6 +41,7 @@ class LiveView:
         self.orders: list[str] = []
         self.drains: Drains = {}
         self.generation = 1
+        self.reload_status: Mapping[str, Any] = {"phase": "idle", "changes": [], "history": []}
         self.generations: list[tuple[int, str, float]] = []
         self.connected: list[dict[str, Any]] = []
         self.silent: list[Asked] = []
@@ -93,6 +95,11 @@ class LiveView:
         asked = [one for one in self.connected if generation in (None, one["generation"])]
         chosen = [one for one in asked if one["age"] >= older and listener in ("", one["listener"])]
         return Sessions(len(chosen), chosen[:limit], self.silent)
+
+    async def reload(self, *, why: str, show: bool, version: int | None) -> None:
+        if version == MAX_WORKERS:
+            raise RejectedError("not now")
+        self.orders.append(f"{why} {version} {show}")
 
     async def set_workers(self, count: int) -> None:
         if count > MAX_WORKERS:
@@ -152,4 +159,4 @@ def configuration(clusters: Iterable[Cluster], hosts: Iterable[tuple[str, Host]]
 
 def one_cluster() -> CompiledConfig:
     """The cluster `back` with one host, 127.0.0.1:1 in row 0."""
-    return configuration([Cluster(0, "back", "STATIC")], [("back", Host(0, SocketAddress("127.0.0.1", 1)))])
+    return configuration([Cluster("back", "STATIC")], [("back", Host(0, SocketAddress("127.0.0.1", 1)))])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +15,10 @@ import yaml
 
 from master.dns.discovery import ClusterType
 from master.dns.family import LookupFamily
-from master.dns.refresh import discover
+from master.dns.refresh import Discovery
 from master.dns.resolver import Resolver
 from master.dns.result import Result
-from master.dns.slots import SlotAllocator
+from master.dns.rows import Rows
 from proxy.config.bootstrap import CompiledConfig, Node
 from proxy.config.cluster import Cluster, Dns, DnsEndpoint, DnsLocality, Endpoints
 from proxy.stats import MemoryStats
@@ -119,7 +118,6 @@ def compiled(cases: dict[str, Case], refresh: float) -> CompiledConfig:
     """What the compiler makes of `bootstrap`."""
     clusters = tuple(
         Cluster(
-            slot=number,
             name=name,
             type=case.kind,
             dns=Dns(
@@ -130,7 +128,7 @@ def compiled(cases: dict[str, Case], refresh: float) -> CompiledConfig:
                 failure_refresh_max=refresh,
             ),
         )
-        for number, (name, case) in enumerate(cases.items())
+        for name, case in cases.items()
     )
     empty = Endpoints(version=0, clusters={})
     return CompiledConfig(version=1, node=Node(), listeners=(), clusters=clusters, endpoints=empty)
@@ -199,8 +197,8 @@ def of_ours(port: int, directory: Path) -> dict[str, Seen]:
         )
         with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
-                start = partial(discover, slots=SlotAllocator(empty), resolver=resolver)
-                await nursery.start(start, config, empty, stats, publish)
+                found = Discovery(config, empty, stats, publish, rows=Rows(empty), resolver=resolver)
+                await nursery.start(found.run)
                 await resolver.done.wait()
                 await trio.testing.wait_all_tasks_blocked()
                 nursery.cancel_scope.cancel()
@@ -284,10 +282,10 @@ async def steps_of_ours(case: Case, directory: Path) -> tuple[list[list[str]], i
     with DnsServer() as server, trio.fail_after(60):
         take_step(server, *STEPS[0])
         resolver = Resolver(resolv_conf_path=resolv_conf, port=server.port)
-        slots = SlotAllocator(config.endpoints)
+        rows = Rows(config.endpoints)
         async with trio.open_nursery() as nursery:
-            start = partial(discover, slots=slots, resolver=resolver)
-            await nursery.start(start, config, config.endpoints, stats, publish)
+            found = Discovery(config, config.endpoints, stats, publish, rows=rows, resolver=resolver)
+            await nursery.start(found.run)
             for step in STEPS:
                 take_step(server, *step)
                 done = lookups()

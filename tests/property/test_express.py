@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 import trio
 from hypothesis import HealthCheck, example, given, settings
@@ -19,8 +21,10 @@ from hypothesis import strategies as st
 
 from proxy.config.access_log import AccessLog
 from proxy.config.common import SocketAddress
-from proxy.config.header_mutation import Mutation
+from proxy.config.header_mutation import HeaderMutations, Mutation
 from proxy.config.identity import Identity
+from proxy.config.route import ClusterAction, HeaderMatcher, HostRewrite, PathRewrite, Route, VirtualCluster
+from proxy.config.target import TargetRules
 from proxy.filters.http.header_mutation import HeaderMutation
 from proxy.filters.network import hcm_express
 from tests.unit.proxy.rig import Client, compiled, plugin, route, router, serving
@@ -76,13 +80,17 @@ LINES = st.lists(
             b"empty:\r\n",
             b"odd:\t tab\t\r\n",
             b"x_under: score\r\n",
+            b"x-host: theirs.test\r\n",
+            b"x-cluster: origin\r\n",
             b"Upgrade-Insecure-Requests: 1\r\n",
         ]
     ),
     max_size=5,
     unique=True,
 )
-PATHS = st.sampled_from([b"/", b"/a", b"/a?b=c", b"/deep/er/~x;y=1", b"/none/x", b"/%20", b"/%22quote"])
+PATHS = st.sampled_from(
+    [b"/", b"/a", b"/a?b=c", b"/deep/er/~x;y=1", b"/none/x", b"/%20", b"/%22quote", b"/a/../b", b"//a%2fb"]
+)
 
 
 @st.composite
@@ -97,7 +105,8 @@ def requests(draw: st.DrawFn) -> bytes:
             head = b"PUT %b HTTP/1.1\r\nhost: o\r\n%btransfer-encoding: chunked\r\n\r\n" % (path, lines)
             return head + b"3\r\nabc\r\n0\r\n\r\n"
         case method:
-            return b"%b %b HTTP/1.1\r\nHost: o\r\n%b\r\n" % (method.encode(), path, lines)
+            host = draw(st.sampled_from([b"o", b"o", b"o.", b"o:80"]))
+            return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (method.encode(), path, host, lines)
 
 
 ANSWERS = st.sampled_from(
@@ -146,6 +155,97 @@ EDITS = st.one_of(
         ),
         max_size=3,
     ).map(tuple),
+)
+
+
+LEVEL = st.one_of(
+    st.just(HeaderMutations()),
+    st.builds(
+        HeaderMutations,
+        request=st.lists(
+            st.sampled_from(
+                [
+                    *CONSTANT,
+                    Mutation(b"cookie", "REMOVE"),
+                    Mutation(b"x-tier", "APPEND_IF_EXISTS_OR_ADD", "silver"),
+                    Mutation(b"x-tier", "ADD_IF_ABSENT", "tin"),
+                    Mutation(b"x-path", "ADD_IF_ABSENT", "%REQ(:PATH)%"),
+                    Mutation(b"x-host", "OVERWRITE_IF_EXISTS", "changed"),
+                ]
+            ),
+            max_size=2,
+        ).map(tuple),
+        response=st.lists(
+            st.sampled_from(
+                [
+                    *CONSTANT,
+                    Mutation(b"date", "REMOVE"),
+                    Mutation(b"content-type", "ADD_IF_ABSENT", "x/y"),
+                    Mutation(b"x-envoy-upstream-service-time", "REMOVE"),
+                    Mutation(b"x-status", "ADD_IF_ABSENT", "%RESPONSE_CODE%"),
+                ]
+            ),
+            max_size=2,
+        ).map(tuple),
+    ),
+)
+ACTIONS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "path_rewrite": st.sampled_from([PathRewrite("prefix", "/new/"), PathRewrite("regex", "/-", "/+")]),
+        "host_rewrite": st.sampled_from(
+            [
+                HostRewrite("literal", "new.test"),
+                HostRewrite("header", "x-host"),
+                HostRewrite("header", "traceparent"),
+                HostRewrite("path_regex", "of.test", ".*"),
+                HostRewrite("auto"),
+            ]
+        ),
+        "append_x_forwarded_host": st.booleans(),
+        "cluster_header": st.just("x-cluster"),
+    },
+)
+
+
+class Routing(NamedTuple):
+    """How one route differs from a plain one, and what stands around it."""
+
+    action: dict[str, Any]
+    mutations: HeaderMutations = HeaderMutations()
+    host: Mapping[str, Any] = MappingProxyType({})
+    target: TargetRules = TargetRules()
+
+    def apply(self, plain: Route) -> Route:
+        changed = {**self.action, **({"cluster": ""} if "cluster_header" in self.action else {})}
+        assert isinstance(plain.action, ClusterAction)
+        action = msgspec.structs.replace(plain.action, **changed)
+        return msgspec.structs.replace(plain, action=action, header_mutations=self.mutations)
+
+
+PLAIN_ROUTING = Routing({})
+ROUTINGS = st.builds(
+    Routing,
+    ACTIONS,
+    LEVEL,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "header_mutations": LEVEL,
+            "request_attempt_count": st.booleans(),
+            "response_attempt_count": st.booleans(),
+            "require_tls": st.sampled_from(["NONE", "NONE", "EXTERNAL_ONLY", "ALL"]),
+            "virtual_clusters": st.just((VirtualCluster("gets", (HeaderMatcher(":method", present=True),)),)),
+        },
+    ),
+    st.builds(
+        TargetRules,
+        normalize_path=st.booleans(),
+        merge_slashes=st.booleans(),
+        escaped_slashes=st.sampled_from(["KEEP", "REJECT", "REDIRECT", "FORWARD"]),
+        strip_port=st.sampled_from(["", "matching", "any"]),
+        strip_trailing_dot=st.booleans(),
+    ),
 )
 
 
@@ -238,7 +338,15 @@ def answer_complete(data: bytes, request: bytes) -> bool:
     return bool(length) and len(body) >= int(length[1])  # type: ignore[index]
 
 
-def run(script: list[Step], path: Path, *, lane: bool, monkeypatch: pytest.MonkeyPatch, **hcm: Any) -> Outcome:
+def run(
+    script: list[Step],
+    path: Path,
+    *,
+    lane: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    routing: Routing = PLAIN_ROUTING,
+    **hcm: Any,
+) -> Outcome:
     """The script through a proxy of its own, one connection at a time; a new one where the proxy closes."""
     path.unlink(missing_ok=True)
     origin = Origin(script)
@@ -254,8 +362,19 @@ def run(script: list[Step], path: Path, *, lane: bool, monkeypatch: pytest.Monke
             listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
             address = SocketAddress(*listening.getsockname())
             listening.setblocking(False)
-            routes = [route("/a", timeout=9.0, name="a"), route("/none", "nowhere"), route("/", name="rest")]
-            config = compiled(address, routes=routes, access_log=(AccessLog(logger),), **hcm)
+            routes = [
+                routing.apply(route("/a", timeout=9.0, name="a")),
+                route("/none", "nowhere"),
+                routing.apply(route("/", name="rest")),
+            ]
+            config = compiled(
+                address,
+                routes=routes,
+                access_log=(AccessLog(logger),),
+                virtual_host=dict(routing.host),
+                target=routing.target,
+                **hcm,
+            )
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(trio.serve_listeners, origin.serve, [listener])
                 async with serving(config) as rig:
@@ -288,7 +407,27 @@ def run(script: list[Step], path: Path, *, lane: bool, monkeypatch: pytest.Monke
 PLAIN = Answer((sized(b"hello", b"server: nginx\r\ndate: Mon, 23 Nov 2026 00:00:00 GMT\r\n"),))
 LONG = Answer((sized(b"z" * 200_000),))  # several reads
 GET = b"GET / HTTP/1.1\r\nhost: o\r\n\r\n"
+TRACED = [Step(b"GET / HTTP/1.1\r\nhost: o\r\ntraceparent: %d\r\n\r\n" % number, PLAIN) for number in range(4)]
 POST = b"POST /a HTTP/1.1\r\nhost: o\r\ncontent-length: 3\r\n\r\nabc"
+
+
+CONSTANT_ROUTING = Routing(
+    {"host_rewrite": HostRewrite("literal", "new.test"), "append_x_forwarded_host": True},
+    HeaderMutations(request=CONSTANT, response=CONSTANT),
+    {"request_attempt_count": True, "response_attempt_count": True},
+    TargetRules(normalize_path=True, merge_slashes=True, strip_port="any"),
+)
+
+
+def assert_same(with_lane: Outcome, without: Outcome, *, service_time: bool) -> None:
+    """`service_time`: responses tell it."""
+    if service_time:  # the digits of the service time vary
+        for outcome in (with_lane, without):
+            outcome.words.pop("http.in.downstream_cx_tx_bytes_total", None)
+    for name, with_it, without_it in zip(Outcome._fields, with_lane, without, strict=True):
+        if isinstance(with_it, dict):
+            assert dict(with_it.items() - without_it.items()) == dict(without_it.items() - with_it.items()), name
+        assert with_it == without_it, name
 
 
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -313,17 +452,39 @@ def test_the_lane_changes_nothing(
     }
     with_lane = run(script, tmp_path / "with", lane=True, monkeypatch=monkeypatch, **options)
     without = run(script, tmp_path / "without", lane=False, monkeypatch=monkeypatch, **options)
-    if not suppress:  # the digits of the service time vary
-        for outcome in (with_lane, without):
-            outcome.words.pop("http.in.downstream_cx_tx_bytes_total", None)
-    for name, with_it, without_it in zip(Outcome._fields, with_lane, without, strict=True):
-        if isinstance(with_it, dict):
-            assert dict(with_it.items() - without_it.items()) == dict(without_it.items() - with_it.items()), name
-        assert with_it == without_it, name
+    assert_same(with_lane, without, service_time=not suppress)
 
 
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(script=SCRIPTS, suppress=st.booleans(), edits=EDITS, routing=ROUTINGS)
+@example(script=[Step(GET, PLAIN)] * 4, suppress=False, edits=(), routing=CONSTANT_ROUTING)
+@example(
+    script=TRACED, suppress=False, edits=(), routing=Routing({"host_rewrite": HostRewrite("header", "traceparent")})
+)
+@example(script=[Step(POST, PLAIN)] * 4, suppress=False, edits=CONSTANT, routing=CONSTANT_ROUTING)
+def test_the_lane_changes_nothing_of_what_routes_do(
+    script: list[Step],
+    suppress: bool,
+    edits: tuple[Mutation, ...],
+    routing: Routing,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = {
+        "last": router(suppress_envoy_headers=suppress),
+        "filters": [plugin("m", HEADER_MUTATION, HeaderMutation.Config(request=edits, response=edits))],
+        "routing": routing,
+    }
+    with_lane = run(script, tmp_path / "with", lane=True, monkeypatch=monkeypatch, **options)
+    without = run(script, tmp_path / "without", lane=False, monkeypatch=monkeypatch, **options)
+    assert_same(with_lane, without, service_time=not suppress)
+
+
+@pytest.mark.parametrize("routing", [PLAIN_ROUTING, CONSTANT_ROUTING], ids=["plain", "constant"])
 @pytest.mark.parametrize("answer", [PLAIN, LONG], ids=["short", "long"])
-def test_plain_requests_take_the_lane(answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_requests_take_the_lane(
+    answer: Answer, routing: Routing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     taken = 0
     respond = hcm_express.Lane._respond
 
@@ -336,5 +497,5 @@ def test_plain_requests_take_the_lane(answer: Answer, tmp_path: Path, monkeypatc
     query = Step(GET.replace(b"/ ", b"/a?b "), answer)
     browser = Step(GET[:-2] + b"Upgrade-Insecure-Requests: 1\r\n\r\n", answer)
     script = [Step(GET, answer)] * 3 + [Step(POST, answer)] * 2 + [query, browser]
-    run(script, tmp_path / "log", lane=True, monkeypatch=monkeypatch)
+    run(script, tmp_path / "log", lane=True, monkeypatch=monkeypatch, routing=routing)
     assert taken == len(script) - 1  # the first one has to open a connection

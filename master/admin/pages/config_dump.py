@@ -22,15 +22,15 @@ from proxy.config.cluster import Endpoints
 
 async def page(request: Request, context: Context) -> Reply:
     view = context.view
-    reply = functools.partial(_reply, request.query, view.config, view.endpoints, view.started_at)
+    reply = functools.partial(_reply, request.query, view.config, view.endpoints, view.configured_at)
     return await trio.to_thread.run_sync(reply, abandon_on_cancel=True)
 
 
-def _reply(query: Mapping[str, str], config: CompiledConfig, endpoints: Endpoints, started_at: float) -> Reply:
+def _reply(query: Mapping[str, str], config: CompiledConfig, endpoints: Endpoints, configured_at: float) -> Reply:
     """In a thread: a large configuration takes a while."""
     keep = _by_name(query.get("name_regex", ""))
     bootstrap = redact(json.loads(config.source), bootstrap_pb2.Bootstrap.DESCRIPTOR)
-    configs = dumps(bootstrap, _timestamp(started_at), keep)
+    configs = dumps(bootstrap, _timestamp(configured_at), keep)
     if "include_eds" in query:
         configs.insert(2, endpoints_dump(config.clusters, endpoints, keep))
     text = query.get("mask", "")

@@ -50,7 +50,8 @@ DEFAULT_DNS_REFRESH = 5.0
 def compile_clusters(messages: Any, context: Context) -> tuple[tuple[Cluster, ...], dict[str, ClusterEndpoints]]:
     """The clusters, and the hosts of those that need no resolver; `context` stands for the list.
 
-    A cluster's slot is its place in the list; hosts are numbered through all clusters.
+    A cluster's slot is its place in the list; hosts are numbered through all clusters. Where a configuration follows
+    another one, the controller gives slots anew (`master/dns/slots.py`).
     """
     clusters: dict[str, Cluster] = {}
     hosts: dict[str, ClusterEndpoints] = {}
@@ -59,12 +60,12 @@ def compile_clusters(messages: Any, context: Context) -> tuple[tuple[Cluster, ..
         here = context.at(index)
         if message.name in clusters:
             here.error(("name",), f"cluster {message.name!r} exists already", "a name of its own", kind="duplicate")
-        cluster = _cluster(message, index, here)
+        cluster = _cluster(message, here)
         localities: tuple[LocalityHosts, ...] = ()
         if _type(message) == "STATIC":
             localities = endpoints.compile_hosts(message.load_assignment, slots, here.at("load_assignment"))
         clusters[message.name] = cluster
-        hosts[message.name] = ClusterEndpoints(message.name, 1, localities)
+        hosts[message.name] = ClusterEndpoints(message.name, 1, localities, index)
     return tuple(clusters.values()), hosts
 
 
@@ -75,7 +76,7 @@ def _type(message: Any) -> str:
     return TYPES.get(message.type, "")
 
 
-def _cluster(message: Any, slot: int, context: Context) -> Cluster:
+def _cluster(message: Any, context: Context) -> Cluster:
     """A discovery type that is not ours, already reported, becomes a STATIC cluster without hosts."""
     kind = _type(message)
     dns = _dns(message, kind, context) if kind in ("STRICT_DNS", "LOGICAL_DNS") else None
@@ -83,7 +84,6 @@ def _cluster(message: Any, slot: int, context: Context) -> Cluster:
     if message.HasField("connect_timeout"):
         connect_timeout = context.duration(message.connect_timeout, "connect_timeout")
     return Cluster(
-        slot=slot,
         name=message.name,
         type="STATIC" if dns is None else "LOGICAL_DNS" if kind == "LOGICAL_DNS" else "STRICT_DNS",
         alt_stat_name=message.alt_stat_name,

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.route.v3.RouteAction": (
         "idle_timeout",
-        "flush_timeout",
         "retry_policy",
-        "hedge_policy",
         "max_stream_duration",
         "request_mirror_policies",
         "upgrade_configs",
@@ -25,13 +23,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.route.v3.Route": ("per_request_buffer_limit_bytes", "request_body_buffer_limit"),
     "envoy.config.route.v3.VirtualHost": (
         "retry_policy",
-        "hedge_policy",
         "request_mirror_policies",
         "include_is_timeout_retry_header",
         "per_request_buffer_limit_bytes",
         "request_body_buffer_limit",
     ),
-    "envoy.config.route.v3.HedgePolicy": ("hedge_on_per_try_timeout",),
     "envoy.config.route.v3.RouteAction.MaxStreamDuration": (
         "max_stream_duration",
         "grpc_timeout_header_max",
@@ -60,14 +56,11 @@ def compile_forwarding(route: Any, host: Any, context: Context, host_context: Co
     retry = None
     if owner.HasField("retry_policy"):
         retry = compile_retry_policy(owner.retry_policy, at.at("retry_policy"))
-    hedge = action.hedge_policy if action.HasField("hedge_policy") else host.hedge_policy
     owner, at = (action, here) if action.request_mirror_policies else (host, host_context)
     return Forwarding(
         idle_timeout=optional("idle_timeout"),
-        flush_timeout=optional("flush_timeout"),
         max_stream_duration=_max_stream_duration(action, here),
         retry=retry,
-        hedge_on_per_try_timeout=hedge.hedge_on_per_try_timeout,
         mirrors=tuple(
             _mirror(mirror, at.at("request_mirror_policies", index))
             for index, mirror in enumerate(owner.request_mirror_policies)

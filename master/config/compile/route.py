@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from master.config.compile.forwarding import compile_forwarding
-from master.config.compile.route_action import compile_action, compile_direct_response
-from master.config.compile.route_match import compile_match
-from proxy.config.route import ClusterAction, DirectResponseAction, Route, RouteConfiguration, VirtualHost
+from master.config.compile.rewrites import header_name
+from master.config.compile.route_action import compile_action, compile_direct_response, compile_redirect
+from master.config.compile.route_match import compile_header_matcher, compile_match
+from proxy.config.route import (
+    ClusterAction,
+    DirectResponseAction,
+    RedirectAction,
+    Route,
+    RouteConfiguration,
+    VirtualCluster,
+    VirtualHost,
+)
+from proxy.filters.header_edits import compile_mutations
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
 
 MAX_DIRECT_RESPONSE_BODY = 4096
 """Bytes; Envoy's default of `max_direct_response_body_size_bytes`."""
+
+MUTATIONS = (
+    "request_headers_to_add",
+    "request_headers_to_remove",
+    "response_headers_to_add",
+    "response_headers_to_remove",
+)
+"""Fields of every level of a route."""
+
+REQUIRE_TLS: dict[int, Literal["NONE", "EXTERNAL_ONLY", "ALL"]] = {0: "NONE", 1: "EXTERNAL_ONLY", 2: "ALL"}
+"""`VirtualHost.TlsRequirementType`."""
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.route.v3.RouteConfiguration": (
@@ -26,9 +47,34 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "typed_per_filter_config",
         "max_direct_response_body_size_bytes",
         "validate_clusters",
+        "most_specific_header_mutations_wins",
+        "ignore_port_in_host_matching",
+        "ignore_path_parameters_in_path_matching",
+        "vhost_header",
+        *MUTATIONS,
     ),
-    "envoy.config.route.v3.VirtualHost": ("name", "domains", "routes", "typed_per_filter_config"),
-    "envoy.config.route.v3.Route": ("name", "match", "route", "direct_response", "typed_per_filter_config"),
+    "envoy.config.route.v3.VirtualHost": (
+        "name",
+        "domains",
+        "routes",
+        "typed_per_filter_config",
+        "require_tls",
+        "include_request_attempt_count",
+        "include_attempt_count_in_response",
+        "virtual_clusters",
+        *MUTATIONS,
+    ),
+    "envoy.config.route.v3.Route": (
+        "name",
+        "match",
+        "route",
+        "redirect",
+        "direct_response",
+        "typed_per_filter_config",
+        "stat_prefix",
+        *MUTATIONS,
+    ),
+    "envoy.config.route.v3.VirtualCluster": ("name", "headers"),
 }
 
 
@@ -51,6 +97,11 @@ def compile_route_configuration(message: Any, context: Context) -> RouteConfigur
         typed_per_filter_config=context.at("typed_per_filter_config").typed_per_filter_config(
             message.typed_per_filter_config
         ),
+        header_mutations=compile_mutations(message, context),
+        most_specific_wins=message.most_specific_header_mutations_wins,
+        ignore_port=message.ignore_port_in_host_matching,
+        ignore_path_parameters=message.ignore_path_parameters_in_path_matching,
+        virtual_host_header=header_name(message.vhost_header, context, "vhost_header"),
     )
 
 
@@ -83,20 +134,47 @@ def _virtual_host(message: Any, limit: int, context: Context) -> VirtualHost:
         typed_per_filter_config=context.at("typed_per_filter_config").typed_per_filter_config(
             message.typed_per_filter_config
         ),
+        header_mutations=compile_mutations(message, context),
+        require_tls=REQUIRE_TLS[message.require_tls],
+        request_attempt_count=message.include_request_attempt_count,
+        response_attempt_count=message.include_attempt_count_in_response,
+        virtual_clusters=tuple(
+            _virtual_cluster(cluster, context.at("virtual_clusters", index))
+            for index, cluster in enumerate(message.virtual_clusters)
+        ),
+    )
+
+
+def _virtual_cluster(message: Any, context: Context) -> VirtualCluster:
+    if not message.headers:
+        context.error((), f"virtual cluster {message.name!r} asks for nothing", "headers")
+    return VirtualCluster(
+        message.name,
+        tuple(compile_header_matcher(one, context.at("headers", index)) for index, one in enumerate(message.headers)),
     )
 
 
 def _route(message: Any, host: Any, limit: int, context: Context, host_context: Context) -> Route | None:
     """None for a route whose match or action is not one of ours; others name that as unsupported or invalid."""
     match = compile_match(message.match, context.at("match"))
-    action: ClusterAction | DirectResponseAction | None
+    action: ClusterAction | DirectResponseAction | RedirectAction | None
     if message.HasField("direct_response"):
         action = compile_direct_response(message.direct_response, limit, context.at("direct_response"))
+    elif message.HasField("redirect"):
+        action = compile_redirect(message.redirect, context.at("redirect"))
     else:
-        action = compile_action(message.route, context.at("route"))
+        action = compile_action(message.route, message.match, context.at("route"))
     per_filter = context.at("typed_per_filter_config").typed_per_filter_config(message.typed_per_filter_config)
+    mutations = compile_mutations(message, context)
     if match is None or action is None:
         return None
     if isinstance(action, ClusterAction):
         action = msgspec.structs.replace(action, forwarding=compile_forwarding(message, host, context, host_context))
-    return Route(match=match, action=action, name=message.name, typed_per_filter_config=per_filter)
+    return Route(
+        match=match,
+        action=action,
+        name=message.name,
+        typed_per_filter_config=per_filter,
+        header_mutations=mutations,
+        stat_prefix=message.stat_prefix,
+    )

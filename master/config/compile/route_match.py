@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from master.config.compile.rewrites import path_template
 from proxy.config.common import HeaderMatcher, StringMatcher
 from proxy.config.route import QueryParameterMatcher, RouteMatch
 
@@ -29,6 +30,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "path",
         "path_separated_prefix",
         "safe_regex",
+        "path_match_policy",
+        "connect_matcher",
+        "tls_context",
         "case_sensitive",
         "headers",
         "query_parameters",
@@ -36,6 +40,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "runtime_fraction",
         "connect_matcher",
     ),
+    "envoy.config.route.v3.RouteMatch.TlsContextMatchOptions": ("presented", "validated"),
     "envoy.config.route.v3.QueryParameterMatcher": ("name", "string_match", "present_match"),
     "envoy.config.core.v3.RuntimeFractionalPercent": ("default_value",),
     "envoy.type.v3.FractionalPercent": ("numerator", "denominator"),
@@ -68,7 +73,13 @@ def compile_match(message: Any, context: Context) -> RouteMatch | None:
         return None
     share = fraction(message.runtime_fraction.default_value) if message.HasField("runtime_fraction") else None
     return msgspec.structs.replace(
-        path, headers=headers, query_parameters=query, grpc=message.HasField("grpc"), runtime_fraction=share
+        path,
+        headers=headers,
+        query_parameters=query,
+        grpc=message.HasField("grpc"),
+        runtime_fraction=share,
+        tls_presented=message.tls_context.presented.value if message.tls_context.HasField("presented") else None,
+        tls_validated=message.tls_context.validated.value if message.tls_context.HasField("validated") else None,
     )
 
 
@@ -79,6 +90,9 @@ def _path(message: Any, context: Context) -> RouteMatch | None:
         return RouteMatch("regex", context.regex(message.safe_regex, "safe_regex"))
     if kind == "connect_matcher":
         return RouteMatch("connect", "")
+    if kind == "path_match_policy":
+        template = path_template(message.path_match_policy, context.at("path_match_policy"))
+        return RouteMatch("regex", template.pattern) if template is not None else None
     if kind not in ("prefix", "path", "path_separated_prefix"):
         return None
     case_sensitive = message.case_sensitive.value if message.HasField("case_sensitive") else True

@@ -8,7 +8,7 @@ import msgspec
 
 from proxy.config.context import CompileContext
 from proxy.config.forwarding import Forwarding as Options
-from proxy.config.route import DirectResponseAction
+from proxy.config.route import ClusterAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.context import FilterContext
 from proxy.filters.http.router_headers import settle
@@ -19,8 +19,8 @@ from proxy.filters.router.shadow import Mirroring
 from proxy.filters.router.upstream_request import UpstreamRequest
 from proxy.http.exchange import Exchange
 from proxy.http.filter_chain import CallNext
-from proxy.http.request import Request
 from proxy.net.own_address import own_address
+from proxy.upstream.cluster import Cluster
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.extensions.filters.http.router.v3.Router": ("suppress_envoy_headers",),
@@ -48,10 +48,9 @@ class Router:
 
     def __init__(self, name: str, config: Config, context: FilterContext) -> None:
         self.envoy_headers = not config.suppress_envoy_headers
-        self._clusters = context.clusters
         self._pipes = context.pipes
         self._buffer_limit = context.buffer_limit
-        self._mirroring = Mirroring(context.clusters, context.shadows, own_address(), context.buffer_limit)
+        self._mirroring = Mirroring(context.shadows, own_address(), context.buffer_limit)
         counter = context.stats.counter
         self._rq_total = counter(f"{context.stat_prefix}rq_total")
         self._no_route = counter(f"{context.stat_prefix}no_route")
@@ -69,22 +68,27 @@ class Router:
         if exchange.route is None:
             self._no_route.inc()
             raise ProxyError("route_not_found", side="downstream", status=404, flag=Flag.NO_ROUTE_FOUND)
-        action = exchange.route.route.action
-        if isinstance(action, DirectResponseAction):
+        entry = exchange.route
+        if entry.reply is not None:
             self._direct_response.inc()
-            raise _direct_response(action, exchange.request)
-        cluster = self._clusters.get(action.cluster)
+            raise entry.reply(exchange.request, self.envoy_headers)
+        action = entry.route.action
+        assert isinstance(action, ClusterAction)
+        name = exchange.info.upstream_cluster = entry.cluster_name(exchange.request)
+        cluster: Cluster | None = exchange.clusters.get(name)
         if cluster is None:
             self._no_cluster.inc()
             exchange.info.upstream_cluster = ""
-            raise ProxyError("cluster_not_found", side="internal", status=503, flag=Flag.NO_CLUSTER_FOUND)
-        route = exchange.route
-        terms = settle(exchange.request, action, route.retry, tell=self.envoy_headers)
+            status = action.not_found_status
+            raise ProxyError("cluster_not_found", side="internal", status=status, flag=Flag.NO_CLUSTER_FOUND)
+        terms = settle(exchange.request, action, entry.retry, tell=self.envoy_headers)
         if terms.timeout != action.timeout:
             exchange.deadlines.asked_timeout = terms.timeout
         exchange.deadlines.no_content_on_timeout = terms.no_content
+        if entry.finish_request is not None:
+            entry.finish_request(exchange.request, exchange.info, self.envoy_headers)
         options = action.forwarding
-        forwarding = Forwarding(exchange, cluster, terms, self._pipes, service_time=self.envoy_headers)
+        forwarding = Forwarding(exchange, entry, cluster, terms, self._pipes, service_time=self.envoy_headers)
         if exchange.info.upgrade == "connect":
             connect = options.upgrade("connect")
             if connect is not None and connect.terminates:
@@ -93,7 +97,7 @@ class Router:
         if not options.mirrors or exchange.info.upgrade:
             await self._forward(forwarding, exchange.body, options)
             return
-        body = self._mirroring.begin(exchange.request, exchange.body, options.mirrors, terms, cluster)
+        body = self._mirroring.begin(exchange, options.mirrors, terms, cluster)
         try:
             await self._forward(forwarding, body, options)
         finally:
@@ -106,11 +110,3 @@ class Router:
             return
         limit = self._buffer_limit if options.buffer_limit is None else options.buffer_limit
         await retrying.run(forwarding, body, retry, limit, tell_timeout_retry=options.include_is_timeout_retry_header)
-
-
-def _direct_response(action: DirectResponseAction, request: Request) -> ProxyError:
-    """The reply that the route itself gives. 201 and 3xx say where: at the request's own URL (features §13 rule 9)."""
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    if action.status == 201 or 300 <= action.status < 400:
-        headers = ((b"location", b"%b://%b%b" % (request.scheme, request.authority, request.path)),)
-    return ProxyError("direct_response", side="downstream", status=action.status, body=action.body, headers=headers)

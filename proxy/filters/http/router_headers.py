@@ -13,7 +13,6 @@ TIMEOUT = b"x-envoy-upstream-rq-timeout-ms"
 PER_TRY_TIMEOUT = b"x-envoy-upstream-rq-per-try-timeout-ms"
 NO_CONTENT_ON_TIMEOUT = b"x-envoy-upstream-rq-timeout-alt-response"
 STREAM_DURATION = b"x-envoy-upstream-stream-duration-ms"
-HEDGE = b"x-envoy-hedge-on-per-try-timeout"
 TIMEOUT_RETRY = b"x-envoy-is-timeout-retry"
 
 MAX_DIGITS = 20  # of a number of 64 bits
@@ -29,7 +28,6 @@ class Terms:
 
     __slots__ = (
         "asked",
-        "hedge",
         "no_content",
         "per_try_idle_timeout",
         "per_try_timeout",
@@ -44,12 +42,12 @@ class Terms:
         self.tell = tell
         self.per_try_timeout = self.per_try_idle_timeout = 0.0
         self.stream_duration: float | None = None
-        self.asked = self.no_content = self.hedge = False
+        self.asked = self.no_content = False
         self.retry: RetryState | None = None
 
     def expected(self, elapsed: float) -> float:
         """Seconds that an attempt gets which begins `elapsed` after the end of the request; 0: as many as it likes."""
-        allowed = self.timeout if self.hedge or not self.per_try_timeout else self.per_try_timeout
+        allowed = self.per_try_timeout or self.timeout
         if allowed and self.timeout:
             return max(min(allowed, self.timeout - elapsed), 0.001)
         return allowed
@@ -67,7 +65,6 @@ def settle(request: RequestHead, action: ClusterAction, rules: RetryRules | None
     if rules is not None:
         terms.per_try_timeout = rules.policy.per_try_timeout
         terms.per_try_idle_timeout = rules.policy.per_try_idle_timeout
-        terms.hedge = forwarding.hedge_on_per_try_timeout
     if asks:
         terms.asked = True
         _ask(terms, headers, names)
@@ -103,11 +100,6 @@ def _ask(terms: Terms, headers: Headers, names: dict[bytes, bytes]) -> None:
     if STREAM_DURATION in names:
         asked = _seconds(headers.joined(STREAM_DURATION) or b"", -1.0)
         terms.stream_duration = asked if asked >= 0 else None
-    match headers.joined(HEDGE):
-        case b"true":
-            terms.hedge = True
-        case b"false":
-            terms.hedge = False
 
 
 def _seconds(value: bytes, default: float) -> float:

@@ -11,7 +11,8 @@ from proxy.config.common import PluginConfig
 from proxy.config.context import CompileContext
 from proxy.config.identity import Http1Options, Identity, ServerHeader
 from proxy.config.route import RouteConfiguration
-from proxy.filters.network import hcm_identity_config
+from proxy.config.target import TargetRules
+from proxy.filters.network import hcm_identity_config, hcm_target_config
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
@@ -24,7 +25,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "stream_idle_timeout",
         "request_timeout",
         "request_headers_timeout",
-        "stream_flush_timeout",
         "drain_timeout",
         "delayed_close_timeout",
         "common_http_protocol_options",
@@ -32,6 +32,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "upgrade_configs",
         "proxy_100_continue",
         *hcm_identity_config.HCM_FIELDS,
+        *hcm_target_config.HCM_FIELDS,
     ),
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig": (
         "upgrade_type",
@@ -59,10 +60,7 @@ class Upgrade(msgspec.Struct, frozen=True):
 
 
 class Config(msgspec.Struct, frozen=True):
-    """`HttpConnectionManager` with Envoy's defaults. Durations in seconds; 0 means none.
-
-    `stream_flush_timeout` None: the stream's idle timeout goes on.
-    """
+    """`HttpConnectionManager` with Envoy's defaults. Durations in seconds; 0 means none."""
 
     stat_prefix: str
     route_config: RouteConfiguration
@@ -70,6 +68,7 @@ class Config(msgspec.Struct, frozen=True):
     codec_type: Literal["AUTO", "HTTP1"] = "AUTO"
     server: ServerHeader = ServerHeader()
     identity: Identity = Identity()
+    target: TargetRules = TargetRules()
     http1: Http1Options = Http1Options()
     max_request_headers_kb: int = 60
     max_headers_count: int = 100
@@ -78,7 +77,6 @@ class Config(msgspec.Struct, frozen=True):
     request_timeout: float = 0.0
     request_headers_timeout: float = 0.0
     delayed_close_timeout: float = 1.0
-    stream_flush_timeout: float | None = None
     drain_timeout: float = 5.0
     max_connection_duration: float = 0.0
     max_stream_duration: float = 0.0
@@ -104,6 +102,7 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         codec_type="HTTP1" if message.codec_type == message.HTTP1 else "AUTO",
         server=hcm_identity_config.server_header(message),
         identity=hcm_identity_config.identity(message, context),
+        target=hcm_target_config.target(message, context),
         http1=hcm_identity_config.http1_options(message.http_protocol_options),
         max_request_headers_kb=message.max_request_headers_kb.value or 60,
         max_headers_count=options.max_headers_count.value or 100,
@@ -112,9 +111,6 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         request_timeout=seconds("request_timeout", 0.0),
         request_headers_timeout=seconds("request_headers_timeout", 0.0),
         delayed_close_timeout=seconds("delayed_close_timeout", 1.0),
-        stream_flush_timeout=(
-            seconds("stream_flush_timeout", 0.0) if message.HasField("stream_flush_timeout") else None
-        ),
         drain_timeout=seconds("drain_timeout", 5.0) or 5.0,
         max_connection_duration=at_options.duration(options.max_connection_duration, "max_connection_duration"),
         max_stream_duration=at_options.duration(options.max_stream_duration, "max_stream_duration"),

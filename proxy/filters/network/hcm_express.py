@@ -52,7 +52,7 @@ def suits(config: Config, filters: Sequence[object]) -> bool:
 
 def _times(config: Config) -> tuple[float, ...]:
     """What the lane leaves to the general path's deadlines, in seconds."""
-    return config.idle_timeout, config.stream_idle_timeout, config.max_stream_duration, config.stream_flush_timeout or 0
+    return config.idle_timeout, config.stream_idle_timeout, config.max_stream_duration
 
 
 class Lane:
@@ -277,7 +277,7 @@ class Lane:
         info.started_at -= now - progress.started
         request = info.request = Request()
         template = head.plan.request
-        request.method, request.scheme, request.authority = template.method, template.scheme, template.authority
+        request.method, request.scheme, request.authority = template.method, template.scheme, destination.head.authority
         request.path, request.protocol = arrival.path, template.protocol
         request.headers = destination.head.fields(progress.values)
         info.response_headers = answer.fields(int((now - progress.sent_at) * 1000))

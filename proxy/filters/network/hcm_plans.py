@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,15 +11,19 @@ from proxy.config.route import ClusterAction
 from proxy.filters.express_watch import LEAST_TIMEOUT
 from proxy.filters.http.router import Router
 from proxy.filters.http.router_headers import Terms, settle
+from proxy.filters.network.hcm_route_stats import observed
 from proxy.http import express_request, express_varying
 from proxy.http.exchange import Policy
 from proxy.http.express_request import Arrival, RequestPlan, Upstreamed
 from proxy.http.express_response import ResponsePlans, Shelf
+from proxy.http.headers import Headers
 from proxy.http.identity import Hop, Identities
+from proxy.http.stream_info import StreamInfo
+from proxy.http.target import Target
 from proxy.route.entry import RouteEntry
 from proxy.route.table import RouteTable, VirtualHostRoutes
 from proxy.upstream.cluster import Cluster
-from proxy.upstream.manager import ClusterManager
+from proxy.upstream.manager import ClusterView
 from proxy.upstream.stats import Outcomes
 
 _MAX_PLANS = 512
@@ -27,6 +31,13 @@ _MAX_FIELDS = 4096
 """Together, what a connection manager keeps of heads: 2 MiB, and as much again for each route that they take."""
 
 _MAX_DESTINATIONS = 16
+
+_FIRST_ATTEMPT = StreamInfo(0.0)  # for edits that look at nothing else
+_FIRST_ATTEMPT.upstream_attempts = 1
+
+
+def _of_the_first_attempt(edit: Callable[[Headers, StreamInfo], None]) -> Callable[[Headers], None]:
+    return lambda headers: edit(headers, _FIRST_ATTEMPT)
 
 
 class Destination:
@@ -52,19 +63,21 @@ class Destination:
 class PlannedHead:
     """A plan with the routes that requests of its kind have taken."""
 
-    __slots__ = ("_build", "_destinations", "_found", "_routes", "fields", "method", "plan")
+    __slots__ = ("__weakref__", "_build", "_destinations", "_found", "_keeps", "_routes", "fields", "method", "plan")
 
     def __init__(
         self,
         plan: RequestPlan,
         arrival: Arrival,
         routes: VirtualHostRoutes | None,
+        keeps: Callable[[bytes], bool],
         build: Callable[[RequestPlan, RouteEntry], Destination | None],
     ) -> None:
         self.plan = plan
         self.method = arrival.method
-        self.fields = arrival.fields
+        self.fields: bytes | None = arrival.fields
         self._routes = routes
+        self._keeps = keeps
         self._build = build
         self._found: RouteEntry | None = None
         self._destinations: dict[RouteEntry, Destination | None] = {}
@@ -79,12 +92,18 @@ class PlannedHead:
         routes, request, found = self._routes, self.plan.request, self._found
         if routes is None or routes.by_chance:  # the plan's request would keep its first draw
             return None
-        if found is None or path != request.path or not routes.by_path_alone:
+        if path != request.path or found is None or not routes.by_path_alone:
+            if not self._keeps(path):
+                return None
             request.path = path
             found = self._found = routes.find(path, request)
             if found is None:
                 return None
-        return found.choose()
+        return found.choose(request)
+
+    def forget(self) -> None:
+        """Routes or clusters have changed: whoever still holds this finds that it fits no head, and asks anew."""
+        self.fields = None
 
     def destination(self, entry: RouteEntry) -> Destination | None:
         """Where `entry` leads a request of this kind; None if the general path has to see to it."""
@@ -107,8 +126,9 @@ class Plans:
         editors: Sequence[Any],
         policy: Policy,
         routes: RouteTable,
-        clusters: ClusterManager,
+        clusters: ClusterView,
         identities: Identities,
+        target: Target,
         codec_options: dict[str, Any],
         scheme: bytes,
     ) -> None:
@@ -118,12 +138,28 @@ class Plans:
         self._routes = routes
         self._clusters = clusters
         self._identities = identities
+        self._target = target
         self._codec_options = codec_options
         self._scheme = scheme
         self.max_head = int(codec_options["max_headers_bytes"])
         self._plans: dict[tuple[object, ...], PlannedHead | None] = {}
         self._shelf = Shelf()
         self._responses: dict[tuple[Cluster, RouteEntry | None], ResponsePlans] = {}
+        self._given: weakref.WeakSet[PlannedHead] = weakref.WeakSet()
+
+    def renew(self, policy: Policy, routes: RouteTable) -> None:
+        """These count from the next request on, and so does what the names of clusters mean now."""
+        self._policy, self._routes = policy, routes
+        self.forget()
+
+    def forget(self) -> None:
+        """Make every plan anew."""
+        for planned in self._given:
+            planned.forget()
+        self._given.clear()
+        self._plans.clear()
+        self._responses.clear()
+        self._shelf = Shelf()
 
     def find(self, arrival: Arrival, hop: Hop) -> PlannedHead | None:
         """The plan for the head of `arrival`; None if the general path has to see to it."""
@@ -154,6 +190,8 @@ class Plans:
 
     def _plan_with_marks(self, arrival: Arrival, hop: Hop, values: tuple[bytes, ...]) -> PlannedHead | None:
         """A plan for all whose head differs in these `values` alone; None if somebody may look at them."""
+        if self._routes.reads_fields:
+            return None
         fields = express_varying.marked(arrival.fields)
         stand_in = Arrival(arrival.data, arrival.method, arrival.path, fields, arrival.body)
         stand_in.varying = values
@@ -161,36 +199,43 @@ class Plans:
         return planned if planned is not None and planned.by_path_alone else None
 
     def _plan(self, arrival: Arrival, hop: Hop) -> PlannedHead | None:
-        plan = express_request.plan(arrival, hop, self._identities, self._codec_options, self._scheme)
+        plan = express_request.plan(arrival, hop, self._identities, self._target, self._codec_options, self._scheme)
         if plan is None:
             return None
-        return PlannedHead(plan, arrival, self._routes.virtual_host(plan.request.authority), self._destination)
+        routes = self._routes.virtual_host_of(plan.request)
+        planned = PlannedHead(plan, arrival, routes, self._target.keeps, self._destination)
+        self._given.add(planned)
+        return planned
 
     def _destination(self, plan: RequestPlan, entry: RouteEntry) -> Destination | None:
         action, router = entry.route.action, self.router
-        if not isinstance(action, ClusterAction):
-            return None
-        cluster = self._clusters.get(action.cluster)
-        if cluster is None:
+        if not isinstance(action, ClusterAction) or not entry.by_head or observed(entry):
             return None
         editing = [editor.express(self._policy.overrides(entry, editor.name)) for editor in self._editors]
         if not all(editing):
             return None
-        request = copy.copy(plan.request)
-        request.headers = headers = request.headers.copy()
+        request = plan.request.copy()
         for edit_request, _ in editing:
-            edit_request(headers)
+            edit_request(request.headers)
+        cluster = self._clusters.get(entry.cluster_name(request))
+        if cluster is None:
+            return None
         terms = settle(request, action, entry.retry, tell=router.envoy_headers)
-        head = plan.upstreamed(headers)
+        if entry.finish_request is not None:
+            entry.finish_request(request, _FIRST_ATTEMPT, router.envoy_headers)
+        head = plan.upstreamed(request)
         if head is None or not _plain(entry, action.forwarding, terms, cluster):
             return None
-        kind = cluster, entry if editing or terms.retry is not None else None
+        edits = [edit_response for _, edit_response in reversed(editing)]
+        if entry.finish_response is not None:
+            edits.insert(0, _of_the_first_attempt(entry.finish_response))
+        kind = cluster, entry if edits or terms.retry is not None else None
         responses = self._responses.get(kind)
         if responses is None:
             responses = self._responses[kind] = ResponsePlans(
                 self._shelf,
                 self._policy.response,
-                [edit_response for _, edit_response in reversed(editing)],
+                edits,
                 max_bytes=cluster.config.max_response_headers_kb * 1024,
                 max_count=cluster.config.max_response_headers_count,
                 service_time=router.envoy_headers,

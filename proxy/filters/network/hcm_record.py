@@ -82,8 +82,7 @@ def limits(exchange: Exchange, manager: HttpConnectionManager) -> Limits:
 
 def _cluster(exchange: Exchange) -> str:
     """The cluster that the route names, also if it does not exist."""
-    action = exchange.route.route.action if exchange.route is not None else None
-    return action.cluster if isinstance(action, ClusterAction) else ""
+    return exchange.route.cluster_name(exchange.request) if exchange.route is not None else ""
 
 
 def _milliseconds(moment: float, since: float) -> float:

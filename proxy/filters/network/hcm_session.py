@@ -12,6 +12,7 @@ from proxy.config.route import ClusterAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.network import hcm_record, hcm_route_timeouts
 from proxy.filters.network.hcm_lifetime import Lifetime
+from proxy.filters.network.hcm_route_stats import Observed
 from proxy.flight_recorder import FAILED_STATUS, own_failure
 from proxy.http.codec_h1_server import H1ServerCodec
 from proxy.http.deadlines import Deadlines, Phase
@@ -20,7 +21,9 @@ from proxy.http.events import ConnectionEnded, RequestReceived
 from proxy.http.exchange import Exchange
 from proxy.http.handover import Handover
 from proxy.http.identity import REQUEST_ID, Hop
+from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo
+from proxy.http.target import REDIRECT_STATUS
 from proxy.http.underscores import drop_underscores, refuse_underscores
 from proxy.net.connection import Connection
 from proxy.net.peer import cut_off, disconnected
@@ -49,6 +52,7 @@ class Session:
         "_hop",
         "_lifetime",
         "_manager",
+        "_observed",
         "_stats",
         "active",
         "we_close",
@@ -64,6 +68,7 @@ class Session:
         self._hop = hop
         limited = config.max_connection_duration or config.max_requests_per_connection
         self._lifetime = Lifetime(config, manager.stats) if limited else None
+        self._observed: list[Observed] = []
         self.active = False
         self._client_closes = False
         self.we_close = False
@@ -115,7 +120,6 @@ class Session:
         deadlines = Deadlines(self._config.stream_idle_timeout, started)
         exchange = Exchange(self._downstream, deadlines, StreamInfo(started, connection), manager.policy)
         exchange.handover = handover
-        deadlines.flush_timeout = self._config.stream_flush_timeout
         deadlines.arm_from(Phase.STREAM_DURATION, started, self._config.max_stream_duration)
         if self._lifetime is not None:
             self._lifetime.begin(exchange)
@@ -136,6 +140,8 @@ class Session:
             manager.end_exchange()
             now = exchange.info.ended = trio.current_time()
             self._stats.charge_exchange(exchange, now - started)
+            while self._observed:
+                self._observed.pop().charge(exchange)
             info = exchange.info
             for log_exchange in manager.access_logs:
                 log_exchange(info)
@@ -192,11 +198,15 @@ class Session:
         if handover is not None and handover.request_id:
             request.headers.set(REQUEST_ID, handover.request_id)
         exchange.route = entry = entry or self._manager.routes.match(request)
+        exchange.clusters = self._manager.clusters.now
         if entry is not None:
             exchange.info.route_name = entry.route.name
-            if isinstance(entry.route.action, ClusterAction):
-                exchange.info.upstream_cluster = entry.route.action.cluster
-                hcm_route_timeouts.apply(exchange, entry.route.action.forwarding, config.max_stream_duration)
+            exchange.info.upstream_cluster = entry.cluster_name(request)
+            action = entry.route.action
+            if isinstance(action, ClusterAction):
+                hcm_route_timeouts.apply(exchange, action.forwarding, config.max_stream_duration)
+            if self._manager.route_stats.observes:
+                self._observed = self._manager.route_stats.of(entry, request)
 
     async def _chain(self, exchange: Exchange) -> None:
         manager = self._manager
@@ -213,6 +223,7 @@ class Session:
                 self._stats.dropped_underscores.inc(drop_underscores(request.headers))
             case "REJECT_REQUEST":
                 refuse_underscores(request.headers)
+        self._aim(request)
         caller = identities.admit(request.headers, self._hop, upgrading=request.upgrade != "")
         exchange.info.downstream_remote = caller.address
         exchange.info.internal = caller.internal
@@ -220,6 +231,18 @@ class Session:
         if request.path[:1] != b"/" and request.method != b"CONNECT":
             self._stats.rq_non_relative_path.inc()
             raise ProxyError("absolute_path_rejected", side="downstream", status=404)
+
+    def _aim(self, request: Request) -> None:
+        """Make the request's host and path what routing is to see."""
+        target = self._manager.target
+        target.apply_to_host(request, self._hop.port)
+        if target.changes_paths:
+            try:
+                target.apply_to_path(request)
+            except ProxyError as error:
+                stats = self._stats
+                (stats.rq_redirected_path if error.status == REDIRECT_STATUS else stats.rq_failed_path).inc()
+                raise
 
     async def _reply(self, exchange: Exchange, failure: ProxyError) -> None:
         """The local reply, outside the exchange's scope, which may have expired."""

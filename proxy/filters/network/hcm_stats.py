@@ -50,6 +50,8 @@ class HcmStats:
         self.rq_tx_reset = counter("rq_tx_reset")
         self.rq_response_before_rq_complete = counter("rq_response_before_rq_complete")
         self.rq_non_relative_path = counter("rq_non_relative_path")
+        self.rq_failed_path = counter("rq_failed_path_normalization")
+        self.rq_redirected_path = counter("rq_redirected_with_normalized_path")
         self.rq_ws_on_non_ws_route = counter("rq_ws_on_non_ws_route")
         self.dropped_underscores = stats.counter("http1.dropped_headers_with_underscores")
         # By response code detail.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -14,11 +14,13 @@ from proxy.access_log.access_log import build_access_logs
 from proxy.config.common import PluginConfig
 from proxy.config.route import ClusterAction, RouteConfiguration
 from proxy.filters.context import CallNextNetwork, FilterContext, Keeper
+from proxy.filters.header_edits import RouteEdits
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
 from proxy.filters.network import hcm_config, hcm_express
 from proxy.filters.network.hcm_front import Front
 from proxy.filters.network.hcm_idle import IdleLanes
 from proxy.filters.network.hcm_plans import Plans
+from proxy.filters.network.hcm_route_stats import RouteStats
 from proxy.filters.network.hcm_session import PLAINTEXT, Session
 from proxy.filters.network.hcm_stats import HcmStats
 from proxy.filters.network.hcm_upgrades import Upgrades
@@ -27,13 +29,18 @@ from proxy.http.filter_chain import build_chain
 from proxy.http.filter_failures import FilterFailures
 from proxy.http.identity import Identities
 from proxy.http.response_head import ResponseRules
+from proxy.http.target import Target
 from proxy.net.connection import Connection
 from proxy.net.own_address import own_address
 from proxy.route.table import RouteTable
 
 
 class HttpConnectionManager:
-    """Built once per filter chain; what depends on configuration alone is done here. Terminal: calls no next filter."""
+    """Built once per filter chain; what depends on configuration alone is done here. Terminal: calls no next filter.
+
+    A new route configuration takes the place of the old one without touching connections (`in_place`, `renew`), as from
+    RDS: an exchange keeps the table and the clusters that it began with, the next one on its connection has the new.
+    """
 
     Config = hcm_config.Config
     terminal = True
@@ -50,10 +57,13 @@ class HttpConnectionManager:
         self.stats = HcmStats(context.stats, config.stat_prefix, context.listener_prefix)
         self.access_logs = build_access_logs(config.access_log, context.log_writer)
         self.identities = Identities(config.identity, own_address())
+        self.target = Target(config.target)
         self.codec_options = _codec_options(config)
-        self.routes = RouteTable(config.route_config)
+        self.routes = RouteTable(config.route_config, RouteEdits())
         http_context = dataclasses.replace(context, stat_prefix=f"http.{config.stat_prefix}.")
         filters = [_build(plugin, http_context) for plugin in config.http_filters]
+        self.route_stats = RouteStats(config.route_config, context.stats)
+        self._all_stats = context.stats
         self.chain = build_chain(filters)
         self.upgrades = Upgrades(
             config.upgrades,
@@ -81,9 +91,41 @@ class HttpConnectionManager:
             routes=self.routes,
             clusters=self.clusters,
             identities=self.identities,
+            target=self.target,
             codec_options=self.codec_options,
             scheme=PLAINTEXT,
         )
+
+    @staticmethod
+    def in_place(before: hcm_config.Config, now: hcm_config.Config) -> bool:
+        """Whether nothing but the routes has changed."""
+        return msgspec.structs.replace(before, route_config=now.route_config) == now
+
+    def renew(self, config: hcm_config.Config) -> Callable[[], None]:
+        """Get ready for a `config` that is `in_place`; what is returned puts it into effect."""
+        routes = RouteTable(config.route_config, RouteEdits())
+        route_stats = RouteStats(config.route_config, self._all_stats)
+        policy = dataclasses.replace(self.policy, filter_configs=_decode_overrides(config))
+
+        def commit() -> None:
+            self.config, self.routes, self.policy, self.route_stats = config, routes, policy, route_stats
+            if self.plans is not None:
+                self.plans.renew(policy, routes)
+
+        return commit
+
+    def on_clusters_changed(self) -> None:
+        """Some names mean another cluster now."""
+        if self.plans is not None:
+            self.plans.forget()
+
+    def on_retired(self) -> None:
+        """No connection is left, nor will there be one. Route tables are large: whatever refers back to us is cut, so
+        that they go now.
+        """
+        self.policy = dataclasses.replace(self.policy, drain_close=bool)
+        if self.plans is not None:
+            self.plans.renew(self.policy, self.routes)
 
     def _drain_close(self) -> bool:
         """Asked once with each response head, as in Envoy, whatever else may end the connection."""

@@ -24,7 +24,11 @@ async def run(forwarding: Forwarding) -> None:
         outcomes.charge(200)
         info.detail = "via_upstream"
         info.response_begun = trio.current_time()
-        await exchange.send_headers(200, Headers(), end_stream=False)
+        headers, finish = Headers(), forwarding.entry.finish_response
+        if finish is not None:
+            info.status, info.response_headers = 200, headers
+            finish(headers, info)
+        await exchange.send_headers(200, headers, end_stream=False)
         ended_by = await tunnels.over_tcp(exchange, upstream, forwarding.pipes)
     finally:
         upstream.close(remote=ended_by == "upstream")

@@ -8,11 +8,12 @@ from proxy.filters.http.router_headers import Terms
 from proxy.http.deadlines import Phase
 from proxy.http.exchange import Exchange
 from proxy.net.pipe import PipePool
+from proxy.route.entry import RouteEntry
 from proxy.upstream.cluster import Cluster
 
 
 class Forwarding:
-    """An exchange on its way to `cluster` on `terms`.
+    """An exchange on its way to `cluster` on `terms`, by the route `entry`. Long bodies go through `pipes`.
 
     `complete_at` is when the client's request was complete, None before. `service_time`: the client is told how long
     the upstream took. `pipes` are for bodies that nobody looks at. `stream_duration` is how long an attempt may last,
@@ -22,6 +23,7 @@ class Forwarding:
     __slots__ = (
         "cluster",
         "complete_at",
+        "entry",
         "exchange",
         "limits_attempts",
         "pipes",
@@ -31,9 +33,17 @@ class Forwarding:
     )
 
     def __init__(
-        self, exchange: Exchange, cluster: Cluster, terms: Terms, pipes: PipePool, *, service_time: bool
+        self,
+        exchange: Exchange,
+        entry: RouteEntry,
+        cluster: Cluster,
+        terms: Terms,
+        pipes: PipePool,
+        *,
+        service_time: bool,
     ) -> None:
         self.exchange = exchange
+        self.entry = entry
         self.pipes = pipes
         self.cluster = cluster
         self.terms = terms

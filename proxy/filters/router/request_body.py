@@ -7,12 +7,11 @@ from typing import Protocol
 
 from proxy.http import body_relay
 from proxy.limits import READ_SIZE, SMALL_BODY
+from proxy.net.passage import Carrier
 
 
-class Source(Protocol):
-    """What an attempt sends; see `proxy.http.body.RequestBody`. `around` is what may be passed on past the codecs; None
-    if somebody looks at all of it.
-    """
+class Source(body_relay.Source, Protocol):
+    """What an attempt sends; see `proxy.http.body.RequestBody`."""
 
     @property
     def ended(self) -> bool: ...
@@ -20,8 +19,6 @@ class Source(Protocol):
     def pending(self) -> bool: ...
     @property
     def is_small(self) -> bool: ...
-    @property
-    def around(self) -> body_relay.Source | None: ...
     async def send_continue(self) -> None: ...
     async def read(self) -> bytes: ...
 
@@ -84,17 +81,24 @@ class Reader:
         return self._body.ended and not self._kept.left(self._at)
 
     @property
+    def is_small(self) -> bool:
+        kept = self._kept.left(self._at)
+        return kept <= SMALL_BODY if self._body.ended else not kept and self._body.is_small
+
+    @property
     def pending(self) -> bool:
         return bool(self._kept.left(self._at)) or self._body.pending
 
     @property
-    def around(self) -> body_relay.Source | None:
-        return None
+    def body_ahead(self) -> int:
+        """What is to be kept, or was, does not go around."""
+        return 0 if self._kept.keeping or self._kept.left(self._at) else self._body.body_ahead
 
-    @property
-    def is_small(self) -> bool:
-        kept = self._kept.left(self._at)
-        return kept <= SMALL_BODY if self._body.ended else not kept and self._body.is_small
+    def fill(self, carrier: Carrier, limit: int) -> int | None:
+        return self._body.fill(carrier, limit)
+
+    async def wait_readable(self) -> None:
+        await self._body.wait_readable()
 
     async def send_continue(self) -> None:
         await self._body.send_continue()

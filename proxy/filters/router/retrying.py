@@ -13,6 +13,7 @@ from proxy.filters.router.request_body import KeptBody, Source
 from proxy.filters.router.upstream_request import UpstreamRequest
 from proxy.http.headers import Headers
 from proxy.route import backoff
+from proxy.route.finish import ATTEMPT_COUNT
 from proxy.route.retry import RetryState
 from proxy.upstream import failures
 
@@ -137,6 +138,8 @@ def _prepare(forwarding: Forwarding, *, after_timeout: bool | None) -> None:
     """Make the request's head that of the next attempt."""
     exchange = forwarding.exchange
     headers = exchange.request.headers
+    if forwarding.entry.virtual_host.request_attempt_count:
+        headers.set(ATTEMPT_COUNT, b"%d" % (exchange.info.upstream_attempts + 1))
     if after_timeout is not None:
         headers.set(TIMEOUT_RETRY, b"true" if after_timeout else b"false")
     tell_timeout(headers, forwarding.terms, forwarding.elapsed())

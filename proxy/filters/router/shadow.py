@@ -16,16 +16,16 @@ from proxy.errors import ProxyError
 from proxy.filters.http.router_headers import Terms, tell_timeout
 from proxy.filters.router.request_body import Source
 from proxy.filters.shadows import Shadows
-from proxy.http import body_relay
 from proxy.http.events import ResponseReceived, StreamEnded
+from proxy.http.exchange import Exchange
 from proxy.http.headers import Headers
 from proxy.http.identity import INTERNAL, XFF
 from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo
 from proxy.limits import SHADOW_DEADLINE
+from proxy.net.passage import Carrier
 from proxy.stats import Counter
 from proxy.upstream.cluster import Cluster
-from proxy.upstream.manager import ClusterManager
 from proxy.upstream.stream import UpstreamStream
 
 log = logging.getLogger("proxy.http")
@@ -143,12 +143,19 @@ class MirroredBody:
         return self._source.pending
 
     @property
-    def around(self) -> body_relay.Source | None:
-        return None if self._copies else self._source.around
-
-    @property
     def is_small(self) -> bool:
         return self._source.is_small
+
+    @property
+    def body_ahead(self) -> int:
+        """While somebody listens, all of it is read."""
+        return 0 if self._copies else self._source.body_ahead
+
+    def fill(self, carrier: Carrier, limit: int) -> int | None:
+        return self._source.fill(carrier, limit)
+
+    async def wait_readable(self) -> None:
+        await self._source.wait_readable()
 
     async def send_continue(self) -> None:
         await self._source.send_continue()
@@ -168,19 +175,16 @@ class MirroredBody:
 class Mirroring:
     """What a router needs for it. `own_address` joins `x-forwarded-for`."""
 
-    def __init__(self, clusters: ClusterManager, shadows: Shadows, own_address: str, limit: int) -> None:
-        self._clusters = clusters
+    def __init__(self, shadows: Shadows, own_address: str, limit: int) -> None:
         self._shadows = shadows
         self._own_address = own_address.encode()
         self._limit = limit
 
-    def begin(
-        self, request: Request, source: Source, mirrors: Sequence[Mirror], terms: Terms, main: Cluster
-    ) -> MirroredBody:
+    def begin(self, exchange: Exchange, mirrors: Sequence[Mirror], terms: Terms, main: Cluster) -> MirroredBody:
         """Send the copies of a request that is about to be forwarded, and read its body through what is returned."""
-        copies = []
+        request, copies = exchange.request, []
         for mirror in mirrors:
-            cluster = self._cluster(mirror, request)
+            cluster = _cluster(mirror, exchange)
             if cluster is None or not _drawn(mirror, request):
                 continue
             abandoned = main.stats.retry_or_shadow_abandoned
@@ -190,13 +194,7 @@ class Mirroring:
                 copies.append(copy)
             else:
                 abandoned.inc()
-        return MirroredBody(source, copies)
-
-    def _cluster(self, mirror: Mirror, request: Request) -> Cluster | None:
-        if mirror.cluster:
-            return self._clusters.get(mirror.cluster)
-        name = request.headers.get(mirror.cluster_header.encode())
-        return None if not name else self._clusters.get(name.decode("latin-1"))
+        return MirroredBody(exchange.body, copies)
 
     def _copy(self, mirror: Mirror, request: Request, terms: Terms) -> Request:
         copied = Request()
@@ -209,6 +207,11 @@ class Mirroring:
         headers.set(INTERNAL, b"true")
         _append_forwarded(headers, self._own_address)
         return copied
+
+
+def _cluster(mirror: Mirror, exchange: Exchange) -> Cluster | None:
+    name = mirror.cluster or (exchange.request.headers.get(mirror.cluster_header.encode()) or b"").decode("latin-1")
+    return exchange.clusters.get(name)
 
 
 def with_suffix(authority: bytes) -> bytes:

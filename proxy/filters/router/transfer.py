@@ -25,8 +25,7 @@ async def upload(exchange: Exchange, source: Source, stream: UpstreamStream, pip
     while data := await source.read():
         await stream.send_data(data, flush=not source.pending)
         touch()
-        if source.around is not None:
-            await pass_around(source.around, stream, pipes, touch)
+        await pass_around(source, stream, pipes, touch)
     await stream.send_end()
 
 
@@ -57,7 +56,7 @@ async def download(
 
     ended = False
     while not ended:
-        await pass_around(stream, exchange, pipes, touch if heard is None else moved)
+        await pass_around(stream, exchange, pipes, moved)
         piece = await stream.receive()
         if heard is not None:
             heard()

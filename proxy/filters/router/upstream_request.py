@@ -48,6 +48,8 @@ class UpstreamRequest:
             info.upstream_host = info.upstream_remote = stream.host.address
             info.upstream_local = stream.local
             info.upstream_failure = ""
+            if self._forwarding.entry.auto_host:
+                self._forwarding.entry.name_host(exchange.request, stream.host.hostname)
             if self._limits is None:
                 await self._send(stream)
             else:
@@ -182,9 +184,8 @@ class UpstreamRequest:
         if tunnel:
             await tunnels.over_stream(exchange, stream, self._forwarding.pipes, limits)
         elif not head.end_stream:
-            await transfer.download(
-                exchange, stream, self._forwarding.pipes, limits.heard if limits is not None else None
-            )
+            heard = limits.heard if limits is not None else None
+            await transfer.download(exchange, stream, self._forwarding.pipes, heard)
         if exchange.info.upgrade:
             stream.forgo_reuse()  # whoever was asked to leave HTTP may not be in it any more
         exchange.info.response_received = trio.current_time()
@@ -209,4 +210,9 @@ class UpstreamRequest:
         if forwarding.service_time and not leaving and forwarding.complete_at is not None:
             elapsed = now - forwarding.complete_at
             head.headers.set(b"x-envoy-upstream-service-time", b"%d" % int(elapsed * 1000))
+        entry = forwarding.entry
+        if entry.finish_response is not None:
+            # Its edits may tell them.
+            exchange.info.status, exchange.info.response_headers = head.status, head.headers
+            entry.finish_response(head.headers, exchange.info)
         await exchange.send_headers(head.status, head.headers, end_stream=head.end_stream, flush=flush)

@@ -75,7 +75,7 @@ def test_the_drain_at_shutdown_is_finite(bootstrap: str) -> None:
 @pytest.mark.parametrize(
     ("number", "words"),
     [
-        (signal.SIGHUP, "reserved for reloading"),
+        (signal.SIGHUP, "the configuration is the same"),
         (signal.SIGUSR1, "reopen their access logs"),
     ],
 )

@@ -8,11 +8,14 @@ import subprocess
 import sys
 from typing import Any
 
+import msgspec
 import pytest
 
-from master.preflight import committed
-from proxy.config.bootstrap import CompiledConfig, decode
-from proxy.config.common import SocketAddress
+from master.preflight import _needs_restart, committed
+from proxy.config.bootstrap import CompiledConfig, Node, decode
+from proxy.config.cluster import Endpoints
+from proxy.config.common import Address, PipeAddress, SocketAddress
+from proxy.config.listener import Listener
 from tests.kit.config import compiled
 
 
@@ -111,3 +114,20 @@ def test_the_manifest_tells_the_supervisor_how_to_listen() -> None:
             "takes_idle": False,
         }
     ]
+
+
+def test_what_no_reload_can_change_is_named() -> None:
+    def listening(*addresses: Address, name: str = "web", reuse_port: bool = True) -> CompiledConfig:
+        made = Listener(name, addresses, "x", (), enable_reuse_port=reuse_port)
+        return CompiledConfig(1, Node(), (made,), (), Endpoints(1, {}))
+
+    tcp, pipe = SocketAddress("127.0.0.1", 80), PipeAddress("/run/a", 0o600)
+    free = SocketAddress("127.0.0.1", 0)
+    before = listening(tcp, pipe, free)
+    assert _needs_restart(before, before) == []
+    assert _needs_restart(listening(tcp, pipe, name="other"), before) == []
+    assert len(_needs_restart(listening(tcp, reuse_port=False), before)) == 1
+    assert len(_needs_restart(listening(tcp, PipeAddress("/run/a", 0o666)), before)) == 1
+    assert _needs_restart(listening(free, name="other", reuse_port=False), before) == []
+    moved = msgspec.structs.replace(before, admin_address=tcp)
+    assert _needs_restart(moved, before) == ["admin.address"]

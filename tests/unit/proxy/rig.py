@@ -61,7 +61,7 @@ def compiled(
     chain = FilterChain("", (plugin("hcm", HCM, config),))
     endpoints = Endpoints(1, {"origin": ClusterEndpoints("origin", 1, (LocalityHosts(0, hosts),))})
     listener = Listener("l", (SocketAddress("127.0.0.1", 0),), "127.0.0.1_0", (chain,))
-    return CompiledConfig(1, Node(), (listener,), (Cluster(0, "origin", "STATIC"),), endpoints)
+    return CompiledConfig(1, Node(), (listener,), (Cluster("origin", "STATIC"),), endpoints)
 
 
 class Rig:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from master.config.compile.uri_template import compile_template
 from proxy.config.common import HeaderMatcher, StringMatcher
 from proxy.config.route import ClusterAction, Route, RouteConfiguration, RouteMatch, VirtualHost
 from proxy.http.headers import Headers
@@ -55,13 +56,20 @@ HEADER = st.builds(HeaderMatcher, name=st.sampled_from(["x", ":method"]), string
 
 
 def with_conditions(matches: st.SearchStrategy[RouteMatch]) -> st.SearchStrategy[RouteMatch]:
-    def add(match: RouteMatch, headers: list[HeaderMatcher]) -> RouteMatch:
-        return RouteMatch(match.kind, match.value, match.case_sensitive, tuple(headers))
+    def add(match: RouteMatch, headers: list[HeaderMatcher], certificate: bool | None) -> RouteMatch:
+        conditions = {"headers": tuple(headers), "tls_presented": certificate}
+        return RouteMatch(match.kind, match.value, match.case_sensitive, **conditions)  # type: ignore[arg-type]
 
-    return st.builds(add, matches, st.just([]) | st.lists(HEADER, max_size=2))
+    certificates = st.sampled_from([None, None, None, False, True])
+    return st.builds(add, matches, st.just([]) | st.lists(HEADER, max_size=2), certificates)
 
 
-TABLES = st.lists(with_conditions(LITERALS | REGEXES), max_size=25) | st.lists(with_conditions(REGEXES), max_size=15)
+TEMPLATES = st.sampled_from(["/{a}/b", "/a/*", "/a/{b=**}", "/*/{c=a/*}.b"]).map(
+    lambda text: RouteMatch("regex", compile_template(text).pattern)
+)
+TABLES = st.lists(with_conditions(LITERALS | REGEXES | TEMPLATES), max_size=25) | st.lists(
+    with_conditions(REGEXES), max_size=15
+)
 
 
 def entries(matches: list[RouteMatch]) -> list[RouteEntry]:

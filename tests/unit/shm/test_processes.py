@@ -28,7 +28,10 @@ def test_words_are_seen_through_every_attachment() -> None:
     worker.write(255, Word.ENDPOINTS_VERSION, 10)
     worker.write(255, Word.ENDPOINTS_DRAINED, 11)
     supervisor.write(255, Word.ENDED_RESTARTS, 12)
-    expected = ProcessInfo(255, 4711, Role.WORKER, 1, 3, 10**15, 2, State.SERVING, 10**15 + 5, 7, 8, 9, 10, 11, 12)
+    worker.write(255, Word.CONFIG_VERSION, 18)
+    expected = ProcessInfo(
+        255, 4711, Role.WORKER, 1, 3, 10**15, 2, State.SERVING, 10**15 + 5, 7, 8, 9, 10, 11, 12, config_version=18
+    )
     assert supervisor.read(255) == expected
     assert worker.live() == [expected]
     supervisor.clear(255)

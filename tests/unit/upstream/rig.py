@@ -100,7 +100,7 @@ class Rig:
         self.memory = MemoryStats()
         self.tables = MemoryTables()
         limits = CircuitBreaker(**(breaker or {}))
-        self.config = ClusterConfig(0, "c", "STATIC", breaker=limits, **config)
+        self.config = ClusterConfig("c", "STATIC", breaker=limits, **config)
         self.cluster = Cluster(self.config, endpoints(*addresses), self.memory, self.tables, seed=0)
 
     async def __aenter__(self) -> Self:

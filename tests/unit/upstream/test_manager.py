@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Generator, Mapping
+from typing import Any
 
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from proxy.config.bootstrap import CompiledConfig, Node
 from proxy.config.cluster import Cluster, ClusterEndpoints, Endpoints
 from proxy.errors import ProxyError
 from proxy.http.headers import Headers
@@ -28,20 +29,30 @@ class RowCount(MemoryTable):
         self.rows = rows
 
 
+def finish(steps: Generator[None, None, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What a generator returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            found: Mapping[str, Any] = done.value
+            return found
+
+
 class Managed:
     """A manager of the clusters `c` and `d`."""
 
     def __init__(self, c: ClusterEndpoints) -> None:
-        clusters = (Cluster(0, "c", "STATIC"), Cluster(1, "d", "STRICT_DNS", alt_stat_name="alt:d"))
+        clusters = (Cluster("c", "STATIC"), Cluster("d", "STRICT_DNS", alt_stat_name="alt:d"))
         self.stats = MemoryStats()
         self.tables = MemoryTables()
         self.tables.hosts, self.tables.clusters = RowCount(), RowCount()
-        config = CompiledConfig(1, Node(), (), clusters, self.of(c))
-        self.manager = ClusterManager(config, config.endpoints, self.stats, self.tables)
+        self.manager = ClusterManager(self.stats, self.tables)
+        self.manager.commit(finish(self.manager.prepare(clusters, self.of(c))), self.of(c))
 
     @staticmethod
     def of(c: ClusterEndpoints) -> Endpoints:
-        return Endpoints(c.version, {"c": c})
+        return Endpoints(c.version, {"c": c, "d": ClusterEndpoints("d", 1, (), 1)})
 
     async def get(self, name: str = "c") -> bytes:
         cluster = self.manager.get(name)

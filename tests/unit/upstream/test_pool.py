@@ -300,7 +300,7 @@ def worker(address: SocketAddress, tables: SharedTables, report: int, go: int) -
     """Opens streams until it is refused or has `EACH`, reports how many, and closes them when told to."""
 
     async def main() -> None:
-        config = ClusterConfig(0, "c", "STATIC", breaker=CircuitBreaker(max_requests=LIMIT))
+        config = ClusterConfig("c", "STATIC", breaker=CircuitBreaker(max_requests=LIMIT))
         cluster = Cluster(config, endpoints(address), MemoryStats(), tables, seed=0)
         streams: list[UpstreamStream] = []
 

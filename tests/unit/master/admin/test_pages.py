@@ -30,7 +30,7 @@ WEB = Listener("web", (SocketAddress("127.0.0.1", 80), PipeAddress("/run/web")),
 @pytest.fixture
 def view() -> Iterator[LiveView]:
     config = configuration(
-        [Cluster(0, "back", "STATIC", breaker=CircuitBreaker(max_connections=2)), Cluster(1, "x:y", "STATIC")],
+        [Cluster("back", "STATIC", breaker=CircuitBreaker(max_connections=2)), Cluster("x:y", "STATIC")],
         [("back", Host(3, SocketAddress("::1", 9), hostname="h", weight=7))],
         listeners=(WEB,),
     )
@@ -174,7 +174,7 @@ def test_bad_parameters_are_told(target: str) -> None:
 
 def test_max_host_weight_of_dns_clusters() -> None:
     hosts = [("d", Host(slot, SocketAddress("::1", slot), weight=weight)) for slot, weight in enumerate((2, 7))]
-    with live_view(configuration([Cluster(0, "d", "STRICT_DNS")], hosts)) as made:
+    with live_view(configuration([Cluster("d", "STRICT_DNS")], hosts)) as made:
         assert known(made)["cluster.d.max_host_weight"] == 7
 
 
@@ -412,8 +412,8 @@ def test_stat_names_are_text_in_html() -> None:
 async def test_init_dump_while_names_are_looked_up() -> None:
     """The listeners' lines are those of Envoy; what they wait for is ours."""
     dns = Dns((DnsLocality(0, (DnsEndpoint("a.example", 80),)),))
-    nameless = Cluster(1, "nameless", "STRICT_DNS", dns=Dns(()))
-    with live_view(configuration([Cluster(0, "slow", "STRICT_DNS", dns=dns), nameless], [], listeners=(WEB,))) as made:
+    nameless = Cluster("nameless", "STRICT_DNS", dns=Dns(()))
+    with live_view(configuration([Cluster("slow", "STRICT_DNS", dns=dns), nameless], [], listeners=(WEB,))) as made:
         made.state = "PRE_INITIALIZING"
         listener, clusters = json.loads((await ask(made, "/init_dump")).body)["unready_targets_dumps"]
         assert re.fullmatch(r"init manager Listener-local-init-manager web \d+", listener["name"])

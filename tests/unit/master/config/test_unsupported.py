@@ -42,10 +42,10 @@ def test_every_unsupported_field_is_named_in_any_lists_and_maps_too() -> None:
             - name: a
               domains: [a]
               routes:
-              - match: {prefix: /, tls_context: {presented: true}}
-                route: {cluster: origin, prefix_rewrite: /x}
+              - match: {prefix: /, filter_state: [{key: a, string_match: {exact: b}}]}
+                route: {cluster: origin, priority: HIGH}
               - match: {prefix: /}
-                redirect: {host_redirect: b}
+                non_forwarding_action: {}
               typed_per_filter_config:
                 cors: {"@type": type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy}
             """,
@@ -59,9 +59,9 @@ def test_every_unsupported_field_is_named_in_any_lists_and_maps_too() -> None:
     host = f"{MANAGER}.route_config.virtual_hosts[0]"
     assert sorted(paths(text)) == sorted(
         [
-            f"{host}.routes[0].match.tls_context",
-            f"{host}.routes[0].route.prefix_rewrite",
-            f"{host}.routes[1].redirect",
+            f"{host}.routes[0].match.filter_state",
+            f"{host}.routes[0].route.priority",
+            f"{host}.routes[1].non_forwarding_action",
             f"{host}.typed_per_filter_config.cors",
             f"{MANAGER}.http_filters[0].typed_config",
             f"{MANAGER}.tracing",
@@ -107,7 +107,9 @@ def test_what_follows_from_something_unsupported_is_not_reported_again(severity:
 
 
 def test_a_user_who_accepts_it_gets_warnings_and_a_configuration_without_it() -> None:
-    text = bootstrap(hcm="add_user_agent: true").replace('prefix: "/"}', 'prefix: "/", tls_context: {}}')
+    text = bootstrap(hcm="add_user_agent: true").replace(
+        'prefix: "/"}', 'prefix: "/", dynamic_metadata: [{filter: a, path: [{key: b}], value: {present_match: true}}]}'
+    )
     result = checked(text, allow_unsupported=True)
     assert [finding.severity for finding in result.findings] == ["warning", "warning"]
     assert result.config is not None
@@ -169,3 +171,14 @@ def test_fields_without_effect_change_nothing() -> None:
         expected.clusters,
         expected.endpoints,
     )
+
+
+def test_the_runtime_key_of_weights_and_the_name_of_an_extension_change_nothing() -> None:
+    def text(prefix: str, name: str) -> str:
+        kind = "type.googleapis.com/envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig"
+        template = f'{{name: {name}, typed_config: {{"@type": {kind}, path_template: /a}}}}'
+        weighted = f"{{{prefix} clusters: [{{name: origin, weight: 1}}]}}"
+        route = f"{{match: {{path_match_policy: {template}}}, route: {{weighted_clusters: {weighted}}}}}"
+        return bootstrap(route_config=f"{{name: r, virtual_hosts: [{{name: v, domains: ['*'], routes: [{route}]}}]}}")
+
+    assert compiled(text("runtime_key_prefix: a,", "one")).listeners == compiled(text("", "other")).listeners

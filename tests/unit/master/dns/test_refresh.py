@@ -1,16 +1,15 @@
 import logging
 import random
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
 import trio
 
 from master.dns.family import LookupFamily
-from master.dns.refresh import discover
+from master.dns.refresh import Discovery
 from master.dns.result import Answer, Failed, Failure, Resolved, Result
-from master.dns.slots import SlotAllocator
+from master.dns.rows import Rows
 from proxy.config.bootstrap import CompiledConfig, Node
 from proxy.config.cluster import (
     Cluster,
@@ -56,7 +55,7 @@ def found(*addresses: str, ttl: int = 0) -> Resolved:
 
 def cluster(name: str, *names: str, kind: Any = "STRICT_DNS", **options: Any) -> Cluster:
     endpoints = tuple(DnsEndpoint(endpoint, 80) for endpoint in names)
-    return Cluster(slot=0, name=name, type=kind, dns=Dns(localities=(DnsLocality(0, endpoints),), **options))
+    return Cluster(name=name, type=kind, dns=Dns(localities=(DnsLocality(0, endpoints),), **options))
 
 
 class Run:
@@ -67,7 +66,7 @@ class Run:
         self.stats = MemoryStats()
         self.published: list[tuple[float, Endpoints]] = []
         self.first = Endpoints(version=3, clusters={"static": STATIC})
-        self.slots = SlotAllocator(self.first)
+        self.rows = Rows(self.first)
         self.publish_takes = 0.0
         self._config = CompiledConfig(
             version=1, node=Node(), listeners=(), clusters=clusters, endpoints=self.first, admin_address=None
@@ -78,8 +77,16 @@ class Run:
         await trio.sleep(self.publish_takes)
 
     async def start(self, nursery: trio.Nursery) -> None:
-        start = partial(discover, slots=self.slots, resolver=self.zone, rng=random.Random(1))
-        await nursery.start(start, self._config, self.first, self.stats, self.publish)
+        self.discovery = Discovery(
+            self._config,
+            self.first,
+            self.stats,
+            self.publish,
+            rows=self.rows,
+            resolver=self.zone,
+            rng=random.Random(1),
+        )
+        await nursery.start(self.discovery.run)
 
     def hosts(self, name: str) -> list[str]:
         return [str(host.address) for place in self.published[-1][1].clusters[name].localities for host in place.hosts]
@@ -242,12 +249,12 @@ async def test_slots_are_given_and_reused(nursery: trio.Nursery) -> None:
     zone.results["web"] = found("10.0.0.2", "10.0.0.3")
     await trio.sleep(6)
     assert sorted(set(slots())) == [2, 3]
-    run.slots.acknowledged(run.published[-1][1].version)
+    run.rows.hosts.acknowledged(run.published[-1][1].version)
     zone.results["web"] = found("10.0.0.2", "10.0.0.4")
     await trio.sleep(6)
     assert sorted(set(slots())) == [1, 2]
-    assert run.slots.take_reused() == {1}
-    assert run.slots.rows == 4
+    assert run.rows.hosts.take_reused() == {1}
+    assert run.rows.hosts.rows == 4
 
 
 @discovery
@@ -259,7 +266,7 @@ async def test_a_new_controller_keeps_what_its_predecessor_found(nursery: trio.N
     zone.results = {"a": found("10.0.0.3"), "b": LOST}
     second = Run(zone, cluster("c", "a", "b"))
     second.first = first.published[-1][1]
-    second.slots = SlotAllocator(second.first, rows=first.slots.rows)
+    second.rows = Rows(second.first, host_rows=first.rows.hosts.rows)
     await second.start(nursery)
     assert second.hosts("c") == ["10.0.0.3:80", "10.0.0.2:80"]
     assert second.published[-1][1].version == second.first.version + 1
@@ -297,6 +304,58 @@ def test_a_failure_is_logged_once_with_its_reason(caplog: pytest.LogCaptureFixtu
 
 @discovery
 async def test_without_dns_clusters_it_starts_at_once(nursery: trio.Nursery) -> None:
-    run = Run(Zone(), Cluster(slot=0, name="static", type="STATIC"))
+    run = Run(Zone(), Cluster(name="static", type="STATIC"))
     await run.start(nursery)
     assert run.published == []
+
+
+@discovery
+async def test_another_configuration_keeps_what_it_knows_and_warms_what_is_new(nursery: trio.Nursery) -> None:
+    zone = Zone()
+    zone.results = {"a": found("10.0.0.1"), "b": found("10.0.0.2")}
+    run = Run(zone, cluster("kept", "a"), cluster("gone", "a"))
+    await run.start(nursery)
+    before, asked = run.discovery.endpoints, len(zone.lookups)
+    static = ClusterEndpoints("fresh", 1, (LocalityHosts(0, (Host(0, SocketAddress("10.1.1.1", 1)),)),), 0)
+    config = CompiledConfig(
+        version=2,
+        node=Node(),
+        listeners=(),
+        clusters=(Cluster("fresh", "STATIC"), cluster("new", "b"), cluster("kept", "a")),
+        endpoints=Endpoints(1, {"fresh": static, **{name: ClusterEndpoints(name, 1, ()) for name in ("new", "kept")}}),
+    )
+    following = await run.discovery.follow(config, warm_within=5.0)
+    hosts = following.endpoints.clusters
+    assert hosts["kept"] is before.clusters["kept"]
+    assert [name for _, name in zone.lookups[asked:]] == ["b"]
+    assert str(hosts["new"].localities[0].hosts[0].address) == "10.0.0.2:80"
+    used = {host.slot for each in before.clusters.values() for place in each.localities for host in place.hosts}
+    assert {hosts[name].localities[0].hosts[0].slot for name in ("fresh", "new")}.isdisjoint(used)
+    assert len({each.slot for each in [*hosts.values(), before.clusters["gone"]]}) == 4
+    assert run.discovery.endpoints is before
+    run.discovery.commit(following)
+    assert run.discovery.endpoints is following.endpoints
+    zone.results["b"] = found("10.0.0.3")
+    await trio.sleep(6)
+    assert run.hosts("new") == ["10.0.0.3:80"]
+    assert "gone" not in run.published[-1][1].clusters
+
+
+@discovery
+async def test_a_configuration_that_is_dropped_leaves_nothing(nursery: trio.Nursery) -> None:
+    zone = Zone()
+    zone.results = {"a": found("10.0.0.1"), "b": LOST}
+    run = Run(zone, cluster("kept", "a"))
+    await run.start(nursery)
+    before = run.discovery.endpoints
+    names = {"kept": cluster("kept", "a"), "new": cluster("new", "b")}
+    endpoints = Endpoints(1, {name: ClusterEndpoints(name, 1, ()) for name in names})
+    config = CompiledConfig(version=2, node=Node(), listeners=(), clusters=tuple(names.values()), endpoints=endpoints)
+    following = await run.discovery.follow(config, warm_within=5.0)
+    zone.results["a"] = found("10.0.0.9")
+    await trio.sleep(6)
+    assert run.discovery.endpoints is before  # nothing is published meanwhile
+    run.discovery.abort(following)
+    await trio.sleep(1)
+    assert run.hosts("kept") == ["10.0.0.9:80"]
+    assert set(run.discovery.endpoints.clusters) == set(before.clusters)

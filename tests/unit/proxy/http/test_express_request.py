@@ -6,8 +6,10 @@ import pytest
 
 from proxy.config.common import SocketAddress
 from proxy.config.identity import Identity
+from proxy.config.target import TargetRules
 from proxy.http import express_request
 from proxy.http.identity import Identities
+from proxy.http.target import Target
 
 OPTIONS = {
     "max_headers_bytes": 60 * 1024,
@@ -24,7 +26,7 @@ def planned(*lines: bytes) -> bool:
     hop = identities.hop(SocketAddress("192.0.2.1", 1), SocketAddress("192.0.2.2", 80), b"http")
     arrival = express_request.split(b"\r\n".join((b"GET / HTTP/1.1", b"host: a", *lines, b"", b"")))
     assert arrival is not None
-    return express_request.plan(arrival, hop, identities, OPTIONS, b"http") is not None
+    return express_request.plan(arrival, hop, identities, Target(TargetRules()), OPTIONS, b"http") is not None
 
 
 @pytest.mark.parametrize(

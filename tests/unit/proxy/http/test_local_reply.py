@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from proxy.errors import ProxyError
 from proxy.http.local_reply import render
+from proxy.http.stream_info import StreamInfo
 
 
 def test_text_comes_with_its_length_and_type_after_other_headers() -> None:
     error = ProxyError("d", side="upstream", status=503, body="größe", headers=((b"x-envoy-overloaded", b"true"),))
-    headers, body = render(error)
+    headers, body = render(error, StreamInfo(0.0))
     assert body == "größe".encode()
     assert headers.items == [
         (b"x-envoy-overloaded", b"true"),
@@ -18,9 +19,9 @@ def test_text_comes_with_its_length_and_type_after_other_headers() -> None:
 
 
 def test_a_body_of_bytes_goes_as_it_is() -> None:
-    assert render(ProxyError("d", side="downstream", status=200, body=b"\xff"))[1] == b"\xff"
+    assert render(ProxyError("d", side="downstream", status=200, body=b"\xff"), StreamInfo(0.0))[1] == b"\xff"
 
 
 def test_an_empty_reply_has_neither() -> None:
-    headers, body = render(ProxyError("d", side="downstream", status=404))
+    headers, body = render(ProxyError("d", side="downstream", status=404), StreamInfo(0.0))
     assert (headers.items, body) == ([], b"")

@@ -56,7 +56,7 @@ def test_the_fields_of_a_cluster() -> None:
 
 
 def test_envoys_defaults() -> None:
-    assert cluster("name: a:b") == Cluster(slot=0, name="a:b", type="STATIC")
+    assert cluster("name: a:b") == Cluster(name="a:b", type="STATIC")
     assert cluster("name: a:b").stat_name == "a_b"
     assert cluster("name: a").connect_timeout == 5.0
 
@@ -103,7 +103,7 @@ def test_hosts_know_their_locality() -> None:
 def test_slots_number_all_clusters_and_all_hosts() -> None:
     one, two = ENDPOINT % ("192.0.2.1", 1), ENDPOINT % ("192.0.2.1", 2)
     text = clusters(f"name: a, {assignment(one, two)}", f"name: b, {assignment(one)}")
-    assert [found.slot for found in compiled(text).clusters] == [0, 1]
+    assert [found.slot for found in compiled(text).endpoints.clusters.values()] == [0, 1]
     assert [host.slot for name in "ab" for host in hosts(text, name)] == [0, 1, 2]
 
 

@@ -1,0 +1,213 @@
+"""What one worker serves at a time: the listeners and clusters of one configuration. Immutable; a reload makes another.
+
+Whatever a configuration does not change is the same object in both: connections, pools and counts know no snapshots.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import trio
+
+from proxy import registry
+from proxy.changes import listener_change
+from proxy.config.bootstrap import CompiledConfig
+from proxy.config.cluster import Endpoints
+from proxy.config.common import PluginConfig
+from proxy.config.listener import Listener as ListenerConfig
+from proxy.filters.context import CallNextNetwork, FilterContext, Keeper, NetworkFilter
+from proxy.filters.network import NETWORK_FILTERS
+from proxy.net.connection import Connection
+from proxy.net.drain import ListenerDrain
+from proxy.upstream.cluster import Cluster
+from proxy.upstream.manager import ClusterManager, ClusterView
+
+
+class Listener:
+    """One listener's network filters and stats. `clusters` is what its filters look names up in."""
+
+    def __init__(
+        self,
+        config: ListenerConfig,
+        clusters: Mapping[str, Cluster],
+        context: FilterContext,
+        *,
+        worker_index: int,
+    ) -> None:
+        stats, prefix = context.stats, f"listener.{config.stat_prefix}."
+        self.config = config
+        self.name = config.name
+        self.clusters = ClusterView(clusters)
+        self._totals = [
+            stats.counter(f"{prefix}downstream_cx_total"),
+            stats.counter(f"{prefix}worker_{worker_index}.downstream_cx_total"),
+        ]
+        self._active = [
+            stats.gauge(f"{prefix}downstream_cx_active"),
+            stats.gauge(f"{prefix}worker_{worker_index}.downstream_cx_active"),
+        ]
+        self._destroy = stats.counter(f"{prefix}downstream_cx_destroy")
+        self._length_ms = stats.histogram(f"{prefix}downstream_cx_length_ms")
+        self.drain = ListenerDrain(modify_only=config.drain_type == "MODIFY_ONLY")
+        context = dataclasses.replace(
+            context,
+            clusters=self.clusters,
+            listener_prefix=prefix,
+            drain=self.drain,
+            buffer_limit=config.per_connection_buffer_limit_bytes,
+        )
+        self.buffer_limit = config.per_connection_buffer_limit_bytes
+        self._filters = [_build(plugin, context) for plugin in config.filter_chains[0].filters]
+        self.connections = 0
+        self._chain = _chain(self._filters)
+        self._begin = getattr(self._filters[0], "begin", None) if len(self._filters) == 1 else None
+
+    def begin(self, connection: Connection, keeper: Keeper) -> bool:
+        """Serve it without a task, if its only filter can do that."""
+        return self._begin is not None and self._begin(connection, keeper)
+
+    async def serve(self, connection: Connection) -> None:
+        """Serve it in a task, to its end."""
+        await self._chain(connection)
+
+    def opened(self) -> None:
+        self.connections += 1
+        for counter in self._totals:
+            counter.inc()
+        for gauge in self._active:
+            gauge.add(1)
+
+    def closed(self, seconds: float) -> None:
+        self.connections -= 1
+        for gauge in self._active:
+            gauge.add(-1)
+        self._destroy.inc()
+        self._length_ms.record(round(seconds * 1000))
+
+    def renew(self, config: ListenerConfig) -> Callable[[], None]:
+        """Get ready for a `config` that changes this one in place; what is returned puts it into effect."""
+        plugins = zip(self._filters, self.config.filter_chains[0].filters, config.filter_chains[0].filters, strict=True)
+        commits = [
+            network_filter.renew(_decode(now, type(network_filter)))
+            for network_filter, before, now in plugins
+            if before != now
+        ]
+
+        def commit() -> None:
+            self.config = config
+            for commit_filter in commits:
+                commit_filter()
+
+        return commit
+
+    def use(self, clusters: Mapping[str, Cluster], *, changed: bool) -> None:
+        """Names mean these clusters from now on; `changed`: some mean another one than before."""
+        self.clusters.now = clusters
+        if changed:
+            for network_filter in self._filters:
+                if hasattr(network_filter, "on_clusters_changed"):
+                    network_filter.on_clusters_changed()
+
+    def on_retired(self) -> None:
+        """Its last connection has ended: nothing of it is to wait for the garbage collector."""
+        for network_filter in self._filters:
+            if hasattr(network_filter, "on_retired"):
+                network_filter.on_retired()
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """`renewals` put into effect what changes in listeners that stay; they have not been called yet."""
+
+    listeners: Mapping[str, Listener]
+    clusters: Mapping[str, Cluster]
+    endpoints: Endpoints
+    renewals: Sequence[Callable[[], None]] = ()
+
+
+EMPTY = Snapshot({}, {}, Endpoints(0, {}))
+
+
+class SnapshotBuilder:
+    """Makes snapshots. `manager` holds the clusters; `context` is what filters get, but for what is the listener's."""
+
+    def __init__(self, manager: ClusterManager, context: FilterContext, *, worker_index: int) -> None:
+        self._manager = manager
+        self._context = context
+        self._worker_index = worker_index
+
+    def build(self, config: CompiledConfig, endpoints: Endpoints) -> Snapshot:
+        """The first one."""
+        steps = self._steps(config, endpoints, EMPTY)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                snapshot: Snapshot = done.value
+                return snapshot
+
+    async def follow(self, before: Snapshot, config: CompiledConfig, endpoints: Endpoints) -> Snapshot:
+        """The one that can follow `before`, which it leaves as it is. Others run after each cluster and listener."""
+        steps = self._steps(config, endpoints, before)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                snapshot: Snapshot = done.value
+                return snapshot
+            await trio.lowlevel.checkpoint()
+
+    def _steps(self, config: CompiledConfig, endpoints: Endpoints, before: Snapshot) -> Generator[None, None, Snapshot]:
+        clusters = yield from self._manager.prepare(config.clusters, endpoints)
+        renewals: list[Callable[[], None]] = []
+        listeners: dict[str, Listener] = {}
+        for each in config.listeners:
+            yield
+            listeners[each.name] = self._listener(each, clusters, before, renewals)
+        return Snapshot(listeners, clusters, endpoints, renewals)
+
+    def _listener(
+        self,
+        config: ListenerConfig,
+        clusters: Mapping[str, Cluster],
+        before: Snapshot,
+        renewals: list[Callable[[], None]],
+    ) -> Listener:
+        old = before.listeners.get(config.name)
+        if old is not None:
+            change = listener_change(old.config, config)
+            if change is None:
+                return old
+            if change.how == "in_place":
+                renewals.append(old.renew(config))
+                return old
+        return Listener(config, clusters, self._context, worker_index=self._worker_index)
+
+
+def _build(plugin: PluginConfig, context: FilterContext) -> Any:
+    filter_class = registry.load(NETWORK_FILTERS, plugin.type_url)
+    return filter_class(plugin.name, _decode(plugin, filter_class), context)
+
+
+def _decode(plugin: PluginConfig, filter_class: Any) -> Any:
+    return msgspec.msgpack.decode(plugin.config, type=filter_class.Config)
+
+
+def _chain(filters: Sequence[NetworkFilter]) -> CallNextNetwork:
+    async def end(connection: Connection) -> None:
+        """Past the last filter there is nothing to do: the connection closes."""
+
+    chain: CallNextNetwork = end
+    for network_filter in reversed(filters):
+        chain = _link(network_filter, chain)
+    return chain
+
+
+def _link(network_filter: NetworkFilter, call_next: CallNextNetwork) -> CallNextNetwork:
+    async def call(connection: Connection) -> None:
+        await network_filter(connection, call_next)
+
+    return call
