@@ -10,9 +10,10 @@ from proxy.config.access_log import AccessLog
 from proxy.config.common import PluginConfig
 from proxy.config.context import CompileContext
 from proxy.config.identity import Http1Options, Identity, ServerHeader
+from proxy.config.local_reply import LocalReplyConfig
 from proxy.config.route import RouteConfiguration
 from proxy.config.target import TargetRules
-from proxy.filters.network import hcm_identity_config, hcm_target_config
+from proxy.filters.network import hcm_identity_config, hcm_local_reply, hcm_target_config
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
@@ -31,14 +32,13 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "access_log",
         "upgrade_configs",
         "proxy_100_continue",
+        "access_log_options",
+        "local_reply_config",
         *hcm_identity_config.HCM_FIELDS,
         *hcm_target_config.HCM_FIELDS,
     ),
-    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig": (
-        "upgrade_type",
-        "filters",
-        "enabled",
-    ),
+    f"{hcm_identity_config.HCM}.UpgradeConfig": ("upgrade_type", "filters", "enabled"),
+    f"{hcm_identity_config.HCM}.HcmAccessLogOptions": ("flush_access_log_on_new_request",),
     "envoy.config.core.v3.HttpProtocolOptions": (
         "idle_timeout",
         "max_connection_duration",
@@ -48,6 +48,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "headers_with_underscores_action",
     ),
     **hcm_identity_config.FIELDS,
+    **hcm_local_reply.FIELDS,
 }
 
 
@@ -84,6 +85,8 @@ class Config(msgspec.Struct, frozen=True):
     access_log: tuple[AccessLog, ...] = ()
     upgrades: tuple[Upgrade, ...] = ()
     proxy_100_continue: bool = False
+    log_new_requests: bool = False
+    local_reply: LocalReplyConfig | None = None
 
 
 def from_proto(message: Any, context: CompileContext) -> Config:
@@ -118,6 +121,8 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         access_log=context.at("access_log").access_logs(message.access_log),
         upgrades=_upgrades(message.upgrade_configs, context),
         proxy_100_continue=message.proxy_100_continue,
+        log_new_requests=message.access_log_options.flush_access_log_on_new_request,
+        local_reply=_local_reply(message, context),
     )
 
 
@@ -131,3 +136,9 @@ def _upgrades(messages: Any, context: CompileContext) -> tuple[Upgrade, ...]:
         filters = here.at("filters").http_filters(message.filters) if message.filters else ()
         upgrades[kind] = Upgrade(kind, enabled, filters)
     return tuple(upgrades.values())
+
+
+def _local_reply(message: Any, context: CompileContext) -> LocalReplyConfig | None:
+    if not message.HasField("local_reply_config"):
+        return None
+    return hcm_local_reply.from_proto(message.local_reply_config, context.at("local_reply_config"))
