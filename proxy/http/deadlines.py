@@ -27,8 +27,8 @@ class Deadlines:
 
     `stream_idle` (seconds, 0: none) starts at once and starts again with every `touch`; touches within a hundredth of
     it count as one, so it may end that much early. Rewriting a deadline costs 2 µs where a nested scope costs 6.
-    `asked_timeout`: seconds that the request itself asked for in place of the route's timeout, None if it did not;
-    `no_content_on_timeout`: an empty 204 answers that timeout.
+    `asked_timeout`: seconds that the request itself asked for in place of the route's timeout, None if it did not, and
+    `asked_per_try_timeout` in place of that of an attempt; `no_content_on_timeout`: an empty 204 answers that timeout.
     """
 
     __slots__ = (
@@ -37,6 +37,7 @@ class Deadlines:
         "_idle",
         "_idle_at",
         "_touch_at",
+        "asked_per_try_timeout",
         "asked_timeout",
         "no_content_on_timeout",
         "scope",
@@ -51,6 +52,7 @@ class Deadlines:
         self._armed: dict[Phase, float] = {}
         self._client_gone = False
         self.asked_timeout: float | None = None
+        self.asked_per_try_timeout: float | None = None
         self.no_content_on_timeout = False
         self.scope = trio.CancelScope(deadline=self._idle_at)
 
