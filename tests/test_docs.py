@@ -10,6 +10,7 @@ import click
 import pytest
 
 from master.cli.main import COMMANDS, main
+from proxy.access_log.operators import NOT_SUPPORTED, OPERATORS
 from tools import supported_fields
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,3 +56,9 @@ def test_the_readme_shows_every_command() -> None:
     assert [
         entry.name for entry in COMMANDS if not re.search(rf"`(proxyctl )?{entry.name}\b|proxyctl {entry.name}\b", text)
     ] == []
+
+
+def test_every_operator_is_in_the_page_about_access_logs() -> None:
+    page = (ROOT / "docs/access-log.md").read_text()
+    shown = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", page))
+    assert shown >= {*OPERATORS, *NOT_SUPPORTED}

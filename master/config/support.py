@@ -26,12 +26,14 @@ from proxy import registry
 from proxy.access_log import ACCESS_LOGGERS, filters, substitution
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
 from proxy.filters.network import NETWORK_FILTERS
+from proxy.http.original_ip import ORIGINAL_IP_DETECTIONS
 
-TABLES = (NETWORK_FILTERS, HTTP_FILTERS, HTTP_ROUTE_CONFIGS, ACCESS_LOGGERS)
+TABLES = (NETWORK_FILTERS, HTTP_FILTERS, HTTP_ROUTE_CONFIGS, ACCESS_LOGGERS, ORIGINAL_IP_DETECTIONS)
 
 
 NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.accesslog.v3.AccessLog": ("name",),  # the type of `typed_config` decides
+    "envoy.config.accesslog.v3.RuntimeFilter": ("runtime_key",),  # obligatory, as for RuntimeUInt32
     "envoy.config.core.v3.JsonFormatOptions": ("sort_properties",),  # keys of JSON logs are sorted either way
     "envoy.config.core.v3.RuntimeFractionalPercent": ("runtime_key",),  # as for the next
     "envoy.config.core.v3.RuntimeUInt32": ("runtime_key",),  # obligatory, and without a runtime the default counts

@@ -50,7 +50,7 @@ HTTP_COUNTERS = _names("""
     downstream_flow_control_resumed_reading_total downstream_rq_failed_path_normalization
     downstream_rq_http2_total downstream_rq_http3_total downstream_rq_max_duration_reached
     downstream_rq_overload_close downstream_rq_redirected_with_normalized_path
-    downstream_rq_rejected_via_ip_detection downstream_rq_too_many_premature_resets rs_too_large
+    downstream_rq_too_many_premature_resets rs_too_large
 """)
 """Behind `http.<prefix>.` of every connection manager, the admin interface's too."""
 
@@ -65,7 +65,8 @@ ADMIN_HTTP_COUNTERS = _names("""
     downstream_cx_delayed_close_timeout downstream_cx_destroy_active_rq
     downstream_cx_destroy_local_active_rq downstream_cx_destroy_remote_active_rq
     downstream_cx_drain_close downstream_rq_header_timeout downstream_rq_idle_timeout
-    downstream_rq_non_relative_path downstream_rq_response_before_rq_complete downstream_rq_rx_reset
+    downstream_rq_non_relative_path downstream_rq_rejected_via_ip_detection
+    downstream_rq_response_before_rq_complete downstream_rq_rx_reset
     downstream_rq_timeout downstream_rq_too_large downstream_rq_tx_reset downstream_rq_ws_on_non_ws_route
 """)
 """Behind `http.admin.`: what our admin interface does not tell apart."""

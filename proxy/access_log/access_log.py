@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import msgspec
 
 from proxy import registry
 from proxy.access_log import ACCESS_LOGGERS
-from proxy.access_log.filters import compile_filter
+from proxy.access_log.filters import Predicate, compile_filter
+from proxy.access_log.log import Log, PlannedLog
+from proxy.access_log.rendering import Index
 from proxy.access_log.writer import LogWriter
 from proxy.config import access_log as config
 from proxy.http.stream_info import StreamInfo
-
-Log = Callable[[StreamInfo], None]
-"""Logs an exchange that is over, or not, as its filter says."""
 
 
 def build_access_logs(configs: Iterable[config.AccessLog], writer: LogWriter) -> tuple[Log, ...]:
@@ -25,13 +24,22 @@ def build_access_logs(configs: Iterable[config.AccessLog], writer: LogWriter) ->
 def _build(one: config.AccessLog, writer: LogWriter) -> Log:
     logger_class = registry.load(ACCESS_LOGGERS, one.logger.type_url)
     logger = logger_class(msgspec.msgpack.decode(one.logger.config, type=logger_class.Config), writer)
-    log: Log = logger.log
-    if one.filter is None:
-        return log
-    logged = compile_filter(one.filter)
+    log = Log(logger.log, logger.planned)
+    return log if one.filter is None else _filtered(log, compile_filter(one.filter))
 
-    def log_some(info: StreamInfo) -> None:
+
+def _filtered(all_of_them: Log, logged: Predicate) -> Log:
+    def log(info: StreamInfo) -> None:
         if logged(info):
-            log(info)
+            all_of_them.log(info)
 
-    return log_some
+    def planned(info: StreamInfo) -> PlannedLog:
+        log_planned = all_of_them.planned(info)
+
+        def log(info: StreamInfo, sent: Index, got: Index) -> None:
+            if logged(info):
+                log_planned(info, sent, got)
+
+        return log
+
+    return Log(log, planned)

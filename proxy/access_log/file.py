@@ -9,19 +9,19 @@ from typing import Any
 
 import msgspec
 
+from proxy.access_log.lines import LineLogger
 from proxy.access_log.output import STANDARD, file_output
 from proxy.access_log.substitution import compile_format, log_format_from_proto
 from proxy.access_log.writer import LogWriter
 from proxy.config.access_log import Format
 from proxy.config.context import CompileContext
-from proxy.http.stream_info import StreamInfo
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.extensions.access_loggers.file.v3.FileAccessLog": ("path", "log_format"),
 }
 
 
-class FileAccessLog:
+class FileAccessLog(LineLogger):
     """Loggers with the same path write through one queue."""
 
     class Config(msgspec.Struct, frozen=True):
@@ -38,11 +38,7 @@ class FileAccessLog:
         return cls.Config(message.path, log_format_from_proto(message, context))
 
     def __init__(self, config: Config, writer: LogWriter) -> None:
-        self._render = compile_format(config.format)
-        self._write = writer.queue(file_output(config.path)).write
-
-    def log(self, info: StreamInfo) -> None:
-        self._write(self._render(info))
+        super().__init__(compile_format(config.format), writer.queue(file_output(config.path)))
 
 
 def _unwritable(path: str) -> str:

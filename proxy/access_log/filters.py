@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+import random
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -10,11 +12,17 @@ from proxy.config.access_log import (
     AccessLogFilter,
     Combination,
     Comparison,
+    GrpcStatuses,
     HeaderFilter,
+    LogTypes,
     NotHealthCheck,
     ResponseFlags,
+    Share,
 )
 from proxy.config.context import CompileContext
+from proxy.http import grpc
+from proxy.http.grpc import GrpcStatus
+from proxy.http.identity import REQUEST_ID
 from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo
 from proxy.route.matcher import compile_header
@@ -27,6 +35,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "not_health_check_filter",
         "header_filter",
         "response_flag_filter",
+        "runtime_filter",
+        "grpc_status_filter",
+        "log_type_filter",
         "and_filter",
         "or_filter",
     ),
@@ -35,6 +46,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
     f"{PACKAGE}.ComparisonFilter": ("op", "value"),
     f"{PACKAGE}.HeaderFilter": ("header",),
     f"{PACKAGE}.ResponseFlagFilter": ("flags",),
+    f"{PACKAGE}.RuntimeFilter": ("percent_sampled", "use_independent_randomness"),
+    f"{PACKAGE}.GrpcStatusFilter": ("statuses", "exclude"),
+    f"{PACKAGE}.LogTypeFilter": ("types", "exclude"),
     f"{PACKAGE}.AndFilter": ("filters",),
     f"{PACKAGE}.OrFilter": ("filters",),
     "envoy.config.core.v3.RuntimeUInt32": ("default_value",),
@@ -48,6 +62,12 @@ _COMPARE: dict[str, Callable[[int, int], bool]] = {
     "LE": operator.le,
     "NE": operator.ne,
 }
+
+
+_DENOMINATORS = (100, 10_000, 1_000_000)
+"""By the numbers of `FractionalPercent.DenominatorType`."""
+
+_ID = re.compile(rb"[0-9a-fA-F]{8}")
 
 
 def filter_from_proto(message: Any, context: CompileContext) -> AccessLogFilter | None:
@@ -64,6 +84,16 @@ def filter_from_proto(message: Any, context: CompileContext) -> AccessLogFilter 
             return HeaderFilter(here.header_matcher(message.header_filter.header))
         case "response_flag_filter":
             return ResponseFlags(tuple(message.response_flag_filter.flags))
+        case "runtime_filter":
+            share = message.runtime_filter.percent_sampled
+            independent = message.runtime_filter.use_independent_randomness
+            return Share(share.numerator, _DENOMINATORS[share.denominator], independent)
+        case "grpc_status_filter":
+            return GrpcStatuses(tuple(message.grpc_status_filter.statuses), message.grpc_status_filter.exclude)
+        case "log_type_filter":
+            names = type(message.log_type_filter).DESCRIPTOR.fields_by_name["types"].enum_type.values_by_number
+            types = tuple(names[number].name for number in message.log_type_filter.types)
+            return LogTypes(types, message.log_type_filter.exclude)
         case "and_filter":
             return Combination("and", _filters(message.and_filter.filters, context.at("and_filter", "filters")))
         case "or_filter":
@@ -97,6 +127,13 @@ def compile_filter(config: AccessLogFilter) -> Predicate:
             if not wanted:
                 return lambda info: bool(info.flags)
             return lambda info: any(flag.value in wanted for flag in info.flags)
+        case Share():
+            return _compile_share(config)
+        case GrpcStatuses():
+            return _compile_grpc_statuses(config)
+        case LogTypes():
+            types = frozenset(name.encode() for name in config.types)
+            return lambda info: (info.log_type in types) != config.exclude
         case Combination():
             filters = tuple(map(compile_filter, config.filters))
             combine = all if config.op == "and" else any
@@ -108,3 +145,30 @@ def _compile_comparison(config: Comparison) -> Predicate:
     if config.subject == "status":
         return lambda info: compare(info.status, value)
     return lambda info: compare(int((info.ended - info.started) * 1000), value)
+
+
+def _compile_share(config: Share) -> Predicate:
+    """The beginning of the request's id decides, as in Envoy, so that all proxies on its way log the same requests."""
+    numerator, denominator = config.numerator, config.denominator
+
+    def logged(info: StreamInfo) -> bool:
+        number = None if config.independent else _number_of_id(info.request)
+        return (random.getrandbits(64) if number is None else number) % denominator < numerator
+
+    return logged
+
+
+def _number_of_id(request: Request | None) -> int | None:
+    found = _ID.match(request.headers.get(REQUEST_ID) or b"") if request is not None else None
+    return int(found[0], 16) if found is not None else None
+
+
+def _compile_grpc_statuses(config: GrpcStatuses) -> Predicate:
+    """Of whatever exchange: an HTTP status means one too."""
+    statuses = frozenset(config.statuses)
+
+    def logged(info: StreamInfo) -> bool:
+        status = grpc.status_of(info.response_headers, info.status)
+        return ((GrpcStatus.UNKNOWN if status is None else status) in statuses) != config.exclude
+
+    return logged

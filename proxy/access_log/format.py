@@ -6,12 +6,12 @@ Used by access logs, and by every header or body that may contain operators.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
 
-from proxy.access_log.inline import Source, compiled, source
-from proxy.access_log.operator import FormatError, Getter, Value, truncated
-from proxy.access_log.operators import NOT_SUPPORTED, OPERATORS, WITH_LENGTH
+from proxy.access_log.inline import source
+from proxy.access_log.operator import FormatError, Kind, Operator, Value, truncated
+from proxy.access_log.operators import NOT_SUPPORTED, OPERATORS, WITH_LENGTH, is_of_heads
+from proxy.access_log.rendering import Code, Rendering, Scope, compiled
 from proxy.http.stream_info import StreamInfo
 
 _OPERATOR = re.compile(
@@ -25,14 +25,6 @@ _OPERATOR = re.compile(
     re.VERBOSE,
 )
 _MAX_LENGTH = 2**63 - 1
-
-
-class Operator(NamedTuple):
-    """A compiled operator, in the place where it stood."""
-
-    name: str
-    get: Getter
-    source: Source | None = None
 
 
 Piece = bytes | Operator
@@ -69,22 +61,33 @@ def parse(text: str) -> list[Piece]:
 
 def compile_text(text: str, *, missing: bytes = b"-") -> Renderer:
     """A function that renders `text`; operators without a value give `missing`. Raises `FormatError`."""
-    return text_renderer(parse(text), missing=missing)
+    return text_rendering(text, missing=missing).render
 
 
-def text_renderer(pieces: Sequence[Piece], *, missing: bytes = b"-") -> Renderer:
-    """A function that renders compiled pieces as text."""
-    operators = [piece for piece in pieces if isinstance(piece, Operator)]
-    getters = tuple(operator.get for operator in operators)
-    template = b"".join(b"%b" if isinstance(piece, Operator) else piece.replace(b"%", b"%%") for piece in pieces)
-    if not getters:
-        literal = template % ()
-        return lambda info: literal
+def text_rendering(text: str, *, missing: bytes = b"-") -> Rendering:
+    """The rendering of `text`, as `compile_text`."""
+    pieces = parse(text)
+    scope = Scope(missing=missing)
+    parts = [_as_text(piece, scope) if isinstance(piece, Operator) else piece for piece in pieces]
 
-    def render(info: StreamInfo) -> bytes:
-        return template % tuple(as_text(get(info), missing) for get in getters)
+    def one_by_one(info: StreamInfo) -> bytes:
+        return b"".join(as_text(p.get(info), missing) if isinstance(p, Operator) else p for p in pieces)
 
-    return compiled(template, [operator.source or operator.get for operator in operators], missing, render)
+    return compiled(parts, scope, careful=one_by_one)
+
+
+def _as_text(operator: Operator, scope: Scope) -> Code:
+    source = scope.value(operator)
+    return Code(_AS_TEXT[source.kind].format(source.code), operator.of_heads)
+
+
+_AS_TEXT: dict[Kind, str] = {
+    "bytes": "{}",
+    "number": "b'%d' % {}",
+    "bytes or none": "(missing if (v := {}) is None else v)",
+    "number or none": "(missing if (v := {}) is None else b'%d' % v)",
+    "unknown": "(v if (v := {}).__class__ is bytes else missing if v is None else b'%d' % v)",
+}
 
 
 def as_text(value: Value, missing: bytes = b"-") -> bytes:
@@ -108,7 +111,8 @@ def _operator(name: str, parameter: str | None, length: str | None) -> Operator:
             getter = truncated(getter, int(length))
     except FormatError as error:
         raise FormatError(f"%{name}%: {error.message}", error.expected) from error
-    return Operator(name, getter, source(name, parameter or None, getter) if length is None else None)
+    inline = source(name, parameter or None, getter) if length is None else None
+    return Operator(name, getter, inline, is_of_heads(name, parameter))
 
 
 def _unknown(name: str) -> FormatError:

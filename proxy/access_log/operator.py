@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 from proxy.http.stream_info import StreamInfo
 
@@ -12,6 +13,33 @@ Getter = Callable[[StreamInfo], Value]
 
 Build = Callable[[str | None], Getter]
 """Compiles the parameter, None if there are no parentheses. Raises `FormatError`."""
+
+
+Kind = Literal["bytes", "number", "bytes or none", "number or none", "unknown"]
+
+
+class Source(NamedTuple):
+    """An operator as an expression over `info`, `request`, `sent` and `got`, the headers of both heads by name.
+
+    `{x}` in it is `bound`. Nothing in it comes from a configuration but the `repr` of bytes.
+    """
+
+    code: str
+    kind: Kind
+    bound: Any = None
+
+
+class Operator(NamedTuple):
+    """A compiled operator, in the place where it stood.
+
+    `of_heads`: its value is the same for all exchanges with the same heads, where the path, the service time, and
+    the ids of requests and traces (`http/express_varying.py`) count as holes in them.
+    """
+
+    name: str
+    get: Getter
+    source: Source | None = None
+    of_heads: bool = False
 
 
 class FormatError(Exception):

@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from proxy.access_log.lines import LineLogger
 from proxy.access_log.output import StandardOutput
 from proxy.access_log.substitution import compile_format, log_format_from_proto
 from proxy.access_log.writer import LogWriter
 from proxy.config.access_log import Format
 from proxy.config.context import CompileContext
-from proxy.http.stream_info import StreamInfo
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog": ("log_format",),
@@ -19,7 +19,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 
 
-class StreamAccessLog:
+class StreamAccessLog(LineLogger):
     """Lines on `descriptor`. A reader that does not read loses lines, and never holds a request up."""
 
     descriptor: ClassVar[int]
@@ -35,8 +35,4 @@ class StreamAccessLog:
         return cls.Config(log_format_from_proto(message, context))
 
     def __init__(self, config: Config, writer: LogWriter) -> None:
-        self._render = compile_format(config.format)
-        self._write = writer.queue(StandardOutput(self.descriptor)).write
-
-    def log(self, info: StreamInfo) -> None:
-        self._write(self._render(info))
+        super().__init__(compile_format(config.format), writer.queue(StandardOutput(self.descriptor)))

@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from proxy.access_log.format import Renderer, compile_text, parse
+from proxy.access_log.format import parse, text_rendering
 from proxy.access_log.json_format import compile_json
 from proxy.access_log.operator import FormatError
+from proxy.access_log.rendering import Rendering
 from proxy.config.access_log import Format
 from proxy.config.context import CompileContext
 
@@ -18,6 +19,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "text_format_source",
         "json_format",
         "omit_empty_values",
+        "content_type",
     ),
 }
 
@@ -32,19 +34,19 @@ DEFAULT_TEXT = (
 def format_from_proto(message: Any, context: CompileContext) -> Format:
     """Compiles a `SubstitutionFormatString`; each bad format is reported where it stands."""
     kind = message.WhichOneof("format")
-    omit = message.omit_empty_values
+    omit, content_type = message.omit_empty_values, message.content_type
     if kind == "json_format":
         tree = _tree(message.json_format)
         for path, text in _strings(tree, ("json_format",)):
             _check(text, path, context)
-        return Format(json_format=json.dumps(tree), omit_empty_values=omit)
+        return Format(json_format=json.dumps(tree), omit_empty_values=omit, content_type=content_type)
     if kind == "text_format":
         _check(message.text_format, ("text_format",), context)
-        return Format(text=message.text_format, omit_empty_values=omit)
+        return Format(text=message.text_format, omit_empty_values=omit, content_type=content_type)
     source = message.text_format_source
     text = context.data_source(source, "text_format_source").decode(errors="replace")
     _check(text, ("text_format_source", source.WhichOneof("specifier") or ""), context)
-    return Format(text=text, omit_empty_values=omit)
+    return Format(text=text, omit_empty_values=omit, content_type=content_type)
 
 
 def log_format_from_proto(message: Any, context: CompileContext) -> Format:
@@ -54,11 +56,11 @@ def log_format_from_proto(message: Any, context: CompileContext) -> Format:
     return Format(text=DEFAULT_TEXT)
 
 
-def compile_format(config: Format) -> Renderer:
-    """The renderer of a checked format."""
+def compile_format(config: Format) -> Rendering:
+    """The rendering of a checked format."""
     if config.json_format is not None:
         return compile_json(json.loads(config.json_format), omit_empty=config.omit_empty_values)
-    return compile_text(config.text, missing=b"" if config.omit_empty_values else b"-")
+    return text_rendering(config.text, missing=b"" if config.omit_empty_values else b"-")
 
 
 def _check(text: str, path: tuple[str | int, ...], context: CompileContext) -> None:

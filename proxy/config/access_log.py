@@ -33,6 +33,30 @@ class ResponseFlags(msgspec.Struct, frozen=True, gc=False, tag="response_flags")
     flags: tuple[str, ...] = ()
 
 
+class Share(msgspec.Struct, frozen=True, gc=False, tag="share"):
+    """`runtime_filter`: `numerator` of `denominator` requests. Those with the same id are in it together or not at all,
+    unless each is drawn (`independent`).
+    """
+
+    numerator: int
+    denominator: int
+    independent: bool = False
+
+
+class GrpcStatuses(msgspec.Struct, frozen=True, gc=False, tag="grpc_statuses"):
+    """`grpc_status_filter`: these statuses, or all but these."""
+
+    statuses: tuple[int, ...]
+    exclude: bool = False
+
+
+class LogTypes(msgspec.Struct, frozen=True, gc=False, tag="log_types"):
+    """`log_type_filter`: entries of these types (`%ACCESS_LOG_TYPE%`), or of all but these."""
+
+    types: tuple[str, ...]
+    exclude: bool = False
+
+
 class Combination(msgspec.Struct, frozen=True, tag="combination"):
     """`and_filter` or `or_filter`."""
 
@@ -40,7 +64,9 @@ class Combination(msgspec.Struct, frozen=True, tag="combination"):
     filters: tuple[AccessLogFilter, ...]
 
 
-AccessLogFilter = Comparison | NotHealthCheck | HeaderFilter | ResponseFlags | Combination
+AccessLogFilter = (
+    Comparison | NotHealthCheck | HeaderFilter | ResponseFlags | Share | GrpcStatuses | LogTypes | Combination
+)
 
 
 class AccessLog(msgspec.Struct, frozen=True):
@@ -51,8 +77,11 @@ class AccessLog(msgspec.Struct, frozen=True):
 
 
 class Format(msgspec.Struct, frozen=True, gc=False):
-    """`config.core.v3.SubstitutionFormatString`: `json_format`, the tree as JSON, or else `text`."""
+    """`config.core.v3.SubstitutionFormatString`: `json_format`, the tree as JSON, or else `text`. `content_type` is of
+    interest to bodies alone.
+    """
 
     text: str = ""
     json_format: str | None = None
     omit_empty_values: bool = False
+    content_type: str = ""

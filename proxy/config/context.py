@@ -56,6 +56,10 @@ class CompileContext(Protocol):
         """Compiles a list of `AccessLog` messages; this context stands for the list."""
         ...
 
+    def extensions(self, values: Iterable[Any], table: Mapping[str, str], what: str) -> tuple[PluginConfig, ...]:
+        """Compiles a list of `TypedExtensionConfig` messages, plug-ins of `table`; this context stands for the list."""
+        ...
+
     def plain_value(self, value: Any, *path: str | int) -> Any:
         """What the `google.protobuf.Any` at `path` holds, as plain Python: the dictionary of a `Struct`, the text of a
         `StringValue`, the bytes of a `BytesValue`; None if it is empty. Another type is reported.

@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from proxy.config.common import PluginConfig
+
 
 class InternalAddresses(msgspec.Struct, frozen=True, gc=False):
     """`HttpConnectionManager.InternalAddressConfig`. Without it nothing is internal (Envoy 1.40, features §13 rule 23).
@@ -21,7 +23,9 @@ class Identity(msgspec.Struct, frozen=True):
     """What decides about a request's identity headers. Names and defaults are `HttpConnectionManager`'s.
 
     `internal_only_headers` (lower case) is the route configuration's. `scheme` overwrites `x-forwarded-proto`
-    (`scheme_header_transformation`) unless it is empty.
+    (`scheme_header_transformation`) unless it is empty. `keeps_client_cert`: `x-forwarded-client-cert` goes on as it
+    came (`forward_client_cert_details: ALWAYS_FORWARD_ONLY`); every other value drops it where the client showed no
+    certificate. `detections` are `original_ip_detection_extensions`.
     """
 
     use_remote_address: bool = False
@@ -36,6 +40,8 @@ class Identity(msgspec.Struct, frozen=True):
     scheme: str = ""
     underscores: Literal["ALLOW", "REJECT_REQUEST", "DROP_HEADER"] = "ALLOW"
     internal_only_headers: tuple[str, ...] = ()
+    keeps_client_cert: bool = False
+    detections: tuple[PluginConfig, ...] = ()
 
 
 class ServerHeader(msgspec.Struct, frozen=True, gc=False):

@@ -51,12 +51,14 @@ class Policy:
 
     `drain_close()` decides whether a connection is to end with this response. `filter_configs` holds every per-route
     filter configuration, decoded once, by the identity of its `PluginConfig`. `failures` hears of filters' exceptions.
+    `rewrite_reply` is what `local_reply_config` does to local replies.
     """
 
     response: ResponseRules
     drain_close: Callable[[], bool]
     filter_configs: dict[int, Any]
     failures: FilterFailures
+    rewrite_reply: local_reply.Rewrite | None = None
 
     def overrides(self, route: RouteEntry | None, name: str) -> tuple[Any, ...]:
         """The per-route configurations of the filter instance `name`, from the least specific to the most specific."""
@@ -202,9 +204,11 @@ class Exchange:
             self.close = True
             return
         self.close = self.close or error.close
+        self.info.ended = trio.current_time()  # what a format takes for the end
         edit = self.route.finish_response if self.route is not None else None
-        headers, body = local_reply.render(error, self.info, edit)
-        await self.send_headers(error.status, headers, end_stream=not body, flush=not body)
+        reply = local_reply.render(error, self.info, edit, self._policy.rewrite_reply)
+        body = reply.body
+        await self.send_headers(reply.status, reply.headers, end_stream=not body, flush=not body)
         if body:
             if self.request.method != b"HEAD":
                 await self.send_data(body, flush=False)

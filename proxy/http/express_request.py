@@ -83,9 +83,18 @@ class Upstreamed:
     def fields(self, values: tuple[bytes, ...]) -> Headers:
         """The fields of one request."""
         headers = self._headers.copy()
+        self.fill(headers, values)
+        return headers
+
+    def fill(self, headers: Headers, values: tuple[bytes, ...]) -> None:
+        """Make `headers`, which are the fields of another request, those of one with these values."""
         for at, name, value, order in self._marked:
             headers.items[at] = (name, value % tuple([values[number] for number in order]))
-        return headers
+
+    @property
+    def varying(self) -> tuple[int, ...]:
+        """Which of the fields have values that vary."""
+        return tuple(at for at, *_ in self._marked)
 
 
 class RequestPlan:

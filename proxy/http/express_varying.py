@@ -15,6 +15,7 @@ _NAMES = (
     b"traceparent|tracestate|x-request-id|x-correlation-id|b3|x-b3-traceid|x-b3-spanid|x-b3-parentspanid|uber-trace-id"
     b"|x-amzn-trace-id|x-cloud-trace-context|x-datadog-trace-id|x-datadog-parent-id|idempotency-key"
 )
+NAMES = frozenset(_NAMES.decode().split("|"))
 _LINE = re.compile(rb"(?mi)^((?:%b): ?)([\x21-\x7e]+)(?=\r\n)" % _NAMES)
 
 MARK = b"mark-" + secrets.token_hex(8).encode() + b"-"

@@ -9,10 +9,15 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from proxy.config.common import Address, PipeAddress, SocketAddress
+import msgspec
+
+from proxy import registry
+from proxy.config.common import Address, PipeAddress, PluginConfig, SocketAddress
 from proxy.config.identity import Identity
 from proxy.http import hop_by_hop
 from proxy.http.headers import Headers
+from proxy.http.original_ip import ORIGINAL_IP_DETECTIONS
+from proxy.http.original_ip.detection import OriginalIpDetection
 from proxy.net.cidr import CidrRanges, parse_ip
 
 XFF = b"x-forwarded-for"
@@ -23,6 +28,7 @@ REQUEST_ID = b"x-request-id"
 FORCE_TRACE = b"x-envoy-force-trace"
 EXTERNAL_ADDRESS = b"x-envoy-external-address"
 INTERNAL = b"x-envoy-internal"
+CLIENT_CERT = b"x-forwarded-client-cert"
 
 ROUTER_HEADERS = frozenset(
     b"x-envoy-" + name
@@ -40,7 +46,7 @@ _EXTERNAL = ROUTER_HEADERS | {
     b"x-envoy-expected-rq-timeout-ms",
     b"x-envoy-ip-tags",
     b"x-envoy-original-url",
-    b"x-forwarded-client-cert",
+    CLIENT_CERT,
 }
 _EDGE = _EXTERNAL | {
     b"x-envoy-decorator-operation",
@@ -48,8 +54,7 @@ _EDGE = _EXTERNAL | {
     b"x-envoy-downstream-service-node",
     b"x-envoy-original-path",
 }
-# `forward_client_cert_details` is SANITIZE for everybody: no other value is supported.
-_INTERNAL = frozenset({INTERNAL, b"x-forwarded-client-cert"})
+_INTERNAL = frozenset({INTERNAL, CLIENT_CERT})
 _WATCHED = _EDGE | hop_by_hop.STRIPPED | {XFF, XFP, XFPORT, VIA, REQUEST_ID, EXTERNAL_ADDRESS}
 
 
@@ -85,8 +90,11 @@ class Identities:
         self._own_address = own_address.encode()
         self._ranges = CidrRanges(config.internal_addresses.cidr_ranges)
         only = {name.encode() for name in config.internal_only_headers}
-        self._private = (_EDGE if config.use_remote_address else _EXTERNAL) | only
+        kept = {CLIENT_CERT} if config.keeps_client_cert else set()
+        self._private = (_EDGE if config.use_remote_address else _EXTERNAL) - kept | only
+        self._private_inside = _INTERNAL - kept
         self._watched = _WATCHED | only
+        self._detections = tuple(map(_detection, config.detections))
         self._append = config.use_remote_address and not config.skip_xff_append
         self._claims_scheme = config.use_remote_address and config.xff_num_trusted_hops == 0
         self._via = config.via.encode()
@@ -113,11 +121,15 @@ class Identities:
         if not noted.keys().isdisjoint(hop_by_hop.STRIPPED):
             for name in hop_by_hop.strip_request(headers):
                 noted.pop(name, None)
-        caller = self._caller(noted.get(XFF), hop)
-        private = _INTERNAL if caller.internal else self._private
+        append = self._append
+        if self._detections:
+            caller, append = self._detected(headers, noted.get(XFF), hop)
+        else:
+            caller = self._caller(noted.get(XFF), hop)
+        private = self._private_inside if caller.internal else self._private
         if not noted.keys().isdisjoint(private):
             headers.items = [pair for pair in headers.items if pair[0] not in private]
-        self._forwarded(headers, noted, hop)
+        self._forwarded(headers, noted, hop, append=append)
         if self._via:
             _append(headers, noted, VIA, b", ", self._via)
         if caller.internal:
@@ -135,8 +147,8 @@ class Identities:
         """Whether the response to the request with these admitted `headers` tells its id (rule 26)."""
         return self._config.always_set_request_id_in_response or (caller.internal and FORCE_TRACE in headers)
 
-    def _forwarded(self, headers: Headers, noted: dict[bytes, bytes], hop: Hop) -> None:
-        if self._append and hop.appended:
+    def _forwarded(self, headers: Headers, noted: dict[bytes, bytes], hop: Hop, *, append: bool) -> None:
+        if append and hop.appended:
             _append(headers, noted, XFF, b",", hop.appended)
         if self._scheme:
             _put(headers, noted, XFP, self._scheme)
@@ -168,10 +180,29 @@ class Identities:
         address = SocketAddress(host, 0)
         return Caller(address, alone and self._is_internal(address))
 
+    def _detected(self, headers: Headers, xff: bytes | None, hop: Hop) -> tuple[Caller, bool]:
+        """What the first extension that finds an address says: the caller, and whether the peer is told upstream, which
+        any that was asked may want.
+        """
+        appends = False
+        for extension in self._detections:
+            found = extension.detect(headers, xff, hop.relayed.address)
+            appends = appends or found.appends
+            if found.address is not None:
+                internal = found.may_be_internal and self._is_internal(found.address)
+                return Caller(found.address, internal), appends
+        return hop.relayed, appends
+
     def _is_internal(self, address: Address) -> bool:
         if isinstance(address, PipeAddress):
             return self._config.internal_addresses.unix_sockets
         return bool(self._ranges) and address.host in self._ranges
+
+
+def _detection(plugin: PluginConfig) -> OriginalIpDetection:
+    extension = registry.load(ORIGINAL_IP_DETECTIONS, plugin.type_url)
+    built: OriginalIpDetection = extension(msgspec.msgpack.decode(plugin.config, type=extension.Config))
+    return built
 
 
 def new_request_id() -> bytes:

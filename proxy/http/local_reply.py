@@ -2,24 +2,74 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from proxy.errors import ProxyError
+from proxy.http import grpc
 from proxy.http.headers import Headers
 from proxy.http.stream_info import StreamInfo
 from proxy.route.finish import EditHeaders
 
+_MAX_GRPC_MESSAGE = 16384
+"""Bytes, before they are encoded; Envoy's `MaxGrpcMessageLength`."""
 
-def render(error: ProxyError, info: StreamInfo, edit: EditHeaders | None = None) -> tuple[Headers, bytes]:
-    """Headers and body of the reply to `error`, in Envoy's order (features §13 rule 28). The caller leaves the body
-    out for HEAD; an empty one has no `content-type`. `edit` is the route's: it comes before the body's own headers,
-    of which it may choose the type (rule 9).
+_UNSAFE = re.compile(rb"[^ -$&-}]")
+"""What a `grpc-message` says in hexadecimal: all but printable ASCII, and "%" (and "~", as in Envoy)."""
+
+_JSON = b"application/json"
+"""A body of this type is a line, whose end is no part of a message; Envoy goes by the type, too."""
+
+
+@dataclass(slots=True)
+class LocalReply:
+    """A reply in the making. `content_type` is the body's, unless `headers` have one."""
+
+    status: int
+    headers: Headers
+    body: bytes
+    content_type: bytes = b"text/plain"
+
+
+Rewrite = Callable[[LocalReply, StreamInfo], None]
+
+
+def render(
+    error: ProxyError, info: StreamInfo, edit: EditHeaders | None = None, rewrite: Rewrite | None = None
+) -> LocalReply:
+    """The reply to `error`, with its headers in Envoy's order (features §13 rule 28): the route's `edit` comes first
+    (rule 9), then `rewrite`, which may change all of it, and then what the body's own headers say. The caller leaves
+    the body out for HEAD; an empty one has no `content-type`.
     """
     body = error.body.encode() if isinstance(error.body, str) else error.body
-    headers = Headers(error.headers)
+    reply = LocalReply(error.status, Headers(error.headers), body)
+    info.response_headers = reply.headers  # which the two may tell
     if edit is not None:
-        info.response_headers = headers  # which it may tell
-        edit(headers, info)
-    if body:
-        headers.set(b"content-length", b"%d" % len(body))
-        if b"content-type" not in headers:
-            headers.add(b"content-type", b"text/plain")
-    return headers, body
+        edit(reply.headers, info)
+    if rewrite is not None:
+        rewrite(reply, info)
+    if info.request is not None and grpc.is_request(info.request.headers):
+        _to_grpc(reply, tell=info.request.method != b"HEAD")
+    elif reply.body:
+        reply.headers.set(b"content-length", b"%d" % len(reply.body))
+        if b"content-type" not in reply.headers:
+            reply.headers.add(b"content-type", reply.content_type)
+    else:
+        reply.headers.remove(b"content-length")
+        reply.headers.remove(b"content-type")
+    return reply
+
+
+def _to_grpc(reply: LocalReply, *, tell: bool) -> None:
+    """A response of headers alone, whose status says what the HTTP status would have said (rule 29). `tell`: with the
+    body as its message.
+    """
+    headers = reply.headers
+    headers.remove(b"content-length")
+    headers.set(b"content-type", grpc.CONTENT_TYPE)
+    headers.set(grpc.STATUS, b"%d" % grpc.of_http(reply.status))
+    if reply.body and tell:
+        text = reply.body.removesuffix(b"\n") if reply.content_type == _JSON else reply.body
+        headers.set(grpc.MESSAGE, _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], text[:_MAX_GRPC_MESSAGE]))
+    reply.status, reply.body = 200, b""

@@ -57,6 +57,7 @@ class StreamInfo:
     of a local reply is rendered. `request_received` and `request_sent` are when the last byte of the request came and
     when it went to the upstream, `request_begun` when its first byte went, `response_begun` and `response_received`
     when the first and the last byte of the response came.
+    `log_type` says what an entry of the access log is about (`%ACCESS_LOG_TYPE%`).
     `upstream_tried` is the host of an attempt as soon as it begins. `attempts` are those that failed, `cause` is what
     lies behind a failure: the text of an error, or a traceback.
     """
@@ -75,6 +76,7 @@ class StreamInfo:
         "internal",
         "is_http",
         "local_reply_body",
+        "log_type",
         "request",
         "request_begun",
         "request_complete",
@@ -106,6 +108,7 @@ class StreamInfo:
         self.connection = connection
         self.internal = False
         self.is_http = True  # false for a proxied TCP connection
+        self.log_type = b"DownstreamEnd"
         self.request: Request | None = None
         self.response_headers: Headers | None = None
         self.stream_id = 0
@@ -126,6 +129,11 @@ class StreamInfo:
         self.upstream_remote: Address | None = None
         self.upstream_local: Address | None = None
         self.upstream_attempts = self.upstream_bytes_sent = self.upstream_bytes_received = 0
+
+    def begin(self, started: float, now: float) -> None:
+        """Set the beginning of an exchange that began at `started` on the clock that says `now`."""
+        self.started = started
+        self.started_at = time.time() - (now - started)
 
     def response_flags(self) -> str:
         """`%RESPONSE_FLAGS%`: comma-joined in the order in which they were set, `-` if there is none."""

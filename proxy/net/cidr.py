@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
+from typing import Any
+
+from proxy.config.context import CompileContext
 
 
 def parse_ip(text: str) -> str | None:
@@ -29,6 +32,18 @@ class CidrRanges:
             return False
         number = int.from_bytes(packed)
         return any(size == len(packed) and number >> shift == prefix for size, shift, prefix in self._ranges)
+
+
+def ranges_from_proto(messages: Iterable[Any], context: CompileContext) -> tuple[str, ...]:
+    """A list of `CidrRange` messages as the texts that `CidrRanges` takes; `context` stands for the list."""
+    ranges = []
+    for index, value in enumerate(messages):
+        host = parse_ip(value.address_prefix)
+        if host is None:
+            context.error((index, "address_prefix"), "is no numeric address", "10.0.0.0 or fd00::")
+        else:
+            ranges.append(f"{host}/{value.prefix_len.value}")
+    return tuple(ranges)
 
 
 _FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}

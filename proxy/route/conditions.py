@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from proxy.config.route import QueryParameterMatcher, RouteMatch
+from proxy.http import grpc
 from proxy.route.matcher import RequestHead, compile_header, compile_string
 
 Condition = Callable[[RequestHead], bool]
@@ -61,10 +62,6 @@ def first_value(path: bytes, name: bytes) -> bytes | None:
     return None
 
 
-_GRPC = b"application/grpc"
-
-
 def is_grpc(head: RequestHead) -> bool:
-    """`Grpc::Common::isGrpcRequestHeaders`: `application/grpc` or `application/grpc+…`; not `application/grpc-web`."""
-    content_type = head.headers.joined(b"content-type")
-    return content_type is not None and (content_type == _GRPC or content_type.startswith(_GRPC + b"+"))
+    """Whether this is a gRPC request."""
+    return grpc.is_request(head.headers)

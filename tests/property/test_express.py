@@ -6,6 +6,7 @@ are the bytes at the origin and at the client, every stat, every word of the sha
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 from collections.abc import Iterator, Mapping
@@ -34,8 +35,11 @@ FORMAT = (
     "%REQ(:METHOD)% %REQ(:PATH)% %REQ(:AUTHORITY)% %PROTOCOL% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% "
     "%BYTES_RECEIVED% %BYTES_SENT% %REQ(X-REQUEST-ID)% %REQ(X-FORWARDED-FOR)% %REQ(USER-AGENT)% %RESP(SERVER)% "
     "%RESP(CONTENT-TYPE)% %UPSTREAM_CLUSTER% %ROUTE_NAME% %UPSTREAM_WIRE_BYTES_SENT% %UPSTREAM_WIRE_BYTES_RECEIVED% "
-    "%UPSTREAM_REQUEST_ATTEMPT_COUNT% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%\n"
+    "%UPSTREAM_REQUEST_ATTEMPT_COUNT% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %ACCESS_LOG_TYPE% "
+    "%REQUEST_HEADERS_BYTES% %UPSTREAM_PROTOCOL% %UPSTREAM_HOST% %PATH(NQ)%\n"
 )
+
+JSON_FORMAT = json.dumps({operator: f"%{operator}%" for operator in re.findall(r"%([^%]+)%", FORMAT)})
 
 
 class Answer(NamedTuple):
@@ -374,11 +378,12 @@ def run(
     """The script through a proxy of its own, one connection at a time; a new one where the proxy closes."""
     path.unlink(missing_ok=True)
     origin = Origin(script)
-    logger = plugin(
-        "file",
-        "envoy.extensions.access_loggers.file.v3.FileAccessLog",
-        {"path": str(path), "format": {"text": FORMAT}},
-    )
+    loggers = [
+        plugin(
+            "file", "envoy.extensions.access_loggers.file.v3.FileAccessLog", {"path": str(path), "format": log_format}
+        )
+        for log_format in ({"text": FORMAT}, {"json_format": JSON_FORMAT, "omit_empty_values": True})
+    ]
     answers: list[bytes] = []
 
     async def main() -> Outcome:
@@ -394,7 +399,7 @@ def run(
             config = compiled(
                 address,
                 routes=routes,
-                access_log=(AccessLog(logger),),
+                access_log=tuple(map(AccessLog, loggers)),
                 virtual_host=dict(routing.host),
                 target=routing.target,
                 **hcm,
@@ -425,6 +430,7 @@ def run(
             patch.setattr(hcm_express, "suits", lambda config, filters: False)
         outcome = trio.run(main)
     log = path.read_text() if path.exists() else ""
+    log = re.sub(r"127\.0\.0\.1:\d+", "HOST", log)  # a new origin each time
     return outcome._replace(log=re.sub(r"(?!7a1d3f9e)[0-9a-f]{8}-[0-9a-f-]{27}", "ID", log))
 
 

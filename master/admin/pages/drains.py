@@ -1,11 +1,13 @@
 """`/drains`: each listener as JSON: open, draining or closed, for how long, and how many connections it has.
 
-`holders` asks the workers for the oldest connections of each that drains.
+`holders` asks the workers for the oldest connections of each that drains. Listeners that share a `stat_prefix` share
+their gauges, so of those that drain the workers are asked in any case.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,11 +24,16 @@ async def page(request: Request, context: Context) -> Reply:
     view, now = context.view, time.monotonic()
     gauges = view.metrics().gauges
     listeners = [_listener(listener, view.drains, gauges, now) for listener in view.config.listeners]
-    if "holders" in request.query:
-        for described in listeners:
-            if described["state"] != "open" and described["connections"]:
-                found = await view.sessions(older=0.0, listener=described["name"], limit=HOLDERS)
-                described["held_by"] = found.sessions
+    prefixes = Counter(listener.stat_prefix for listener in view.config.listeners)
+    for listener, described in zip(view.config.listeners, listeners, strict=True):
+        shared, asked = prefixes[listener.stat_prefix] > 1, "holders" in request.query
+        if described["state"] == "open" or not described["connections"] or not (shared or asked):
+            continue
+        found = await view.sessions(older=0.0, listener=listener.name, limit=HOLDERS)
+        if shared and not found.silent:
+            described["connections"] = found.total
+        if asked:
+            described["held_by"] = found.sessions
     return Reply(envoy_json.dump({"listeners": listeners}), JSON)
 
 

@@ -89,6 +89,9 @@ class Context:
     def access_logs(self, values: Iterable[Any]) -> tuple[AccessLog, ...]:
         return access_log.compile_access_logs(values, self)
 
+    def extensions(self, values: Iterable[Any], table: Mapping[str, str], what: str) -> tuple[PluginConfig, ...]:
+        return plugins.compile_extensions(values, self, table, what)
+
     def plain_value(self, value: Any, *path: str | int) -> Any:
         return plain_value.read(value, self.at(*path))
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.listener.v3.Filter": ("name", "typed_config"),
+    "envoy.config.core.v3.TypedExtensionConfig": ("typed_config",),
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter": ("name", "typed_config"),
 }
 
@@ -49,6 +50,17 @@ def compile_per_filter_config(values: Mapping[str, Any], context: Context) -> di
         if plugin is not None:
             compiled[name] = plugin
     return compiled
+
+
+def compile_extensions(
+    values: Iterable[Any], context: Context, table: Mapping[str, str], what: str
+) -> tuple[PluginConfig, ...]:
+    """A list of `TypedExtensionConfig`; `context` stands for it."""
+    found = (
+        compile_plugin(message.name, message.typed_config, context.at(index, "typed_config"), table, what)
+        for index, message in enumerate(values)
+    )
+    return tuple(plugin for plugin in found if plugin is not None)
 
 
 def _chain(values: Iterable[Any], context: Context, table: Mapping[str, str], what: str) -> tuple[PluginConfig, ...]:

@@ -3,59 +3,135 @@
 from __future__ import annotations
 
 from proxy.access_log.operator import Build
-from proxy.access_log.operators import addresses, clock, durations, process, request, response, upstream
+from proxy.access_log.operators import (
+    addresses,
+    clock,
+    coalesce,
+    durations,
+    grpc,
+    header,
+    process,
+    request,
+    response,
+    sizes,
+    upstream,
+)
+from proxy.http import express_varying
 
 OPERATORS: dict[str, Build] = {
     **addresses.OPERATORS,
     **clock.OPERATORS,
+    **coalesce.OPERATORS,
     **durations.OPERATORS,
+    **grpc.OPERATORS,
     **process.OPERATORS,
     **request.OPERATORS,
     **response.OPERATORS,
+    **sizes.OPERATORS,
     **upstream.OPERATORS,
 }
 
-WITH_LENGTH = frozenset({"REQ", "RESP", "TRAILER", "PATH", "QUERY_PARAM", "QUERY_PARAMS", "ENVIRONMENT"})
+WITH_LENGTH = frozenset(
+    {
+        "COALESCE", "ENVIRONMENT", "PATH", "QUERY_PARAM", "QUERY_PARAMS", "REQ", "REQUEST_HEADER", "RESP",
+        "RESPONSE_HEADER", "RESPONSE_TRAILER", "TRAILER",
+    }
+)  # fmt: skip
 """Operators that take a maximal length (`%REQ(X):10%`)."""
+
+_OF_HEADS = frozenset(
+    {
+        "BYTES_RECEIVED", "BYTES_SENT", "ENVIRONMENT", "HOSTNAME", "PROTOCOL", "RESPONSE_CODE", "RESPONSE_CODE_DETAILS",
+        "RESPONSE_FLAGS", "RESPONSE_FLAGS_LONG", "ROUTE_NAME", "UPSTREAM_CLUSTER",
+    }
+)  # fmt: skip
+_HOLES = express_varying.NAMES | {":path", "x-envoy-original-path", "x-envoy-upstream-service-time"}
+
+
+def is_of_heads(name: str, parameter: str | None) -> bool:
+    """Whether a valid operator's value is settled by the heads of an exchange (`Operator.of_heads`)."""
+    if name in ("REQ", "REQUEST_HEADER", "RESP", "RESPONSE_HEADER"):
+        return _HOLES.isdisjoint(header.names(parameter))
+    return name in _OF_HEADS
+
 
 _TLS = "there is no TLS yet"
 _METADATA = "there is no metadata yet"
-_GRPC = "there is no gRPC yet"
+_TRACING = "there is no tracing yet"
+_NOT_COUNTED = "these bytes are not counted yet; %UPSTREAM_WIRE_BYTES_SENT% and %UPSTREAM_WIRE_BYTES_RECEIVED% are"
+_ATTEMPTS = "attempts are not kept by name yet"
+_CLOSE = "how a socket was closed is not kept yet"
+_INTERNAL = "there are no internal listeners"
 
 NOT_SUPPORTED: dict[str, str] = {
+    "CEL": "there is no CEL yet",
     "CLUSTER_METADATA": _METADATA,
-    "DOWNSTREAM_DETECTED_CLOSE_TYPE": "",
+    "CUSTOM_FLAGS": "no filter sets any",
+    "DOWNSTREAM_CX_RTT": "",
+    "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED": _NOT_COUNTED,
+    "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT": _NOT_COUNTED,
+    "DOWNSTREAM_DETECTED_CLOSE_TYPE": _CLOSE,
+    "DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID": _INTERNAL,
     "DOWNSTREAM_HANDSHAKE_DURATION": _TLS,
-    "DOWNSTREAM_LOCAL_DNS_SAN": _TLS,
+    "DOWNSTREAM_HEADER_BYTES_RECEIVED": _NOT_COUNTED,
+    "DOWNSTREAM_HEADER_BYTES_SENT": _NOT_COUNTED,
+    "DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID": _INTERNAL,
+    "DOWNSTREAM_LOCAL_CLOSE_REASON": _CLOSE,
+    **{f"DOWNSTREAM_LOCAL_{kind}_SAN": _TLS for kind in ("DNS", "EMAIL", "IP", "OTHERNAME", "URI")},
     "DOWNSTREAM_LOCAL_SUBJECT": _TLS,
-    "DOWNSTREAM_LOCAL_URI_SAN": _TLS,
+    **{f"DOWNSTREAM_PEER_{kind}_SAN": _TLS for kind in ("DNS", "EMAIL", "IP", "OTHERNAME", "URI")},
     "DOWNSTREAM_PEER_CERT": _TLS,
     "DOWNSTREAM_PEER_CERT_V_END": _TLS,
     "DOWNSTREAM_PEER_CERT_V_START": _TLS,
-    "DOWNSTREAM_PEER_DNS_SAN": _TLS,
+    "DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1": _TLS,
+    "DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256": _TLS,
+    "DOWNSTREAM_PEER_CHAIN_SERIALS": _TLS,
     "DOWNSTREAM_PEER_FINGERPRINT_1": _TLS,
     "DOWNSTREAM_PEER_FINGERPRINT_256": _TLS,
     "DOWNSTREAM_PEER_ISSUER": _TLS,
     "DOWNSTREAM_PEER_SERIAL": _TLS,
     "DOWNSTREAM_PEER_SUBJECT": _TLS,
-    "DOWNSTREAM_PEER_URI_SAN": _TLS,
     "DOWNSTREAM_TLS_CIPHER": _TLS,
+    "DOWNSTREAM_TLS_GROUP": _TLS,
     "DOWNSTREAM_TLS_SESSION_ID": _TLS,
     "DOWNSTREAM_TLS_VERSION": _TLS,
     "DOWNSTREAM_TRANSPORT_FAILURE_REASON": _TLS,
+    "DOWNSTREAM_WIRE_BYTES_RECEIVED": _NOT_COUNTED,
+    "DOWNSTREAM_WIRE_BYTES_SENT": _NOT_COUNTED,
     "DYNAMIC_METADATA": _METADATA,
+    "FILTER_CHAIN_NAME": "",
     "FILTER_STATE": _METADATA,
-    "GRPC_STATUS": _GRPC,
-    "GRPC_STATUS_NUMBER": _GRPC,
     "METADATA": _METADATA,
     "REQUESTED_SERVER_NAME": _TLS,
     "REQ_WITHOUT_QUERY": "%PATH(NQ)% is the path without the query",
-    "SPAN_ID": "there is no tracing yet",
+    "ROUNDTRIP_DURATION": "there is no HTTP/3 yet",
+    "SPAN_ID": _TRACING,
     "TLS_JA3_FINGERPRINT": _TLS,
-    "TRACE_ID": "there is no tracing yet",
+    "TLS_JA4_FINGERPRINT": _TLS,
+    "TRACE_ID": _TRACING,
+    "UPSTREAM_CONNECTION_ID": _ATTEMPTS,
+    "UPSTREAM_CONNECTION_IDS_ATTEMPTED": _ATTEMPTS,
+    "UPSTREAM_CONNECTION_POOL_READY_DURATION": "",
+    "UPSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED": _NOT_COUNTED,
+    "UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT": _NOT_COUNTED,
+    "UPSTREAM_DETECTED_CLOSE_TYPE": _CLOSE,
     "UPSTREAM_FILTER_STATE": _METADATA,
+    "UPSTREAM_HEADER_BYTES_RECEIVED": _NOT_COUNTED,
+    "UPSTREAM_HEADER_BYTES_SENT": _NOT_COUNTED,
+    "UPSTREAM_HOSTS_ATTEMPTED": _ATTEMPTS,
+    "UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT": _ATTEMPTS,
+    "UPSTREAM_HOST_NAME": "%UPSTREAM_HOST% is its address",
+    "UPSTREAM_HOST_NAMES_ATTEMPTED": _ATTEMPTS,
+    "UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT": _ATTEMPTS,
+    "UPSTREAM_HOST_NAME_WITHOUT_PORT": "%UPSTREAM_HOST% is its address",
+    "UPSTREAM_LOCAL_CLOSE_REASON": _CLOSE,
     "UPSTREAM_METADATA": _METADATA,
+    **{f"UPSTREAM_PEER_{kind}_SAN": _TLS for kind in ("DNS", "IP", "URI")},
+    "UPSTREAM_PEER_CERT": _TLS,
+    "UPSTREAM_PEER_ISSUER": _TLS,
     "UPSTREAM_PEER_SUBJECT": _TLS,
+    "UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID": _INTERNAL,
+    "UPSTREAM_SERVER_NAME": _TLS,
     "UPSTREAM_TLS_CIPHER": _TLS,
     "UPSTREAM_TLS_VERSION": _TLS,
     "VIRTUAL_CLUSTER_NAME": "there are no virtual clusters yet",

@@ -20,7 +20,7 @@ def _connection_id(info: StreamInfo) -> int | None:
 
 
 OPERATORS: dict[str, Build] = {
-    "ACCESS_LOG_TYPE": plain(constant(b"DownstreamEnd")),
+    "ACCESS_LOG_TYPE": plain(lambda info: info.log_type),
     "CONNECTION_ID": plain(_connection_id),
     "ENVIRONMENT": _environment,
     "HOSTNAME": plain(constant(socket.gethostname().encode() or b"-")),

@@ -90,6 +90,17 @@ def _query_param(parameter: str | None) -> Getter:
     return _of_request(get)
 
 
+def _query_params(parameter: str | None) -> Getter:
+    """All of the query, as it came."""
+    if parameter not in (None, "ORIG"):
+        raise FormatError(f"option {parameter!r} is not supported", "ORIG")
+    return _of_request(lambda request: _whole_query(request) or None)
+
+
+def _whole_query(request: Request) -> bytes:
+    return request.path.partition(b"?")[2]
+
+
 def _query(request: Request) -> bytes:
     return request.path.partition(b"#")[0].partition(b"?")[2]
 
@@ -107,9 +118,11 @@ def _unique_id(info: StreamInfo) -> Value:
 
 OPERATORS: dict[str, Build] = {
     "REQ": _req,
+    "REQUEST_HEADER": _req,
     "PATH": _path,
     "PROTOCOL": plain(_protocol),
     "QUERY_PARAM": _query_param,
+    "QUERY_PARAMS": _query_params,
     "STREAM_ID": plain(_of_request(_header("x-request-id"))),
     "UNIQUE_ID": plain(_unique_id),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.access_log.operator import Build, Getter, Value, constant, plain
+from proxy.access_log.operator import Build, FormatError, Getter, Value, constant, plain
 from proxy.access_log.operators.header import lookup, names, one_line
 from proxy.errors import Flag
 from proxy.http.stream_info import StreamInfo
@@ -49,8 +49,13 @@ def _trailer(parameter: str | None) -> Getter:
     return constant(None)
 
 
-def _details(info: StreamInfo) -> Value:
-    return one_line(info.detail.replace(" ", "_").encode()) or None
+def _details(parameter: str | None) -> Getter:
+    """No spaces, so that a field of the log stays a field, unless they are asked for."""
+    if parameter not in (None, "ALLOW_WHITESPACES"):
+        raise FormatError(f"unknown option {parameter!r}", "ALLOW_WHITESPACES")
+    if parameter:
+        return lambda info: one_line(info.detail.encode()) or None
+    return lambda info: one_line(info.detail.replace(" ", "_").encode()) or None
 
 
 def _flags(info: StreamInfo) -> Value:
@@ -68,8 +73,10 @@ OPERATORS: dict[str, Build] = {
     "LOCAL_REPLY_BODY": plain(lambda info: info.local_reply_body),
     "RESP": _resp,
     "RESPONSE_CODE": plain(lambda info: info.status),
-    "RESPONSE_CODE_DETAILS": plain(_details),
+    "RESPONSE_CODE_DETAILS": _details,
     "RESPONSE_FLAGS": plain(_flags),
     "RESPONSE_FLAGS_LONG": plain(_flags_long),
+    "RESPONSE_HEADER": _resp,
+    "RESPONSE_TRAILER": _trailer,
     "TRAILER": _trailer,
 }

@@ -21,6 +21,11 @@ def _failure(info: StreamInfo) -> Value:
     return info.upstream_failure.replace(" ", "_").encode() or None
 
 
+def _protocol(info: StreamInfo) -> Value:
+    """Every upstream speaks HTTP/1.1 so far."""
+    return b"HTTP/1.1" if info.is_http and info.upstream_remote is not None else None
+
+
 OPERATORS: dict[str, Build] = {
     "ROUTE_NAME": plain(lambda info: info.route_name.encode() or None),
     "UPSTREAM_CLUSTER": plain(lambda info: info.upstream_cluster.encode() or None),
@@ -29,6 +34,7 @@ OPERATORS: dict[str, Build] = {
     "UPSTREAM_LOCAL_ADDRESS": plain(whole(_local)),
     "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT": plain(without_port(_local)),
     "UPSTREAM_LOCAL_PORT": plain(port(_local)),
+    "UPSTREAM_PROTOCOL": plain(_protocol),
     "UPSTREAM_REMOTE_ADDRESS": plain(whole(_remote)),
     "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": plain(without_port(_remote)),
     "UPSTREAM_REMOTE_PORT": plain(port(_remote)),

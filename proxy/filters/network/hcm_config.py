@@ -10,9 +10,10 @@ from proxy.config.access_log import AccessLog
 from proxy.config.common import PluginConfig
 from proxy.config.context import CompileContext
 from proxy.config.identity import Http1Options, Identity, ServerHeader
+from proxy.config.local_reply import LocalReplyConfig
 from proxy.config.route import RouteConfiguration
 from proxy.config.target import TargetRules
-from proxy.filters.network import hcm_identity_config, hcm_target_config
+from proxy.filters.network import hcm_identity_config, hcm_local_reply, hcm_target_config
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
@@ -29,9 +30,12 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "delayed_close_timeout",
         "common_http_protocol_options",
         "access_log",
+        "access_log_options",
+        "local_reply_config",
         *hcm_identity_config.HCM_FIELDS,
         *hcm_target_config.HCM_FIELDS,
     ),
+    f"{hcm_identity_config.HCM}.HcmAccessLogOptions": ("flush_access_log_on_new_request",),
     "envoy.config.core.v3.HttpProtocolOptions": (
         "idle_timeout",
         "max_connection_duration",
@@ -41,6 +45,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "headers_with_underscores_action",
     ),
     **hcm_identity_config.FIELDS,
+    **hcm_local_reply.FIELDS,
 }
 
 
@@ -67,6 +72,8 @@ class Config(msgspec.Struct, frozen=True):
     max_stream_duration: float = 0.0
     max_requests_per_connection: int = 0
     access_log: tuple[AccessLog, ...] = ()
+    log_new_requests: bool = False
+    local_reply: LocalReplyConfig | None = None
 
 
 def from_proto(message: Any, context: CompileContext) -> Config:
@@ -99,4 +106,12 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         max_stream_duration=at_options.duration(options.max_stream_duration, "max_stream_duration"),
         max_requests_per_connection=options.max_requests_per_connection.value,
         access_log=context.at("access_log").access_logs(message.access_log),
+        log_new_requests=message.access_log_options.flush_access_log_on_new_request,
+        local_reply=_local_reply(message, context),
     )
+
+
+def _local_reply(message: Any, context: CompileContext) -> LocalReplyConfig | None:
+    if not message.HasField("local_reply_config"):
+        return None
+    return hcm_local_reply.from_proto(message.local_reply_config, context.at("local_reply_config"))

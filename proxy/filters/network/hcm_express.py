@@ -23,8 +23,6 @@ from proxy.http import express_request
 from proxy.http.express_request import Arrival
 from proxy.http.express_response import ResponsePlan
 from proxy.http.handover import Handover
-from proxy.http.request import Request
-from proxy.http.stream_info import StreamInfo
 from proxy.limits import EXPRESS_REQUEST, EXPRESS_RESPONSE
 from proxy.net.connection import Connection
 from proxy.upstream.connection import Connection as UpstreamConnection
@@ -44,6 +42,8 @@ def suits(config: Config, filters: Sequence[object]) -> bool:
         and all(hasattr(other, "express") for other in before)
         and not config.identity.always_set_request_id_in_response
         and config.identity.underscores == "ALLOW"
+        and not config.identity.detections  # a plan does not know the peer
+        and not config.log_new_requests
         and not config.max_connection_duration
         and not config.max_requests_per_connection
         and all(limit == 0 or limit >= LEAST_TIMEOUT for limit in _times(config))
@@ -259,43 +259,14 @@ class Lane:
         manager.express.discard(self)
         manager.end_exchange()
         manager.stats.charge_plain(answer.status, milliseconds)
-        if manager.access_logs:
-            self._log(answer, progress, destination, now)
+        if manager.express_logs:
+            assert self._head is not None
+            assert self._arrival is not None
+            log = manager.express_logs.of(self._head.plan, destination, answer, progress.values)
+            log(self._arrival, progress, self._connection, self._hop, now)
         progress.upstream.watch.on_ready = None
         pool.release(progress.upstream, now)
         self.progress = None
         self.idle_since = now
         self._connection.idle = True
         return True
-
-    def _log(self, answer: ResponsePlan, progress: Handover, destination: Destination, now: float) -> None:
-        """The facts that the general path would have gathered."""
-        head, arrival = self._head, self._arrival
-        assert head is not None
-        assert arrival is not None
-        info = StreamInfo(progress.started, self._connection)
-        info.started_at -= now - progress.started
-        request = info.request = Request()
-        template = head.plan.request
-        request.method, request.scheme, request.authority = template.method, template.scheme, destination.head.authority
-        request.path, request.protocol = arrival.path, template.protocol
-        request.headers = destination.head.fields(progress.values)
-        info.response_headers = answer.fields(int((now - progress.sent_at) * 1000))
-        info.stream_id = 1
-        info.status, info.detail = answer.status, "via_upstream"
-        info.bytes_received, info.bytes_sent = len(arrival.body), answer.content_length
-        info.request_complete = info.response_complete = True
-        info.request_received = info.request_begun = info.request_sent = progress.sent_at
-        info.response_begun = info.response_received = info.ended = now
-        info.route_name = destination.entry.route.name
-        info.upstream_cluster = destination.cluster.config.name
-        host = progress.pool.host.address
-        info.upstream_host = info.upstream_remote = info.upstream_tried = host
-        info.upstream_local = progress.upstream.local
-        info.upstream_attempts = 1
-        info.upstream_bytes_sent = progress.sent
-        info.upstream_bytes_received = len(progress.received)
-        info.downstream_remote = head.plan.caller(self._hop)
-        info.internal = head.plan.internal
-        for log_exchange in self._manager.access_logs:
-            log_exchange(info)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from proxy.config.common import PluginConfig
 from proxy.config.context import CompileContext
 from proxy.config.identity import Http1Options, Identity, InternalAddresses, ServerHeader
-from proxy.net.cidr import parse_ip
+from proxy.http.original_ip import ORIGINAL_IP_DETECTIONS
+from proxy.net.cidr import ranges_from_proto
 
 HCM_FIELDS = (
     "server_name",
@@ -22,6 +24,8 @@ HCM_FIELDS = (
     "always_set_request_id_in_response",
     "via",
     "http_protocol_options",
+    "original_ip_detection_extensions",
+    "forward_client_cert_details=ALWAYS_FORWARD_ONLY",
 )
 """Fields of `HttpConnectionManager` that are read here."""
 
@@ -67,6 +71,8 @@ def identity(message: Any, context: CompileContext) -> Identity:
         via=message.via,
         scheme=message.scheme_header_transformation.scheme_to_overwrite,
         underscores=UNDERSCORES[message.common_http_protocol_options.headers_with_underscores_action],
+        keeps_client_cert=message.forward_client_cert_details == message.ALWAYS_FORWARD_ONLY,
+        detections=_detections(message, context),
         internal_only_headers=tuple(name.lower() for name in message.route_config.internal_only_headers),
     )
 
@@ -87,11 +93,21 @@ def http1_options(message: Any) -> Http1Options:
 
 
 def _internal_addresses(message: Any, context: CompileContext) -> InternalAddresses:
-    ranges = []
-    for index, value in enumerate(message.cidr_ranges):
-        host = parse_ip(value.address_prefix)
-        if host is None:
-            context.error(("cidr_ranges", index, "address_prefix"), "is no numeric address", "10.0.0.0 or fd00::")
-        else:
-            ranges.append(f"{host}/{value.prefix_len.value}")
-    return InternalAddresses(message.unix_sockets, tuple(ranges))
+    return InternalAddresses(message.unix_sockets, ranges_from_proto(message.cidr_ranges, context.at("cidr_ranges")))
+
+
+def _detections(message: Any, context: CompileContext) -> tuple[PluginConfig, ...]:
+    """Envoy takes them for another way of what two other fields say."""
+    field = "original_ip_detection_extensions"
+    if message.original_ip_detection_extensions:
+        for other in ("use_remote_address", "xff_num_trusted_hops"):
+            if _is_set(message, other):
+                context.error((other,), f"does not go with {field}", "one of them")
+    return context.at(field).extensions(
+        message.original_ip_detection_extensions, ORIGINAL_IP_DETECTIONS, "original IP detection extension"
+    )
+
+
+def _is_set(message: Any, field: str) -> bool:
+    value = getattr(message, field)
+    return bool(getattr(value, "value", value))

@@ -143,8 +143,8 @@ class Session:
             while self._observed:
                 self._observed.pop().charge(exchange)
             info = exchange.info
-            for log_exchange in manager.access_logs:
-                log_exchange(info)
+            for access_log in manager.access_logs:
+                access_log.log(info)
             if info.flags or info.status >= FAILED_STATUS or now - started >= manager.recorder.slow:
                 hcm_record.add(exchange, connection, manager)
                 manager.activity.failed += own_failure(info)
@@ -206,9 +206,18 @@ class Session:
                 hcm_route_timeouts.apply(exchange, action.forwarding, config.max_stream_duration)
             if self._manager.route_stats.observes:
                 self._observed = self._manager.route_stats.of(entry, request)
+        if config.log_new_requests:
+            self._log_beginning(exchange.info)
         if event.upgrade or (entry is not None and request.method == b"CONNECT"):
             self._stats.rq_ws_on_non_ws_route.inc()
             raise ProxyError("upgrade_failed", side="downstream", status=403, close=True)
+
+    def _log_beginning(self, info: StreamInfo) -> None:
+        """`flush_access_log_on_new_request`: an entry for an exchange that has just begun."""
+        info.log_type, info.ended = b"DownstreamStart", trio.current_time()
+        for access_log in self._manager.access_logs:
+            access_log.log(info)
+        info.log_type = b"DownstreamEnd"
 
     def _admit(self, exchange: Exchange) -> None:
         """Find out who is asking and edit the head accordingly; refuses what may not be routed."""

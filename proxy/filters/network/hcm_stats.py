@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from proxy.errors import Flag
 from proxy.http.exchange import Exchange
+from proxy.http.original_ip.custom_header import DETAIL as DETECTION_FAILED
 from proxy.http.underscores import REJECTED
 from proxy.stats import Counter, Stats
 
@@ -59,6 +60,7 @@ class HcmStats:
             "request_header_timeout": counter("rq_header_timeout"),
             "request_overall_timeout": counter("rq_timeout"),
             "request_payload_too_large": counter("rq_too_large"),
+            DETECTION_FAILED: counter("rq_rejected_via_ip_detection"),
             REJECTED: stats.counter("http1.requests_rejected_with_underscores_in_headers"),
         }
         listener = f"{listener_prefix}http.{stat_prefix}.downstream_"

@@ -17,8 +17,10 @@ from proxy.filters.context import CallNextNetwork, FilterContext, Keeper
 from proxy.filters.header_edits import RouteEdits
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
 from proxy.filters.network import hcm_config, hcm_express
+from proxy.filters.network.hcm_express_log import ExpressLogs
 from proxy.filters.network.hcm_front import Front
 from proxy.filters.network.hcm_idle import IdleLanes
+from proxy.filters.network.hcm_local_reply import LocalReplies
 from proxy.filters.network.hcm_plans import Plans
 from proxy.filters.network.hcm_route_stats import RouteStats
 from proxy.filters.network.hcm_session import PLAINTEXT, Session
@@ -55,6 +57,7 @@ class HttpConnectionManager:
         self.listener = context.listener_prefix.removeprefix("listener.").removesuffix(".")
         self.stats = HcmStats(context.stats, config.stat_prefix, context.listener_prefix)
         self.access_logs = build_access_logs(config.access_log, context.log_writer)
+        self.express_logs = ExpressLogs(self.access_logs)
         self.identities = Identities(config.identity, own_address())
         self.target = Target(config.target)
         self.codec_options = _codec_options(config)
@@ -72,6 +75,7 @@ class HttpConnectionManager:
             drain_close=self._drain_close,
             filter_configs=_decode_overrides(config),
             failures=FilterFailures(context.stats.counter(f"{http_context.stat_prefix}filter_exceptions")),
+            rewrite_reply=None if config.local_reply is None else LocalReplies(config.local_reply).rewrite,
         )
         self.plans = self._plans(filters) if hcm_express.suits(config, filters) else None
 
@@ -102,21 +106,23 @@ class HttpConnectionManager:
 
         def commit() -> None:
             self.config, self.routes, self.policy, self.route_stats = config, routes, policy, route_stats
-            if self.plans is not None:
-                self.plans.renew(policy, routes)
+            self._forget_plans()
 
         return commit
 
     def on_clusters_changed(self) -> None:
         """Some names mean another cluster now."""
-        if self.plans is not None:
-            self.plans.forget()
+        self._forget_plans()
 
     def on_retired(self) -> None:
         """No connection is left, nor will there be one. Route tables are large: whatever refers back to us is cut, so
         that they go now.
         """
         self.policy = dataclasses.replace(self.policy, drain_close=bool)
+        self._forget_plans()
+
+    def _forget_plans(self) -> None:
+        self.express_logs.forget()
         if self.plans is not None:
             self.plans.renew(self.policy, self.routes)
 

@@ -41,7 +41,7 @@ class TcpProxy:
     async def __call__(self, connection: Connection, call_next: CallNextNetwork) -> None:
         self._stats.cx_total.inc()
         info = StreamInfo(trio.current_time(), connection)
-        info.is_http = False
+        info.is_http, info.log_type = False, b"TcpConnectionEnd"
         end = info.started + (self._config.max_connection_duration or math.inf)
         self._activity.begun += 1  # what passes here is work in hand: a drain waits for it until its deadline
         finished = False
@@ -67,12 +67,15 @@ class TcpProxy:
                 if self._activity.draining:
                     self._stats.cx_drain_close.inc()
             self._activity.ended += 1
-            info.ended = trio.current_time()
-            info.bytes_received, info.bytes_sent = connection.bytes_received, connection.bytes_sent
-            for log in self._access_logs:
-                log(info)
+            self._log(connection, info)
             if info.flags or detail:
                 self._record(connection, info, detail)
+
+    def _log(self, connection: Connection, info: StreamInfo) -> None:
+        info.ended = trio.current_time()
+        info.bytes_received, info.bytes_sent = connection.bytes_received, connection.bytes_sent
+        for access_log in self._access_logs:
+            access_log.log(info)
 
     def _record(self, connection: Connection, info: StreamInfo, detail: str) -> None:
         cluster = self._clusters.get(info.upstream_cluster)
@@ -91,6 +94,10 @@ class TcpProxy:
         remote = reset = False
         try:
             info.upstream_remote = upstream.host.address
+            if self._config.log_on_connected:
+                info.log_type = b"TcpUpstreamConnected"
+                self._log(connection, info)
+                info.log_type = b"TcpConnectionEnd"
             idle = Idle(scope, self._config.idle_timeout, end=end)
             relay = Relay(*self._directions(connection, upstream), self._pipes, idle)
             await relay.run()

@@ -18,7 +18,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "max_connect_attempts",
         "max_downstream_connection_duration",
         "access_log",
+        "access_log_options",
     ),
+    "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TcpAccessLogOptions": ("flush_access_log_on_connected",),
     "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster": ("clusters",),
     "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight": ("name", "weight"),
 }
@@ -33,6 +35,7 @@ class Config(msgspec.Struct, frozen=True):
     max_connect_attempts: int = 1
     max_connection_duration: float = 0.0
     access_log: tuple[AccessLog, ...] = ()
+    log_on_connected: bool = False
 
 
 def from_proto(message: Any, context: CompileContext) -> Config:
@@ -47,6 +50,7 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         idle_timeout=seconds("idle_timeout", 3600.0),
         max_connect_attempts=message.max_connect_attempts.value or 1,
         access_log=context.at("access_log").access_logs(message.access_log),
+        log_on_connected=message.access_log_options.flush_access_log_on_connected,
         max_connection_duration=seconds("max_downstream_connection_duration", 0.0),
     )
 

@@ -60,3 +60,17 @@ async def test_drains_name_who_holds_them_if_asked(holders: bool) -> None:
         await view.drain_listeners(["a"], graceful=True, close=True)
         found = json.loads((await ask(view, "/drains" + ("?holders" if holders else ""))).body)["listeners"]
         assert [each.get("held_by") for each in found] == [view.connected[:1] if holders else None, None]
+
+
+@run_trio
+async def test_listeners_of_one_stat_prefix_are_told_apart() -> None:
+    listeners = tuple(Listener(name, (SocketAddress("127.0.0.1", 0),), "both", ()) for name in ("a", "b"))
+    with live_view(configuration([], listeners=listeners)) as view:
+        view.stats.gauge("listener.both.downstream_cx_active").set(5)
+        view.connected = [session(40, "b"), session(39, "a"), session(38, "b")]
+        await view.drain_listeners(["a"], graceful=True, close=True)
+        found = json.loads((await ask(view, "/drains")).body)["listeners"]
+        assert found[0]["connections"] == 1
+        view.silent = [Asked(77, 1, 3)]  # then nobody knows better
+        found = json.loads((await ask(view, "/drains")).body)["listeners"]
+        assert found[0]["connections"] == 5

@@ -85,7 +85,11 @@ PARAMETERS = {
     "TRAILER": "x",
     "QUERY_PARAM": "x",
     "ENVIRONMENT": "x",
+    "COALESCE": '{"operators": ["PROTOCOL"]}',
     "COMMON_DURATION": "DS_RX_BEG:DS_TX_END",
+    "REQUEST_HEADER": "x",
+    "RESPONSE_HEADER": "x",
+    "RESPONSE_TRAILER": "x",
 }
 
 

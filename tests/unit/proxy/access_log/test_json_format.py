@@ -15,7 +15,7 @@ from tests.unit.proxy.access_log.streams import complete, failed, request
 
 
 def line(tree: Any, *, omit_empty: bool = False, info: Any = None) -> bytes:
-    return compile_json(tree, omit_empty=omit_empty)(info or complete())
+    return compile_json(tree, omit_empty=omit_empty).render(info or complete())
 
 
 def test_an_operator_that_stands_alone_keeps_its_type() -> None:

@@ -1,0 +1,36 @@
+"""How large the heads are: names and values of Envoy's header map, which has the pseudo headers too."""
+
+from __future__ import annotations
+
+from proxy.access_log.operator import Build, Value, constant, plain
+from proxy.http.headers import Headers
+from proxy.http.stream_info import StreamInfo
+
+
+def _size(headers: Headers) -> int:
+    return sum(len(name) + len(value) for name, value in headers)
+
+
+def _request(info: StreamInfo) -> Value:
+    request = info.request
+    if request is None:
+        return 0
+    pseudo = (
+        (b":authority", request.authority),
+        (b":method", request.method),
+        (b":path", request.path),
+        (b":scheme", request.scheme),
+    )
+    return _size(request.headers) + sum(len(name) + len(value) for name, value in pseudo if value)
+
+
+def _response(info: StreamInfo) -> Value:
+    headers = info.response_headers
+    return 0 if headers is None else _size(headers) + len(b":status") + len(b"%d" % info.status)
+
+
+OPERATORS: dict[str, Build] = {
+    "REQUEST_HEADERS_BYTES": plain(_request),
+    "RESPONSE_HEADERS_BYTES": plain(_response),
+    "RESPONSE_TRAILERS_BYTES": plain(constant(0)),  # HTTP/1 drops trailers (`response.py: _trailer`)
+}

@@ -1,0 +1,64 @@
+"""gRPC over HTTP: status codes, and which one an HTTP status stands for (features §13 rule 29)."""
+
+from __future__ import annotations
+
+import enum
+
+from proxy.http.headers import Headers
+
+STATUS = b"grpc-status"
+MESSAGE = b"grpc-message"
+CONTENT_TYPE = b"application/grpc"
+
+
+class GrpcStatus(enum.IntEnum):
+    """`google.rpc.Code`."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+_OF_HTTP = {
+    400: GrpcStatus.INTERNAL,
+    401: GrpcStatus.UNAUTHENTICATED,
+    403: GrpcStatus.PERMISSION_DENIED,
+    404: GrpcStatus.UNIMPLEMENTED,
+    429: GrpcStatus.UNAVAILABLE,
+    502: GrpcStatus.UNAVAILABLE,
+    503: GrpcStatus.UNAVAILABLE,
+    504: GrpcStatus.UNAVAILABLE,
+}
+
+
+def of_http(status: int) -> GrpcStatus:
+    """What an HTTP status means to a gRPC client."""
+    return _OF_HTTP.get(status, GrpcStatus.UNKNOWN)
+
+
+def is_request(headers: Headers) -> bool:
+    """`Grpc::Common::isGrpcRequestHeaders`: `application/grpc` or `application/grpc+…`; not `application/grpc-web`."""
+    content_type = headers.joined(b"content-type")
+    return content_type is not None and (content_type == CONTENT_TYPE or content_type.startswith(CONTENT_TYPE + b"+"))
+
+
+def status_of(response: Headers | None, http_status: int) -> int | None:
+    """The status of a response: what it says, -1 if that is no number, or what its HTTP status means; None if none."""
+    said = response.get(STATUS) if response is not None else None
+    if said:
+        return int(said) if said.isdigit() and len(said) < 10 else -1
+    return of_http(http_status) if http_status else None
