@@ -7,6 +7,7 @@ import enum
 import trio
 
 from proxy.errors import Flag, ProxyError
+from proxy.http.grpc import GrpcStatus
 from proxy.net.peer import disconnected
 
 NEVER = float("inf")
@@ -147,6 +148,7 @@ def _failure(phase: Phase, *, request_complete: bool, timeout_status: int) -> Pr
                 side="downstream",
                 status=504 if request_complete else 408,
                 body="downstream duration timeout",
+                grpc_status=GrpcStatus.DEADLINE_EXCEEDED,
             )
         case Phase.ROUTE:
             return ProxyError(
