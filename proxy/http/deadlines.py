@@ -7,6 +7,7 @@ import enum
 import trio
 
 from proxy.errors import Flag, ProxyError
+from proxy.http.grpc import GrpcStatus
 from proxy.net.peer import disconnected
 
 NEVER = float("inf")
@@ -27,8 +28,8 @@ class Deadlines:
 
     `stream_idle` (seconds, 0: none) starts at once and starts again with every `touch`; touches within a hundredth of
     it count as one, so it may end that much early. Rewriting a deadline costs 2 µs where a nested scope costs 6.
-    `asked_timeout`: seconds that the request itself asked for in place of the route's timeout, None if it did not;
-    `no_content_on_timeout`: an empty 204 answers that timeout.
+    `asked_timeout`: seconds that the request itself asked for in place of the route's timeout, None if it did not, and
+    `asked_per_try_timeout` in place of that of an attempt; `no_content_on_timeout`: an empty 204 answers that timeout.
     """
 
     __slots__ = (
@@ -38,6 +39,7 @@ class Deadlines:
         "_idle_at",
         "_sees_client",
         "_touch_at",
+        "asked_per_try_timeout",
         "asked_timeout",
         "no_content_on_timeout",
         "scope",
@@ -53,6 +55,7 @@ class Deadlines:
         self._client_gone = False
         self._sees_client = True
         self.asked_timeout: float | None = None
+        self.asked_per_try_timeout: float | None = None
         self.no_content_on_timeout = False
         self.scope = trio.CancelScope(deadline=self._idle_at)
 
@@ -153,6 +156,7 @@ def _failure(phase: Phase, *, request_complete: bool, timeout_status: int) -> Pr
                 side="downstream",
                 status=504 if request_complete else 408,
                 body="downstream duration timeout",
+                grpc_status=GrpcStatus.DEADLINE_EXCEEDED,
             )
         case Phase.ROUTE:
             return ProxyError(

@@ -194,13 +194,12 @@ async def bodies(config: str) -> int:
     return len(times)
 
 
-@pytest.mark.parametrize("field", ["per_request_buffer_limit_bytes", "request_body_buffer_limit"])
-@pytest.mark.field(
-    *(
-        f"{ROUTE}.{level}.{name}"
-        for level in ("Route", "VirtualHost")
+@pytest.mark.parametrize(
+    "field",
+    [
+        pytest.param(name, marks=pytest.mark.field(f"{ROUTE}.Route.{name}", f"{ROUTE}.VirtualHost.{name}"))
         for name in ("per_request_buffer_limit_bytes", "request_body_buffer_limit")
-    )
+    ],
 )
 @virtual
 async def test_the_limit_of_what_is_kept(field: str) -> None:

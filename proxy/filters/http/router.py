@@ -84,6 +84,8 @@ class Router:
         terms = settle(exchange.request, action, entry.retry, tell=self.envoy_headers)
         if terms.timeout != action.timeout:
             exchange.deadlines.asked_timeout = terms.timeout
+        if entry.retry is None or terms.per_try_timeout != entry.retry.policy.per_try_timeout:
+            exchange.deadlines.asked_per_try_timeout = terms.per_try_timeout or None
         exchange.deadlines.no_content_on_timeout = terms.no_content
         if entry.finish_request is not None:
             entry.finish_request(exchange.request, exchange.info, self.envoy_headers)

@@ -67,7 +67,7 @@ def failure(limit: Limit, *, request_complete: bool, timeout_status: int) -> Pro
             flag=Flag.UPSTREAM_MAX_STREAM_DURATION_REACHED,
         )
     return ProxyError(
-        f"upstream_{limit.value}",
+        "upstream_per_try_timeout" if limit is Limit.PER_TRY else "upstream_per_try_idle_timeout",
         side="upstream",
         status=timeout_status,
         body="upstream request timeout" if timeout_status == 504 else "",
