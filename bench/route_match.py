@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
-from proxy.config.common import StringMatcher
-from proxy.config.route import ClusterAction, HeaderMatcher, Route, RouteConfiguration, RouteMatch, VirtualHost
+from proxy.config.common import HeaderMatcher, StringMatcher
+from proxy.config.route import ClusterAction, Route, RouteConfiguration, RouteMatch, VirtualHost
 from proxy.http.events import RequestReceived
 from proxy.http.headers import Headers
 from proxy.http.request import Request

@@ -11,7 +11,7 @@ from typing import Literal
 
 
 class Flag(enum.Enum):
-    """Envoy's response flags, in the order in which `%RESPONSE_FLAGS%` joins them (`StreamInfo::CoreResponseFlag`)."""
+    """Envoy's response flags (`StreamInfo::CoreResponseFlag`)."""
 
     FAILED_LOCAL_HEALTH_CHECK = "LH"
     NO_HEALTHY_UPSTREAM = "UH"
@@ -55,7 +55,8 @@ class ProxyError(Exception):
     `status` is the HTTP status of the local reply (0: no reply can be sent, close). `body` is its text. `detail` is
     Envoy's response code detail. `side` says whose fault it is; `retryable="reused"` allows a retry only when the
     upstream connection had served a request before. `close` asks that the downstream connection ends with the reply.
-    `transport_failure` is what the upstream's socket said when connecting failed.
+    `transport_failure` is what the upstream's socket said when connecting failed. `grpc_status` is what a gRPC client
+    is told, where `status` does not say it.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class ProxyError(Exception):
         close: bool = False,
         headers: tuple[tuple[bytes, bytes], ...] = (),
         transport_failure: str = "",
+        grpc_status: int | None = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
@@ -81,6 +83,7 @@ class ProxyError(Exception):
         self.close = close
         self.headers = headers
         self.transport_failure = transport_failure
+        self.grpc_status = grpc_status
 
 
 def errno_name(error: BaseException) -> str:

@@ -84,3 +84,14 @@ SPARE_PIPES = 16
 
 IDLE_SLACK = 1.0
 """How late the idle timeout of a proxied TCP connection may be, at most; see `proxy/net/relay.py`."""
+
+MAX_SHADOWS = 1024
+"""Mirrored requests of one worker that run at once (Envoy's default for a cluster's `max_requests`); more are not
+mirrored, and counted (`retry_or_shadow_abandoned`)."""
+
+SHADOW_BYTES = 64 * 1024 * 1024
+"""What a worker holds of the bodies of mirrored requests whose clusters do not keep up. Envoy slows the client down
+instead, by a buffer per request."""
+
+SHADOW_DEADLINE = 300.0
+"""How long a mirrored request of a route without a timeout may last (Envoy's `stream_idle_timeout`)."""

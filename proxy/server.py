@@ -77,6 +77,7 @@ class Server:
             log_writer=self._log_writer,
         )
         self._express = context.express
+        self._shadows = context.shadows
         if recorder is not None:
             context = dataclasses.replace(context, recorder=recorder)
         self._builder = SnapshotBuilder(self._clusters, context, worker_index=worker_index)
@@ -123,6 +124,7 @@ class Server:
                 nursery.start_soon(self._clusters.run)
                 nursery.start_soon(self._disconnects.run)
                 nursery.start_soon(self._express.run)
+                nursery.start_soon(self._shadows.run)
                 self._nursery = nursery
                 task_status.started()
                 try:

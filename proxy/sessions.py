@@ -64,7 +64,7 @@ def describe(connection: Connection, listener: str, info: StreamInfo | None, now
     )
     if info is not None:
         request = info.request
-        session["kind"] = "request" if info.is_http else "tcp"
+        session["kind"] = "tcp" if not info.is_http else "upgrade" if info.upgrade else "request"
         session["since"] = round(now - info.started, 3)
         if request is not None:
             session["request"] = _cut(f"{text(request.method)} {text(request.path)}")
@@ -78,7 +78,11 @@ def describe(connection: Connection, listener: str, info: StreamInfo | None, now
 def words(session: Mapping[str, Any]) -> str:
     """A session in one line, for logs and people. It may come from another release."""
     kind, since = session.get("kind"), f"{session.get('since', 0.0):.0f} s"
-    what = {"idle": f"idle for {since}", "tcp": f"a TCP connection of {since}"}.get(str(kind), f"a request of {since}")
+    what = {
+        "idle": f"idle for {since}",
+        "tcp": f"a TCP connection of {since}",
+        "upgrade": f"an upgrade of {since}",
+    }.get(str(kind), f"a request of {since}")
     if session.get("request"):
         what += f" ({session['request']})"
     if session.get("route"):
@@ -104,6 +108,8 @@ def _stream_waits_for(info: StreamInfo) -> str:
         return "the rest of the request's head"
     if info.response_complete:
         return "the client to close" if info.request_complete else "the rest of the request's body"
+    if info.upgrade and info.response_begun:
+        return "either end of the tunnel to close it"
     if info.response_begun or info.status:
         return "the rest of the response"
     if not info.request_complete:

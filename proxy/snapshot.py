@@ -52,7 +52,13 @@ class Listener:
         self._destroy = stats.counter(f"{prefix}downstream_cx_destroy")
         self._length_ms = stats.histogram(f"{prefix}downstream_cx_length_ms")
         self.drain = ListenerDrain(modify_only=config.drain_type == "MODIFY_ONLY")
-        context = dataclasses.replace(context, clusters=self.clusters, listener_prefix=prefix, drain=self.drain)
+        context = dataclasses.replace(
+            context,
+            clusters=self.clusters,
+            listener_prefix=prefix,
+            drain=self.drain,
+            buffer_limit=config.per_connection_buffer_limit_bytes,
+        )
         self.buffer_limit = config.per_connection_buffer_limit_bytes
         self._filters = [_build(plugin, context) for plugin in config.filter_chains[0].filters]
         self.connections = 0

@@ -12,12 +12,15 @@ from master.config.compile import (
     cluster,
     data_source,
     endpoints,
+    forwarding,
     listener,
     plugins,
+    retry,
     rewrites,
     route,
     route_action,
     route_match,
+    upstream_http,
 )
 from proxy import registry
 from proxy.access_log import ACCESS_LOGGERS, filters, substitution
@@ -35,12 +38,14 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.core.v3.RuntimeFractionalPercent": ("runtime_key",),  # as for the next
     "envoy.config.core.v3.RuntimeUInt32": ("runtime_key",),  # obligatory, and without a runtime the default counts
     "envoy.config.core.v3.SubstitutionFormatString": ("json_format_options",),
+    "envoy.config.route.v3.RouteAction": ("flush_timeout",),  # as for stream_flush_timeout
     "envoy.config.core.v3.TypedExtensionConfig": ("name",),  # the type of `typed_config` decides
     "envoy.config.route.v3.WeightedCluster": ("runtime_key_prefix",),  # without a runtime the weights count
-    "envoy.config.endpoint.v3.ClusterLoadAssignment": ("cluster_name",),  # `Cluster.name` is what counts
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
-        "drain_timeout",  # between the two GOAWAYs of HTTP/2; HTTP/1 has none
+        "stream_flush_timeout",  # of HTTP/2: an HTTP/1 stream keeps nothing back that it could wait for
     ),
+    "envoy.config.route.v3.RetryPolicy.RetryHostPredicate": ("name",),  # the type of `typed_config` decides
+    "envoy.config.endpoint.v3.ClusterLoadAssignment": ("cluster_name",),  # `Cluster.name` is what counts
     "envoy.type.matcher.v3.RegexMatcher": ("google_re2",),  # the default engine, said explicitly
 }
 """Fields that change nothing in Envoy either where we take them: set or not, the compiled configuration is the same."""
@@ -75,12 +80,15 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         cluster,
         data_source,
         endpoints,
+        forwarding,
         listener,
         plugins,
+        retry,
         route,
         rewrites,
         route_action,
         route_match,
+        upstream_http,
     ):
         yield module.FIELDS
     for table in TABLES:

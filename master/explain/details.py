@@ -53,6 +53,10 @@ DETAILS: dict[str, Detail] = {
         "the client asked for an upgrade (WebSocket), which this connection manager does not allow", "client",
         "upgrade_configs of the connection manager or route",
     ),
+    "websocket_handshake_unsuccessful": Detail(
+        "the upstream answered a WebSocket handshake with 200 instead of 101, so its body was dropped", "upstream",
+        "a path that is no WebSocket at the upstream",
+    ),
     # --- the upstream
     "no_healthy_upstream": Detail("the cluster has no host that may be used", "upstream"),
     _RESET % "remote_connection_failure*": Detail(
@@ -84,6 +88,24 @@ DETAILS: dict[str, Detail] = {
     "response_timeout": Detail(
         "the upstream had not finished its response in time; the clock runs from the end of the request, over all "
         "attempts", "upstream", "", ("RouteAction.timeout",),
+    ),
+    "upstream_per_try_timeout": Detail(
+        "the upstream had not begun its response in the time of one attempt, and no retry was left", "upstream", "",
+        ("RetryPolicy.per_try_timeout",),
+    ),
+    "upstream_per_try_idle_timeout": Detail(
+        "nothing came from the upstream for too long within one attempt", "upstream", "",
+        ("RetryPolicy.per_try_idle_timeout",),
+    ),
+    "upstream_max_stream_duration_reached": Detail(
+        "the attempt had lasted as long as one to this cluster may", "upstream", "",
+        ("HttpProtocolOptions.max_stream_duration",),
+    ),
+    "retried_after_response{*}": Detail("the upstream's answer was one to be retried", "upstream"),
+    "max_duration_timeout": Detail(
+        "the exchange had lasted as long as one may, from the request's first byte to the response's last", "us",
+        "long downloads and streams need a longer time, or none (0)",
+        ("RouteAction.MaxStreamDuration.max_stream_duration", "HttpProtocolOptions.max_stream_duration"),
     ),
     "stream_idle_timeout": Detail(
         "no byte moved in either direction for too long", "upstream", "", ("HttpConnectionManager.stream_idle_timeout",)

@@ -19,6 +19,12 @@ class Setting(NamedTuple):
 SETTINGS: dict[str, Setting] = {
     "RouteAction.timeout": Setting("the route's timeout", 15),
     "x-envoy-upstream-rq-timeout-ms": Setting("the timeout that the request asked for", 0, source="a header"),
+    "RouteAction.idle_timeout": Setting("the route's idle timeout", 0),
+    "RouteAction.MaxStreamDuration.max_stream_duration": Setting("the time that an exchange on this route may last", 0),
+    "RetryPolicy.per_try_timeout": Setting("the time of one attempt", 0),
+    "RetryPolicy.per_try_idle_timeout": Setting("the idle time of one attempt", 0),
+    "x-envoy-upstream-rq-per-try-timeout-ms": Setting("the time of one attempt", 0, source="a header"),
+    "HttpProtocolOptions.max_stream_duration": Setting("the time that an exchange may last", 0),
     "HttpConnectionManager.stream_idle_timeout": Setting("the connection manager's stream idle timeout", 300),
     "HttpConnectionManager.request_headers_timeout": Setting("the time for a request's headers", 0),
     "HttpConnectionManager.request_timeout": Setting("the time for a whole request to arrive", 0),

@@ -31,7 +31,9 @@ def tell(record: Record) -> Story:
     if record.kind == "slow":
         return _slow(record)
     flags = flags_of(record.flags)
-    meaning = FLAGS[flags[0]] if flags else _OUR_STATUS
+    # That the retries are used up says less than what the last of them met.
+    telling = [flag for flag in flags if flag is not Flag.UPSTREAM_RETRY_LIMIT_EXCEEDED] or flags
+    meaning = FLAGS[telling[0]] if telling else _OUR_STATUS
     detail = details.find(record.detail)
     fault = detail.fault if detail else meaning.fault
     what = detail.words if detail else meaning.words

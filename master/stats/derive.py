@@ -36,9 +36,9 @@ _RULES = (
             r"\1\2upstream_rq_completed",
         ),
     ),
-    # Those of canaries again, beside the above.
+    # Those of canaries again, beside the above, and those that were followed by another attempt, apart from them.
     _Rule(
-        re.compile(r"(cluster\..+\.canary\.)upstream_rq_((\d)\d\d)", re.ASCII),
+        re.compile(r"(cluster\..+\.(?:canary|retry)\.)upstream_rq_((\d)\d\d)", re.ASCII),
         (r"\1upstream_rq_\3xx", r"\1upstream_rq_completed"),
     ),
     _Rule(

@@ -6,8 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from proxy.config.common import PluginConfig
-from proxy.config.route import HeaderMatcher
+from proxy.config.common import HeaderMatcher, PluginConfig
 
 
 class Comparison(msgspec.Struct, frozen=True, gc=False, tag="comparison"):

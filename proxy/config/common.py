@@ -39,6 +39,23 @@ class StringMatcher(msgspec.Struct, frozen=True, gc=False):
     ignore_case: bool = False
 
 
+class HeaderMatcher(msgspec.Struct, frozen=True, gc=False):
+    """`config.route.v3.HeaderMatcher`. `name` is lower case.
+
+    Exactly one of `string`, `present`, `range` is set; all `None` means "the header is present" (Envoy's default).
+    `range` is [start, end) of a decimal integer. `invert` negates the verdict about a header that is there; a missing
+    one matches nothing, inverted or not (as in Envoy 1.40), unless `present` is what is asked, or
+    `treat_missing_as_empty` gives the matcher an empty string to look at.
+    """
+
+    name: str
+    string: StringMatcher | None = None
+    present: bool | None = None
+    range: tuple[int, int] | None = None
+    invert: bool = False
+    treat_missing_as_empty: bool = False
+
+
 class PluginConfig(msgspec.Struct, frozen=True):
     """One configured extension: which class to run (by type URL) and that class's own encoded `Config`.
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from proxy.config.access_log import AccessLog
-from proxy.config.common import PluginConfig
-from proxy.config.route import HeaderMatcher, RouteConfiguration
+from proxy.config.common import HeaderMatcher, PluginConfig
+from proxy.config.route import RouteConfiguration
 
 
 class CompileContext(Protocol):

@@ -6,25 +6,9 @@ from typing import Literal
 
 import msgspec
 
-from proxy.config.common import PluginConfig, StringMatcher
+from proxy.config.common import HeaderMatcher, PluginConfig, StringMatcher
+from proxy.config.forwarding import Forwarding
 from proxy.config.header_mutation import HeaderMutations
-
-
-class HeaderMatcher(msgspec.Struct, frozen=True, gc=False):
-    """`config.route.v3.HeaderMatcher`. `name` is lower case.
-
-    Exactly one of `string`, `present`, `range` is set; all `None` means "the header is present" (Envoy's default).
-    `range` is [start, end) of a decimal integer. `invert` negates the verdict about a header that is there; a missing
-    one matches nothing, inverted or not (as in Envoy 1.40), unless `present` is what is asked, or
-    `treat_missing_as_empty` gives the matcher an empty string to look at.
-    """
-
-    name: str
-    string: StringMatcher | None = None
-    present: bool | None = None
-    range: tuple[int, int] | None = None
-    invert: bool = False
-    treat_missing_as_empty: bool = False
 
 
 class QueryParameterMatcher(msgspec.Struct, frozen=True, gc=False):
@@ -107,6 +91,7 @@ class ClusterAction(msgspec.Struct, frozen=True, gc=False, tag="cluster"):
     path_rewrite: PathRewrite | None = None
     host_rewrite: HostRewrite | None = None
     append_x_forwarded_host: bool = False
+    forwarding: Forwarding = Forwarding()
 
 
 class DirectResponseAction(msgspec.Struct, frozen=True, gc=False, tag="direct_response"):

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from proxy.access_log.writer import LogWriter
 from proxy.filters.express_watch import ExpressWatch
+from proxy.filters.shadows import Shadows
 from proxy.flight_recorder import MemoryRecorder, Recorder
 from proxy.http.disconnects import DisconnectWatch
 from proxy.http.stream_info import StreamInfo
@@ -44,7 +45,7 @@ class Activity:
 @dataclass(frozen=True)
 class FilterContext:
     """`listener_prefix` is `listener.<address>.`; `stat_prefix` is the HTTP scope `http.<prefix>.`, "" for network
-    filters. `drain` is the listener's."""
+    filters. `drain` is the listener's, and so is `buffer_limit`, its `per_connection_buffer_limit_bytes`."""
 
     stats: Stats
     clusters: ClusterView
@@ -55,7 +56,9 @@ class FilterContext:
     express: ExpressWatch = field(default_factory=ExpressWatch)
     pipes: PipePool = field(default_factory=PipePool)
     recorder: Recorder = field(default_factory=MemoryRecorder)
+    shadows: Shadows = field(default_factory=Shadows)
     stat_prefix: str = ""
+    buffer_limit: int = 1024 * 1024
     log_writer: LogWriter = field(default_factory=lambda: LogWriter(MemoryStats()))
 
 

@@ -7,6 +7,7 @@ import enum
 import trio
 
 from proxy.errors import Flag, ProxyError
+from proxy.http.grpc import GrpcStatus
 from proxy.net.peer import disconnected
 
 NEVER = float("inf")
@@ -19,6 +20,7 @@ class Phase(enum.Enum):
     REQUEST_HEADERS = "request_headers_timeout"
     REQUEST = "request_timeout"
     ROUTE = "timeout"
+    STREAM_DURATION = "max_stream_duration"
 
 
 class Deadlines:
@@ -26,8 +28,8 @@ class Deadlines:
 
     `stream_idle` (seconds, 0: none) starts at once and starts again with every `touch`; touches within a hundredth of
     it count as one, so it may end that much early. Rewriting a deadline costs 2 µs where a nested scope costs 6.
-    `asked_timeout`: seconds that the request itself asked for in place of the route's timeout, None if it did not;
-    `no_content_on_timeout`: an empty 204 answers that timeout.
+    `asked_timeout`: seconds that the request itself asked for in place of the route's timeout, None if it did not, and
+    `asked_per_try_timeout` in place of that of an attempt; `no_content_on_timeout`: an empty 204 answers that timeout.
     """
 
     __slots__ = (
@@ -35,7 +37,9 @@ class Deadlines:
         "_client_gone",
         "_idle",
         "_idle_at",
+        "_sees_client",
         "_touch_at",
+        "asked_per_try_timeout",
         "asked_timeout",
         "no_content_on_timeout",
         "scope",
@@ -49,7 +53,9 @@ class Deadlines:
         self._touch_at = now + self._idle / 100
         self._armed: dict[Phase, float] = {}
         self._client_gone = False
+        self._sees_client = True
         self.asked_timeout: float | None = None
+        self.asked_per_try_timeout: float | None = None
         self.no_content_on_timeout = False
         self.scope = trio.CancelScope(deadline=self._idle_at)
 
@@ -61,6 +67,14 @@ class Deadlines:
             self._idle_at = now + self._idle
             self._apply()
 
+    def replace_idle(self, seconds: float) -> None:
+        """From now on `seconds` are the stream's idle timeout; 0: none."""
+        now = trio.current_time()
+        self._idle = seconds if seconds > 0 else NEVER
+        self._touch_at = now + self._idle / 100
+        self._idle_at = now + self._idle
+        self._apply()
+
     def arm(self, phase: Phase, seconds: float) -> None:
         """Start `phase`; 0 seconds mean that it has no limit."""
         self.arm_from(phase, trio.current_time(), seconds)
@@ -71,10 +85,12 @@ class Deadlines:
             self._armed[phase] = start + seconds
             self._apply()
 
-    def disarm(self, phase: Phase) -> None:
-        """`phase` is over."""
-        if self._armed.pop(phase, None) is not None:
-            self._apply()
+    def disarm(self, phase: Phase) -> bool:
+        """`phase` is over; says whether it was armed."""
+        if self._armed.pop(phase, None) is None:
+            return False
+        self._apply()
+        return True
 
     def remaining(self, phase: Phase) -> float:
         """Seconds left for `phase`; infinite if it is not armed."""
@@ -85,8 +101,14 @@ class Deadlines:
         """The status that answers the route's timeout."""
         return 204 if self.no_content_on_timeout else 504
 
+    def ignore_client(self) -> None:
+        """From now on somebody else sees the client's end."""
+        self._sees_client = False
+
     def client_gone(self) -> None:
         """End the exchange: its client has closed the connection."""
+        if not self._sees_client:
+            return
         self._client_gone = True
         self.scope.cancel()
 
@@ -127,6 +149,14 @@ def _failure(phase: Phase, *, request_complete: bool, timeout_status: int) -> Pr
         case Phase.REQUEST:
             return ProxyError(
                 "request_overall_timeout", side="downstream", status=408, body="request timeout", close=True
+            )
+        case Phase.STREAM_DURATION:
+            return ProxyError(
+                "max_duration_timeout",
+                side="downstream",
+                status=504 if request_complete else 408,
+                body="downstream duration timeout",
+                grpc_status=GrpcStatus.DEADLINE_EXCEEDED,
             )
         case Phase.ROUTE:
             return ProxyError(

@@ -71,6 +71,13 @@ class Downstream:
                 raise (protocol_error(error) if data else disconnected()) from error
         return self._events.popleft()
 
+    def take_tunnelled(self) -> bytes:
+        """The bytes of a tunnel that have been read, once it is open."""
+        self._events.extend(self.codec.next_exchange())
+        data = b"".join(event.data for event in self._events if isinstance(event, DataReceived))
+        self._events.clear()
+        return data
+
     @property
     def pending(self) -> bool:
         """Whether `receive` has an event at hand and will not wait."""

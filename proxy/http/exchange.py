@@ -19,10 +19,12 @@ from proxy.http.events import RequestReceived
 from proxy.http.filter_failures import FilterFailures
 from proxy.http.handover import Handover
 from proxy.http.headers import Headers
+from proxy.http.hop_by_hop import HOP_BY_HOP
 from proxy.http.request import Request
 from proxy.http.response_head import ResponseRules
 from proxy.http.stream_info import StreamInfo
 from proxy.net import passage
+from proxy.net.connection import Connection
 from proxy.route.entry import RouteEntry
 
 _NO_BODY = frozenset({204, 304})
@@ -51,6 +53,7 @@ class Policy:
 
     `drain_close()` decides whether a connection is to end with this response. `filter_configs` holds every per-route
     filter configuration, decoded once, by the identity of its `PluginConfig`. `failures` hears of filters' exceptions.
+    `proxy_100_continue`: `100 Continue` is the upstream's to say, and its 1xx are passed on.
     `rewrite_reply` is what `local_reply_config` does to local replies.
     """
 
@@ -58,6 +61,7 @@ class Policy:
     drain_close: Callable[[], bool]
     filter_configs: dict[int, Any]
     failures: FilterFailures
+    proxy_100_continue: bool = False
     rewrite_reply: local_reply.Rewrite | None = None
 
     def overrides(self, route: RouteEntry | None, name: str) -> tuple[Any, ...]:
@@ -116,7 +120,10 @@ class Exchange:
         if event.end_stream:
             self.info.request_received = trio.current_time()
         self.request = self.info.request = Request(event)
-        self.body = RequestBody(self._downstream, self.deadlines, self.info, expect_continue=event.expect_continue)
+        asks = event.expect_continue and not self._policy.proxy_100_continue
+        if event.expect_continue and not asks:
+            event.headers.set(b"expect", b"100-continue")
+        self.body = RequestBody(self._downstream, self.deadlines, self.info, expect_continue=asks)
 
     def filter_config(self, name: str) -> Any:
         """The most specific per-route configuration of the filter instance `name`, decoded; None if there is none."""
@@ -138,6 +145,26 @@ class Exchange:
         """Pass the response body through `transform`; the last registered comes first."""
         self._transforms.append(transform)
 
+    def opens_tunnel(self, status: int) -> bool:
+        """Whether what follows a response of this `status` is no HTTP (RFC 9110 7.8, 9.3.6)."""
+        return status == 101 or (self.request.method == b"CONNECT" and 200 <= status < 300)
+
+    async def send_informational(self, status: int, headers: Headers) -> None:
+        """Send a 1xx of the upstream on, without what concerns its connection alone."""
+        for name in HOP_BY_HOP:
+            headers.remove(name)
+        self.info.continued = True
+        try:
+            self._downstream.codec.send_informational(self.info.stream_id, status, headers)
+        except CodecError as error:
+            raise _unwritable(error) from error
+        await self._flush()
+
+    def leave_http(self) -> tuple[Connection, bytes]:
+        """The client's connection, once a tunnel is open, and what has come of the tunnel's bytes already."""
+        self.deadlines.ignore_client()
+        return self._downstream.connection, self._downstream.take_tunnelled()
+
     async def send_headers(self, status: int, headers: Headers, *, end_stream: bool, flush: bool = True) -> None:
         """Send the response head; `headers` becomes the exchange's own. `flush=False` keeps it back for one packet
         with the first body bytes: the caller must then send more without waiting for anything else.
@@ -146,14 +173,21 @@ class Exchange:
         self.info.response_headers = headers  # hooks may ask for them
         while self._header_hooks:
             self._header_hooks.pop()(head)
-        if end_stream or head.status in _NO_BODY or self.request.method == b"HEAD":
+        tunnel = self.opens_tunnel(head.status)
+        if end_stream or tunnel or head.status in _NO_BODY or self.request.method == b"HEAD":
             self._transforms.clear()
         elif self._transforms:
             head.headers.remove(b"content-length")
         codec = self._downstream.codec
-        self.close = self._policy.drain_close() or self.close or not self.info.request_complete
+        leaving = tunnel or self.info.upgrade != ""
+        self.close = self._policy.drain_close() or self.close or leaving or not self.info.request_complete
         request_id = self.request.headers.get(b"x-request-id") if self.tells_request_id else None
-        self._policy.response.clean(head.headers, close=self.close, request_id=request_id)
+        self._policy.response.clean(
+            head.headers,
+            close=self.close and not tunnel,
+            request_id=request_id,
+            upgrading=head.status == 101,
+        )
         try:
             codec.send_headers(self.info.stream_id, head.status, head.headers, end_stream=end_stream)
         except CodecError as error:
@@ -233,9 +267,14 @@ class Exchange:
         if not self.response_started:
             self.info.status = error.status
 
+    @property
+    def tells_informational(self) -> bool:
+        """Whether the client gets the upstream's 1xx."""
+        return self._policy.proxy_100_continue
+
     def failure(self) -> ProxyError | None:
         """The error of the deadline that has fired, or of the client that has gone; None if neither."""
-        return self.deadlines.failure(request_complete=self.info.request_complete)
+        return self.deadlines.failure(request_complete=self.info.request_complete and not self.info.upgrade)
 
     async def _send_body(self, data: bytes, *, flush: bool = True) -> None:
         if data:
@@ -255,6 +294,7 @@ class Exchange:
         self.info.response_complete = True
         if self.info.request_complete:
             self.deadlines.disarm(Phase.ROUTE)
+            self.deadlines.disarm(Phase.STREAM_DURATION)
 
 
 def _unwritable(error: CodecError) -> ProxyError:

@@ -93,9 +93,21 @@ class ResponsePlan:
 
 
 class ResponsePlans:
-    """The plans for the responses of one cluster on a route; `edits` are what filters do to their heads."""
+    """The plans for the responses of one cluster on a route; `edits` are what filters do to their heads. What `refused`
+    says true of has none.
+    """
 
-    __slots__ = ("_closing", "_edits", "_max_bytes", "_max_count", "_plans", "_rules", "_service_time", "_shelf")
+    __slots__ = (
+        "_closing",
+        "_edits",
+        "_max_bytes",
+        "_max_count",
+        "_plans",
+        "_refused",
+        "_rules",
+        "_service_time",
+        "_shelf",
+    )
 
     def __init__(
         self,
@@ -106,7 +118,9 @@ class ResponsePlans:
         max_bytes: int,
         max_count: int,
         service_time: bool,
+        refused: Callable[[int, Headers], bool] | None = None,
     ) -> None:
+        self._refused = refused
         self._rules = rules
         self._edits = edits
         self._max_bytes = min(max_bytes, _MAX_HEAD)
@@ -141,6 +155,8 @@ class ResponsePlans:
         if status < 200 or status in (204, 304) or length is None:
             return None
         if h1_connection.closes(headers, parsed.version) or b"x-envoy-upstream-canary" in headers:
+            return None
+        if self._refused is not None and self._refused(status, headers):
             return None
         if self._service_time:
             headers.set(SERVICE_TIME, b"0")

@@ -14,25 +14,34 @@ HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"upg
 STRIPPED = HOP_BY_HOP | {b"http2-settings", b"te"}
 """What `strip_request` looks at."""
 
+_UPGRADING = frozenset({b"connection", b"upgrade"})
 _REFUSED = frozenset({b"host", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
 _PROTECTED = frozenset({b"authorization", b"content-length", b"cookie", b"forwarded", b"x-request-id", b"x-real-ip"})
 _PROTECTED_PREFIXES = (b"x-envoy-", b"x-forwarded-")
 
 
-def strip_request(headers: Headers) -> set[bytes]:
-    """Drop them and what `connection` names; `te: trailers` alone stays. Returns the names that `connection` had
-    dropped. Raises `ProxyError` (400).
+def strip_request(headers: Headers, *, upgrading: bool = False) -> set[bytes]:
+    """Drop them and what `connection` names; `te: trailers` alone stays, and what asks for an upgrade, if `upgrading`.
+    Returns the names that `connection` had dropped. Raises `ProxyError` (400).
     """
     nominated: set[bytes] = set()
     for value in headers.get_all(b"connection"):
         nominated |= _nominated(value)
     private = STRIPPED | nominated
+    if upgrading:
+        keep_upgrade(headers)
+        private -= _UPGRADING
     headers.items = [
         (name, b"trailers") if name == b"te" else (name, value)
         for name, value in headers.items
         if name not in private or (name == b"te" and _accepts_trailers(value))
     ]
     return nominated
+
+
+def keep_upgrade(headers: Headers) -> None:
+    """Leave of `connection` nothing but the upgrade that it announces."""
+    headers.set(b"connection", b"upgrade")
 
 
 def _accepts_trailers(te: bytes) -> bool:

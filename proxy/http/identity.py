@@ -111,15 +111,17 @@ class Identities:
         relayed = Caller(remote)
         return Hop(scheme, appended, port, Caller(remote, self._is_internal(remote)), relayed)
 
-    def admit(self, headers: Headers, hop: Hop) -> Caller:
-        """Make `headers` those of the request that we send on, in place. Raises `ProxyError` (400)."""
+    def admit(self, headers: Headers, hop: Hop, *, upgrading: bool = False) -> Caller:
+        """Make `headers` those of the request that we send on, in place; it asks for an upgrade if `upgrading`. Raises
+        `ProxyError` (400).
+        """
         config = self._config
         noted: dict[bytes, bytes] = {}
         for name, value in headers.items:
             if name in self._watched:
                 noted[name] = noted[name] + b"," + value if name in noted else value
         if not noted.keys().isdisjoint(hop_by_hop.STRIPPED):
-            for name in hop_by_hop.strip_request(headers):
+            for name in hop_by_hop.strip_request(headers, upgrading=upgrading):
                 noted.pop(name, None)
         append = self._append
         if self._detections:

@@ -50,7 +50,8 @@ def render(
     if rewrite is not None:
         rewrite(reply, info)
     if info.request is not None and grpc.is_request(info.request.headers):
-        _to_grpc(reply, tell=info.request.method != b"HEAD")
+        status = grpc.of_http(reply.status) if error.grpc_status is None else error.grpc_status
+        _to_grpc(reply, status, tell=info.request.method != b"HEAD")
     elif reply.body:
         reply.headers.set(b"content-length", b"%d" % len(reply.body))
         if b"content-type" not in reply.headers:
@@ -61,14 +62,14 @@ def render(
     return reply
 
 
-def _to_grpc(reply: LocalReply, *, tell: bool) -> None:
-    """A response of headers alone, whose status says what the HTTP status would have said (rule 29). `tell`: with the
+def _to_grpc(reply: LocalReply, status: int, *, tell: bool) -> None:
+    """A response of headers alone, whose `status` says what the HTTP status would have said (rule 29). `tell`: with the
     body as its message.
     """
     headers = reply.headers
     headers.remove(b"content-length")
     headers.set(b"content-type", grpc.CONTENT_TYPE)
-    headers.set(grpc.STATUS, b"%d" % grpc.of_http(reply.status))
+    headers.set(grpc.STATUS, b"%d" % status)
     if reply.body and tell:
         text = reply.body.removesuffix(b"\n") if reply.content_type == _JSON else reply.body
         headers.set(grpc.MESSAGE, _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], text[:_MAX_GRPC_MESSAGE]))

@@ -10,7 +10,9 @@ from email.utils import formatdate
 
 from proxy.config.identity import ServerHeader
 from proxy.http.headers import Headers
-from proxy.http.hop_by_hop import HOP_BY_HOP
+from proxy.http.hop_by_hop import HOP_BY_HOP, keep_upgrade
+
+_OF_UPGRADES = HOP_BY_HOP - {b"connection", b"upgrade"}
 
 
 class ResponseRules:
@@ -24,10 +26,14 @@ class ResponseRules:
         self._always = server.transformation != "PASS_THROUGH"
         self._via = via.encode()
 
-    def clean(self, headers: Headers, *, close: bool, request_id: bytes | None = None) -> None:
+    def clean(self, headers: Headers, *, close: bool, request_id: bytes | None = None, upgrading: bool = False) -> None:
         """Make `headers` those of the response that we send, in place: `server` is overwritten where it stands, `date`
-        is the upstream's if it sent one.
+        is the upstream's if it sent one. `upgrading`: it is a 101.
         """
+        private = HOP_BY_HOP
+        if upgrading:
+            keep_upgrade(headers)
+            private = _OF_UPGRADES
         server = date = False
         items: list[tuple[bytes, bytes]] = []
         for pair in headers.items:
@@ -36,7 +42,7 @@ class ResponseRules:
                 if not server:
                     server = True
                     items.append((b"server", self._name))
-            elif name not in HOP_BY_HOP:
+            elif name not in private:
                 date = date or name == b"date"
                 server = server or name == b"server"
                 items.append(pair)

@@ -30,13 +30,25 @@ class Attempt(NamedTuple):
     errno: str = ""
 
 
+class Flags(list[Flag]):
+    """Response flags in the order in which they were set, each once: Envoy's `setResponseFlag`."""
+
+    __slots__ = ()
+
+    def add(self, flag: Flag) -> None:
+        if flag not in self:
+            self.append(flag)
+
+
 class StreamInfo:
     """Facts gathered while an exchange runs. Times are `trio.current_time()` seconds; 0.0 where not reached.
 
     `status` is the response's status, 0 while none is decided. `detail` is Envoy's response code detail. Bytes are
     body bytes without framing, as in `%BYTES_RECEIVED%` and `%BYTES_SENT%`. `request_complete` turns true when the
     last byte of the request has been read, `response_complete` when the last byte of the response was handed over.
-    `continued`: we sent `100 Continue`. `stream_id` is the codec's, 0 while no head has been read.
+    `upgrade` is what the request asks to leave HTTP for, in lower case ("connect" for CONNECT), else "": such a request
+    never ends, as far as HTTP is concerned. `continued`: the client was sent a 1xx. `stream_id` is the codec's, 0 while
+    no head has been read.
     `downstream_remote` is the trusted client address, None while no head has been read: then it is the peer's.
     `internal`: the request comes from inside (features §13 rule 23).
 
@@ -81,6 +93,7 @@ class StreamInfo:
         "started_at",
         "status",
         "stream_id",
+        "upgrade",
         "upstream_attempts",
         "upstream_bytes_received",
         "upstream_bytes_sent",
@@ -105,7 +118,8 @@ class StreamInfo:
         self.status = NO_STATUS
         self.detail = ""
         self.local_reply_body = b""
-        self.flags: set[Flag] = set()
+        self.upgrade = ""
+        self.flags = Flags()
         self.bytes_received = self.bytes_sent = 0
         self.continued = self.request_complete = self.response_complete = False
         self.request_received = self.request_begun = self.request_sent = 0.0
@@ -126,7 +140,5 @@ class StreamInfo:
         self.started_at = time.time() - (now - started)
 
     def response_flags(self) -> str:
-        """`%RESPONSE_FLAGS%`: comma-joined in the order of `Flag`, `-` if there is none (features §13 rule 31)."""
-        if not self.flags:
-            return "-"
-        return ",".join(flag.value for flag in Flag if flag in self.flags)
+        """`%RESPONSE_FLAGS%`: comma-joined in the order in which they were set, `-` if there is none."""
+        return ",".join([flag.value for flag in self.flags]) if self.flags else "-"

@@ -89,6 +89,12 @@ class Connection:
         self._trio_knows = True
         return self._socket
 
+    def leave_watch(self) -> None:
+        """A relay has the socket from now on, to its end; nobody else waits for it."""
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+
     @property
     def remote(self) -> Address:
         """The peer's address."""

@@ -53,6 +53,13 @@ class Memory:
     def __init__(self) -> None:
         self._data = memoryview(b"")
 
+    @classmethod
+    def holding(cls, data: bytes) -> Memory:
+        """One that is full already."""
+        memory = cls()
+        memory._data = memoryview(data)
+        return memory
+
     @property
     def held(self) -> int:
         return len(self._data)

@@ -6,7 +6,7 @@ import errno
 import math
 import socket
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Protocol
 
 import trio
 
@@ -18,6 +18,12 @@ Side = Literal["downstream", "upstream"]
 
 _GONE = PEER_GONE | {errno.ENETRESET, errno.EHOSTDOWN, errno.ECONNREFUSED, errno.EPROTO}
 """The network's errors on a connected socket, those included that a late ICMP message brings."""
+
+
+class Touched(Protocol):
+    """Whoever wants to know that bytes have moved."""
+
+    def touch(self) -> None: ...
 
 
 class Idle:
@@ -45,11 +51,11 @@ class Idle:
 
 class Direction:
     """`source` is read only when `sink` took what came before: that is the back-pressure. At most `limit` bytes are
-    held. `received` and `sent` are told how many bytes passed either socket, `blocked` how many (negative: no longer)
-    wait for a slow sink.
+    held. `first` has come from `source` already and is sent before anything else. `received` and `sent` are told how
+    many bytes passed either socket, `blocked` how many (negative: no longer) wait for a slow sink.
     """
 
-    __slots__ = ("blocked", "limit", "received", "sent", "sink", "sink_side", "source", "source_side")
+    __slots__ = ("blocked", "first", "limit", "received", "sent", "sink", "sink_side", "source", "source_side")
 
     def __init__(
         self,
@@ -60,7 +66,10 @@ class Direction:
         received: Callable[[int], None],
         sent: Callable[[int], None],
         blocked: Callable[[int], None],
+        *,
+        first: bytes = b"",
     ) -> None:
+        self.first = first
         self.source_side: Side = source_side
         self.sink_side: Side = "upstream" if source_side == "downstream" else "downstream"
         self.source = source
@@ -81,16 +90,17 @@ class Lost(Exception):
 
 class Relay:
     """Runs two directions. Afterwards `reset_by` names the side that broke off, and `last` the side that was the last
-    one to finish sending; None where that did not happen.
+    one to finish sending; None where that did not happen. `ended_by` is the first one that did either.
     """
 
-    def __init__(self, first: Direction, second: Direction, pipes: PipePool, idle: Idle) -> None:
+    def __init__(self, first: Direction, second: Direction, pipes: PipePool, idle: Touched) -> None:
         self._first = first
         self._second = second
         self._pipes = pipes
         self._idle = idle
         self.reset_by: Side | None = None
         self.last: Side | None = None
+        self.ended_by: Side | None = None
 
     async def run(self) -> None:
         """Until both sides have finished, or one is lost. Closes neither socket."""
@@ -100,8 +110,10 @@ class Relay:
                 try:
                     await self._carry(direction)
                     self.last = direction.source_side
+                    self.ended_by = self.ended_by or direction.source_side
                 except Lost as lost:
                     self.reset_by = self.reset_by or lost.side
+                    self.ended_by = self.ended_by or lost.side
                     nursery.cancel_scope.cancel()
 
             nursery.start_soon(carry, self._first)
@@ -109,6 +121,8 @@ class Relay:
 
     async def _carry(self, direction: Direction) -> None:
         burst = 0
+        if direction.first:
+            await self._empty(Memory.holding(direction.first), direction)
         while True:
             carrier = self._pipes.take()
             try:

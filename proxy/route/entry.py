@@ -12,6 +12,7 @@ from proxy.route.finish import CompileEdits, compile_finish, no_edits
 from proxy.route.matcher import Lookup, Predicate, RequestHead, lookup
 from proxy.route.path import compile_path
 from proxy.route.reply import Reply, compile_reply
+from proxy.route.retry import RetryRules
 from proxy.route.rewrite import set_host
 from proxy.route.weighted import Weighted, parse_number
 
@@ -34,6 +35,7 @@ class RouteEntry:
     itself. `finish_request` makes a request the upstream's, `finish_response` edits its response, and local replies;
     None where there is nothing to do. `by_head`: what both do follows from the header lines of the request.
     `auto_host`: the host's own name becomes the authority, once it is picked.
+    `retry` are its rules for retries, None if it has none.
     """
 
     __slots__ = (
@@ -51,6 +53,7 @@ class RouteEntry:
         "finish_response",
         "reads_fields",
         "reply",
+        "retry",
         "route",
         "virtual_host",
     )
@@ -97,6 +100,8 @@ class RouteEntry:
         for level in (config, virtual_host, route, *((share,) if share else ())):
             for name, plugin in level.typed_per_filter_config.items():
                 self._filter_configs[name] = (*self._filter_configs.get(name, ()), plugin)
+        policy = action.forwarding.retry if isinstance(action, ClusterAction) else None
+        self.retry = RetryRules(policy) if policy is not None else None
         self._path_matches: Predicate | None = None
         self.conditions: tuple[Condition, ...] = compile_conditions(route.match)
         self.by_path_alone = by_path_alone(route.match)

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from proxy.config.common import StringMatcher
-from proxy.config.route import HeaderMatcher
+from proxy.config.common import HeaderMatcher, StringMatcher
 from proxy.http.headers import Headers
 from proxy.route.regex import compile_regex
 

@@ -60,3 +60,13 @@ class CircuitBreaker:
 
     def release_request(self) -> None:
         self._table.release(self._row, ClusterColumn.REQUESTS)
+
+    def claim_retry(self) -> bool:
+        """Claim a place among the retries that wait or run."""
+        if self._table.claim(self._row, ClusterColumn.RETRIES, self._limits.max_retries):
+            return True
+        self._stats.rq_retry_overflow.inc()
+        return False
+
+    def release_retry(self) -> None:
+        self._table.release(self._row, ClusterColumn.RETRIES)

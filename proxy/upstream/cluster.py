@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from proxy import registry
 from proxy.config.cluster import Cluster as ClusterConfig
@@ -15,6 +15,7 @@ from proxy.stats import Stats
 from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.host_set import HostSet
+from proxy.upstream.judge import Judge
 from proxy.upstream.lb import POLICIES, LoadBalancer
 from proxy.upstream.pool import Pool
 from proxy.upstream.stats import ClusterStats, Outcomes
@@ -39,10 +40,10 @@ class Cluster:
         seed: int,
     ) -> None:
         self.config = config
-        self._stats = ClusterStats(stats, config.stat_name)
+        self.stats = ClusterStats(stats, config.stat_name)
         self._hosts = tables.hosts
         slot = endpoints.slot if endpoints is not None else 0
-        self._breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self._stats)
+        self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self._balancer: LoadBalancer = registry.load(POLICIES, config.lb_policy)(seed)
         self._pools: dict[object, Pool] = {}
         self._draining: list[Pool] = []
@@ -55,71 +56,83 @@ class Cluster:
 
     def outcomes(self, *, internal: bool) -> Outcomes:
         """What responses count in; see `ClusterStats.outcomes`."""
-        return self._stats.outcomes(internal=internal)
+        return self.stats.outcomes(internal=internal)
 
     def pick(self) -> Pool | None:
         """The pool of the balancer's next host; None if no host is healthy."""
         host = self._balancer.pick()
         return None if host is None else self._pool(host)
 
-    async def open_stream(self, info: StreamInfo | None = None, pool: Pool | None = None) -> UpstreamStream:
+    async def open_stream(
+        self, info: StreamInfo | None = None, pool: Pool | None = None, judge: Judge | None = None
+    ) -> UpstreamStream:
         """A stream to the next host of the balancer, or to that of `pool`, which was picked already.
 
         Raises `ProxyError` (UH, UF, UO; features §13 rule 28).
 
         `info` learns the host before it is tried, so that a failure can name it.
 
-        The local reply that follows from an error is already counted among the cluster's responses.
+        The local reply that follows from an error is already counted among the cluster's responses, unless `judge`
+        wants another attempt.
         """
         internal = info is not None and info.internal
         pool = pool or self.pick()
         if pool is None:
-            self._stats.lb_healthy_panic.inc()
-            self._stats.cx_none_healthy.inc()
+            self.stats.lb_healthy_panic.inc()
+            self.stats.cx_none_healthy.inc()
             error = failures.no_healthy_upstream()
-            self._stats.outcomes(internal=internal).charge(error.status)
+            self.stats.outcomes(internal=internal).charge(error.status)
             raise error
         if info is not None:
             info.upstream_tried = pool.host.address
         try:
-            return UpstreamStream(pool, await pool.acquire(), internal=internal)
+            return UpstreamStream(pool, await pool.acquire(), internal=internal, judge=judge)
         except ProxyError as error:
-            self._stats.outcomes(internal=internal).charge(error.status)
+            if judge is None or not judge.reset(error, request_started=False):
+                self.stats.outcomes(internal=internal).charge(error.status)
             pool.count(HostColumn.RQ_ERROR)
             raise
+
+    def pick_untried(self, tried: Container[object], attempts: int) -> Pool | None:
+        """The pool of the next host whose address is not among `tried`; after `attempts` more picks whichever comes."""
+        pool = self.pick()
+        while pool is not None and attempts and pool.host.address in tried:
+            pool = self.pick()
+            attempts -= 1
+        return pool
 
     async def open_connection(self, info: StreamInfo) -> TcpConnection:
         """A connection of its own to the next host of the balancer; the caller closes it.
 
         Raises `ProxyError`: UO at the limit of connections (none waits for a free one), UH, UF. `info` learns the host.
         """
-        if not self._breaker.claim_connection(force=False):
+        if not self.breaker.claim_connection(force=False):
             raise failures.reset("overflow")
         host = self._balancer.pick()
         if host is None:
-            self._breaker.release_connection()
-            self._stats.lb_healthy_panic.inc()
-            self._stats.cx_none_healthy.inc()
+            self.breaker.release_connection()
+            self.stats.lb_healthy_panic.inc()
+            self.stats.cx_none_healthy.inc()
             raise failures.no_healthy_upstream()
         info.upstream_host = info.upstream_tried = host.address
-        connection = TcpConnection(host, self.config, self._stats, self._breaker, self._hosts, self._tcp.discard)
+        connection = TcpConnection(host, self.config, self.stats, self.breaker, self._hosts, self._tcp.discard)
         self._tcp.add(connection)
         await connection.open()
         return connection
 
     def charge_attempts_exceeded(self) -> None:
         """A TCP connection's last attempt to reach a host of this cluster failed."""
-        self._stats.cx_connect_attempts_exceeded.inc()
+        self.stats.cx_connect_attempts_exceeded.inc()
 
     def charge_timeout(self, stream: UpstreamStream | None, status: int = 504, *, internal: bool = False) -> None:
         """The route's timeout ended a request of this cluster, which is answered with `status`. `stream` is None if
         none was open yet.
         """
-        self._stats.rq_timeout.inc()
+        self.stats.rq_timeout.inc()
         if stream is not None:
             stream.charge_timeout(status)
         else:
-            self._stats.outcomes(internal=internal).charge(status)
+            self.stats.outcomes(internal=internal).charge(status)
 
     def update_endpoints(self, endpoints: ClusterEndpoints | None) -> None:
         """Balance over `endpoints` from now on. Pools of hosts that left close their idle connections now.
@@ -162,7 +175,7 @@ class Cluster:
         identity = _identity(host)
         pool = self._pools.get(identity)
         if pool is None:
-            pool = Pool(host, self.config, self._stats, self._breaker, self._hosts, self._make_codec)
+            pool = Pool(host, self.config, self.stats, self.breaker, self._hosts, self._make_codec)
             self._pools[identity] = pool
             if self._retired:
                 pool.drain()

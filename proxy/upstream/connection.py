@@ -75,6 +75,10 @@ class Connection:
         """For `proxy/net/passage.py`, which reads and writes it and has the bytes counted here."""
         return self._sock
 
+    def leave_watch(self) -> None:
+        """A relay has the socket from now on, to its end; nobody else waits for it."""
+        self.watch.close()
+
     @property
     def local(self) -> Address:
         """Our end's address."""

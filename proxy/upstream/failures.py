@@ -58,6 +58,12 @@ def reset(reason: Reason, *, transport_failure: str = "", response_started: bool
     )
 
 
+def tell_as_retried(error: ProxyError) -> None:
+    """`error` ended the last of several attempts: its text says so."""
+    if isinstance(error.body, str):
+        error.body = error.body.replace("headers. reset reason:", "headers. retried and the latest reset reason:")
+
+
 def connect_failed(failed: ConnectFailed) -> ProxyError:
     """No connection to the host."""
     if failed.timed_out:

@@ -86,6 +86,9 @@ class Pool:
         if limit and connection.requests >= limit:
             self.stats.cx_max_requests.inc()
             self._close(connection, remote=False)
+        elif self._lives_too_long(connection, trio.current_time() if now is None else now):
+            self.stats.cx_max_duration_reached.inc()
+            self._close(connection, remote=False)
         else:
             self._put(connection, now)
 
@@ -132,14 +135,22 @@ class Pool:
         timeout = self._config.idle_timeout
         return timeout > 0 and now - connection.idle_since >= timeout
 
+    def _lives_too_long(self, connection: Connection, now: float) -> bool:
+        duration = self._config.max_connection_duration
+        return duration > 0 and now - connection.created >= duration
+
     def _still_good(self, connection: Connection, now: float) -> bool:
-        return not self._idle_too_long(connection, now) and connection.is_quiet()
+        if self._idle_too_long(connection, now) or self._lives_too_long(connection, now):
+            return False
+        return connection.is_quiet()
 
     def _close_stale(self, connection: Connection, now: float) -> None:
-        timed_out = self._idle_too_long(connection, now)
+        timed_out, aged = self._idle_too_long(connection, now), self._lives_too_long(connection, now)
         if timed_out:
             self.stats.cx_idle_timeout.inc()
-        self._close(connection, remote=not timed_out)
+        elif aged:
+            self.stats.cx_max_duration_reached.inc()
+        self._close(connection, remote=not (timed_out or aged))
 
     async def _wait_pending(self) -> Connection:
         """Open a connection, or wait for one to come free; bounded by max_pending_requests."""

@@ -39,6 +39,7 @@ class ClusterStats:
         self._external = Outcomes(stats, f"{prefix}external.")
         self._internal: Outcomes | None = None
         self._canary: Outcomes | None = None
+        self._retried: Outcomes | None = None
 
         # Without health checks only a cluster without hosts is in panic; Envoy counts its picks.
         self.lb_healthy_panic = counter(f"{prefix}lb_healthy_panic")
@@ -75,6 +76,17 @@ class ClusterStats:
         self.rq_pending_failure_eject = counter(f"{prefix}upstream_rq_pending_failure_eject")
         self.rq_cancelled = counter(f"{prefix}upstream_rq_cancelled")
         self.rq_timeout = counter(f"{prefix}upstream_rq_timeout")
+        self.rq_per_try_timeout = counter(f"{prefix}upstream_rq_per_try_timeout")
+        self.rq_per_try_idle_timeout = counter(f"{prefix}upstream_rq_per_try_idle_timeout")
+        self.rq_max_duration_reached = counter(f"{prefix}upstream_rq_max_duration_reached")
+        self.rq_retry = counter(f"{prefix}upstream_rq_retry")
+        self.rq_retry_success = counter(f"{prefix}upstream_rq_retry_success")
+        self.rq_retry_limit_exceeded = counter(f"{prefix}upstream_rq_retry_limit_exceeded")
+        self.rq_retry_overflow = counter(f"{prefix}upstream_rq_retry_overflow")
+        self.rq_retry_backoff_exponential = counter(f"{prefix}upstream_rq_retry_backoff_exponential")
+        self.rq_retry_backoff_ratelimited = counter(f"{prefix}upstream_rq_retry_backoff_ratelimited")
+        self.retry_or_shadow_abandoned = counter(f"{prefix}retry_or_shadow_abandoned")
+        self.cx_max_duration_reached = counter(f"{prefix}upstream_cx_max_duration_reached")
         # HTTP/1 has no reset frame; Envoy shows these two as 0 whatever an HTTP/1 upstream does.
         self.rq_rx_reset = counter(f"{prefix}upstream_rq_rx_reset")
         self.rq_tx_reset = counter(f"{prefix}upstream_rq_tx_reset")
@@ -93,6 +105,12 @@ class ClusterStats:
         if self._canary is None:
             self._canary = Outcomes(self._stats, f"{self._prefix}canary.")
         return self._canary
+
+    def retried(self) -> Outcomes:
+        """What responses count in that were followed by another attempt, instead of all the others."""
+        if self._retried is None:
+            self._retried = Outcomes(self._stats, f"{self._prefix}retry.")
+        return self._retried
 
     def charge_destroy(self, *, remote: bool, with_active_rq: bool, length_ms: int) -> None:
         """One connection ended, after `length_ms`."""

@@ -11,12 +11,13 @@ from proxy.config.cluster import Host
 from proxy.config.common import Address
 from proxy.errors import ProxyError
 from proxy.http.codec import CodecError
-from proxy.http.events import ConnectionEnded, Event, InformationalReceived, ResponseReceived, StreamEnded
+from proxy.http.events import ConnectionEnded, DataReceived, Event, InformationalReceived, ResponseReceived, StreamEnded
 from proxy.http.h1_connection import closes
 from proxy.http.headers import Headers
 from proxy.net import passage
 from proxy.upstream import failures
 from proxy.upstream.connection import Connection, ConnectionLost
+from proxy.upstream.judge import Judge, Retried
 from proxy.upstream.pool import Pool
 from proxy.upstream.stats import Outcomes
 from proxy.upstream.tables import HostColumn
@@ -27,7 +28,8 @@ CANARY = (b"x-envoy-upstream-canary", b"true")
 class UpstreamStream:
     """Sending and receiving may run in two tasks. `bytes_*` count what went over the wire for this request.
 
-    `gone_out_at` is set while the stream is told a request that was sent before (`going_on`).
+    `judge`, if there is one, decides which responses and failures are for the client; the others raise and are counted
+    as retried. `gone_out_at` is set while the stream is told a request that was sent before (`going_on`).
 
     An upstream may answer and stop reading before it has the whole request. So a `send_*` that finds the peer gone
     does not raise: it sets `peer_gone`, later sends do nothing, and `receive` tells what became of the response.
@@ -48,12 +50,16 @@ class UpstreamStream:
         "bytes_sent",
         "gone_out_at",
         "host",
+        "judge",
         "peer_gone",
         "reused",
     )
 
-    def __init__(self, pool: Pool, connection: Connection, *, internal: bool = False) -> None:
+    def __init__(
+        self, pool: Pool, connection: Connection, *, internal: bool = False, judge: Judge | None = None
+    ) -> None:
         self._pool = pool
+        self.judge = judge
         self._outcomes = pool.stats.outcomes(internal=internal)
         self._canary: Outcomes | None = None
         self._connection = connection
@@ -71,10 +77,12 @@ class UpstreamStream:
         self.bytes_received = 0
 
     @classmethod
-    def going_on(cls, pool: Pool, connection: Connection, *, sent_at: float, internal: bool) -> UpstreamStream:
+    def going_on(
+        cls, pool: Pool, connection: Connection, *, sent_at: float, internal: bool, judge: Judge | None = None
+    ) -> UpstreamStream:
         """A stream whose whole request went out at `sent_at`. It still has to be told the request, which `send_*` do
         without sending anything."""
-        stream = cls(pool, connection, internal=internal)
+        stream = cls(pool, connection, internal=internal, judge=judge)
         stream.gone_out_at = sent_at
         return stream
 
@@ -142,12 +150,15 @@ class UpstreamStream:
     async def receive(self) -> Event:
         """The next event of the response; the last one is `StreamEnded` or says `end_stream`.
 
-        Raises `ProxyError`: UC if the connection ended before a response, UPE if the response is broken or cut short.
+        Raises `ProxyError`: UC if the connection ended before a response, UPE if the response is broken or cut short,
+        `Retried` for a response that is not for the client.
         """
         while not self._events:
             await self._read()
         event = self._events.popleft()
         if isinstance(event, ResponseReceived):
+            if self.judge is not None and self.judge.response(event.status, event.headers):
+                raise self._retried(event)
             self._charge_response(event)
             self._peer_closes = closes(event.headers, event.protocol[-3:].encode())
             if event.end_stream:
@@ -157,6 +168,11 @@ class UpstreamStream:
         elif isinstance(event, InformationalReceived):
             self._outcomes.charge(event.status)
         return event
+
+    @property
+    def response_started(self) -> bool:
+        """Whether the head of a response for the client has come."""
+        return self._response_started
 
     @property
     def body_ahead(self) -> int:
@@ -198,13 +214,31 @@ class UpstreamStream:
         else:
             self.bytes_sent += size
 
+    def leave_http(self) -> tuple[Connection, bytes]:
+        """The connection, once a tunnel is open, and what has come of the tunnel's bytes already."""
+        data = b"".join(event.data for event in self._events if isinstance(event, DataReceived))
+        self._events.clear()
+        return self._connection, data
+
+    def forgo_reuse(self) -> None:
+        """Close the connection after this exchange, as one whose request has never ended."""
+        self._request_ended_at = None
+
+    def broken(self) -> ProxyError:
+        """The error for an upstream that does not keep to the protocol, counted."""
+        return self._broken()
+
     def charge_timeout(self, status: int) -> None:
-        """The route's timeout is about to end this stream; the `status` in place of a response counts only if none has
-        started.
+        """A timeout is about to end this stream; the `status` in place of a response counts only if none has started.
+        0: another attempt follows.
         """
         self._pool.count(HostColumn.RQ_TIMEOUT)
         if not self._response_started:
             self._charge_failure(status)
+
+    def charge_retried(self) -> None:
+        """This stream was ended by us, and another attempt follows."""
+        self._pool.count(HostColumn.RQ_ERROR)
 
     def close(self) -> None:
         """Exactly once, in `finally`: the connection is pooled if both sides ended cleanly, else closed."""
@@ -263,8 +297,16 @@ class UpstreamStream:
     def _failed(self, reason: failures.Reason) -> ProxyError:
         error = failures.reset(reason, response_started=self._response_started)
         if not self._response_started:
-            self._charge_failure(error.status)
+            retried = self.judge is not None and self.judge.reset(error, request_started=True)
+            self._charge_failure(0 if retried else error.status)
         return error
+
+    def _retried(self, response: ResponseReceived) -> Retried:
+        self._pool.stats.retried().charge(response.status)
+        self._pool.count(HostColumn.RQ_ERROR)
+        self._peer_closes = closes(response.headers, response.protocol[-3:].encode())
+        self._response_ended = response.end_stream
+        return Retried(response.status)
 
     def _charge_response(self, response: ResponseReceived) -> None:
         self._response_started = True
@@ -275,7 +317,8 @@ class UpstreamStream:
         self._pool.charge_response(response.status)
 
     def _charge_failure(self, status: int) -> None:
-        self._outcomes.charge(status)
+        if status:
+            self._outcomes.charge(status)
         self._pool.count(HostColumn.RQ_ERROR)
 
     def _end_request(self) -> None:

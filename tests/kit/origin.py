@@ -12,6 +12,8 @@ The script is the query of the request target, or the `x-script` header where th
     close=before|head|half|after   closes there        reset=1        that close is a RST
     until_close=N       N bytes without framing, ended by the close
     raw=BYTES           exactly these bytes (percent-encoded), then close
+    key=K fails=N       only the first N requests of the same K are served so; the others get the echo. Each is counted,
+                        and told as `attempt` in the echo; `told=K` answers with what came of K: the echoes, as JSON
 """
 
 from __future__ import annotations
@@ -77,6 +79,9 @@ class _Request:
     def script(self) -> Script:
         texts = self.values("x-script") or [self.target.partition("?")[2]]
         return parse_qs(texts[0], keep_blank_values=True, encoding="latin-1")
+
+
+_told: dict[str, list[dict[str, Any]]] = {}
 
 
 def _read_headers(stream: BinaryIO) -> list[tuple[str, str]]:
@@ -149,6 +154,14 @@ class _Connection:
         def one(name: str, default: str) -> str:
             return script.get(name, [default])[0]
 
+        if "told" in script:
+            body = json.dumps(_told.get(one("told", ""), [])).encode()
+            self.sock.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+            return
+        if key := one("key", ""):
+            _told.setdefault(key, []).append(self._echo(request, number))
+            if len(_told[key]) > int(one("fails", "1000000")):
+                script = {}
         time.sleep(float(one("delay", "0")))
         self._close_if(script, "before")
         for status in script.get("informational", []):

@@ -13,16 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from proxy.config.common import StringMatcher
-from proxy.config.route import (
-    ClusterAction,
-    HeaderMatcher,
-    QueryParameterMatcher,
-    Route,
-    RouteConfiguration,
-    RouteMatch,
-    VirtualHost,
-)
+from proxy.config.common import HeaderMatcher, StringMatcher
+from proxy.config.route import ClusterAction, QueryParameterMatcher, Route, RouteConfiguration, RouteMatch, VirtualHost
 from proxy.http.events import RequestReceived
 from proxy.http.headers import Headers
 from proxy.http.request import Request

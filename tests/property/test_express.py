@@ -21,10 +21,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from proxy.config.access_log import AccessLog
-from proxy.config.common import SocketAddress
+from proxy.config.common import HeaderMatcher, SocketAddress, StringMatcher
+from proxy.config.forwarding import Forwarding, MaxStreamDuration, RetryPolicy
 from proxy.config.header_mutation import HeaderMutations, Mutation
 from proxy.config.identity import Identity
-from proxy.config.route import ClusterAction, HeaderMatcher, HostRewrite, PathRewrite, Route, VirtualCluster
+from proxy.config.route import ClusterAction, HostRewrite, PathRewrite, Route, VirtualCluster
 from proxy.config.target import TargetRules
 from proxy.filters.http.header_mutation import HeaderMutation
 from proxy.filters.network import hcm_express
@@ -207,6 +208,24 @@ ACTIONS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
             ]
         ),
         "append_x_forwarded_host": st.booleans(),
+        "forwarding": st.builds(
+            Forwarding,
+            idle_timeout=st.sampled_from([None, 0.0, 9.0]),
+            retry=st.none()
+            | st.builds(
+                RetryPolicy,
+                st.sampled_from([("5xx",), ("reset",), ("retriable-status-codes", "retriable-headers")]),
+                per_try_timeout=st.sampled_from([0.0, 5.0]),
+                base_interval=st.just(0.001),
+                max_interval=st.just(0.001),
+                retriable_status_codes=st.just((404,)),
+                retriable_headers=st.just((HeaderMatcher("server"),)),
+                retriable_request_headers=st.sampled_from(
+                    [(), (HeaderMatcher(":path", StringMatcher("prefix", "/a")),)]
+                ),
+            ),
+            max_stream_duration=st.sampled_from([None, None, MaxStreamDuration(9.0)]),
+        ),
         "cluster_header": st.just("x-cluster"),
     },
 )
@@ -253,6 +272,10 @@ ROUTINGS = st.builds(
 )
 
 
+TO_RETRIES = Answer((sized(b"more"),))
+"""For attempts that the script has no answer for any more."""
+
+
 class Origin:
     """Answers by the script, over however many connections; keeps what it received."""
 
@@ -271,7 +294,7 @@ class Origin:
                     data += piece
                 self.received.append(data[:end])
                 data = data[end:]
-                answer = next(self._answers)
+                answer = next(self._answers, TO_RETRIES)
                 for piece in answer.pieces:
                     await stream.send_all(piece)
                     await trio.sleep(0.002)
@@ -304,6 +327,7 @@ class Outcome(NamedTuple):
 _VARIABLE = [
     (re.compile(rb"(x-request-id: )(?!7a1d3f9e)[0-9a-f-]{36}"), rb"\1ID"),
     (re.compile(rb"(x-envoy-upstream-service-time: )\d+"), rb"\g<1>0"),
+    (re.compile(rb"(x-envoy-expected-rq-timeout-ms: )(?:14|8)\d{3}"), rb"\1LEFT"),  # of 15 or 9 s, to a retry
     (re.compile(rb"(date: )(?!Mon, 23 Nov 2026 00:00:00)[^\r]*"), rb"\1NOW"),
 ]
 

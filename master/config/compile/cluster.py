@@ -6,6 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Any, Literal
 
 from master.config.compile import endpoints
+from master.config.compile.upstream_http import compile_http_options
 from proxy.config.cluster import Cluster, ClusterEndpoints, Dns, LocalityHosts
 
 if TYPE_CHECKING:
@@ -89,6 +90,9 @@ def _cluster(message: Any, context: Context) -> Cluster:
         connect_timeout=connect_timeout,
         per_connection_buffer_limit_bytes=context.buffer_limit(message),
         dns=dns,
+        **compile_http_options(
+            message.typed_extension_protocol_options, context.at("typed_extension_protocol_options")
+        ),
     )
 
 

@@ -12,8 +12,8 @@ from master.config.finding import Finding, Kind
 from master.config.suggest import nearest
 from master.config.walk import Path
 from proxy.config.access_log import AccessLog
-from proxy.config.common import PluginConfig
-from proxy.config.route import HeaderMatcher, RouteConfiguration
+from proxy.config.common import HeaderMatcher, PluginConfig
+from proxy.config.route import RouteConfiguration
 
 DEFAULT_BUFFER_LIMIT = 1024 * 1024
 """Bytes; Envoy's default for listeners and clusters."""

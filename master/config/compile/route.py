@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
+from master.config.compile.forwarding import compile_forwarding
 from master.config.compile.rewrites import header_name
 from master.config.compile.route_action import compile_action, compile_direct_response, compile_redirect
 from master.config.compile.route_match import compile_header_matcher, compile_match
@@ -120,7 +123,10 @@ def _check_domains(message: Any, context: Context) -> None:
 
 def _virtual_host(message: Any, limit: int, context: Context) -> VirtualHost:
     """`limit`: bytes of a direct response's body."""
-    routes = (_route(route, limit, context.at("routes", index)) for index, route in enumerate(message.routes))
+    routes = (
+        _route(route, message, limit, context.at("routes", index), context)
+        for index, route in enumerate(message.routes)
+    )
     return VirtualHost(
         name=message.name,
         domains=tuple(message.domains),
@@ -148,7 +154,7 @@ def _virtual_cluster(message: Any, context: Context) -> VirtualCluster:
     )
 
 
-def _route(message: Any, limit: int, context: Context) -> Route | None:
+def _route(message: Any, host: Any, limit: int, context: Context, host_context: Context) -> Route | None:
     """None for a route whose match or action is not one of ours; others name that as unsupported or invalid."""
     match = compile_match(message.match, context.at("match"))
     action: ClusterAction | DirectResponseAction | RedirectAction | None
@@ -162,6 +168,8 @@ def _route(message: Any, limit: int, context: Context) -> Route | None:
     mutations = compile_mutations(message, context)
     if match is None or action is None:
         return None
+    if isinstance(action, ClusterAction):
+        action = msgspec.structs.replace(action, forwarding=compile_forwarding(message, host, context, host_context))
     return Route(
         match=match,
         action=action,

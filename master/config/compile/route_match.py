@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from master.config.compile.rewrites import path_template
-from proxy.config.common import StringMatcher
-from proxy.config.route import HeaderMatcher, QueryParameterMatcher, RouteMatch
+from proxy.config.common import HeaderMatcher, StringMatcher
+from proxy.config.route import QueryParameterMatcher, RouteMatch
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
@@ -38,6 +38,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "query_parameters",
         "grpc",
         "runtime_fraction",
+        "connect_matcher",
     ),
     "envoy.config.route.v3.RouteMatch.TlsContextMatchOptions": ("presented", "validated"),
     "envoy.config.route.v3.QueryParameterMatcher": ("name", "string_match", "present_match"),
@@ -70,13 +71,13 @@ def compile_match(message: Any, context: Context) -> RouteMatch | None:
     )
     if path is None:
         return None
-    fraction = _fraction(message.runtime_fraction.default_value) if message.HasField("runtime_fraction") else None
+    share = fraction(message.runtime_fraction.default_value) if message.HasField("runtime_fraction") else None
     return msgspec.structs.replace(
         path,
         headers=headers,
         query_parameters=query,
         grpc=message.HasField("grpc"),
-        runtime_fraction=fraction,
+        runtime_fraction=share,
         tls_presented=message.tls_context.presented.value if message.tls_context.HasField("presented") else None,
         tls_validated=message.tls_context.validated.value if message.tls_context.HasField("validated") else None,
     )
@@ -107,7 +108,7 @@ def _query_parameter(message: Any, context: Context) -> QueryParameterMatcher:
     )
 
 
-def _fraction(message: Any) -> tuple[int, int]:
+def fraction(message: Any) -> tuple[int, int]:
     """A `type.v3.FractionalPercent`."""
     return message.numerator, DENOMINATORS[message.denominator]
 

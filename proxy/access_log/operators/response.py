@@ -63,7 +63,7 @@ def _flags(info: StreamInfo) -> Value:
 
 
 def _flags_long(info: StreamInfo) -> Value:
-    return ",".join(_LONG_NAMES[flag] for flag in Flag if flag in info.flags).encode() or b"-"
+    return ",".join(_LONG_NAMES[flag] for flag in info.flags).encode() or b"-"
 
 
 OPERATORS: dict[str, Build] = {

@@ -1,42 +1,109 @@
-"""What a request's own headers ask of the router, and what the upstream is told (features §13 rules 24 and 27)."""
+"""What a request's own headers ask of the router, and what the upstream is told (features §13 rules 24, 27 and 46)."""
 
 from __future__ import annotations
 
+from proxy.config.route import ClusterAction
 from proxy.http.headers import Headers
 from proxy.http.identity import ROUTER_HEADERS
+from proxy.route.matcher import RequestHead
+from proxy.route.retry import NO_POLICY, RetryRules, RetryState
 
 EXPECTED_TIMEOUT = b"x-envoy-expected-rq-timeout-ms"
 TIMEOUT = b"x-envoy-upstream-rq-timeout-ms"
+PER_TRY_TIMEOUT = b"x-envoy-upstream-rq-per-try-timeout-ms"
 NO_CONTENT_ON_TIMEOUT = b"x-envoy-upstream-rq-timeout-alt-response"
+STREAM_DURATION = b"x-envoy-upstream-stream-duration-ms"
+TIMEOUT_RETRY = b"x-envoy-is-timeout-retry"
 
 MAX_DIGITS = 20  # of a number of 64 bits
 
-_MAX_MILLISECONDS = 2**64 - 1
 
+class Terms:
+    """On what terms a request is forwarded: the route's, unless it asked for others. Seconds; 0 means none.
 
-def settle(headers: Headers, timeout: float, *, tell: bool) -> tuple[float, bool]:
-    """Take the headers for the router out of `headers`, and `tell` the upstream how long we shall wait.
-
-    Gives the timeout in seconds (0: none), `timeout` unless another was asked for, and whether its answer is an empty
-    204. What callers from outside asked is gone already: whatever is left comes from inside, or from our own filters.
+    `no_content`: an empty 204 answers a timeout. `retry` is None if nothing is retried. `stream_duration` is None if
+    the cluster's own counts. `asked`: the request asked for something. `tell`: the upstream hears how long we shall
+    wait.
     """
+
+    __slots__ = (
+        "asked",
+        "no_content",
+        "per_try_idle_timeout",
+        "per_try_timeout",
+        "retry",
+        "stream_duration",
+        "tell",
+        "timeout",
+    )
+
+    def __init__(self, timeout: float, *, tell: bool) -> None:
+        self.timeout = timeout
+        self.tell = tell
+        self.per_try_timeout = self.per_try_idle_timeout = 0.0
+        self.stream_duration: float | None = None
+        self.asked = self.no_content = False
+        self.retry: RetryState | None = None
+
+    def expected(self, elapsed: float) -> float:
+        """Seconds that an attempt gets which begins `elapsed` after the end of the request; 0: as many as it likes."""
+        allowed = self.per_try_timeout or self.timeout
+        if allowed and self.timeout:
+            return max(min(allowed, self.timeout - elapsed), 0.001)
+        return allowed
+
+
+def settle(request: RequestHead, action: ClusterAction, rules: RetryRules | None, *, tell: bool) -> Terms:
+    """Take the headers for the router out of the request, and `tell` the upstream how long we shall wait.
+
+    What callers from outside asked is gone already: whatever is left comes from inside, or from our own filters.
+    """
+    headers, forwarding = request.headers, action.forwarding
+    terms = Terms(action.timeout if forwarding.max_stream_duration is None else 0.0, tell=tell)
     names = dict(headers.items)
-    no_content = False
-    if not ROUTER_HEADERS.isdisjoint(names):
-        timeout = _timeout(headers.joined(TIMEOUT) or b"", timeout)
-        no_content = NO_CONTENT_ON_TIMEOUT in names
+    asks = not ROUTER_HEADERS.isdisjoint(names)
+    if rules is not None:
+        terms.per_try_timeout = rules.policy.per_try_timeout
+        terms.per_try_idle_timeout = rules.policy.per_try_idle_timeout
+    if asks:
+        terms.asked = True
+        _ask(terms, headers, names)
+    if asks or rules is not None:
+        terms.retry = (rules or NO_POLICY).begin(request)
+        if terms.per_try_timeout >= terms.timeout > 0:
+            terms.per_try_timeout = 0.0
+    if asks:
         headers.items = [pair for pair in headers.items if pair[0] not in ROUTER_HEADERS]
-    if tell and timeout > 0:
-        milliseconds = b"%d" % round(timeout * 1000)
-        if EXPECTED_TIMEOUT in names:
+    tell_timeout(headers, terms, names=names)
+    return terms
+
+
+def tell_timeout(
+    headers: Headers, terms: Terms, elapsed: float = 0.0, *, names: dict[bytes, bytes] | None = None
+) -> None:
+    """Write how long an attempt may take that begins `elapsed` after the end of the request."""
+    expected = terms.expected(elapsed)
+    if terms.tell and expected > 0:
+        milliseconds = b"%d" % round(expected * 1000)
+        if names is None or EXPECTED_TIMEOUT in names:
             headers.set(EXPECTED_TIMEOUT, milliseconds)
         else:
             headers.add(EXPECTED_TIMEOUT, milliseconds)
-    return timeout, no_content
 
 
-def _timeout(value: bytes, default: float) -> float:
-    """Seconds. What is no number of 64 bits asks for nothing."""
+def _ask(terms: Terms, headers: Headers, names: dict[bytes, bytes]) -> None:
+    """What the request asks for itself."""
+    terms.timeout = _seconds(headers.joined(TIMEOUT) or b"", terms.timeout)
+    terms.no_content = NO_CONTENT_ON_TIMEOUT in names
+    if PER_TRY_TIMEOUT in names:
+        terms.per_try_timeout = _seconds(headers.joined(PER_TRY_TIMEOUT) or b"", terms.per_try_timeout)
+    if STREAM_DURATION in names:
+        asked = _seconds(headers.joined(STREAM_DURATION) or b"", -1.0)
+        terms.stream_duration = asked if asked >= 0 else None
+
+
+def _seconds(value: bytes, default: float) -> float:
+    """What is no number of 64 bits asks for nothing."""
     digits = value.removeprefix(b"+")
     if not digits.isdigit() or len(digits) > MAX_DIGITS:
         return default

@@ -26,23 +26,38 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "stream_idle_timeout",
         "request_timeout",
         "request_headers_timeout",
+        "drain_timeout",
         "delayed_close_timeout",
         "common_http_protocol_options",
         "access_log",
+        "upgrade_configs",
+        "proxy_100_continue",
         "access_log_options",
         "local_reply_config",
         *hcm_identity_config.HCM_FIELDS,
         *hcm_target_config.HCM_FIELDS,
     ),
+    f"{hcm_identity_config.HCM}.UpgradeConfig": ("upgrade_type", "filters", "enabled"),
     f"{hcm_identity_config.HCM}.HcmAccessLogOptions": ("flush_access_log_on_new_request",),
     "envoy.config.core.v3.HttpProtocolOptions": (
         "idle_timeout",
+        "max_connection_duration",
+        "max_stream_duration",
+        "max_requests_per_connection",
         "max_headers_count",
         "headers_with_underscores_action",
     ),
     **hcm_identity_config.FIELDS,
     **hcm_local_reply.FIELDS,
 }
+
+
+class Upgrade(msgspec.Struct, frozen=True):
+    """`HttpConnectionManager.UpgradeConfig`. `type` is lower case. No `filters`: the connection manager's."""
+
+    type: str
+    enabled: bool = True
+    filters: tuple[PluginConfig, ...] = ()
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -63,7 +78,13 @@ class Config(msgspec.Struct, frozen=True):
     request_timeout: float = 0.0
     request_headers_timeout: float = 0.0
     delayed_close_timeout: float = 1.0
+    drain_timeout: float = 5.0
+    max_connection_duration: float = 0.0
+    max_stream_duration: float = 0.0
+    max_requests_per_connection: int = 0
     access_log: tuple[AccessLog, ...] = ()
+    upgrades: tuple[Upgrade, ...] = ()
+    proxy_100_continue: bool = False
     log_new_requests: bool = False
     local_reply: LocalReplyConfig | None = None
 
@@ -75,7 +96,8 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         return context.duration(getattr(message, field), field) if message.HasField(field) else default
 
     options = message.common_http_protocol_options
-    idle = context.at("common_http_protocol_options").duration(options.idle_timeout, "idle_timeout")
+    at_options = context.at("common_http_protocol_options")
+    idle = at_options.duration(options.idle_timeout, "idle_timeout")
     return Config(
         stat_prefix=message.stat_prefix,
         route_config=context.at("route_config").route_configuration(message.route_config),
@@ -92,10 +114,28 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         request_timeout=seconds("request_timeout", 0.0),
         request_headers_timeout=seconds("request_headers_timeout", 0.0),
         delayed_close_timeout=seconds("delayed_close_timeout", 1.0),
+        drain_timeout=seconds("drain_timeout", 5.0) or 5.0,
+        max_connection_duration=at_options.duration(options.max_connection_duration, "max_connection_duration"),
+        max_stream_duration=at_options.duration(options.max_stream_duration, "max_stream_duration"),
+        max_requests_per_connection=options.max_requests_per_connection.value,
         access_log=context.at("access_log").access_logs(message.access_log),
+        upgrades=_upgrades(message.upgrade_configs, context),
+        proxy_100_continue=message.proxy_100_continue,
         log_new_requests=message.access_log_options.flush_access_log_on_new_request,
         local_reply=_local_reply(message, context),
     )
+
+
+def _upgrades(messages: Any, context: CompileContext) -> tuple[Upgrade, ...]:
+    upgrades: dict[str, Upgrade] = {}
+    for index, message in enumerate(messages):
+        here, kind = context.at("upgrade_configs", index), message.upgrade_type.lower()
+        if kind in upgrades:
+            here.error(("upgrade_type",), f"{message.upgrade_type!r} stands here twice", "one entry for each type")
+        enabled = message.enabled.value if message.HasField("enabled") else True
+        filters = here.at("filters").http_filters(message.filters) if message.filters else ()
+        upgrades[kind] = Upgrade(kind, enabled, filters)
+    return tuple(upgrades.values())
 
 
 def _local_reply(message: Any, context: CompileContext) -> LocalReplyConfig | None:

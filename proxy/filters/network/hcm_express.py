@@ -44,8 +44,15 @@ def suits(config: Config, filters: Sequence[object]) -> bool:
         and config.identity.underscores == "ALLOW"
         and not config.identity.detections  # a plan does not know the peer
         and not config.log_new_requests
-        and all(limit == 0 or limit >= LEAST_TIMEOUT for limit in (config.idle_timeout, config.stream_idle_timeout))
+        and not config.max_connection_duration
+        and not config.max_requests_per_connection
+        and all(limit == 0 or limit >= LEAST_TIMEOUT for limit in _times(config))
     )
+
+
+def _times(config: Config) -> tuple[float, ...]:
+    """What the lane leaves to the general path's deadlines, in seconds."""
+    return config.idle_timeout, config.stream_idle_timeout, config.max_stream_duration
 
 
 class Lane:

@@ -6,10 +6,11 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from proxy.config.forwarding import Forwarding
 from proxy.config.route import ClusterAction
 from proxy.filters.express_watch import LEAST_TIMEOUT
 from proxy.filters.http.router import Router
-from proxy.filters.http.router_headers import settle
+from proxy.filters.http.router_headers import Terms, settle
 from proxy.filters.network.hcm_route_stats import observed
 from proxy.http import express_request, express_varying
 from proxy.http.exchange import Policy
@@ -45,7 +46,12 @@ class Destination:
     __slots__ = ("cluster", "entry", "head", "outcomes", "responses")
 
     def __init__(
-        self, entry: RouteEntry, cluster: Cluster, head: Upstreamed, responses: ResponsePlans, outcomes: Outcomes
+        self,
+        entry: RouteEntry,
+        cluster: Cluster,
+        head: Upstreamed,
+        responses: ResponsePlans,
+        outcomes: Outcomes,
     ) -> None:
         self.entry = entry
         self.cluster = cluster
@@ -214,16 +220,16 @@ class Plans:
         cluster = self._clusters.get(entry.cluster_name(request))
         if cluster is None:
             return None
-        timeout, no_content = settle(request.headers, action.timeout, tell=router.envoy_headers)
+        terms = settle(request, action, entry.retry, tell=router.envoy_headers)
         if entry.finish_request is not None:
             entry.finish_request(request, _FIRST_ATTEMPT, router.envoy_headers)
         head = plan.upstreamed(request)
-        if head is None or no_content or 0 < timeout < LEAST_TIMEOUT:
+        if head is None or not _plain(entry, action.forwarding, terms, cluster):
             return None
         edits = [edit_response for _, edit_response in reversed(editing)]
         if entry.finish_response is not None:
             edits.insert(0, _of_the_first_attempt(entry.finish_response))
-        kind = cluster, entry if edits else None
+        kind = cluster, entry if edits or terms.retry is not None else None
         responses = self._responses.get(kind)
         if responses is None:
             responses = self._responses[kind] = ResponsePlans(
@@ -233,5 +239,23 @@ class Plans:
                 max_bytes=cluster.config.max_response_headers_kb * 1024,
                 max_count=cluster.config.max_response_headers_count,
                 service_time=router.envoy_headers,
+                refused=terms.retry.wants_response if terms.retry is not None else None,
             )
-        return Destination(entry, cluster, head, responses, cluster.outcomes(internal=plan.internal))
+        outcomes = cluster.outcomes(internal=plan.internal)
+        return Destination(entry, cluster, head, responses, outcomes)
+
+
+def _plain(entry: RouteEntry, options: Forwarding, terms: Terms, cluster: Cluster) -> bool:
+    """Whether the lane can hold `terms`: it keeps no time below `LEAST_TIMEOUT`, and makes one attempt, of one kind for
+    all paths. A response that is to be retried has no plan (`ResponsePlans`), so it is handed over.
+    """
+    times = (terms.timeout, terms.per_try_timeout, terms.per_try_idle_timeout, options.idle_timeout or 0.0)
+    durations = (terms.stream_duration or 0.0, cluster.config.max_stream_duration)
+    return (
+        not terms.no_content
+        and not (terms.retry is not None and terms.asked)
+        and not any(0 < limit < LEAST_TIMEOUT for limit in (*times, *durations))
+        and options.max_stream_duration is None
+        and not options.mirrors
+        and not (entry.retry is not None and entry.retry.policy.retriable_request_headers)
+    )

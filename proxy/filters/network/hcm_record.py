@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from proxy.config.route import ClusterAction
-from proxy.filters.http.router_headers import TIMEOUT
+from proxy.filters.http.router_headers import PER_TRY_TIMEOUT, TIMEOUT
 from proxy.filters.network.hcm_config import Config
-from proxy.filters.network.recorded_limits import Limits, limits_of_cluster
+from proxy.filters.network.recorded_limits import Limits, limits_of_cluster, limits_of_route
 from proxy.flight_recorder import Record, kind_of, now, text
 from proxy.http.exchange import Exchange
 from proxy.net.connection import Connection
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _OF_MANAGER: dict[str, Callable[[Config], Limits]] = {
     "stream_idle_timeout": lambda config: {"HttpConnectionManager.stream_idle_timeout": config.stream_idle_timeout},
+    "max_duration_timeout": lambda config: {"HttpProtocolOptions.max_stream_duration": config.max_stream_duration},
     "request_header_timeout": lambda config: {
         "HttpConnectionManager.request_headers_timeout": config.request_headers_timeout
     },
@@ -70,10 +71,16 @@ def add(exchange: Exchange, connection: Connection, manager: HttpConnectionManag
 
 def limits(exchange: Exchange, manager: HttpConnectionManager) -> Limits:
     """The configured values behind the exchange's detail, by Envoy's field."""
-    detail, entry = exchange.info.detail, exchange.route
-    if detail == "response_timeout" and entry is not None and isinstance(entry.route.action, ClusterAction):
-        asked = exchange.deadlines.asked_timeout
-        return {"RouteAction.timeout": entry.route.action.timeout} if asked is None else {TIMEOUT.decode(): asked}
+    detail, deadlines = exchange.info.detail, exchange.deadlines
+    action = exchange.route.route.action if exchange.route is not None else None
+    if isinstance(action, ClusterAction):
+        if detail == "response_timeout":
+            asked = deadlines.asked_timeout
+            return {"RouteAction.timeout": action.timeout} if asked is None else {TIMEOUT.decode(): asked}
+        if detail == "upstream_per_try_timeout" and deadlines.asked_per_try_timeout is not None:
+            return {PER_TRY_TIMEOUT.decode(): deadlines.asked_per_try_timeout}
+        if found := limits_of_route(detail, action):
+            return found
     if detail in _OF_MANAGER:
         return _OF_MANAGER[detail](manager.config)
     cluster = manager.clusters.get(exchange.info.upstream_cluster)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from proxy.config.route import ClusterAction
 from proxy.errors import Flag, ProxyError
-from proxy.filters.network import hcm_record
+from proxy.filters.network import hcm_record, hcm_route_timeouts
+from proxy.filters.network.hcm_lifetime import Lifetime
 from proxy.filters.network.hcm_route_stats import Observed
 from proxy.flight_recorder import FAILED_STATUS, own_failure
 from proxy.http.codec_h1_server import H1ServerCodec
@@ -48,6 +50,7 @@ class Session:
         "_connection",
         "_downstream",
         "_hop",
+        "_lifetime",
         "_manager",
         "_observed",
         "_stats",
@@ -56,12 +59,15 @@ class Session:
     )
 
     def __init__(self, manager: HttpConnectionManager, connection: Connection, hop: Hop) -> None:
+        config = manager.config
         self._manager = manager
-        self._config = manager.config
+        self._config = config
         self._stats = manager.stats
         self._connection = connection
         self._downstream = Downstream(connection, H1ServerCodec(**manager.codec_options))
         self._hop = hop
+        limited = config.max_connection_duration or config.max_requests_per_connection
+        self._lifetime = Lifetime(config, manager.stats) if limited else None
         self._observed: list[Observed] = []
         self.active = False
         self._client_closes = False
@@ -93,7 +99,7 @@ class Session:
         connection.idle = True
         connection.deadline(self._config.idle_timeout)
         try:
-            handover = await self._arrival()
+            handover = await (self._arrival() if self._lifetime is None else self._lifetime.wait(self._arrival))
         except trio.Cancelled:
             if connection.expired:
                 self._stats.cx_idle_timeout.inc()
@@ -114,6 +120,9 @@ class Session:
         deadlines = Deadlines(self._config.stream_idle_timeout, started)
         exchange = Exchange(self._downstream, deadlines, StreamInfo(started, connection), manager.policy)
         exchange.handover = handover
+        deadlines.arm_from(Phase.STREAM_DURATION, started, self._config.max_stream_duration)
+        if self._lifetime is not None:
+            self._lifetime.begin(exchange)
         self.active = True
         if handover is None or handover.upstream is None:
             manager.begin_exchange()
@@ -152,7 +161,7 @@ class Session:
         try:
             with exchange.deadlines.scope as scope:
                 await self._read_head(exchange)
-                await self._manager.chain(exchange)
+                await self._chain(exchange)
         except ProxyError as error:
             failure = error
         except Exception:
@@ -182,6 +191,7 @@ class Session:
         if event.end_stream:
             deadlines.disarm(Phase.REQUEST)
         request = exchange.request
+        exchange.info.upgrade = event.upgrade or ("connect" if event.method == b"CONNECT" else "")
         self._admit(exchange)
         handover = exchange.handover
         entry = handover.entry if handover is not None else None
@@ -192,13 +202,20 @@ class Session:
         if entry is not None:
             exchange.info.route_name = entry.route.name
             exchange.info.upstream_cluster = entry.cluster_name(request)
+            action = entry.route.action
+            if isinstance(action, ClusterAction):
+                hcm_route_timeouts.apply(exchange, action.forwarding, config.max_stream_duration)
             if self._manager.route_stats.observes:
                 self._observed = self._manager.route_stats.of(entry, request)
         if config.log_new_requests:
             self._log_beginning(exchange.info)
-        if event.upgrade or (entry is not None and request.method == b"CONNECT"):
-            self._stats.rq_ws_on_non_ws_route.inc()
-            raise ProxyError("upgrade_failed", side="downstream", status=403, close=True)
+
+    async def _chain(self, exchange: Exchange) -> None:
+        manager = self._manager
+        if not exchange.info.upgrade:
+            await manager.chain(exchange)
+        else:
+            await manager.upgrades.serve(exchange, manager.chain)
 
     def _log_beginning(self, info: StreamInfo) -> None:
         """`flush_access_log_on_new_request`: an entry for an exchange that has just begun."""
@@ -216,7 +233,7 @@ class Session:
             case "REJECT_REQUEST":
                 refuse_underscores(request.headers)
         self._aim(request)
-        caller = identities.admit(request.headers, self._hop)
+        caller = identities.admit(request.headers, self._hop, upgrading=request.upgrade != "")
         exchange.info.downstream_remote = caller.address
         exchange.info.internal = caller.internal
         exchange.tells_request_id = identities.tells_request_id(request.headers, caller)

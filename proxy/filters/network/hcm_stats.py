@@ -33,8 +33,12 @@ class HcmStats:
         self.cx_destroy_local_active_rq = counter("cx_destroy_local_active_rq")
         self.cx_destroy_remote_active_rq = counter("cx_destroy_remote_active_rq")
         self.cx_delayed_close_timeout = counter("cx_delayed_close_timeout")
+        self.cx_max_duration_reached = counter("cx_max_duration_reached")
+        self.cx_max_requests_reached = counter("cx_max_requests_reached")
         self.cx_drain_close = counter("cx_drain_close")
         self.cx_idle_timeout = counter("cx_idle_timeout")
+        self.cx_upgrades_total = counter("cx_upgrades_total")
+        self.cx_upgrades_active = stats.gauge(f"{prefix}cx_upgrades_active")
         self.cx_protocol_error = counter("cx_protocol_error")
         self.cx_rx_bytes_total = counter("cx_rx_bytes_total")
         self.cx_tx_bytes_total = counter("cx_tx_bytes_total")
@@ -54,6 +58,7 @@ class HcmStats:
         # By response code detail.
         self._failures = {
             "stream_idle_timeout": counter("rq_idle_timeout"),
+            "max_duration_timeout": counter("rq_max_duration_reached"),
             "request_header_timeout": counter("rq_header_timeout"),
             "request_overall_timeout": counter("rq_timeout"),
             "request_payload_too_large": counter("rq_too_large"),
@@ -98,10 +103,11 @@ class HcmStats:
             self._failures[info.detail].inc()
         if Flag.DOWNSTREAM_PROTOCOL_ERROR in info.flags:
             self.cx_protocol_error.inc()
-        if info.request_complete and info.response_complete:
+        request_complete = info.request_complete and not info.upgrade
+        if request_complete and info.response_complete:
             return
         self.rq_rx_reset.inc()  # Envoy's codec resets every stream whose message is cut on either side
-        if exchange.response_started and not info.request_complete:
+        if exchange.response_started and not request_complete:
             self.rq_response_before_rq_complete.inc()
 
     def charge_plain(self, status: int, milliseconds: int) -> None:

@@ -25,6 +25,7 @@ from proxy.filters.network.hcm_plans import Plans
 from proxy.filters.network.hcm_route_stats import RouteStats
 from proxy.filters.network.hcm_session import PLAINTEXT, Session
 from proxy.filters.network.hcm_stats import HcmStats
+from proxy.filters.network.hcm_upgrades import Upgrades
 from proxy.http.exchange import Policy
 from proxy.http.filter_chain import build_chain
 from proxy.http.filter_failures import FilterFailures
@@ -67,6 +68,11 @@ class HttpConnectionManager:
         self.route_stats = RouteStats(config.route_config, context.stats)
         self._all_stats = context.stats
         self.chain = build_chain(filters)
+        self.upgrades = Upgrades(
+            config.upgrades,
+            lambda plugins: build_chain([_build(plugin, http_context) for plugin in plugins]),
+            self.stats,
+        )
         self.express = context.express
         self.idle_lanes = IdleLanes(config.idle_timeout)
         self.express.watch_idle(self.idle_lanes)
@@ -75,6 +81,7 @@ class HttpConnectionManager:
             drain_close=self._drain_close,
             filter_configs=_decode_overrides(config),
             failures=FilterFailures(context.stats.counter(f"{http_context.stat_prefix}filter_exceptions")),
+            proxy_100_continue=config.proxy_100_continue,
             rewrite_reply=None if config.local_reply is None else LocalReplies(config.local_reply).rewrite,
         )
         self.plans = self._plans(filters) if hcm_express.suits(config, filters) else None
@@ -201,7 +208,8 @@ def _decode_overrides(config: hcm_config.Config) -> dict[int, Any]:
 
     The identity of a `PluginConfig` is its key: the route table, which lives as long as we do, holds the object.
     """
-    names = {plugin.name for plugin in config.http_filters}
+    plugins = [*config.http_filters, *(plugin for upgrade in config.upgrades for plugin in upgrade.filters)]
+    names = {plugin.name for plugin in plugins}
     decoded: dict[int, Any] = {}
     for overrides in _override_maps(config.route_config):
         for name, plugin in overrides.items():

@@ -131,6 +131,8 @@ class TcpProxy:
                 info.attempts += (Attempt(host, "connect", describe(error), took, errno_name(error)),)
                 if info.upstream_attempts >= self._config.max_connect_attempts:
                     cluster.charge_attempts_exceeded()
+                    if error.flag is not None:
+                        info.flags.add(error.flag)  # before the next one, as in Envoy
                     info.flags.add(Flag.UPSTREAM_RETRY_LIMIT_EXCEEDED)
                     raise
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config.common import StringMatcher
-from proxy.config.route import HeaderMatcher, QueryParameterMatcher, RouteMatch
+from proxy.config.common import HeaderMatcher, StringMatcher
+from proxy.config.route import QueryParameterMatcher, RouteMatch
 from proxy.route.conditions import by_path_alone, compile_conditions, first_value
 from tests.unit.route.requests import request
 

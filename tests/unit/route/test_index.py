@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from master.config.compile.uri_template import compile_template
-from proxy.config.common import StringMatcher
-from proxy.config.route import ClusterAction, HeaderMatcher, Route, RouteConfiguration, RouteMatch, VirtualHost
+from proxy.config.common import HeaderMatcher, StringMatcher
+from proxy.config.route import ClusterAction, Route, RouteConfiguration, RouteMatch, VirtualHost
 from proxy.http.headers import Headers
 from proxy.route import index
 from proxy.route.entry import RouteEntry

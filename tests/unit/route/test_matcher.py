@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.common import StringMatcher
-from proxy.config.route import HeaderMatcher
+from proxy.config.common import HeaderMatcher, StringMatcher
 from proxy.route.matcher import compile_header, compile_string, parse_int64
 from tests.unit.route.requests import request
 

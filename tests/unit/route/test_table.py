@@ -6,8 +6,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.common import PluginConfig, StringMatcher
-from proxy.config.route import ClusterAction, HeaderMatcher, Route, RouteConfiguration, RouteMatch, VirtualHost
+from proxy.config.common import HeaderMatcher, PluginConfig, StringMatcher
+from proxy.config.route import ClusterAction, Route, RouteConfiguration, RouteMatch, VirtualHost
 from proxy.route.table import RouteTable
 from tests.unit.route.requests import request
 

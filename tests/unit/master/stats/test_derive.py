@@ -88,5 +88,11 @@ def test_an_unused_cluster_has_completed_nothing_but_has_the_counter() -> None:
 
 
 def test_other_names_are_left_alone() -> None:
-    counters = {"cluster.c.upstream_rq_timeout": 1, "cluster.c.retry.upstream_rq_503": 2, "upstream_rq_503": 3}
+    counters = {"cluster.c.upstream_rq_timeout": 1, "cluster.c.retried.upstream_rq_503": 2, "upstream_rq_503": 3}
     assert derive(counters) == counters
+
+
+def test_retried_responses_have_sums_of_their_own() -> None:
+    derived = derive({"cluster.c.retry.upstream_rq_503": 2, "cluster.c.retry.upstream_rq_500": 1})
+    assert derived["cluster.c.retry.upstream_rq_5xx"] == derived["cluster.c.retry.upstream_rq_completed"] == 3
+    assert "cluster.c.upstream_rq_5xx" not in derived

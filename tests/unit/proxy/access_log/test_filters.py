@@ -13,8 +13,7 @@ from proxy.config.access_log import (
     NotHealthCheck,
     ResponseFlags,
 )
-from proxy.config.common import StringMatcher
-from proxy.config.route import HeaderMatcher
+from proxy.config.common import HeaderMatcher, StringMatcher
 from tests.unit.proxy.access_log.streams import complete, failed
 
 X_A = HeaderFilter(HeaderMatcher("x-a", StringMatcher("exact", "hello")))

@@ -12,7 +12,7 @@ from proxy.config.common import PipeAddress, SocketAddress
 from proxy.errors import Flag
 from proxy.http.headers import Headers
 from proxy.http.request import Request
-from proxy.http.stream_info import StreamInfo
+from proxy.http.stream_info import Flags, StreamInfo
 
 OPERATORS = (
     "START_TIME", "START_TIME(%s.%3f)", "START_TIME(100%% %Y %6f)", "REQ(:METHOD)", "REQ(:PATH)", "REQ(:AUTHORITY)",
@@ -36,7 +36,7 @@ def exchanges(draw: st.DrawFn) -> StreamInfo:
     info.ended = draw(st.sampled_from([0.0, 1.0, 2.75]))
     info.status = draw(st.sampled_from([0, 200, 503]))
     info.is_http = draw(st.booleans())
-    info.flags = draw(st.sets(st.sampled_from(Flag), max_size=2))
+    info.flags = Flags(draw(st.lists(st.sampled_from(Flag), max_size=2, unique=True)))
     info.detail = draw(st.sampled_from(["", "via_upstream", "a b\nc"]))
     info.route_name = draw(st.sampled_from(["", "r"]))
     info.upstream_cluster = draw(st.sampled_from(["", "c"]))

@@ -5,15 +5,8 @@ from __future__ import annotations
 import pytest
 
 from master.config.finding import Finding
-from proxy.config.common import StringMatcher
-from proxy.config.route import (
-    ClusterAction,
-    ClusterWeight,
-    DirectResponseAction,
-    HeaderMatcher,
-    QueryParameterMatcher,
-    RouteMatch,
-)
+from proxy.config.common import HeaderMatcher, StringMatcher
+from proxy.config.route import ClusterAction, ClusterWeight, DirectResponseAction, QueryParameterMatcher, RouteMatch
 from tests.kit.config import bootstrap, findings, routes
 
 ROUTE = "envoy.config.route.v3"

@@ -6,9 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.filters.http.router_headers import EXPECTED_TIMEOUT, NO_CONTENT_ON_TIMEOUT, TIMEOUT, settle
+from proxy.config.route import ClusterAction
+from proxy.filters.http import router_headers
+from proxy.filters.http.router_headers import EXPECTED_TIMEOUT, NO_CONTENT_ON_TIMEOUT, TIMEOUT, Terms
 from proxy.http.headers import Headers
 from proxy.http.identity import ROUTER_HEADERS
+from proxy.http.request import Request
+
+
+def settle(headers: Headers, timeout: float, *, tell: bool) -> Terms:
+    """The terms of a request with `headers`, which are edited, on a plain route."""
+    request = Request()
+    request.headers = headers
+    return router_headers.settle(request, ClusterAction("c", timeout), None, tell=tell)
+
+
+def pair(terms: Terms) -> tuple[float, bool]:
+    return terms.timeout, terms.no_content
+
 
 OTHERS = [(b"a", b"1"), (b"x-envoy-internal", b"true"), (b"a", b"2")]
 
@@ -25,16 +40,16 @@ OTHERS = [(b"a", b"1"), (b"x-envoy-internal", b"true"), (b"a", b"2")]
 )
 def test_timeout(value: bytes, seconds: float) -> None:
     headers = Headers([(TIMEOUT, value), *OTHERS])
-    assert settle(headers, 15, tell=False) == (seconds, False)
+    assert pair(settle(headers, 15, tell=False)) == (seconds, False)
     assert headers.items == OTHERS
 
 
 def test_two_timeouts_are_none() -> None:
-    assert settle(Headers([(TIMEOUT, b"1"), (TIMEOUT, b"2")]), 15, tell=False) == (15, False)
+    assert pair(settle(Headers([(TIMEOUT, b"1"), (TIMEOUT, b"2")]), 15, tell=False)) == (15, False)
 
 
 def test_no_content() -> None:
-    assert settle(Headers([(NO_CONTENT_ON_TIMEOUT, b"")]), 15, tell=False) == (15, True)
+    assert pair(settle(Headers([(NO_CONTENT_ON_TIMEOUT, b"")]), 15, tell=False)) == (15, True)
 
 
 def test_the_upstream_is_told_once() -> None:
@@ -51,4 +66,4 @@ def test_the_upstream_is_told_once() -> None:
 def test_all_of_them_are_consumed_and_nothing_else(items: list[tuple[bytes, bytes]]) -> None:
     headers = Headers(items)
     settle(headers, 15, tell=False)
-    assert headers.items == [pair for pair in items if pair[0] not in ROUTER_HEADERS]
+    assert headers.items == [item for item in items if item[0] not in ROUTER_HEADERS]

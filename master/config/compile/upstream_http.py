@@ -1,0 +1,64 @@
+"""How a cluster speaks HTTP: `extensions.upstreams.http.v3.HttpProtocolOptions`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from master.config import any_types
+from master.config.walk import unpack
+
+if TYPE_CHECKING:
+    from master.config.compile.context import Context
+
+OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    "envoy.config.cluster.v3.Cluster": ("typed_extension_protocol_options",),
+    OPTIONS: ("common_http_protocol_options", "explicit_http_config"),
+    f"{OPTIONS}.ExplicitHttpConfig": ("http_protocol_options",),
+    "envoy.config.core.v3.HttpProtocolOptions": (
+        "idle_timeout",
+        "max_connection_duration",
+        "max_stream_duration",
+        "max_requests_per_connection",
+    ),
+}
+
+IDLE_TIMEOUT = 3600.0
+
+
+def compile_http_options(values: Any, context: Context) -> dict[str, Any]:
+    """Fields of `proxy.config.cluster.Cluster` from a cluster's `typed_extension_protocol_options`."""
+    fields: dict[str, Any] = {}
+    for name in sorted(values):
+        kind = any_types.split_url(values[name].type_url) or ""
+        message: Any = unpack(values[name])
+        here = context.at(name)
+        if kind != OPTIONS or name != OPTIONS or message is None:
+            if here.path not in here.unsupported:
+                here.error((), f"no protocol options {name!r} of type {kind}", OPTIONS, kind="reference")
+            continue
+        if message.WhichOneof("upstream_protocol_options") is None and not here.incomplete():
+            here.error((), "no upstream protocol is chosen", "explicit_http_config: {http_protocol_options: {}}")
+        fields |= _common(message.common_http_protocol_options, here.at("common_http_protocol_options"))
+        options = message.explicit_http_config.http_protocol_options
+        if options.ListFields() and not here.at("explicit_http_config", "http_protocol_options").incomplete():
+            here.error(("explicit_http_config", "http_protocol_options"), "these HTTP/1 options are for servers", "{}")
+    return fields
+
+
+def _common(message: Any, context: Context) -> dict[str, Any]:
+    def seconds(field: str, default: float) -> float:
+        return context.duration(getattr(message, field), field) if message.HasField(field) else default
+
+    if message.headers_with_underscores_action:
+        context.error(
+            ("headers_with_underscores_action",), "it says what clients may send", "the connection manager's field"
+        )
+    return {
+        "idle_timeout": seconds("idle_timeout", IDLE_TIMEOUT),
+        "max_connection_duration": seconds("max_connection_duration", 0.0),
+        "max_stream_duration": seconds("max_stream_duration", 0.0),
+        "max_requests_per_connection": message.max_requests_per_connection.value,
+        "max_response_headers_count": message.max_headers_count.value or 100,
+    }

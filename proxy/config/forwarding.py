@@ -1,0 +1,95 @@
+"""What a route says about time, retries and mirrors (`config.route.v3.RouteAction`, `VirtualHost`). Data only.
+
+The compiler has settled already what a route takes from its virtual host. Durations in seconds; 0 means none.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from proxy.config.common import HeaderMatcher
+
+
+class ResetHeader(msgspec.Struct, frozen=True, gc=False):
+    """`RetryPolicy.ResetHeader`: a response header that says when to try again. `name` is lower case."""
+
+    name: str
+    format: Literal["SECONDS", "UNIX_TIMESTAMP"] = "SECONDS"
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, gc=False):
+    """`config.route.v3.RetryPolicy`. `retry_on` holds names of `proxy.route.retry.RetryOn`; `max_interval` is at least
+    `base_interval`. `avoid_previous_hosts`: prefer a host that has not been tried, and look for one
+    `host_selection_retry_max_attempts` times.
+    """
+
+    retry_on: tuple[str, ...] = ()
+    num_retries: int = 1
+    per_try_timeout: float = 0.0
+    per_try_idle_timeout: float = 0.0
+    base_interval: float = 0.025
+    max_interval: float = 0.25
+    reset_headers: tuple[ResetHeader, ...] = ()
+    reset_max_interval: float = 300.0
+    retriable_status_codes: tuple[int, ...] = ()
+    retriable_headers: tuple[HeaderMatcher, ...] = ()
+    retriable_request_headers: tuple[HeaderMatcher, ...] = ()
+    avoid_previous_hosts: bool = False
+    host_selection_retry_max_attempts: int = 1
+
+
+class MaxStreamDuration(msgspec.Struct, frozen=True, gc=False):
+    """`RouteAction.MaxStreamDuration`. Where it is set, `RouteAction.timeout` does not count. None: not set."""
+
+    max_stream_duration: float | None = None
+    grpc_timeout_header_max: float | None = None
+    grpc_timeout_header_offset: float = 0.0
+
+
+class Mirror(msgspec.Struct, frozen=True, gc=False):
+    """`RouteAction.RequestMirrorPolicy`. Exactly one of `cluster` and `cluster_header` (lower case) is not empty.
+
+    `runtime_fraction` is (numerator, denominator). `host` replaces the authority; else it gets `-shadow` if
+    `host_suffix`.
+    """
+
+    cluster: str = ""
+    cluster_header: str = ""
+    runtime_fraction: tuple[int, int] | None = None
+    host_suffix: bool = True
+    host: str = ""
+
+
+class RouteUpgrade(msgspec.Struct, frozen=True, gc=False):
+    """`RouteAction.UpgradeConfig`. `type` is lower case. `terminates`: what follows a CONNECT goes to the upstream
+    without the CONNECT.
+    """
+
+    type: str
+    enabled: bool = True
+    terminates: bool = False
+
+
+class Forwarding(msgspec.Struct, frozen=True, gc=False):
+    """`idle_timeout` takes the place of the connection manager's, None leaves that.
+
+    `buffer_limit`: bytes of a request's body that are kept for retries; None leaves the listener's limit. `retry` is
+    None where nothing retries, unless a request asks for it.
+    """
+
+    idle_timeout: float | None = None
+    max_stream_duration: MaxStreamDuration | None = None
+    retry: RetryPolicy | None = None
+    mirrors: tuple[Mirror, ...] = ()
+    buffer_limit: int | None = None
+    include_is_timeout_retry_header: bool = False
+    upgrades: tuple[RouteUpgrade, ...] = ()
+
+    def upgrade(self, kind: str) -> RouteUpgrade | None:
+        """What the route says about `kind` (lower case); None if nothing."""
+        for upgrade in self.upgrades:
+            if upgrade.type == kind:
+                return upgrade
+        return None

@@ -1,0 +1,64 @@
+"""What all attempts of one exchange have in common."""
+
+from __future__ import annotations
+
+import trio
+
+from proxy.filters.http.router_headers import Terms
+from proxy.http.deadlines import Phase
+from proxy.http.exchange import Exchange
+from proxy.net.pipe import PipePool
+from proxy.route.entry import RouteEntry
+from proxy.upstream.cluster import Cluster
+
+
+class Forwarding:
+    """An exchange on its way to `cluster` on `terms`, by the route `entry`. Long bodies go through `pipes`.
+
+    `complete_at` is when the client's request was complete, None before. `service_time`: the client is told how long
+    the upstream took. `pipes` are for bodies that nobody looks at. `stream_duration` is how long an attempt may last,
+    in seconds, 0 for ever; `limits_attempts`: an attempt has limits of its own at all.
+    """
+
+    __slots__ = (
+        "cluster",
+        "complete_at",
+        "entry",
+        "exchange",
+        "limits_attempts",
+        "pipes",
+        "service_time",
+        "stream_duration",
+        "terms",
+    )
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        entry: RouteEntry,
+        cluster: Cluster,
+        terms: Terms,
+        pipes: PipePool,
+        *,
+        service_time: bool,
+    ) -> None:
+        self.exchange = exchange
+        self.entry = entry
+        self.pipes = pipes
+        self.cluster = cluster
+        self.terms = terms
+        self.service_time = service_time
+        self.complete_at: float | None = None
+        duration = terms.stream_duration
+        self.stream_duration = cluster.config.max_stream_duration if duration is None else duration
+        self.limits_attempts = bool(self.stream_duration or terms.per_try_timeout or terms.per_try_idle_timeout)
+
+    def request_complete(self, now: float) -> None:
+        """The whole request has been received. Only the first call counts."""
+        if self.complete_at is None:
+            self.complete_at = now
+            self.exchange.deadlines.arm_from(Phase.ROUTE, now, self.terms.timeout)
+
+    def elapsed(self) -> float:
+        """Seconds since the request was complete; 0 before."""
+        return trio.current_time() - self.complete_at if self.complete_at is not None else 0.0
