@@ -47,7 +47,9 @@ def _http(name: str, logs: list[Fields], version: int) -> list[Fields]:
     routes = ({"match": {"path": VERSION}, "direct_response": answer}, route("/", "origin"))
     # Most versions differ in their routes alone; every third one in what a listener's open connections cannot take on.
     further = {"delayed_close_timeout": "1s", "stream_idle_timeout": f"{300 + version // 3}s"}
-    listener = http_listener(virtual_host("all", ["*"], *routes), name=name, access_log=logs, **further)
+    upgrades = [{"upgrade_type": "websocket"}]
+    host = virtual_host("all", ["*"], *routes)
+    listener = http_listener(host, name=name, access_log=logs, upgrade_configs=upgrades, **further)
     chains: list[Fields] = listener["filter_chains"]
     return chains
 

@@ -31,7 +31,7 @@ LOADS = (
     Kind("slow downloads", "download", 6, 0.2),
     Kind("slow uploads", "upload", 6, 0.2),
     Kind("TCP streams", "tcp", 8, 0.2, place="tcp"),
-    # WebSockets: one line here, and a mode in tests/kit/load/kinds, once upgrades are served.
+    Kind("WebSockets", "websocket", 8, 0.2),
 )
 
 

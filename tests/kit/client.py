@@ -109,6 +109,10 @@ class Connection:
             pass
         return b"".join(pieces)
 
+    def exactly(self, length: int) -> bytes:
+        """The next `length` bytes; `ConnectionEnded` if the peer closes first."""
+        return self._exactly(length, b"")
+
     def wait_readable(self) -> None:
         """Until the first byte that was not read yet, or the close."""
         self._stream.peek(1)  # type: ignore[attr-defined]

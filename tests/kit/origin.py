@@ -1,6 +1,6 @@
 """A real HTTP/1.1 origin in a process of its own, whose behaviour each request scripts.
 
-The script is the query of the request target, or the `x-script` header where the query must stay as it is:
+A WebSocket handshake is accepted, and what comes then is given back. Otherwise the script is the query of the request target, or the `x-script` header where the query must stay as it is:
 
     (nothing)           200 and what arrived, as JSON: method, target, version, headers (in order, names as they came),
                         body_length, body_sha256, trailers, connection and request (serial numbers)
@@ -132,6 +132,9 @@ class _Connection:
             stream = self.sock.makefile("rb")
             for number in itertools.count(1):
                 request = _read_head(stream)
+                if "websocket" in request.values("upgrade"):
+                    self._echo_bytes(stream)
+                    return
                 script = request.script()
                 early = "early" in script
                 if not early:
@@ -143,6 +146,12 @@ class _Connection:
                     _read_body(stream, request)
                 if "close" in request.values("connection") or request.version == "HTTP/1.0":
                     return
+
+    def _echo_bytes(self, stream: BinaryIO) -> None:
+        """What comes after a handshake goes back, until the client has finished."""
+        self.sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n")
+        while data := stream.read1(1 << 16):  # type: ignore[attr-defined]
+            self.sock.sendall(data)
 
     def _close_if(self, script: Script, moment: str) -> None:
         if script.get("close") == [moment]:

@@ -10,6 +10,7 @@ from tests.kit.load.kinds.pipelined import Pipelined
 from tests.kit.load.kinds.requests import KeepAlive, New
 from tests.kit.load.kinds.tcp import Tcp
 from tests.kit.load.kinds.upload import Upload
+from tests.kit.load.kinds.websocket import WebSocket
 
 KINDS: Mapping[str, Callable[[Ask], Kind]] = {
     "new": New,
@@ -18,5 +19,5 @@ KINDS: Mapping[str, Callable[[Ask], Kind]] = {
     "download": Download,
     "upload": Upload,
     "tcp": Tcp,
-    # "websocket" belongs here once upgrades are served.
+    "websocket": WebSocket,
 }
