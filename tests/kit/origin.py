@@ -1,6 +1,7 @@
 """A real HTTP/1.1 origin in a process of its own, whose behaviour each request scripts.
 
-A WebSocket handshake is accepted, and what comes then is given back. Otherwise the script is the query of the request target, or the `x-script` header where the query must stay as it is:
+A WebSocket's handshake is accepted, and what comes then is given back. For all else the script is the query of the
+request target, or the `x-script` header where the query must stay as it is:
 
     (nothing)           200 and what arrived, as JSON: method, target, version, headers (in order, names as they came),
                         body_length, body_sha256, trailers, connection and request (serial numbers)
