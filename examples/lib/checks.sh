@@ -12,8 +12,12 @@ fail() {
 begin() {
     local free
     free="$("$PYTHON" -c 'if True:
-        import socket, sys
-        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in sys.argv[1:]]
+        import random, socket, sys
+        def free():  # none that the kernel gives to others meanwhile (ip_local_port_range)
+            while True:
+                try: return socket.create_server(("127.0.0.1", random.randrange(15000, 32000)))
+                except OSError: pass
+        sockets = [free() for _ in sys.argv[1:]]
         print(*(f"{name}={s.getsockname()[1]}" for name, s in zip(sys.argv[1:], sockets)))' "$@")"
     # shellcheck disable=SC2086
     export $free

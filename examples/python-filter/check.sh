@@ -5,8 +5,14 @@ here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 PYTHON="${PYTHON:-python3}"
 PROXYCTL="${PROXYCTL:-proxyctl}"
 read -r PORT ORIGIN_PORT ADMIN_PORT < <("$PYTHON" - <<'END'
-import socket
-sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+import random, socket
+def free():  # none that the kernel gives to others meanwhile (ip_local_port_range)
+    while True:
+        try:
+            return socket.create_server(("127.0.0.1", random.randrange(15000, 32000)))
+        except OSError:
+            pass
+sockets = [free() for _ in range(3)]
 print(*(s.getsockname()[1] for s in sockets))
 END
 )

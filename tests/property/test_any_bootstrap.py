@@ -9,6 +9,7 @@ from envoy.config.bootstrap.v3 import bootstrap_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
+from validate import validate_pb2
 
 from master.config import any_types, walk
 from master.config import compile as compile_package
@@ -70,7 +71,9 @@ def put(draw: st.DrawFn, message: Any, field: FieldDescriptor, depth: int) -> No
 
 def scalar(draw: st.DrawFn, field: FieldDescriptor) -> Any:
     if field.enum_type is not None:
-        return draw(st.sampled_from([*field.enum_type.values_by_number, 999]))
+        rules = field.GetOptions().Extensions[validate_pb2.rules]  # which are checked before anything is compiled
+        checked = (rules.repeated.items if field.is_repeated else rules).enum.defined_only
+        return draw(st.sampled_from([*field.enum_type.values_by_number, *(() if checked else (999,))]))
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         text = draw(TEXTS)
         return text.encode() if field.type == FieldDescriptor.TYPE_BYTES else text

@@ -31,10 +31,14 @@ def target(message: Any, context: CompileContext) -> TargetRules:
     """The rules of an `HttpConnectionManager`; `context` stands for it."""
     if message.strip_any_host_port and message.strip_matching_host_port:
         context.error((), "strip_any_host_port and strip_matching_host_port are both set", "one of them")
+    number = message.path_with_escaped_slashes_action
+    escaped = ESCAPED_SLASHES.get(number)
+    if escaped is None:
+        context.error(("path_with_escaped_slashes_action",), f"{number} is none of its values", "one of their names")
     return TargetRules(
         normalize_path=message.normalize_path.value,
         merge_slashes=message.merge_slashes,
-        escaped_slashes=ESCAPED_SLASHES[message.path_with_escaped_slashes_action],
+        escaped_slashes=escaped or "KEEP",
         strip_port="any" if message.strip_any_host_port else "matching" if message.strip_matching_host_port else "",
         strip_trailing_dot=message.strip_trailing_host_dot,
     )
