@@ -88,7 +88,7 @@ def broken(mode: Mode) -> list[Outcome]:
         origin.process.kill()
         report = load.finish()
     first = [outcome for outcome in report.outcomes if outcome.cause != "refused"]
-    assert len(first) == 2
+    assert len(first) >= 2  # another one may have been accepted in its last moment
     return first
 
 
