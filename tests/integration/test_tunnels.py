@@ -88,7 +88,7 @@ def test_bulk(origin: TunnelOrigin, data: bytes) -> None:
 
 def test_a_client_that_does_not_read_holds_the_upstream_back(origin: TunnelOrigin) -> None:
     with Proxy(config(origin)) as proxy, opened(proxy.address(), ASK % b"echo") as sock:
-        sent, flood = 0, 4 * BULK  # more than the buffers of all sockets on the way, which the kernel lets grow
+        sent, flood = 0, 2 * BULK  # more than the buffers of all sockets on the way, which the kernel lets grow
 
         def send() -> None:
             nonlocal sent
