@@ -30,6 +30,10 @@ class CompileContext(Protocol):
         """
         ...
 
+    def will_exist(self, directory: str) -> bool:
+        """Whether `directory` is one of the proxy's own that is made when it starts, as systemd's `LogsDirectory`."""
+        ...
+
     def duration(self, value: Any, *path: str | int) -> float:
         """The `google.protobuf.Duration` that stands at `path`, in seconds; a negative one is reported."""
         ...
