@@ -70,6 +70,10 @@ class CompileContext(Protocol):
         """
         ...
 
+    def struct(self, value: Any) -> dict[str, Any]:
+        """A `google.protobuf.Struct` as plain Python; whole numbers are integers."""
+        ...
+
     def http_filters(self, values: Iterable[Any]) -> tuple[PluginConfig, ...]:
         """Compiles a chain of `HttpFilter` messages; this context stands for their list."""
         ...

@@ -100,6 +100,9 @@ class Context:
     def plain_value(self, value: Any, *path: str | int) -> Any:
         return plain_value.read(value, self.at(*path))
 
+    def struct(self, value: Any) -> dict[str, Any]:
+        return plain_value.struct(value)
+
     def http_filters(self, values: Iterable[Any]) -> tuple[PluginConfig, ...]:
         return plugins.compile_http_filters(values, self)
 
