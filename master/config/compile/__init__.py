@@ -37,6 +37,7 @@ def compile_bootstrap(
     context = Context(
         clusters=frozenset(cluster.name for cluster in resources.clusters),
         unsupported=frozenset(unsupported),
+        node=_node(message.node),
     )
     here = context.at("static_resources")
     listeners = compile_listeners(resources.listeners, here.at("listeners"))
@@ -49,7 +50,7 @@ def compile_bootstrap(
         return None, context.findings
     config = CompiledConfig(
         version=version,
-        node=_node(message.node),
+        node=context.node,
         listeners=listeners,
         clusters=clusters,
         endpoints=Endpoints(version=1, clusters=hosts),
