@@ -31,7 +31,7 @@ OPERATORS = [
     "FILTER_STATE(text:PLAIN):2", "FILTER_STATE(text:TYPED):3", "FILTER_STATE(text:FIELD:x)", "FILTER_STATE(address)",
     "FILTER_STATE(address:PLAIN)", "FILTER_STATE(address:FIELD:ip)", "FILTER_STATE(nothing)",
     "FILTER_STATE(nothing:PLAIN)", "UPSTREAM_FILTER_STATE(text:PLAIN)",
-    'COALESCE({"operators": [{"command": "DYNAMIC_METADATA", "param": "o"}, {"command": "FILTER_STATE", "param": "text"}]})',
+    'COALESCE({"operators": [{"command": "METADATA", "param": "DYNAMIC:o"}, {"command": "FILTER_STATE", "param": "text"}]})',  # noqa: E501
 ]  # fmt: skip
 
 

@@ -118,7 +118,7 @@ class _HeadsLog:
         request = info.request
         assert request is not None
         assert info.response_headers is not None
-        request.path = arrival.path
+        request.path = progress.path
         self._upstreamed.fill(request.headers, progress.values)
         if self._repeats:
             self._sent = index(request.headers)
@@ -139,7 +139,7 @@ class _HeadsLog:
         info.received_before = connection.bytes_received - len(arrival.data)
         info.sent_before = connection.bytes_sent - head_size - info.bytes_sent
         info.header_bytes_sent = head_size - self._status_line
-        info.upstream_header_bytes_sent = progress.sent - info.bytes_received - len(arrival.path) - self._request_line
+        info.upstream_header_bytes_sent = progress.sent - info.bytes_received - len(progress.path) - self._request_line
         info.upstream_hostname = progress.pool.host.hostname
         info.upstream_connection = progress.upstream.identity
         info.attempt_begun = info.pool_ready = sent_at
