@@ -34,7 +34,7 @@ SAMPLES: dict[str, tuple[str, ...]] = {
         "on_request_headers: [{object_key: k, factory_key: envoy.string,"
         " format_string: {text_format_source: {inline_string: '%REQ(:PATH)%'}}}]",
     ),
-    f"{HTTP}.set_metadata.v3.Config": ("metadata: [{metadata_namespace: n, value: {a: 1}}]",),
+    f"{HTTP}.set_metadata.v3.Config": ("metadata: [{metadata_namespace: some.filter, value: {a: 1}}]",),
 }
 """A configuration of each filter that lets requests pass."""
 
