@@ -448,6 +448,13 @@ CONSTANT_ROUTING = Routing(
     TargetRules(normalize_path=True, merge_slashes=True, strip_port="any"),
 )
 
+REWRITTEN = [
+    Routing({"path_rewrite": rewrite}) for rewrite in (PathRewrite("prefix", "/new/"), PathRewrite("regex", "/-", "/+"))
+]
+OF_MANY_PATHS = [
+    Step(b"GET %b HTTP/1.1\r\nhost: o\r\n\r\n" % path, PLAIN) for path in (b"/", b"/a//b?c/d", b"/", b"/%20", b"/a?/")
+]
+
 
 def assert_same(with_lane: Outcome, without: Outcome, *, service_time: bool) -> None:
     """`service_time`: responses tell it."""
@@ -492,6 +499,9 @@ def test_the_lane_changes_nothing(
     script=TRACED, suppress=False, edits=(), routing=Routing({"host_rewrite": HostRewrite("header", "traceparent")})
 )
 @example(script=[Step(POST, PLAIN)] * 4, suppress=False, edits=CONSTANT, routing=CONSTANT_ROUTING)
+@example(script=OF_MANY_PATHS, suppress=False, edits=(), routing=REWRITTEN[0])
+@example(script=[*TRACED, *OF_MANY_PATHS], suppress=False, edits=CONSTANT, routing=REWRITTEN[1])
+@example(script=OF_MANY_PATHS, suppress=True, edits=(), routing=REWRITTEN[0])
 def test_the_lane_changes_nothing_of_what_routes_do(
     script: list[Step],
     suppress: bool,
@@ -510,7 +520,9 @@ def test_the_lane_changes_nothing_of_what_routes_do(
     assert_same(with_lane, without, service_time=not suppress)
 
 
-@pytest.mark.parametrize("routing", [PLAIN_ROUTING, CONSTANT_ROUTING], ids=["plain", "constant"])
+@pytest.mark.parametrize(
+    "routing", [PLAIN_ROUTING, CONSTANT_ROUTING, *REWRITTEN], ids=["plain", "constant", "prefix", "regex"]
+)
 @pytest.mark.parametrize("answer", [PLAIN, LONG], ids=["short", "long"])
 def test_plain_requests_take_the_lane(
     answer: Answer, routing: Routing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

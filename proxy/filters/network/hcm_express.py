@@ -206,6 +206,11 @@ class Lane:
         destination = self._destination = self._route(arrival, progress)
         if destination is None or self._head is None:
             return None
+        path: bytes | None = arrival.path
+        if destination.rewrite_path is not None:
+            path = express_request.plain_path(destination.rewrite_path(arrival.path))
+        if path is None:
+            return None
         pool = destination.cluster.pick()
         if pool is None:
             return None
@@ -214,8 +219,8 @@ class Lane:
         if upstream is None:
             return None
         request_id = progress.request_id = self._head.plan.new_id()
-        progress.values = (*arrival.varying, request_id)
-        head = destination.head.render(arrival.method, arrival.path, progress.values)
+        progress.path, progress.values = path, (*arrival.varying, request_id, arrival.path)
+        head = destination.head.render(arrival.method, path, progress.values)
         data = head + arrival.body if arrival.body else head
         if not upstream.send_now(data):
             # The host has left since we last heard of it. It got nothing whole, so another connection may be asked.

@@ -113,7 +113,7 @@ class _HeadsLog:
         request = info.request
         assert request is not None
         assert info.response_headers is not None
-        request.path = arrival.path
+        request.path = progress.path
         self._upstreamed.fill(request.headers, progress.values)
         if self._repeats:
             self._sent = index(request.headers)
