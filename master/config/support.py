@@ -14,6 +14,7 @@ from master.config.compile import (
     endpoints,
     forwarding,
     listener,
+    metadata,
     metadata_match,
     plugins,
     retry,
@@ -45,6 +46,8 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
         "stream_flush_timeout",  # of HTTP/2: an HTTP/1 stream keeps nothing back that it could wait for
     ),
+    "envoy.config.route.v3.Route": ("decorator",),  # it names spans, and there is no tracing yet
+    "envoy.config.route.v3.Decorator": ("operation", "propagate"),
     "envoy.config.route.v3.RetryPolicy.RetryHostPredicate": ("name",),  # the type of `typed_config` decides
     "envoy.config.endpoint.v3.ClusterLoadAssignment": ("cluster_name",),  # `Cluster.name` is what counts
     "envoy.extensions.filters.common.set_filter_state.v3.FilterStateValue": (
@@ -87,6 +90,7 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         endpoints,
         forwarding,
         listener,
+        metadata,
         metadata_match,
         plugins,
         retry,

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from proxy.config.common import HeaderMatcher, PluginConfig, StringMatcher
+from proxy.config.common import HeaderMatcher, Metadata, PluginConfig, StringMatcher
 from proxy.config.forwarding import Forwarding
 from proxy.config.header_mutation import HeaderMutations
 from proxy.config.metadata import FilterStateMatcher, MetadataMatcher
@@ -129,6 +129,7 @@ class Route(msgspec.Struct, frozen=True):
     typed_per_filter_config: dict[str, PluginConfig] = {}
     header_mutations: HeaderMutations = HeaderMutations()
     stat_prefix: str = ""
+    metadata: Metadata = {}
 
 
 class VirtualCluster(msgspec.Struct, frozen=True, gc=False):
@@ -150,6 +151,7 @@ class VirtualHost(msgspec.Struct, frozen=True):
     request_attempt_count: bool = False
     response_attempt_count: bool = False
     virtual_clusters: tuple[VirtualCluster, ...] = ()
+    metadata: Metadata = {}
 
 
 class RouteConfiguration(msgspec.Struct, frozen=True):

@@ -32,8 +32,8 @@ class VirtualHostRoutes:
 
     `by_path_alone`: no route of this virtual host looks at anything but the path. Then the same path always finds the
     same route, and a caller may keep what `find` returned for as long as the table lives.
-    `beyond_head`: a route looks at more than the head, at `RequestHead.random` or `RequestHead.info`, so each request is
-    asked for once, by itself.
+    `beyond_head`: a route looks at more than the head, at `RequestHead.random` or `RequestHead.info`, so each request
+    is asked for once, by itself.
     """
 
     __slots__ = ("beyond_head", "by_path_alone", "find", "reads_fields")
@@ -68,7 +68,7 @@ class RouteTable:
 
     Ways to ask, from the whole to its parts, for callers that ask often:
 
-    * `match(request, info)`: the route of a request, its weighted cluster drawn; `info` is what is known of its exchange;
+    * `match(request, info)`: the route of a request, its weighted cluster drawn; `info`: facts of its exchange;
     * `find(authority, path, request)`: the same before the draw, from parts of the head. `request` is touched only by
       routes with conditions, and by a table whose virtual hosts are named by a header;
     * `virtual_host(authority)`, or `virtual_host_of(request)` for tables of either kind, and its `find(path, request)`.

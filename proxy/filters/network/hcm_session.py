@@ -214,12 +214,14 @@ class Session:
         assert exchange.routes is not None
         entry = exchange.routes.match(exchange.request, exchange.info)
         exchange.info.route_name = exchange.info.upstream_cluster = ""
+        exchange.info.entry = None
         if entry is not None:
             self._enter(exchange, entry)
         return entry
 
     def _enter(self, exchange: Exchange, entry: RouteEntry) -> None:
         """What follows from a route at once, whatever the filters do."""
+        exchange.info.entry = entry
         exchange.info.route_name = entry.route.name
         exchange.info.upstream_cluster = entry.cluster_name(exchange.request)
         action = entry.route.action

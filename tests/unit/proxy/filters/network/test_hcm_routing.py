@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from proxy.python_filter import Exchange, Filter
-from tests.kit.config import bootstrap, compiled
+from proxy.route.table import RouteTable
+from tests.kit.config import bootstrap, compiled, routes
 from tests.kit.trio import run_trio
 from tests.unit.proxy.rig import serving
+from tests.unit.route.requests import request
 
 MODULE = "{name: tests.unit.proxy.filters.network.test_hcm_routing}"
 HTTP_FILTERS = f"""
@@ -56,6 +58,20 @@ class Marks(Filter):
         if value := names.get(b"x-path"):
             exchange.request.path = value
         assert (exchange.route.route.name if exchange.route is not None else "") == exchange.info.route_name
+
+
+@pytest.mark.field(
+    "envoy.config.route.v3.Route.metadata",
+    "envoy.config.route.v3.VirtualHost.metadata",
+    "envoy.config.core.v3.Metadata.filter_metadata",
+)
+def test_routes_and_virtual_hosts_carry_their_metadata() -> None:
+    route = "{match: {prefix: /}, direct_response: {status: 200}, metadata: {filter_metadata: {a: {b: [1, c]}}}}"
+    host = f"{{name: v, domains: ['*'], metadata: {{filter_metadata: {{d: {{e: null}}}}}}, routes: [{route}]}}"
+    entry = RouteTable(routes(bootstrap(route_config=f"{{name: r, virtual_hosts: [{host}]}}"))).match(request())
+    assert entry is not None
+    assert entry.route.metadata == {"a": {"b": [1, "c"]}}
+    assert entry.virtual_host.metadata == {"d": {"e": None}}
 
 
 @run_trio
