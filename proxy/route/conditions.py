@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from proxy.config.route import QueryParameterMatcher, RouteMatch
 from proxy.http import grpc
@@ -11,9 +12,17 @@ from proxy.route.matcher import RequestHead, compile_header, compile_string
 Condition = Callable[[RequestHead], bool]
 
 
+class Part(NamedTuple):
+    """One condition: the field of the `RouteMatch` that asks for it, what that says, and whether it holds."""
+
+    field: tuple[str | int, ...]
+    asked: object
+    holds: Condition
+
+
 def compile_conditions(match: RouteMatch) -> tuple[Condition, ...]:
     """All of them must hold."""
-    return tuple(_conditions(match))
+    return tuple(part.holds for part in parts(match))
 
 
 def by_path_alone(match: RouteMatch) -> bool:
@@ -21,15 +30,19 @@ def by_path_alone(match: RouteMatch) -> bool:
     return not match.headers and not match.grpc and match.runtime_fraction is None
 
 
-def _conditions(match: RouteMatch) -> Iterator[Condition]:
+def parts(match: RouteMatch) -> Iterator[Part]:
+    """What `match` asks beyond the path, in the order in which it is asked."""
     if match.tls_presented or match.tls_validated:
-        yield _never  # there is no TLS yet, so no client has shown a certificate
+        # There is no TLS yet, so no client has shown a certificate.
+        yield Part(("tls_context",), None, _never)
     if match.runtime_fraction is not None:
-        yield _compile_fraction(*match.runtime_fraction)
-    yield from map(compile_header, match.headers)
-    yield from map(_compile_query_parameter, match.query_parameters)
+        yield Part(("runtime_fraction",), match.runtime_fraction, _compile_fraction(*match.runtime_fraction))
+    for index, header in enumerate(match.headers):
+        yield Part(("headers", index), header, compile_header(header))
+    for index, parameter in enumerate(match.query_parameters):
+        yield Part(("query_parameters", index), parameter, _compile_query_parameter(parameter))
     if match.grpc:
-        yield is_grpc
+        yield Part(("grpc",), None, is_grpc)
 
 
 def _never(head: RequestHead) -> bool:
