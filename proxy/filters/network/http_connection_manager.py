@@ -36,7 +36,6 @@ from proxy.net.connection import Connection
 from proxy.net.own_address import own_address
 from proxy.route.table import RouteTable
 
-
 BuildFilter = Callable[[PluginConfig, FilterContext], Any]
 
 
