@@ -67,10 +67,10 @@ class Question:
 class Trial:
     """What became of it: each part is None if the request did not come so far.
 
-    `received` is what the codec read; `admitted` (with the rest of `routing`) what routing saw; `at_router` what the
-    filters left of it; `upstream` what would be sent, on the terms of `forwarding`, within `limits`. Otherwise `status`,
-    `headers` and `body` answer it, for the reason `detail`, with response `flags`. `from_inside`: the caller counts as
-    internal; `remote` is who it is taken for. `skipped` are the names of the filters that were left out.
+    `received` is what the codec read; `admitted` what routing saw; `at_router` what the filters left of it; `upstream`
+    what would be sent, on the terms of `forwarding`, within `limits`. Otherwise `status`, `headers` and `body` answer
+    it, for the reason `detail`, with response `flags`. `from_inside`: the caller counts as internal; `remote` is who it
+    is taken for. `skipped` are the names of the filters that were left out.
     """
 
     received: Request | None = None

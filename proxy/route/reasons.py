@@ -67,6 +67,22 @@ def wanted_path(match: RouteMatch) -> str:
     return f"{_KINDS[match.kind]} {quoted(match.value)}{folded}"
 
 
+def describe(match: RouteMatch) -> str:
+    """All that `match` asks: `prefix '/api', header x-env exact 'prod'`."""
+    return ", ".join([wanted_path(match), *map(_wanted, parts(match))])
+
+
+def _wanted(part: Part) -> str:
+    asked = part.asked
+    if isinstance(asked, HeaderMatcher):
+        return f"header {asked.name} {wanted_value(asked)}"
+    if isinstance(asked, QueryParameterMatcher):
+        return f"query parameter {asked.name} {wanted_value(asked)}"
+    if isinstance(asked, tuple):
+        return f"{asked[0] / asked[1]:.6g} of requests"
+    return "gRPC" if part.field == ("grpc",) else "a client certificate"
+
+
 def _path_reason(match: RouteMatch, path: bytes, request: RequestHead) -> Reason:
     field = ("connect_matcher" if match.kind == "connect" else "safe_regex" if match.kind == "regex" else match.kind,)
     if match.kind == "connect" or not request.path:
