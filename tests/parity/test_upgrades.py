@@ -97,7 +97,8 @@ class Side:
         def over() -> dict[str, int] | None:
             counters = self._counters()
             busy = [name for name, value in counters.items() if name.endswith("downstream_cx_active") and value]
-            return None if busy else counters
+            # Read again: Envoy reads one stat after the other, those of the end perhaps before it.
+            return None if busy else self._counters()
 
         deadline = time.monotonic() + 20
         while (found := over()) is None:
