@@ -13,9 +13,9 @@ from proxy.route.table import RouteTable
 
 
 class Refusal(NamedTuple):
-    """A route that was tried in vain. `index` is its place in the virtual host."""
+    """A route that was tried in vain: number `number` of the virtual host."""
 
-    index: int
+    number: int
     entry: RouteEntry
     reason: Reason
 
@@ -24,7 +24,7 @@ class Routing(NamedTuple):
     """How one request was routed.
 
     `request` is as routing saw it. `named` is what of it names the virtual host: number `host` of the configuration, by
-    its `domain`; `host` is -1 if none has it. `entry` is the route that takes it, number `index` of the virtual host
+    its `domain`; `host` is -1 if none has it. `entry` is the route that takes it, number `number` of the virtual host
     (-1: the redirect to TLS), None if there is none; `chosen` is that or the weighted cluster that was drawn, number
     `share` of the route (-1: it has none).
     """
@@ -35,7 +35,7 @@ class Routing(NamedTuple):
     domain: str = ""
     refused: tuple[Refusal, ...] = ()
     entry: RouteEntry | None = None
-    index: int = -1
+    number: int = -1
     chosen: RouteEntry | None = None
     share: int = -1
 
@@ -64,27 +64,29 @@ class TracedTable:
         entry = table.find(request.authority, request.path, request)
         if routes is None:
             return Routing(seen, named)
-        host, domain = self._domain(named)
+        host, domain = find_domain(self._config, named)
         found = Routing(seen, named, host, domain)
         if entry is not None and entry is routes.to_tls:
             return found._replace(entry=entry, chosen=entry)
-        path, refused = table.path_part(request.path), []
-        for index, candidate in enumerate(routes.entries):
+        path = table.path_part(request.path)
+        refused: list[Refusal] = []
+        for number, candidate in enumerate(routes.entries):
             if candidate is entry:
                 chosen = entry.choose(request, self._drawn)
                 return found._replace(
-                    refused=tuple(refused), entry=entry, index=index, chosen=chosen, share=_share(entry, chosen)
+                    refused=tuple(refused), entry=entry, number=number, chosen=chosen, share=_share(entry, chosen)
                 )
             reason = why_not(candidate, path, request)
-            assert reason is not None, f"the index passed over route {index}, which takes the request"
-            refused.append(Refusal(index, candidate, reason))
+            assert reason is not None, f"the index passed over route {number}, which takes the request"
+            refused.append(Refusal(number, candidate, reason))
         return found._replace(refused=tuple(refused))
 
-    def _domain(self, named: bytes) -> tuple[int, str]:
-        """(number of the virtual host, domain) that the table found."""
-        hosts = enumerate(self._config.virtual_hosts)
-        domains = DomainTable((domain, (number, domain)) for number, host in hosts for domain in host.domains)
-        return domains.find(named) or (-1, "")
+
+def find_domain(config: RouteConfiguration, named: bytes) -> tuple[int, str]:
+    """(number of the virtual host, its domain) that a table of `config` finds for `named`; -1 if none."""
+    hosts = enumerate(config.virtual_hosts)
+    domains = DomainTable((domain, (number, domain)) for number, host in hosts for domain in host.domains)
+    return domains.find(named) or (-1, "")
 
 
 def _share(entry: RouteEntry, chosen: RouteEntry) -> int:

@@ -138,12 +138,12 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class Configuration(msgspec.Struct, frozen=True):
-    """Which one was asked. `fingerprint` is that of its source, so that whoever has the files can tell whether they
-    are still it."""
+    """Which one was asked. `path` is the file that it came from, None if that is not the whole of it; `fingerprint`
+    tells whoever has the file whether that is still it.
+    """
 
     version: int = 0
     path: str | None = None
-    yaml: str | None = None
     fingerprint: str = ""
 
 

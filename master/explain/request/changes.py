@@ -29,7 +29,10 @@ def _pair(pair: tuple[bytes, bytes]) -> tuple[str, str]:
 
 def changes(before: Request, after: Request, explain: Explain | None = None) -> tuple[Change, ...]:
     """Of path, host and headers, in this order."""
-    found = [("path", _text(before.path), _text(after.path)), ("host", _text(before.authority), _text(after.authority))]
+    found: list[tuple[str, str | None, str | None]] = [
+        ("path", _text(before.path), _text(after.path)),
+        ("host", _text(before.authority), _text(after.authority)),
+    ]
     names = dict.fromkeys(name for name, _ in (*before.headers, *after.headers))
     found += [(f"header {_text(name)}", _values(before.headers, name), _values(after.headers, name)) for name in names]
     return tuple(

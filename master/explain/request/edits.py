@@ -11,6 +11,7 @@ from master.explain.request.place import Path, Place, Places
 from proxy.config.header_mutation import Mutation
 from proxy.config.route import ClusterAction, RedirectAction, Route, RouteConfiguration
 from proxy.explain.routing import Routing
+from proxy.explain.trial import Trial
 from proxy.route.finish import ATTEMPT_COUNT, mutation_levels
 
 Direction = Literal["request", "response"]
@@ -26,12 +27,16 @@ _HOST = ("host_rewrite_literal", "host_rewrite_header", "host_rewrite_path_regex
 _PATH = ("prefix_rewrite", "regex_rewrite", "path_rewrite_policy")
 
 
-def edits(config: RouteConfiguration, routing: Routing, places: Places, paths: Paths) -> tuple[Edit, ...]:
-    """Those of `routing`, which has found a route of the configuration."""
-    return (*_edits("request", config, routing, places, paths), *_edits("response", config, routing, places, paths))
+def edits(trial: Trial, config: RouteConfiguration, routing: Routing, places: Places, paths: Paths) -> tuple[Edit, ...]:
+    """Those of the route of `routing`, which is one of the configuration."""
+    return (
+        *_mutations_of_all("request", config, routing, places, paths),
+        *_rewrites(trial, routing, places, paths),
+        *_mutations_of_all("response", config, routing, places, paths),
+    )
 
 
-def _edits(
+def _mutations_of_all(
     direction: Direction, config: RouteConfiguration, routing: Routing, places: Places, paths: Paths
 ) -> Iterator[Edit]:
     assert routing.entry is not None
@@ -51,10 +56,8 @@ def _edits(
                 at = places.of(*paths.share, "host_rewrite_literal")
                 yield Edit(direction, "weighted cluster", f"host becomes {share.host}", at)
         for level in mutation_levels(config, host, route):
-            name, at = _level(level, paths)
-            yield from _mutations(direction, name, level.header_mutations, places, at)
-    if direction == "request":
-        yield from _rewrites(route, places, paths)
+            name, path = _level(level, paths)
+            yield from _mutations(direction, name, level.header_mutations, places, path)
 
 
 def _level(level: object, paths: Paths) -> tuple[str, Path]:
@@ -78,15 +81,23 @@ def _mutations(direction: Direction, level: str, both: object, places: Places, a
             yield Edit(direction, level, f"{_ACTIONS[mutation.action]} {name}: {mutation.value}", place)
 
 
-def _rewrites(route: Route, places: Places, paths: Paths) -> Iterator[Edit]:
-    action = route.action
+def _rewrites(trial: Trial, routing: Routing, places: Places, paths: Paths) -> Iterator[Edit]:
+    assert routing.entry is not None
+    action = routing.entry.route.action
     if isinstance(action, ClusterAction):
         if action.host_rewrite is not None:
             yield Edit("request", "route", f"host {_host(action)}", _first(places, paths.action, _HOST))
         if action.path_rewrite is not None:
-            yield Edit("request", "route", "path is rewritten", _first(places, paths.action, _PATH))
+            yield Edit("request", "route", _path(trial), _first(places, paths.action, _PATH))
     elif isinstance(action, RedirectAction) and action.path_rewrite is not None:
         yield Edit("request", "route", "path is rewritten", _first(places, (*paths.route, "redirect"), _PATH))
+
+
+def _path(trial: Trial) -> str:
+    if trial.at_router is None or trial.upstream is None:
+        return "path is rewritten"
+    before, after = trial.at_router.path.decode("latin-1"), trial.upstream.path.decode("latin-1")
+    return f"path {before} → {after}" if before != after else f"path {before} stays: the rewrite finds nothing in it"
 
 
 def _host(action: ClusterAction) -> str:

@@ -25,10 +25,11 @@ from proxy.config.cluster import Endpoints
 from proxy.config.common import Address, PluginConfig
 from proxy.config.route import ClusterAction
 from proxy.explain import trial as trials
-from proxy.explain.routing import Routing
+from proxy.explain.routing import Routing, find_domain
 from proxy.explain.trial import Trial
 from proxy.filters.network import hcm_config, tcp_proxy_config
-from proxy.route.reasons import describe
+from proxy.http.authority import without_port
+from proxy.route.reasons import describe, quoted
 
 HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 TCP_PROXY = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
@@ -78,9 +79,9 @@ class _Told:
         self.places = places
         self.counts = counts
         self.reached = reached
-        self.listener = config.listeners[reached.index]
+        self.listener = config.listeners[reached.number]
         self.chain = 0  # a listener has one
-        self.paths = to_listener(places, config, reached.index, self.chain)
+        self.paths = to_listener(places, config, reached.number, self.chain)
 
     def answer(self) -> Answer:
         last = self.listener.filter_chains[self.chain].filters[-1]
@@ -94,11 +95,11 @@ class _Told:
         if trial.routing is not None:
             self.paths = with_routing(self.paths, self.places, manager, trial.routing)
             fields |= self._routing(trial.routing, manager)
-            if trial.routing.index >= 0:
+            if trial.routing.number >= 0:
                 fields |= self._route(trial, trial.routing, manager)
         if trial.forwarding is None:
             fields["reply"] = _reply(trial)
-        return self._begun(_outcome(trial), notes=self._notes(trial), **fields)
+        return self._begun(_outcome(trial), notes=self._notes(trial, manager), **fields)
 
     def _begun(self, outcome: Outcome, **fields: Any) -> Answer:
         chains = self.listener.filter_chains
@@ -107,7 +108,7 @@ class _Told:
             self.question.method,
             self.question.url,
             outcome,
-            Named(self.reached.index, self.listener.name, self.reached.how, Place(self.paths.listener)),
+            Named(self.reached.number, self.listener.name, self.reached.how, Place(self.paths.listener)),
             Named(self.chain, chains[self.chain].name, how, Place(self.paths.chain)),
             **fields,
         )
@@ -130,7 +131,7 @@ class _Told:
 
     def _admission(self, trial: Trial, manager: hcm_config.Config) -> dict[str, Any]:
         inside = "from inside" if trial.from_inside else "from outside"
-        fields: dict[str, Any] = {"caller": f"{trial.remote}, {inside}"}
+        fields: dict[str, Any] = {"caller": f"{trial.remote.removesuffix(':0')}, {inside}"}
         if trial.received is not None and trial.admitted is not None:
             why = changes.of_admission(
                 manager, self.places, self.paths._replace(routes=(*self.paths.manager, "route_config"))
@@ -143,27 +144,28 @@ class _Told:
         fields: dict[str, Any] = {}
         if routing.host >= 0:
             host = manager.route_config.virtual_hosts[routing.host]
-            domain = f"domain {routing.domain}" + ("" if routing.domain == "*" else f" has {_text(routing.named)}")
-            fields["virtual_host"] = Named(routing.host, host.name, domain, self._domain_place(routing, host.domains))
+            asked = quoted(routing.named)
+            how = f"its domain {routing.domain} takes {asked}" if "*" in routing.domain else f"{asked} is its domain"
+            fields["virtual_host"] = Named(routing.host, host.name, how, self._domain_place(routing, host.domains))
         fields["tried"] = tuple(
             Candidate(
-                refusal.index,
+                refusal.number,
                 refusal.entry.route.name,
                 str(refusal.reason),
                 refusal.reason.by_path,
                 self._condition(
-                    to_route(self.paths, self.places, manager, routing, refusal.index), refusal.reason.field
+                    to_route(self.paths, self.places, manager, routing, refusal.number), refusal.reason.field
                 ),
             )
             for refusal in routing.refused
         )
         if routing.entry is not None:
-            if routing.index < 0:
+            if routing.number < 0:
                 place = self.places.of(*self.paths.host, "require_tls")
                 fields["route"] = Named(-1, "", "require_tls: the request did not come by TLS", place)
             else:
                 fields["route"] = Named(
-                    routing.index,
+                    routing.number,
                     routing.entry.route.name,
                     describe(routing.entry.route.match),
                     Place(self.paths.route),
@@ -182,7 +184,7 @@ class _Told:
         assert routing.chosen is not None
         action = routing.entry.route.action
         fields: dict[str, Any] = {
-            "edits": edits(manager.route_config, routing, self.places, self.paths),
+            "edits": edits(trial, manager.route_config, routing, self.places, self.paths),
             "filters": filters(trial, manager, self.places, self.paths),
         }
         if trial.admitted is not None and trial.at_router is not None:
@@ -219,13 +221,25 @@ class _Told:
             for index, mirror in enumerate(action.forwarding.mirrors)
         )
 
-    def _notes(self, trial: Trial) -> tuple[str, ...]:
+    def _notes(self, trial: Trial, manager: hcm_config.Config) -> tuple[str, ...]:
         notes = []
         if self.question.secure:
             notes.append("https: the listener does not end TLS, so the request is explained as if it came in the clear")
+        if trial.routing is not None and trial.routing.host < 0:
+            notes.append(_no_domain(trial.routing, manager))
         if trial.skipped:
             notes.append(f"filters that were not run: {', '.join(trial.skipped)}")
         return tuple(notes)
+
+
+def _no_domain(routing: Routing, manager: hcm_config.Config) -> str:
+    """Why no virtual host takes the request. A port counts in the comparison, which surprises."""
+    count = len(manager.route_config.virtual_hosts)
+    note = f"{quoted(routing.named)} is no domain of the {count} virtual hosts"
+    bare = without_port(routing.named)
+    if bare != routing.named and find_domain(manager.route_config, bare)[0] >= 0:
+        note += f"; {quoted(bare)} would be: ignore_port_in_host_matching or strip_any_host_port take the port away"
+    return note
 
 
 def _outcome(trial: Trial) -> Outcome:

@@ -13,9 +13,9 @@ from proxy.config.listener import Listener
 
 
 class Reached(NamedTuple):
-    """Listener number `index` at `local`, the address that the client connected to. `how` says why this one."""
+    """Listener number `number` at `local`, the address that the client connected to. `how` says why this one."""
 
-    index: int
+    number: int
     local: Address
     how: str
 

@@ -46,9 +46,9 @@ def with_routing(paths: Paths, places: Places, config: Config, routing: Routing)
     hosts = config.route_config.virtual_hosts
     host = places.index((*routes, "virtual_hosts"), routing.host, len(hosts))
     found = paths._replace(routes=routes, host=host)
-    if routing.index < 0 or routing.entry is None:
+    if routing.number < 0 or routing.entry is None:
         return found
-    found = found._replace(route=to_route(found, places, config, routing, routing.index))
+    found = found._replace(route=to_route(found, places, config, routing, routing.number))
     if routing.share < 0:
         return found
     shares = len(routing.entry.route.action.weighted)  # type: ignore[union-attr]
