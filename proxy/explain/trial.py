@@ -123,8 +123,6 @@ def run(listener: Listener, config: Config, clusters: Mapping[str, ClusterConfig
             info.upgrade,
         )
         trial.from_inside, trial.remote = info.internal, str(info.downstream_remote or question.remote)
-        if info.response_headers is not None and info.status:
-            trial.headers = info.response_headers.copy()
 
     manager.access_logs = (Log(over, cast(Any, None)),)
     trial.received = _read(question.head, manager.codec_options)
@@ -136,7 +134,10 @@ def run(listener: Listener, config: Config, clusters: Mapping[str, ClusterConfig
 
     trio.run(serve, clock=MockClock(autojump_threshold=0))
     trial.routing = traced.last
-    trial.body = connection.sent.partition(b"\r\n\r\n")[2]
+    head, _, trial.body = connection.sent.partition(b"\r\n\r\n")
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b": ")
+        trial.headers.add(name, value)
     return trial
 
 
