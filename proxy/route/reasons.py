@@ -79,7 +79,7 @@ def _wanted(part: Part) -> str:
     if isinstance(asked, QueryParameterMatcher):
         return f"query parameter {asked.name} {wanted_value(asked)}"
     if isinstance(asked, tuple):
-        return f"{asked[0] / asked[1]:.6g} of requests"
+        return f"{100 * asked[0] / asked[1]:g} % of requests"
     return "gRPC" if part.field == ("grpc",) else "a client certificate"
 
 
@@ -108,7 +108,9 @@ def _condition_reason(part: Part, request: RequestHead) -> Reason:
         assert isinstance(asked, tuple)
         numerator, denominator = asked
         seen = f"{request.random % denominator} of {denominator}"
-        return Reason(part.field, "the random value", seen, f"less than {numerator} ({numerator / denominator:.2%})")
+        return Reason(
+            part.field, "the random value", seen, f"less than {numerator} ({100 * numerator / denominator:g} %)"
+        )
     if part.field == ("grpc",):
         seen = _seen(request.headers.get_all(b"content-type"))
         return Reason(part.field, "header content-type", seen, "that of gRPC")

@@ -13,6 +13,8 @@ from proxy.explain.trial import LIKELIEST
 MAX_HEAD = 64 * 1024
 """Bytes of the request's head: what proxies take by default, and a little more."""
 MAX_HEADERS = 256
+NO_HOST = "localhost"
+"""Whom a path alone asks."""
 
 _URL = re.compile(r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*))?(?P<path>[^#]*)")
 _UNSENDABLE = re.compile(r"[\x00-\x20\x7f]")
@@ -60,7 +62,7 @@ def read(
     if len(lines) > MAX_HEADERS:
         raise QuestionError(f"at most {MAX_HEADERS} header lines are allowed")
     if not any(name.lower() == "host" for name, _ in lines):
-        lines.insert(0, ("host", authority))
+        lines.insert(0, ("host", authority or NO_HOST))
     text = f"{method} {target} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines) + "\r\n"
     head = text.encode(errors="surrogateescape")
     if len(head) > MAX_HEAD:
