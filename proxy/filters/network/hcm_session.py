@@ -53,6 +53,7 @@ class Session:
         "_lifetime",
         "_manager",
         "_observed",
+        "_received",
         "_stats",
         "active",
         "we_close",
@@ -69,6 +70,7 @@ class Session:
         limited = config.max_connection_duration or config.max_requests_per_connection
         self._lifetime = Lifetime(config, manager.stats) if limited else None
         self._observed: list[Observed] = []
+        self._received = 0  # what the exchanges up to here have taken
         self.active = False
         self._client_closes = False
         self.we_close = False
@@ -85,8 +87,10 @@ class Session:
         connection may carry more; if not, it has been ended, but for its socket.
         """
         self._downstream.take_over(handover.arrived, handover.unsent)
+        self._received = self._downstream.received
         begun: Handover | None = handover
         while await self._exchange(begun):
+            self._received = self._downstream.received
             if not self._downstream.begin_next():
                 return True
             begun = None
@@ -120,6 +124,8 @@ class Session:
         deadlines = Deadlines(self._config.stream_idle_timeout, started)
         exchange = Exchange(self._downstream, deadlines, StreamInfo(started, connection), manager.policy)
         exchange.handover = handover
+        exchange.info.received_before = self._received
+        exchange.info.sent_before = connection.bytes_sent - (handover.answered if handover is not None else 0)
         deadlines.arm_from(Phase.STREAM_DURATION, started, self._config.max_stream_duration)
         if self._lifetime is not None:
             self._lifetime.begin(exchange)
@@ -207,6 +213,7 @@ class Session:
                 hcm_route_timeouts.apply(exchange, action.forwarding, config.max_stream_duration)
             if self._manager.route_stats.observes:
                 self._observed = self._manager.route_stats.of(entry, request)
+                exchange.info.virtual_cluster = self._observed[-1].virtual_cluster if self._observed else ""
         if config.log_new_requests:
             self._log_beginning(exchange.info)
 
