@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from proxy.config.route import ClusterAction, RouteConfiguration
 from proxy.http.request import Request
+from proxy.http.stream_info import StreamInfo
 from proxy.route.domains import DomainTable
 from proxy.route.entry import RouteEntry
 from proxy.route.reasons import Reason, why_not
@@ -51,9 +52,13 @@ class TracedTable:
         self._drawn = drawn
         self.last: Routing | None = None
 
-    def match(self, request: Request) -> RouteEntry | None:
-        request.random = self._drawn
-        self.last = routing = self._route(request)
+    def match(self, request: Request, info: StreamInfo | None = None) -> RouteEntry | None:
+        """As `RouteTable.match`."""
+        request.random, request.info = self._drawn, info
+        try:
+            self.last = routing = self._route(request)
+        finally:
+            request.info = None
         return routing.chosen
 
     def _route(self, request: Request) -> Routing:
