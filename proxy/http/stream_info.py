@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from proxy.config.common import Address
 from proxy.errors import Flag
@@ -61,7 +61,8 @@ class StreamInfo:
     when the first and the last byte of the response came.
     `log_type` says what an entry of the access log is about (`%ACCESS_LOG_TYPE%`).
     `upstream_tried` is the host of an attempt as soon as it begins. `attempts` are those that failed, `cause` is what
-    lies behind a failure: the text of an error, or a traceback.
+    lies behind a failure: the text of an error, or a traceback. `observed` are the stats of the virtual cluster and of
+    the route that the request counts in (`proxy.upstream.observed.Observed`).
     """
 
     __slots__ = (
@@ -79,6 +80,7 @@ class StreamInfo:
         "is_http",
         "local_reply_body",
         "log_type",
+        "observed",
         "request",
         "request_begun",
         "request_complete",
@@ -129,6 +131,7 @@ class StreamInfo:
         self.downstream_remote: Address | None = None
         self.attempts: tuple[Attempt, ...] = ()
         self.cause = ""
+        self.observed: tuple[Any, ...] = ()
         self.upstream_tried: Address | None = None
         self.upstream_remote: Address | None = None
         self.upstream_local: Address | None = None

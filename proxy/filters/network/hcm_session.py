@@ -12,7 +12,6 @@ from proxy.config.route import ClusterAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.network import hcm_record, hcm_route_timeouts
 from proxy.filters.network.hcm_lifetime import Lifetime
-from proxy.filters.network.hcm_route_stats import Observed
 from proxy.flight_recorder import FAILED_STATUS, own_failure
 from proxy.http.codec_h1_server import H1ServerCodec
 from proxy.http.deadlines import Deadlines, Phase
@@ -52,7 +51,6 @@ class Session:
         "_hop",
         "_lifetime",
         "_manager",
-        "_observed",
         "_stats",
         "active",
         "we_close",
@@ -68,7 +66,6 @@ class Session:
         self._hop = hop
         limited = config.max_connection_duration or config.max_requests_per_connection
         self._lifetime = Lifetime(config, manager.stats) if limited else None
-        self._observed: list[Observed] = []
         self.active = False
         self._client_closes = False
         self.we_close = False
@@ -140,8 +137,6 @@ class Session:
             manager.end_exchange()
             now = exchange.info.ended = trio.current_time()
             self._stats.charge_exchange(exchange, now - started)
-            while self._observed:
-                self._observed.pop().charge(exchange)
             info = exchange.info
             for access_log in manager.access_logs:
                 access_log.log(info)
@@ -206,7 +201,7 @@ class Session:
             if isinstance(action, ClusterAction):
                 hcm_route_timeouts.apply(exchange, action.forwarding, config.max_stream_duration)
             if self._manager.route_stats.observes:
-                self._observed = self._manager.route_stats.of(entry, request)
+                exchange.info.observed = self._manager.route_stats.of(entry, request)
         if config.log_new_requests:
             self._log_beginning(exchange.info)
 

@@ -62,25 +62,31 @@ class Retries:
         """The retry that was claimed is over."""
         if self._claimed:
             self._claimed = False
-            self._forwarding.cluster.breaker.release_retry()
+            self._forwarding.breaker.release_retry()
 
     def _granted(self, state: RetryState, *, wanted: bool) -> bool:
-        stats, flags = self._forwarding.cluster.stats, self._forwarding.exchange.info.flags
+        info, cluster = self._forwarding.exchange.info, self._forwarding.cluster
+        counted = (cluster.stats, *info.observed)
         if self._claimed and not wanted:
-            stats.rq_retry_success.inc()
+            for stats in counted:
+                stats.rq_retry_success.inc()
         self.release()
         if not wanted:
             return False
         if state.remaining == 0:
-            stats.rq_retry_limit_exceeded.inc()
-            flags.add(Flag.UPSTREAM_RETRY_LIMIT_EXCEEDED)
+            for stats in counted:
+                stats.rq_retry_limit_exceeded.inc()
+            info.flags.add(Flag.UPSTREAM_RETRY_LIMIT_EXCEEDED)
             return False
         state.remaining -= 1
-        if not self._forwarding.cluster.breaker.claim_retry():
-            flags.add(Flag.UPSTREAM_OVERFLOW)
+        if not self._forwarding.breaker.claim_retry():
+            for observed in info.observed:
+                observed.rq_retry_overflow.inc()
+            info.flags.add(Flag.UPSTREAM_OVERFLOW)
             return False
         self._claimed = True
-        stats.rq_retry.inc()
+        for stats in counted:
+            stats.rq_retry.inc()
         return True
 
     def _set_wait(self, state: RetryState, asked: float | None) -> None:
@@ -113,6 +119,7 @@ async def run(
 
     body = KeptBody(source, limit, give_up)
     tried: set[object] = set()
+    entry_rejects = state.rejects
     pool = None
     try:
         while True:
@@ -126,9 +133,11 @@ async def run(
                 after_timeout = error.flag is Flag.UPSTREAM_REQUEST_TIMEOUT
             await trio.sleep(retries.wait)
             exchange.handover = None
-            if policy.avoid_previous_hosts:
-                tried.add(exchange.info.upstream_tried)
-                pool = cluster.pick_untried(tried, policy.host_selection_retry_max_attempts)
+            tried.add(exchange.info.upstream_tried)
+            if entry_rejects is not None:
+                pool = cluster.pick_another(
+                    entry_rejects(tried), policy.host_selection_retry_max_attempts, high=forwarding.high
+                )
             _prepare(forwarding, after_timeout=after_timeout if tell_timeout_retry else None)
     finally:
         retries.release()
