@@ -34,6 +34,7 @@ from proxy.http.exchange import Exchange
 from proxy.http.filter_chain import CallNext, build_chain
 from proxy.http.filter_failures import FilterFailures
 from proxy.http.headers import Headers
+from proxy.http.stream_data import Metadata, StateObject
 from proxy.net.connection import Connection
 from proxy.stats import MemoryStats
 from proxy.upstream.manager import ClusterView
@@ -71,7 +72,8 @@ class Result:
 
     `status`, `headers` and `body` are the client's; a status of 0 means that it saw no response, a `complete` that is
     false that its connection ended within one. `upstream` is None if no request went there. `detail` and `flags` are
-    what an access log shows. `exceptions` are the filter's own: each of them was, or would have been, a 500. `closed`:
+    what an access log shows; `dynamic_metadata` and `filter_state` are what the filter has left there, {} if nothing.
+    `exceptions` are the filter's own: each of them was, or would have been, a 500. `closed`:
     the client's connection cannot be used for another request.
     """
 
@@ -84,6 +86,8 @@ class Result:
     flags: str
     exceptions: tuple[BaseException, ...]
     closed: bool
+    dynamic_metadata: Metadata = dataclasses.field(default_factory=dict)
+    filter_state: Mapping[str, StateObject] = dataclasses.field(default_factory=dict)
 
 
 def make(filter_class: type, config: Any = None, *, name: str = "filter") -> Any:
@@ -261,4 +265,6 @@ class _Scene:
             flags=info.response_flags() if info is not None else "-",
             exceptions=tuple(self._failures.seen),
             closed=connection.lingered,
+            dynamic_metadata=(info.dynamic_metadata or {}) if info is not None else {},
+            filter_state=(info.filter_state or {}) if info is not None else {},
         )

@@ -82,7 +82,7 @@ def install(
             run_options=run_options,
             user=user,
             drain_time=drain_time,
-            listen=_streams(_compiled(config, allow_unsupported), wanted),
+            listen=_streams(_compiled(config, allow_unsupported, name), wanted),
         )
         units = render.units(settings)
         if dry_run:
@@ -114,11 +114,12 @@ def _proxyctl() -> str:
     )
 
 
-def _compiled(path: str, allow_unsupported: bool) -> CompiledConfig:
+def _compiled(path: str, allow_unsupported: bool, name: str) -> CompiledConfig:
+    """The configuration, as it will be found when the unit has made its directories."""
     read = source.read(path)
     findings = [read] if isinstance(read, Finding) else []
     if not isinstance(read, Finding):
-        checked = check([read], allow_unsupported=allow_unsupported, version=1)
+        checked = check([read], allow_unsupported=allow_unsupported, version=1, to_come=(f"/var/log/{name}",))
         if checked.config is not None:
             return checked.config
         findings = checked.findings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from master.config.compile import compile_bootstrap
 from master.config.echo import without_echoes
@@ -23,15 +23,23 @@ class Checked:
     locate: Callable[[tuple[str | int, ...]], Position | None]
 
 
-def check(sources: Sequence[Source], *, allow_unsupported: bool, version: int) -> Checked:
-    """Loads, looks for unsupported fields, compiles. With `allow_unsupported` such fields are warnings, and dropped."""
+def check(
+    sources: Sequence[Source], *, allow_unsupported: bool, version: int, to_come: Collection[str] = ()
+) -> Checked:
+    """Loads, looks for unsupported fields, compiles. With `allow_unsupported` such fields are warnings, and dropped.
+
+    `to_come` are directories that will be there, and the proxy's own, once it runs.
+    """
     loaded = load(sources)
     findings = list(loaded.findings)
     config = None
     if loaded.message is not None:
         unsupported = find_unsupported(loaded.message)
         config, faults = compile_bootstrap(
-            loaded.message, version=version, unsupported=[finding.path for finding in unsupported]
+            loaded.message,
+            version=version,
+            unsupported=[finding.path for finding in unsupported],
+            to_come=to_come,
         )
         if allow_unsupported:
             unsupported = [dataclasses.replace(finding, severity="warning") for finding in unsupported]

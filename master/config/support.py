@@ -48,6 +48,10 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     ),
     "envoy.config.route.v3.RetryPolicy.RetryHostPredicate": ("name",),  # the type of `typed_config` decides
     "envoy.config.endpoint.v3.ClusterLoadAssignment": ("cluster_name",),  # `Cluster.name` is what counts
+    "envoy.extensions.filters.common.set_filter_state.v3.FilterStateValue": (
+        "read_only",  # Envoy 1.40 does not look at it any more
+        "shared_with_upstream=NONE",  # the default
+    ),
     "envoy.type.matcher.v3.RegexMatcher": ("google_re2",),  # the default engine, said explicitly
 }
 """Fields that change nothing in Envoy either where we take them: set or not, the compiled configuration is the same."""

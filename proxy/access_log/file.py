@@ -33,7 +33,8 @@ class FileAccessLog(LineLogger):
     @classmethod
     def from_proto(cls, message: Any, context: CompileContext) -> Config:
         """Compiles a `FileAccessLog`; a file that we could not write to is reported."""
-        if message.path and (fault := _unwritable(message.path)):
+        made_later = context.will_exist(str(Path(message.path).parent))
+        if message.path and not made_later and (fault := _unwritable(message.path)):
             context.error(("path",), fault, "a path that the proxy's user may write to")
         return cls.Config(message.path, log_format_from_proto(message, context))
 

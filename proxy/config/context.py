@@ -30,6 +30,10 @@ class CompileContext(Protocol):
         """
         ...
 
+    def will_exist(self, directory: str) -> bool:
+        """Whether `directory` is one of the proxy's own that is made when it starts, as systemd's `LogsDirectory`."""
+        ...
+
     def duration(self, value: Any, *path: str | int) -> float:
         """The `google.protobuf.Duration` that stands at `path`, in seconds; a negative one is reported."""
         ...
@@ -64,6 +68,10 @@ class CompileContext(Protocol):
         """What the `google.protobuf.Any` at `path` holds, as plain Python: the dictionary of a `Struct`, the text of a
         `StringValue`, the bytes of a `BytesValue`; None if it is empty. Another type is reported.
         """
+        ...
+
+    def struct(self, value: Any) -> dict[str, Any]:
+        """A `google.protobuf.Struct` as plain Python; whole numbers are integers."""
         ...
 
     def http_filters(self, values: Iterable[Any]) -> tuple[PluginConfig, ...]:

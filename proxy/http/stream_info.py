@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from proxy.config.common import Address
 from proxy.errors import Flag
+from proxy.http import stream_data
+from proxy.http.stream_data import Metadata, StateObject, Struct
 
 if TYPE_CHECKING:
     from proxy.http.headers import Headers
@@ -63,9 +65,14 @@ class StreamInfo:
     `upstream_tried` is the host of an attempt as soon as it begins. `attempts` are those that failed, `cause` is what
     lies behind a failure: the text of an error, or a traceback. `observed` are the stats of the virtual cluster and of
     the route that the request counts in (`proxy.upstream.observed.Observed`).
+
+    `dynamic_metadata` (namespace → struct) and `filter_state` (key → object) are what filters have left here, None as
+    long as none has: to be read, and to be written by `set_dynamic_metadata`, `merge_dynamic_metadata` and
+    `set_filter_state`. `stream_data.lookup` finds a value in metadata, `stream_data.text` is a state object as text.
     """
 
     __slots__ = (
+        "_written",
         "attempts",
         "bytes_received",
         "bytes_sent",
@@ -74,7 +81,9 @@ class StreamInfo:
         "continued",
         "detail",
         "downstream_remote",
+        "dynamic_metadata",
         "ended",
+        "filter_state",
         "flags",
         "internal",
         "is_http",
@@ -136,6 +145,9 @@ class StreamInfo:
         self.upstream_remote: Address | None = None
         self.upstream_local: Address | None = None
         self.upstream_attempts = self.upstream_bytes_sent = self.upstream_bytes_received = 0
+        self.dynamic_metadata: Metadata | None = None
+        self.filter_state: dict[str, StateObject] | None = None
+        self._written = 0
 
     def begin(self, started: float, now: float) -> None:
         """Set the beginning of an exchange that began at `started` on the clock that says `now`."""
@@ -145,3 +157,31 @@ class StreamInfo:
     def response_flags(self) -> str:
         """`%RESPONSE_FLAGS%`: comma-joined in the order in which they were set, `-` if there is none."""
         return ",".join([flag.value for flag in self.flags]) if self.flags else "-"
+
+    def set_dynamic_metadata(self, namespace: str, values: Struct) -> None:
+        """Set the keys of `values` in a namespace; its other keys stay (Envoy's `setDynamicMetadata`). The values are
+        not to be changed afterwards.
+
+        Raises `TypeError` for what is no JSON, `ProxyError` beyond `limits.MAX_STREAM_DATA`.
+        """
+        before = self._metadata_to_write(namespace, values)
+        before[namespace] = {**before.get(namespace, {}), **values}
+
+    def merge_dynamic_metadata(self, namespace: str, values: Struct) -> None:
+        """The same, but structs in `values` are merged with those that are there, and lists appended to them."""
+        before = self._metadata_to_write(namespace, values)
+        before[namespace] = stream_data.merged(before.get(namespace, {}), values)
+
+    def set_filter_state(self, key: str, value: StateObject | str) -> None:
+        """Set the object `key`, in place of the one before. Raises `ProxyError` beyond `limits.MAX_STREAM_DATA`."""
+        value = value.encode() if isinstance(value, str) else value
+        self._written = stream_data.within_bounds(self._written + len(key) + len(stream_data.text(value)))
+        if self.filter_state is None:
+            self.filter_state = {}
+        self.filter_state[key] = value
+
+    def _metadata_to_write(self, namespace: str, values: Struct) -> Metadata:
+        self._written = stream_data.within_bounds(self._written + len(namespace) + stream_data.size(values))
+        if self.dynamic_metadata is None:
+            self.dynamic_metadata = {}
+        return self.dynamic_metadata

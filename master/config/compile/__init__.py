@@ -25,11 +25,12 @@ FIELDS: dict[str, tuple[str, ...]] = {
 
 
 def compile_bootstrap(
-    message: Any, *, version: int, unsupported: Iterable[Path] = ()
+    message: Any, *, version: int, unsupported: Iterable[Path] = (), to_come: Iterable[str] = ()
 ) -> tuple[CompiledConfig | None, list[Finding]]:
     """Compiles a `config.bootstrap.v3.Bootstrap`; without a config if there is any finding.
 
-    Fields that are not supported are not looked at; `unsupported` are the paths of those that are set. Constraints of
+    Fields that are not supported are not looked at; `unsupported` are the paths of those that are set. `to_come` are
+    directories that will be there, and the proxy's own, once it runs. Constraints of
     single fields (`validate.rules`) are the loader's business; here are references, duplicates, addresses and whatever
     else spans fields.
     """
@@ -37,6 +38,7 @@ def compile_bootstrap(
     context = Context(
         clusters=frozenset(cluster.name for cluster in resources.clusters),
         unsupported=frozenset(unsupported),
+        to_come=frozenset(to_come),
     )
     here = context.at("static_resources")
     listeners = compile_listeners(resources.listeners, here.at("listeners"))

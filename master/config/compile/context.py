@@ -28,6 +28,7 @@ class Context:
 
     `unsupported` are the paths of set fields that are not implemented: what only follows from their absence is no
     fault of the configuration, and is not reported again. `any_cluster`: names of clusters are taken as they are.
+    `to_come` are directories of the proxy's own that are made when it starts.
     """
 
     clusters: frozenset[str] = frozenset()
@@ -35,9 +36,13 @@ class Context:
     path: Path = ()
     findings: list[Finding] = dataclasses.field(default_factory=list)
     any_cluster: bool = False
+    to_come: frozenset[str] = frozenset()
 
     def at(self, *path: str | int) -> Context:
-        return Context(self.clusters, self.unsupported, self.path + path, self.findings, self.any_cluster)
+        return Context(self.clusters, self.unsupported, self.path + path, self.findings, self.any_cluster, self.to_come)
+
+    def will_exist(self, directory: str) -> bool:
+        return directory in self.to_come
 
     def incomplete(self) -> bool:
         """Whether an unsupported field is set in the message itself (not further down)."""
@@ -94,6 +99,9 @@ class Context:
 
     def plain_value(self, value: Any, *path: str | int) -> Any:
         return plain_value.read(value, self.at(*path))
+
+    def struct(self, value: Any) -> dict[str, Any]:
+        return plain_value.struct(value)
 
     def http_filters(self, values: Iterable[Any]) -> tuple[PluginConfig, ...]:
         return plugins.compile_http_filters(values, self)

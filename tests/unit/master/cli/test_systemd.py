@@ -12,6 +12,8 @@ from master.cli.main import main
 from master.units import access
 from tests.kit.bootstrap import one_cluster
 
+FILE_LOG = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
+
 
 @pytest.fixture(autouse=True)
 def _installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -39,6 +41,16 @@ def test_a_dry_run_prints_and_writes_nothing(config: Path, tmp_path: Path) -> No
     assert "ListenStream=127.0.0.1:80" in result.stdout
     assert "User=web" in result.stdout
     assert not (tmp_path / "units").exists()
+
+
+def test_a_log_in_the_directory_that_the_unit_makes(tmp_path: Path) -> None:
+    path = tmp_path / "envoy.yaml"
+    log = {"@type": FILE_LOG, "path": "/var/log/no-such-service/access.log"}
+    path.write_text(one_cluster(1, access_log=[{"name": "envoy.access_loggers.file", "typed_config": log}]))
+    options = ("-c", path, "--unit-dir", tmp_path, "--dry-run")
+    made = install(*options, "--name", "no-such-service")
+    assert made.exit_code == 0, made.stderr
+    assert install(*options, "--name", "another").exit_code == 3
 
 
 def test_it_writes_and_says_what_comes_next(config: Path, tmp_path: Path) -> None:
