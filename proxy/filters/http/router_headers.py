@@ -8,12 +8,7 @@ from proxy.http.identity import ROUTER_HEADERS
 from proxy.route.entry import RouteEntry
 from proxy.route.matcher import RequestHead
 from proxy.route.retry import (
-    HEADER_NAMES,
-    MAX_RETRIES,
     NO_POLICY,
-    RETRY_GRPC_ON,
-    RETRY_ON,
-    STATUS_CODES,
     RetryRules,
     RetryState,
 )
@@ -27,13 +22,13 @@ HEDGE = b"x-envoy-hedge-on-per-try-timeout"
 ALT_STAT_NAME = b"x-envoy-upstream-alt-stat-name"
 TIMEOUT_RETRY = b"x-envoy-is-timeout-retry"
 
-_RETRY_TERMS = frozenset(
-    {RETRY_ON, RETRY_GRPC_ON, MAX_RETRIES, STATUS_CODES, HEADER_NAMES, HEDGE, PER_TRY_TIMEOUT},
-)
-"""Consumed with the terms of retries, whoever wrote them: the route's own header mutations too."""
+_TIMES = frozenset({TIMEOUT, PER_TRY_TIMEOUT, HEDGE, ALT_STAT_NAME})
+"""Consumed before the route's header mutations. What those write of it means nothing, and goes to the upstream but for
+what is consumed after them, too.
+"""
 
-_TIME_TERMS = ROUTER_HEADERS - _RETRY_TERMS | {HEDGE, PER_TRY_TIMEOUT}
-"""Consumed with the terms of time. What mutations write here later goes to the upstream like any other header."""
+_AFTER_MUTATIONS = ROUTER_HEADERS - {TIMEOUT, ALT_STAT_NAME}
+"""Consumed after them, whoever wrote it."""
 
 MAX_DIGITS = 20  # of a number of 64 bits
 
@@ -82,9 +77,9 @@ def settle(
     tell: bool,
     respect_expected: bool = False,
 ) -> Terms:
-    """Take the headers about time out of the request, and `tell` the upstream how long we shall wait. Retries are
-    settled by `settle_retries`, once the route's header mutations have been made. `respect_expected`: what the proxy
-    before us has told us counts as the route's timeout.
+    """Take the headers about timeouts out of the request, and `tell` the upstream how long we shall wait. The rest is
+    `finish_terms`'s, once the route's header mutations have been made. `respect_expected`: what the proxy before us has
+    told us counts as the route's timeout.
 
     What callers from outside asked is gone already: whatever is left comes from inside, or from our own filters.
     """
@@ -95,11 +90,17 @@ def settle(
     if rules is not None:
         terms.per_try_timeout = rules.policy.per_try_timeout
         terms.per_try_idle_timeout = rules.policy.per_try_idle_timeout
+    expected = respect_expected and EXPECTED_TIMEOUT in names
+    consumed = _TIMES - {TIMEOUT} if expected else _TIMES
     if not ROUTER_HEADERS.isdisjoint(names):
         terms.asked = True
-        _ask(terms, headers, names)
-        headers.items = [pair for pair in headers.items if pair[0] not in _TIME_TERMS]
-    if respect_expected and EXPECTED_TIMEOUT in names:
+        if PER_TRY_TIMEOUT in names:
+            terms.per_try_timeout = _seconds(headers.joined(PER_TRY_TIMEOUT) or b"", terms.per_try_timeout)
+        terms.hedge = _BOOLEANS.get(names.get(HEDGE, b""), terms.hedge)
+        if TIMEOUT in names and not expected:
+            terms.timeout = _seconds(headers.joined(TIMEOUT) or b"", terms.timeout)
+        headers.items = [pair for pair in headers.items if pair[0] not in consumed]
+    if expected:
         terms.asked = True
         terms.timeout = _seconds(headers.joined(EXPECTED_TIMEOUT) or b"", terms.timeout)
     if terms.per_try_timeout >= terms.timeout > 0:
@@ -108,16 +109,21 @@ def settle(
     return terms
 
 
-def settle_retries(request: RequestHead, terms: Terms, entry: RouteEntry) -> None:
-    """Take the headers about retries out of the request, which `entry` has finished."""
+def finish_terms(request: RequestHead, terms: Terms, entry: RouteEntry) -> None:
+    """Take all other headers for the router out of the request, which `entry` has finished, and settle its retries."""
     headers, rules = request.headers, entry.retry
-    asks = (terms.asked or entry.finish_request is not None) and not _RETRY_TERMS.isdisjoint(dict(headers.items))
-    if not asks and rules is None:
-        return
-    terms.asked = terms.asked or asks
-    terms.retry = (rules or NO_POLICY).begin(request)
+    names = dict(headers.items) if terms.asked or entry.finish_request is not None else {}
+    asks = not _AFTER_MUTATIONS.isdisjoint(names)
     if asks:
-        headers.items = [pair for pair in headers.items if pair[0] not in _RETRY_TERMS]
+        terms.asked = True
+        terms.no_content = NO_CONTENT_ON_TIMEOUT in names
+        if STREAM_DURATION in names:
+            asked = _seconds(headers.joined(STREAM_DURATION) or b"", -1.0)
+            terms.stream_duration = asked if asked >= 0 else None
+    if asks or rules is not None:
+        terms.retry = (rules or NO_POLICY).begin(request)
+    if asks:
+        headers.items = [pair for pair in headers.items if pair[0] not in _AFTER_MUTATIONS]
     if terms.hedge and terms.retry is None:
         terms.per_try_timeout = terms.per_try_idle_timeout = 0.0  # they would only make another attempt
 
@@ -133,19 +139,6 @@ def tell_timeout(
             headers.set(EXPECTED_TIMEOUT, milliseconds)
         else:
             headers.add(EXPECTED_TIMEOUT, milliseconds)
-
-
-def _ask(terms: Terms, headers: Headers, names: dict[bytes, bytes]) -> None:
-    """What the request asks for itself."""
-    terms.timeout = _seconds(headers.joined(TIMEOUT) or b"", terms.timeout)
-    terms.no_content = NO_CONTENT_ON_TIMEOUT in names
-    if PER_TRY_TIMEOUT in names:
-        terms.per_try_timeout = _seconds(headers.joined(PER_TRY_TIMEOUT) or b"", terms.per_try_timeout)
-    if STREAM_DURATION in names:
-        asked = _seconds(headers.joined(STREAM_DURATION) or b"", -1.0)
-        terms.stream_duration = asked if asked >= 0 else None
-    if (hedge := _BOOLEANS.get(names.get(HEDGE, b""))) is not None:
-        terms.hedge = hedge
 
 
 _BOOLEANS = {b"true": True, b"false": False}

@@ -10,7 +10,7 @@ from proxy.config.forwarding import Forwarding
 from proxy.config.route import ClusterAction
 from proxy.filters.express_watch import LEAST_TIMEOUT
 from proxy.filters.http.router import Router
-from proxy.filters.http.router_headers import Terms, settle, settle_retries
+from proxy.filters.http.router_headers import Terms, finish_terms, settle
 from proxy.filters.network.hcm_route_stats import observed
 from proxy.http import express_request, express_varying
 from proxy.http.exchange import Policy
@@ -223,7 +223,7 @@ class Plans:
         terms = settle(request, action, entry.retry, tell=router.envoy_headers)
         if entry.finish_request is not None:
             entry.finish_request(request, _FIRST_ATTEMPT, router.envoy_headers)
-        settle_retries(request, terms, entry)
+        finish_terms(request, terms, entry)
         head = plan.upstreamed(request)
         if head is None or not _plain(entry, action.forwarding, terms, cluster):
             return None

@@ -25,12 +25,13 @@ class Retries:
     the decision on and until the next one. `wait`: seconds before the attempt that was granted last; None if none was.
     """
 
-    __slots__ = ("_claimed", "_forwarding", "_state", "wait")
+    __slots__ = ("_asked", "_claimed", "_forwarding", "_state", "wait")
 
     def __init__(self, forwarding: Forwarding, state: RetryState) -> None:
         self._forwarding = forwarding
         self._state: RetryState | None = state
         self._claimed = False
+        self._asked = False
         self.wait: float | None = None
 
     def response(self, status: int, headers: Headers) -> bool:
@@ -52,6 +53,13 @@ class Retries:
             return False
         self._set_wait(state, None)
         return True
+
+    def charge(self) -> None:
+        """The attempt that was granted last goes out, which is when it counts."""
+        stats = self._forwarding.cluster.stats
+        for counted in (stats, *self._forwarding.exchange.info.observed):
+            counted.rq_retry.inc()
+        (stats.rq_retry_backoff_ratelimited if self._asked else stats.rq_retry_backoff_exponential).inc()
 
     def give_up(self) -> None:
         """Nothing is retried any more."""
@@ -85,18 +93,11 @@ class Retries:
             info.flags.add(Flag.UPSTREAM_OVERFLOW)
             return False
         self._claimed = True
-        for stats in counted:
-            stats.rq_retry.inc()
         return True
 
     def _set_wait(self, state: RetryState, asked: float | None) -> None:
-        stats = self._forwarding.cluster.stats
-        if asked is None:
-            self.wait = state.backoff.next()
-            stats.rq_retry_backoff_exponential.inc()
-        else:
-            self.wait = backoff.ratelimited(asked)
-            stats.rq_retry_backoff_ratelimited.inc()
+        self._asked = asked is not None
+        self.wait = state.backoff.next() if asked is None else backoff.ratelimited(asked)
 
 
 async def run(
@@ -132,6 +133,7 @@ async def run(
                     raise
                 after_timeout = error.flag is Flag.UPSTREAM_REQUEST_TIMEOUT
             await trio.sleep(retries.wait)
+            retries.charge()
             exchange.handover = None
             tried.add(exchange.info.upstream_tried)
             if entry_rejects is not None:

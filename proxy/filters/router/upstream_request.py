@@ -76,7 +76,7 @@ class UpstreamRequest:
         if handover is None:
             return await cluster.open_stream(info, pool, self._judge, high=self._forwarding.high)
         if handover.upstream is None:
-            return await cluster.open_stream(info, handover.pool, self._judge)
+            return await cluster.open_stream(info, handover.pool, self._judge, high=self._forwarding.high)
         info.upstream_tried = handover.pool.host.address
         return UpstreamStream.going_on(
             handover.pool, handover.upstream, cluster.outcomes_of(info), sent_at=handover.sent_at, judge=self._judge

@@ -21,9 +21,7 @@ def paths(text: str) -> list[str]:
 
 
 def test_a_field_that_nobody_reads_is_named_once_at_the_highest_path() -> None:
-    text = bootstrap(
-        clusters="- {name: origin, outlier_detection: {consecutive_5xx: 1, interval: 2s}}"
-    )
+    text = bootstrap(clusters="- {name: origin, outlier_detection: {consecutive_5xx: 1, interval: 2s}}")
     assert findings(text) == [
         Finding(
             "unsupported",

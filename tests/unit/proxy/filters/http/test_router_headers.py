@@ -22,7 +22,7 @@ def settle(headers: Headers, timeout: float, *, tell: bool) -> Terms:
     action = ClusterAction("c", timeout)
     terms = router_headers.settle(request, action, None, tell=tell)
     entry = RouteEntry(RouteConfiguration("", ()), VirtualHost("", (), ()), Route(RouteMatch("prefix", "/"), action))
-    router_headers.settle_retries(request, terms, entry)
+    router_headers.finish_terms(request, terms, entry)
     return terms
 
 
