@@ -120,6 +120,7 @@ class Exchange:
         if event.end_stream:
             self.info.request_received = trio.current_time()
         self.request = self.info.request = Request(event)
+        self.info.request_head = event.head
         asks = event.expect_continue and not self._policy.proxy_100_continue
         if event.expect_continue and not asks:
             event.headers.set(b"expect", b"100-continue")
@@ -158,6 +159,7 @@ class Exchange:
             self._downstream.codec.send_informational(self.info.stream_id, status, headers)
         except CodecError as error:
             raise _unwritable(error) from error
+        self.info.header_bytes_sent = self._downstream.codec.header_bytes_sent(self.info.stream_id)
         await self._flush()
 
     def leave_http(self) -> tuple[Connection, bytes]:
@@ -193,6 +195,8 @@ class Exchange:
         except CodecError as error:
             raise _unwritable(error) from error
         self.response_started = True
+        self.info.response_out = trio.current_time()
+        self.info.header_bytes_sent = codec.header_bytes_sent(self.info.stream_id)
         self.info.status = head.status
         self.info.response_headers = head.headers
         if flush:

@@ -9,7 +9,9 @@ from proxy.upstream.stats import Outcomes
 
 
 class Observed(Outcomes):
-    """One name's stats, `<prefix>upstream_rq_*`, counted with each attempt, as those of the cluster are."""
+    """One name's stats, `<prefix>upstream_rq_*`, counted with each attempt, as those of the cluster are.
+    `virtual_cluster` is the name, if it is one's.
+    """
 
     __slots__ = (
         "rq_retry",
@@ -18,10 +20,12 @@ class Observed(Outcomes):
         "rq_retry_success",
         "rq_timeout",
         "rq_total",
+        "virtual_cluster",
     )
 
-    def __init__(self, stats: Stats, prefix: str) -> None:
+    def __init__(self, stats: Stats, prefix: str, virtual_cluster: str = "") -> None:
         super().__init__(stats, prefix)
+        self.virtual_cluster = virtual_cluster
         self.rq_total = stats.counter(f"{prefix}upstream_rq_total")
         self.rq_timeout = stats.counter(f"{prefix}upstream_rq_timeout")
         self.rq_retry = stats.counter(f"{prefix}upstream_rq_retry")

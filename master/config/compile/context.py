@@ -12,6 +12,7 @@ from master.config.finding import Finding, Kind
 from master.config.suggest import nearest
 from master.config.walk import Path
 from proxy.config.access_log import AccessLog
+from proxy.config.bootstrap import Node
 from proxy.config.common import HeaderMatcher, PluginConfig
 from proxy.config.route import RouteConfiguration
 
@@ -37,9 +38,10 @@ class Context:
     findings: list[Finding] = dataclasses.field(default_factory=list)
     any_cluster: bool = False
     to_come: frozenset[str] = frozenset()
+    node: Node = dataclasses.field(default_factory=Node)
 
     def at(self, *path: str | int) -> Context:
-        return Context(self.clusters, self.unsupported, self.path + path, self.findings, self.any_cluster, self.to_come)
+        return dataclasses.replace(self, path=self.path + path)
 
     def will_exist(self, directory: str) -> bool:
         return directory in self.to_come
@@ -96,6 +98,9 @@ class Context:
 
     def extensions(self, values: Iterable[Any], table: Mapping[str, str], what: str) -> tuple[PluginConfig, ...]:
         return plugins.compile_extensions(values, self, table, what)
+
+    def plugin(self, name: str, value: Any, table: Mapping[str, str], what: str) -> PluginConfig | None:
+        return plugins.compile_plugin(name, value, self, table, what)
 
     def plain_value(self, value: Any, *path: str | int) -> Any:
         return plain_value.read(value, self.at(*path))

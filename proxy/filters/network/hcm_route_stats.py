@@ -50,7 +50,10 @@ def _virtual_clusters(host: VirtualHost, stats: Stats) -> list[tuple[list[Header
     """In listed order; the last one takes everything."""
     prefix = f"vhost.{host.name}.vcluster."
     found = [
-        ([compile_header(header) for header in cluster.headers], Observed(stats, f"{prefix}{cluster.name}."))
+        (
+            [compile_header(header) for header in cluster.headers],
+            Observed(stats, f"{prefix}{cluster.name}.", cluster.name),
+        )
         for cluster in host.virtual_clusters
     ]
     return [*found, ([], Observed(stats, f"{prefix}{OTHER}."))]

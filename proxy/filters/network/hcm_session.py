@@ -51,6 +51,7 @@ class Session:
         "_hop",
         "_lifetime",
         "_manager",
+        "_received",
         "_stats",
         "active",
         "we_close",
@@ -66,6 +67,7 @@ class Session:
         self._hop = hop
         limited = config.max_connection_duration or config.max_requests_per_connection
         self._lifetime = Lifetime(config, manager.stats) if limited else None
+        self._received = 0  # what the exchanges up to here have taken
         self.active = False
         self._client_closes = False
         self.we_close = False
@@ -82,8 +84,10 @@ class Session:
         connection may carry more; if not, it has been ended, but for its socket.
         """
         self._downstream.take_over(handover.arrived, handover.unsent)
+        self._received = self._downstream.received
         begun: Handover | None = handover
         while await self._exchange(begun):
+            self._received = self._downstream.received
             if not self._downstream.begin_next():
                 return True
             begun = None
@@ -117,6 +121,8 @@ class Session:
         deadlines = Deadlines(self._config.stream_idle_timeout, started)
         exchange = Exchange(self._downstream, deadlines, StreamInfo(started, connection), manager.policy)
         exchange.handover = handover
+        exchange.info.received_before = self._received
+        exchange.info.sent_before = connection.bytes_sent - (handover.answered if handover is not None else 0)
         deadlines.arm_from(Phase.STREAM_DURATION, started, self._config.max_stream_duration)
         if self._lifetime is not None:
             self._lifetime.begin(exchange)
@@ -201,7 +207,8 @@ class Session:
             if isinstance(action, ClusterAction):
                 hcm_route_timeouts.apply(exchange, action.forwarding, config.max_stream_duration)
             if self._manager.route_stats.observes:
-                exchange.info.observed = self._manager.route_stats.of(entry, request)
+                observed = exchange.info.observed = self._manager.route_stats.of(entry, request)
+                exchange.info.virtual_cluster = observed[-1].virtual_cluster if observed else ""
         if config.log_new_requests:
             self._log_beginning(exchange.info)
 

@@ -33,7 +33,7 @@ def test_a_field_that_nobody_reads_is_named_once_at_the_highest_path() -> None:
 
 def test_every_unsupported_field_is_named_in_any_lists_and_maps_too() -> None:
     text = bootstrap(
-        hcm="add_user_agent: true\ntracing: {}",
+        hcm="append_local_overload: true\ntracing: {}",
         route_config="""
             name: local
             virtual_hosts:
@@ -63,7 +63,7 @@ def test_every_unsupported_field_is_named_in_any_lists_and_maps_too() -> None:
             f"{host}.typed_per_filter_config.cors",
             f"{MANAGER}.http_filters[0].typed_config",
             f"{MANAGER}.tracing",
-            f"{MANAGER}.add_user_agent",
+            f"{MANAGER}.append_local_overload",
         ]
     )
 
@@ -105,7 +105,7 @@ def test_what_follows_from_something_unsupported_is_not_reported_again(severity:
 
 
 def test_a_user_who_accepts_it_gets_warnings_and_a_configuration_without_it() -> None:
-    text = bootstrap(hcm="add_user_agent: true").replace(
+    text = bootstrap(hcm="append_local_overload: true").replace(
         'prefix: "/"}', 'prefix: "/", dynamic_metadata: [{filter: a, path: [{key: b}], value: {present_match: true}}]}'
     )
     result = checked(text, allow_unsupported=True)
@@ -133,7 +133,7 @@ def test_a_listener_whose_only_ways_in_are_unsupported_is_dropped() -> None:
 
 def test_other_faults_stay_errors_for_a_user_who_accepts_it() -> None:
     result = checked(
-        bootstrap(hcm="add_user_agent: true").replace("cluster: origin", "cluster: x"), allow_unsupported=True
+        bootstrap(hcm="append_local_overload: true").replace("cluster: origin", "cluster: x"), allow_unsupported=True
     )
     assert [finding.severity for finding in result.findings] == ["warning", "error"]
     assert result.config is None
