@@ -8,7 +8,7 @@ import msgspec
 
 from proxy.config.common import Address
 
-Metadata = tuple[tuple[str, str], ...]
+HostMetadata = tuple[tuple[str, str], ...]
 """`config.core.v3.Metadata.filter_metadata`: name → its Struct as JSON with sorted keys, so that it can be hashed."""
 
 
@@ -24,7 +24,7 @@ class Host(msgspec.Struct, frozen=True, gc=False):
     address: Address
     hostname: str = ""
     weight: int = 1
-    metadata: Metadata = ()
+    metadata: HostMetadata = ()
 
 
 class LocalityHosts(msgspec.Struct, frozen=True):
@@ -64,7 +64,7 @@ class DnsEndpoint(msgspec.Struct, frozen=True, gc=False):
     port: int
     hostname: str = ""
     weight: int = 1
-    metadata: Metadata = ()
+    metadata: HostMetadata = ()
 
 
 class DnsLocality(msgspec.Struct, frozen=True):

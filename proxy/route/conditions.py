@@ -1,4 +1,6 @@
-"""What a `config.route.v3.RouteMatch` asks of a request beyond the path: headers, query, gRPC, a share of requests."""
+"""What a `config.route.v3.RouteMatch` asks of a request beyond the path: headers, query, gRPC, a share of requests, and
+what filters have left at its exchange.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,9 @@ from collections.abc import Callable, Iterator
 
 from proxy.config.route import QueryParameterMatcher, RouteMatch
 from proxy.http import grpc
+from proxy.http.stream_info import StreamInfo
 from proxy.route.matcher import RequestHead, compile_header, compile_string
+from proxy.route.metadata import Predicate, compile_filter_state, compile_metadata
 
 Condition = Callable[[RequestHead], bool]
 
@@ -18,7 +22,12 @@ def compile_conditions(match: RouteMatch) -> tuple[Condition, ...]:
 
 def by_path_alone(match: RouteMatch) -> bool:
     """Whether the conditions look at nothing but path and query."""
-    return not match.headers and not match.grpc and match.runtime_fraction is None
+    return not match.headers and not match.grpc and not beyond_head(match)
+
+
+def beyond_head(match: RouteMatch) -> bool:
+    """Whether they look at more than the head of the request."""
+    return match.runtime_fraction is not None or bool(match.dynamic_metadata or match.filter_state)
 
 
 def _conditions(match: RouteMatch) -> Iterator[Condition]:
@@ -30,6 +39,15 @@ def _conditions(match: RouteMatch) -> Iterator[Condition]:
     yield from map(_compile_query_parameter, match.query_parameters)
     if match.grpc:
         yield is_grpc
+    yield from map(_of_info, map(compile_metadata, match.dynamic_metadata))
+    yield from map(_of_info, map(compile_filter_state, match.filter_state))
+
+
+_NOTHING_KNOWN = StreamInfo(0.0)
+
+
+def _of_info(predicate: Predicate) -> Condition:
+    return lambda head: predicate(head.info or _NOTHING_KNOWN)
 
 
 def _never(head: RequestHead) -> bool:

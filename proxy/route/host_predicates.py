@@ -6,7 +6,7 @@ import functools
 import json
 from collections.abc import Callable, Container
 
-from proxy.config.cluster import Host, Metadata
+from proxy.config.cluster import Host, HostMetadata
 from proxy.config.forwarding import Labels, RetryPolicy
 
 Rejects = Callable[[Host], bool]
@@ -41,7 +41,7 @@ def _has(labels: Labels, host: Host) -> bool:
 
 
 @functools.lru_cache(maxsize=4096)
-def _values(metadata: Metadata) -> dict[str, tuple[str, ...]]:
+def _values(metadata: HostMetadata) -> dict[str, tuple[str, ...]]:
     """The `envoy.lb` metadata: key → its value and, of a list, each element, as JSON."""
     fields = json.loads(dict(metadata).get(LB, "{}"))
     return {

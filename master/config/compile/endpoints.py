@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from master.config.compile.address import compile_address
-from master.config.compile.metadata import compile_metadata
-from proxy.config.cluster import DnsEndpoint, DnsLocality, Host, LocalityHosts, Metadata
+from master.config.compile.metadata import compile_host_metadata
+from proxy.config.cluster import DnsEndpoint, DnsLocality, Host, HostMetadata, LocalityHosts
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
@@ -61,6 +61,6 @@ def compile_names(assignment: Any, context: Context) -> tuple[DnsLocality, ...]:
     return tuple(localities)
 
 
-def _balanced(endpoint: Any) -> tuple[int, Metadata]:
+def _balanced(endpoint: Any) -> tuple[int, HostMetadata]:
     """An endpoint's weight and metadata."""
-    return int(endpoint.load_balancing_weight.value) or 1, compile_metadata(endpoint.metadata)
+    return int(endpoint.load_balancing_weight.value) or 1, compile_host_metadata(endpoint.metadata)

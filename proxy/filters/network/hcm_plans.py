@@ -92,7 +92,7 @@ class PlannedHead:
     def route(self, path: bytes) -> RouteEntry | None:
         """The route of a request of this kind for `path`, drawn if it is shared; None if the lane has none."""
         routes, request, found = self._routes, self.plan.request, self._found
-        if routes is None or routes.by_chance:  # the plan's request would keep its first draw
+        if routes is None or routes.beyond_head:  # the plan's request would keep its first draw
             return None
         if path != request.path or found is None or not routes.by_path_alone:
             if not self._keeps(path):

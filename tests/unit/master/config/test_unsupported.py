@@ -40,7 +40,8 @@ def test_every_unsupported_field_is_named_in_any_lists_and_maps_too() -> None:
             - name: a
               domains: [a]
               routes:
-              - match: {prefix: /, filter_state: [{key: a, string_match: {exact: b}}]}
+              - match: {prefix: /}
+                tracing: {client_sampling: {numerator: 1}}
                 route: {cluster: origin, include_vh_rate_limits: true}
               - match: {prefix: /}
                 non_forwarding_action: {}
@@ -57,7 +58,7 @@ def test_every_unsupported_field_is_named_in_any_lists_and_maps_too() -> None:
     host = f"{MANAGER}.route_config.virtual_hosts[0]"
     assert sorted(paths(text)) == sorted(
         [
-            f"{host}.routes[0].match.filter_state",
+            f"{host}.routes[0].tracing",
             f"{host}.routes[0].route.include_vh_rate_limits",
             f"{host}.routes[1].non_forwarding_action",
             f"{host}.typed_per_filter_config.cors",
@@ -106,7 +107,7 @@ def test_what_follows_from_something_unsupported_is_not_reported_again(severity:
 
 def test_a_user_who_accepts_it_gets_warnings_and_a_configuration_without_it() -> None:
     text = bootstrap(hcm="append_local_overload: true").replace(
-        'prefix: "/"}', 'prefix: "/", dynamic_metadata: [{filter: a, path: [{key: b}], value: {present_match: true}}]}'
+        'prefix: "/"}', 'prefix: "/"}\n                tracing: {client_sampling: {numerator: 1}}'
     )
     result = checked(text, allow_unsupported=True)
     assert [finding.severity for finding in result.findings] == ["warning", "warning"]
