@@ -103,7 +103,7 @@ def _query_parameter(message: Any, context: Context) -> QueryParameterMatcher:
     kind = message.WhichOneof("query_parameter_match_specifier")
     return QueryParameterMatcher(
         name=message.name,
-        string=_string(message.string_match, context.at("string_match")) if kind == "string_match" else None,
+        string=compile_string(message.string_match, context.at("string_match")) if kind == "string_match" else None,
         present=message.present_match if kind == "present_match" else None,
     )
 
@@ -118,7 +118,7 @@ def compile_header_matcher(message: Any, context: Context) -> HeaderMatcher:
     kind = message.WhichOneof("header_match_specifier")
     string = None
     if kind == "string_match":
-        string = _string(message.string_match, context.at("string_match"))
+        string = compile_string(message.string_match, context.at("string_match"))
     elif kind == "safe_regex_match":
         string = StringMatcher("regex", context.regex(message.safe_regex_match, "safe_regex_match"))
     elif kind in DEPRECATED_STRING_MATCHES:
@@ -133,7 +133,8 @@ def compile_header_matcher(message: Any, context: Context) -> HeaderMatcher:
     )
 
 
-def _string(message: Any, context: Context) -> StringMatcher | None:
+def compile_string(message: Any, context: Context) -> StringMatcher | None:
+    """A `StringMatcher`; None without a pattern, or with one that is not supported."""
     kind = message.WhichOneof("match_pattern")
     if kind == "safe_regex":
         if message.ignore_case:

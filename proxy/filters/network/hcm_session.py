@@ -31,9 +31,6 @@ from proxy.net.peer import cut_off, disconnected
 if TYPE_CHECKING:
     from proxy.filters.network.http_connection_manager import HttpConnectionManager
 
-PLAINTEXT = b"http"
-"""The connection's scheme: an `https` in the request's target claims nothing about it (features §13 rule 17)."""
-
 log = logging.getLogger("proxy.http")
 
 

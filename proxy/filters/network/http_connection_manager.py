@@ -23,7 +23,7 @@ from proxy.filters.network.hcm_idle import IdleLanes
 from proxy.filters.network.hcm_local_reply import LocalReplies
 from proxy.filters.network.hcm_plans import Plans
 from proxy.filters.network.hcm_route_stats import RouteStats
-from proxy.filters.network.hcm_session import PLAINTEXT, Session
+from proxy.filters.network.hcm_session import Session
 from proxy.filters.network.hcm_stats import HcmStats
 from proxy.filters.network.hcm_upgrades import Upgrades
 from proxy.http.exchange import Policy
@@ -61,7 +61,8 @@ class HttpConnectionManager:
         self.express_logs = ExpressLogs(self.access_logs)
         self.identities = Identities(config.identity, own_address())
         self.target = Target(config.target)
-        self.codec_options = _codec_options(config)
+        self.scheme = context.scheme
+        self.codec_options = _codec_options(config) | {"scheme": self.scheme}
         self.routes = RouteTable(config.route_config, RouteEdits())
         http_context = dataclasses.replace(context, stat_prefix=f"http.{config.stat_prefix}.")
         filters = [_build(plugin, http_context) for plugin in config.http_filters]
@@ -97,7 +98,7 @@ class HttpConnectionManager:
             identities=self.identities,
             target=self.target,
             codec_options=self.codec_options,
-            scheme=PLAINTEXT,
+            scheme=self.scheme,
         )
 
     @staticmethod
@@ -142,7 +143,7 @@ class HttpConnectionManager:
 
     def begin_connection(self, connection: Connection) -> None:
         """Count a connection and its bytes."""
-        self.stats.charge_connection()
+        self.stats.charge_connection(tls=connection.tls is not None)
         connection.count_bytes(self.stats.cx_rx_bytes_total, self.stats.cx_tx_bytes_total)
 
     def end_connection(self, connection: Connection, session: Session | None = None) -> None:
@@ -151,6 +152,7 @@ class HttpConnectionManager:
             remote=connection.closed_by_peer and not (session is not None and session.we_close),
             active_rq=session is not None and session.active,
             length_ms=round((trio.current_time() - connection.opened_at) * 1000),
+            tls=connection.tls is not None,
         )
 
     def begin_exchange(self) -> None:
@@ -171,7 +173,7 @@ class HttpConnectionManager:
         return True
 
     async def __call__(self, connection: Connection, call_next: CallNextNetwork) -> None:
-        session = Session(self, connection, self.identities.hop(connection.remote, connection.local, PLAINTEXT))
+        session = Session(self, connection, self.identities.hop(connection.remote, connection.local, self.scheme))
         self.begin_connection(connection)
         try:
             await session.run()
