@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,7 +15,6 @@ from proxy.filters.context import CallNextNetwork, FilterContext, Keeper, Networ
 from proxy.filters.network import NETWORK_FILTERS
 from proxy.net.connection import Connection
 from proxy.net.tls import tickets  # noqa: F401 - before the workers are forked: they share its secret
-from proxy.upstream.cluster import Cluster
 
 if TYPE_CHECKING:
     from proxy.net.tls.server import ServerTls
@@ -26,7 +25,9 @@ class FilterChain:
 
     def __init__(self, config: FilterChainConfig, context: FilterContext) -> None:
         self.config = config
-        self._timed_out = context.stats.counter(f"{context.listener_prefix}downstream_cx_transport_socket_connect_timeout")
+        self._timed_out = context.stats.counter(
+            f"{context.listener_prefix}downstream_cx_transport_socket_connect_timeout"
+        )
         self._tls = _server_tls(config, context)
         context = dataclasses.replace(context, scheme=b"http" if self._tls is None else b"https")
         self._filters = [_build(plugin, context) for plugin in config.filters]

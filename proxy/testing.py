@@ -168,6 +168,7 @@ class _Connection:
         self.sending = False
         self.closed_by_peer = False
         self.remote = self.local = SocketAddress("127.0.0.1", 0)
+        self.tls = None
         self.bytes_received = self.bytes_sent = 0
         self.scope = trio.CancelScope()
         self.opened_at = 0.0

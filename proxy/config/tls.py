@@ -17,7 +17,7 @@ SanType = Literal["EMAIL", "DNS", "URI", "IP_ADDRESS"]
 
 
 class Certificate(msgspec.Struct, frozen=True, gc=False):
-    """`TlsCertificate`: a PEM chain, leaf first, and the leaf's PEM key. `path` is where the chain came from, or "<inline>"."""
+    """`TlsCertificate`: a PEM chain, leaf first, and the leaf's PEM key. `path` is the chain's file, or "<inline>"."""
 
     chain: bytes
     key: bytes

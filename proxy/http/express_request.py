@@ -167,7 +167,6 @@ def plan(
         return None
     head = b"%b %b HTTP/1.1\r\n%b" % (arrival.method, arrival.path, arrival.fields)
     options = dict(options)
-    del options["scheme"]
     if len(head) > options.pop("max_headers_bytes"):
         return None
     try:

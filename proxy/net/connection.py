@@ -32,8 +32,8 @@ class Connection:
     time. `idle` is true while the connection waits for a request, so that a drain may close it. `sending` stays true
     when a `send` was cancelled: the peer has a part of it, and nothing may follow. `bytes_received` and `bytes_sent`
     count what passed the socket. `id` is the connection's number (`%CONNECTION_ID%`). `buffer_limit` (bytes) bounds
-    what is held, and so one receive. `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone. `tls` is what was agreed on
-    with a peer that speaks TLS, None for one that does not: a read of a record says nothing about what comes behind it.
+    what is held, and so one receive. `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone. `tls` is
+    what was agreed on with a peer that speaks TLS, None for one that does not.
     """
 
     __slots__ = (
@@ -90,17 +90,17 @@ class Connection:
         """The descriptor, for polling alone; -1 once closed."""
         return self._fd
 
+    def secure(self, wrap: Callable[[socket.socket], TlsSocket]) -> TlsSocket:
+        """Speak TLS from now on. The handshake is the caller's to run, and `tls` the caller's to set."""
+        sock = self._socket = wrap(self._socket)
+        return sock
+
     @property
     def socket(self) -> socket.socket:
         """For a relay (`proxy/net/relay.py`, `proxy/net/passage.py`), which reads and writes it itself and counts the
         bytes."""
         self._trio_knows = True
         return self._socket
-
-    def secure(self, wrap: Callable[[socket.socket], TlsSocket]) -> TlsSocket:
-        """Speak TLS from now on. The handshake is the caller's to run, and `tls` the caller's to set."""
-        sock = self._socket = wrap(self._socket)
-        return sock
 
     async def wait_writable(self) -> None:
         """Until the socket takes more."""

@@ -55,7 +55,18 @@ class Direction:
     many bytes passed either socket, `blocked` how many (negative: no longer) wait for a slow sink.
     """
 
-    __slots__ = ("blocked", "first", "limit", "received", "sent", "sink", "sink_side", "source", "source_side", "splices")
+    __slots__ = (
+        "blocked",
+        "first",
+        "limit",
+        "received",
+        "sent",
+        "sink",
+        "sink_side",
+        "source",
+        "source_side",
+        "splices",
+    )
 
     def __init__(
         self,

@@ -109,7 +109,11 @@ def _filter_chains(message: Any, context: Context) -> tuple[FilterChain, ...]:
     for index, chain in enumerate(message.filter_chains):
         here = context.at("filter_chains", index)
         filters = compile_network_filters(chain.filters, here.at("filters"))
-        tls = compile_downstream(chain.transport_socket, here.at("transport_socket")) if chain.HasField("transport_socket") else None
+        tls = (
+            compile_downstream(chain.transport_socket, here.at("transport_socket"))
+            if chain.HasField("transport_socket")
+            else None
+        )
         timeout = here.duration(chain.transport_socket_connect_timeout, "transport_socket_connect_timeout")
         chains.append(FilterChain(chain.name, filters, tls, timeout))
         if here.incomplete():

@@ -1,4 +1,4 @@
-"""TLS contexts (`extensions.transport_sockets.tls.v3`). Files are read here, by whoever compiles: as `--user`, and once."""
+"""TLS contexts (`extensions.transport_sockets.tls.v3`). Files are read here, once: by whoever compiles."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from proxy.config.tls import (
     Validation,
     Version,
 )
+from proxy.net.tls.certificate import CertificateFacts
 from proxy.net.tls.context import TlsConfigError
 from proxy.net.tls.server import ServerTls, facts_of
 from proxy.net.tls.stats import TlsStats
@@ -63,7 +64,13 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "trust_chain_verification",
         "max_verify_depth",
     ),
-    f"{_TLS}.SubjectAltNameMatcher": ("san_type=EMAIL", "san_type=DNS", "san_type=URI", "san_type=IP_ADDRESS", "matcher"),
+    f"{_TLS}.SubjectAltNameMatcher": (
+        "san_type=EMAIL",
+        "san_type=DNS",
+        "san_type=URI",
+        "san_type=IP_ADDRESS",
+        "matcher",
+    ),
 }
 
 _VERSIONS: dict[int, Version] = {0: "", 1: "TLSv1_0", 2: "TLSv1_1", 3: "TLSv1_2", 4: "TLSv1_3"}
@@ -220,7 +227,7 @@ def _ticket_keys(message: Any, context: Context) -> TicketKeys | None:
             here.error((index,), f"a session ticket key of {len(key)} bytes", f"{_TICKET_KEY} random bytes")
     if len(keys) > 1:
         here.error((1,), "more than one session ticket key is not supported", "one key")
-    return TicketKeys(keys) if keys else None
+    return TicketKeys(keys) if [len(key) for key in keys] == [_TICKET_KEY] else None
 
 
 _PLACES: dict[str, tuple[str, ...]] = {
@@ -252,21 +259,20 @@ def _check_pair(certificate: Certificate, context: Context) -> bool:
             context.error((), f"the certificate has no {missing}", missing)
         return False
     try:
-        facts = facts_of(certificate)
-        _load_alone(certificate)
+        if too_weak := _weakness(facts_of(certificate)):
+            context.error(("certificate_chain",), *too_weak)
+            return False
+        ServerTls(DownstreamTls((certificate,)), TlsStats(MemoryStats(), ""))
     except TlsConfigError as error:
         context.error(("private_key" if error.field == "key" else "certificate_chain",), str(error))
         return False
+    return True
+
+
+def _weakness(facts: CertificateFacts) -> tuple[str, str] | None:
+    """What is wrong with a public key, and what is expected; as in Envoy."""
     if facts.key_kind == "RSA" and facts.key_bits < _LEAST_RSA_BITS:
-        context.error(
-            ("certificate_chain",), f"an RSA key of {facts.key_bits} bits is too small", f"{_LEAST_RSA_BITS} bits or more"
-        )
-    elif facts.key_kind == "EC" and facts.key_bits not in _CURVES_OF_KEYS:
-        context.error(("certificate_chain",), "this curve is not supported", "P-256, P-384 or P-521")
-    else:
-        return True
-    return False
-
-
-def _load_alone(certificate: Certificate) -> None:
-    ServerTls(DownstreamTls((certificate,)), TlsStats(MemoryStats(), ""))
+        return f"an RSA key of {facts.key_bits} bits is too small", f"{_LEAST_RSA_BITS} bits or more"
+    if facts.key_kind == "EC" and facts.key_bits not in _CURVES_OF_KEYS:
+        return "this curve is not supported", "P-256, P-384 or P-521"
+    return None

@@ -61,7 +61,7 @@ class Session:
         self._config = config
         self._stats = manager.stats
         self._connection = connection
-        self._downstream = Downstream(connection, H1ServerCodec(**manager.codec_options))
+        self._downstream = Downstream(connection, H1ServerCodec(**manager.codec_options, scheme=manager.scheme))
         self._hop = hop
         limited = config.max_connection_duration or config.max_requests_per_connection
         self._lifetime = Lifetime(config, manager.stats) if limited else None

@@ -62,7 +62,7 @@ class HttpConnectionManager:
         self.identities = Identities(config.identity, own_address())
         self.target = Target(config.target)
         self.scheme = context.scheme
-        self.codec_options = _codec_options(config) | {"scheme": self.scheme}
+        self.codec_options = _codec_options(config)
         self.routes = RouteTable(config.route_config, RouteEdits())
         http_context = dataclasses.replace(context, stat_prefix=f"http.{config.stat_prefix}.")
         filters = [_build(plugin, http_context) for plugin in config.http_filters]

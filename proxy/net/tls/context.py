@@ -31,7 +31,7 @@ _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME
 
 
 class TlsConfigError(ValueError):
-    """A context cannot be made. `field` is what is at fault: "certificate", "key", "trusted_ca", "crl", "cipher_suites",
+    """A context cannot be made. `field` is at fault: "certificate", "key", "trusted_ca", "crl", "cipher_suites",
     "ecdh_curves", "signature_algorithms", "versions".
     """
 
@@ -145,7 +145,8 @@ def _load(context: ssl.SSLContext, path: str, field: str) -> None:
     try:
         context.load_verify_locations(path)
     except ssl.SSLError as error:
-        raise TlsConfigError(field, f"there is no PEM {'CRL' if field == 'crl' else 'certificate'} in it ({error.reason})")
+        what = "CRL" if field == "crl" else "certificate"
+        raise TlsConfigError(field, f"there is no PEM {what} in it ({error.reason})") from None
 
 
 @contextlib.contextmanager
@@ -154,7 +155,7 @@ def _nameless(content: bytes) -> Iterator[str]:
     number = os.memfd_create("tls", os.MFD_CLOEXEC)
     try:
         os.fchmod(number, 0o600)
-        with open(number, "wb", closefd=False) as file:  # noqa: PTH123 - a descriptor
+        with open(number, "wb", closefd=False) as file:
             file.write(content)
         yield f"/proc/self/fd/{number}"
     finally:

@@ -1,8 +1,7 @@
 """Handshakes of a worker's downstream connections, one step of one of them at a time.
 
 A step may be a signature, a millisecond of pure arithmetic. So at each turn of the event loop one handshake goes one
-step, and between two steps whoever else is ready runs: a thousand clients that connect at once take their time, not that
-of the others.
+step, and between two steps whoever else is ready runs: a thousand clients that connect at once take their own time.
 """
 
 from __future__ import annotations

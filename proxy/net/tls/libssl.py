@@ -30,7 +30,14 @@ _SESSION_CACHE_OFF, _SESSION_CACHE_SERVER = 0, 2
 VERIFY_PEER, VERIFY_FAIL_IF_NO_PEER_CERT = 1, 2
 ERROR_APPLICATION_VERIFICATION = 50  # X509_V_ERR_APPLICATION_VERIFICATION
 
-_GROUPS = {415: "P-256", 715: "P-384", 716: "P-521", 713: "P-224", 1034: "X25519", 1035: "X448"}  # NID → BoringSSL's name
+_GROUPS = {
+    415: "P-256",
+    715: "P-384",
+    716: "P-521",
+    713: "P-224",
+    1034: "X25519",
+    1035: "X448",
+}  # NID → BoringSSL's name
 _HASHES = {64: "sha1", 672: "sha256", 673: "sha384", 674: "sha512"}
 _ECDSA = {672: "ecdsa_secp256r1_sha256", 673: "ecdsa_secp384r1_sha384", 674: "ecdsa_secp521r1_sha512", 64: "ecdsa_sha1"}
 _RSA, _RSA_PSS, _EC, _ED25519 = 6, 912, 408, 1087
@@ -204,7 +211,7 @@ def leaf(store: int) -> bytes:
     return buffer.raw
 
 
-# --- connections: what `SSLSocket._sslobj` is ---------------------------------------------------------------------------
+# --- connections: what `SSLSocket._sslobj` is -------------------------------------------------------------------------
 
 
 def group(connection: object) -> str:

@@ -32,17 +32,19 @@ class ServerTls:
         self.stats = stats
         self.verifier: Verifier | None = None
         self._config = config
-        self._identity = hashlib.sha256(msgspec.msgpack.encode((config, tuple(names)))).digest()
         self._callbacks: list[object] = []
         if config.validation is not None and config.validation.asks:
             self.verifier = Verifier(config.validation, stats)
         certificates = [_Presented(certificate) for certificate in config.certificates]
+        self._identity = _identity(config, certificates, names)
         self._contexts: dict[tuple[int, ...], ssl.SSLContext] = {}
         everything = _one_per_kind(certificates, range(len(certificates)))
         self._any = self._context(everything)
         self._default = self._any if config.full_scan else self._context(everything[:1] and (0,))
         self._by_name = {
-            name: self._context(_one_per_kind(certificates, [i for i, each in enumerate(certificates) if name in each.names]))
+            name: self._context(
+                _one_per_kind(certificates, [i for i, each in enumerate(certificates) if name in each.names])
+            )
             for name in sorted({name for each in certificates for name in each.names})
         }
         self._any.sni_callback = self._on_server_name
@@ -102,6 +104,7 @@ class _Presented:
     def __init__(self, certificate: Certificate) -> None:
         facts = facts_of(certificate)
         self.kind = facts.key_kind
+        self.identity = (facts.common_name, facts.sans, facts.issuer)
         self.names = {name.lower() for name in facts.names("DNS") or [facts.common_name] if name}
 
 
@@ -115,6 +118,14 @@ def facts_of(certificate: Certificate) -> CertificateFacts:
         return CertificateFacts(ssl.PEM_cert_to_DER_cert(certificate.chain[start : stop + len(end)].decode()))
     except ValueError as error:
         raise TlsConfigError("certificate", f"the certificate cannot be read: {error}") from None
+
+
+def _identity(config: DownstreamTls, certificates: Sequence[_Presented], names: Sequence[str]) -> bytes:
+    """What must be the same for a session to be resumed: the names that we answer to, and whom we let in
+    (`ServerContextImpl::generateHashForSessionContextId`). Other certificates for the same names will do.
+    """
+    known = ([each.identity for each in certificates], config.validation, config.require_client_certificate, names)
+    return hashlib.sha256(msgspec.msgpack.encode(known)).digest()
 
 
 def _one_per_kind(certificates: Sequence[_Presented], indexes: Sequence[int]) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
 """`ssl.SSLSocket` with the manners of a non-blocking `socket.socket`, as `proxy/net/connection.py` uses one.
 
-A TLS record says nothing about what the kernel still holds, so a reader goes on until nothing comes (`BlockingIOError`).
+A TLS record says nothing about what the kernel still holds, so a reader goes on until nothing comes (EAGAIN).
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ class TlsSocket(ssl.SSLSocket):
 
     server_name = ""
     _ahead = b""  # what a peek has read
+    _sslobj: Any  # the base class's: its own methods are as many calls more
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         """`socket.recv`; of flags there is MSG_PEEK alone. b"" if the peer has finished, with or without a goodbye."""
         if flags or self._ahead:
             return self._recv_ahead(buflen, flags)
         try:
-            return self._sslobj.read(buflen)
+            return self._sslobj.read(buflen)  # type: ignore[no-any-return]
         except _WAITS:
             raise BlockingIOError from None
         except ssl.SSLError as error:
@@ -47,13 +48,13 @@ class TlsSocket(ssl.SSLSocket):
     def send(self, data: Any, flags: int = 0) -> int:
         """`socket.send`. What was refused for want of room must come again, from its first byte."""
         try:
-            return self._sslobj.write(data)
+            return self._sslobj.write(data)  # type: ignore[no-any-return]
         except _WAITS:
             raise BlockingIOError from None
         except ssl.SSLError as error:
             raise OSError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
 
-    def sendmsg(self, buffers: Iterable[Any], *_: Any) -> int:
+    def sendmsg(self, buffers: Iterable[Any], *_: Any) -> int:  # type: ignore[override]
         return self.send(b"".join(buffers))
 
     def shutdown(self, how: int) -> None:

@@ -12,7 +12,10 @@ class TlsStats:
         self._stats = stats
         self._prefix = f"{prefix}ssl."
         self._named: dict[str, Counter] = {}
-        counter = lambda name: stats.counter(f"{self._prefix}{name}")  # noqa: E731
+
+        def counter(name: str) -> Counter:
+            return stats.counter(f"{self._prefix}{name}")
+
         self.handshake = counter("handshake")
         self.connection_error = counter("connection_error")
         self.no_certificate = counter("no_certificate")

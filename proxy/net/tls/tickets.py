@@ -1,7 +1,7 @@
 """Session tickets that every worker of a generation can read, so that a client may resume at any of them.
 
-The secret is drawn when this file is imported: by the template, before it forks. It is never written down, and ends with
-its generation.
+The secret is drawn when this file is imported: by the template, before it forks. It is never written down, and ends
+with its generation.
 """
 
 from __future__ import annotations

@@ -59,8 +59,8 @@ class Verifier:
         return 1
 
     def judge_resumed(self, der: bytes) -> bool:
-        """The same for the certificate that a resumed session remembers: its chain was looked at when the session began,
-        under the same trust (the session's keys say so); what may have changed is the time.
+        """The same for the certificate that a resumed session remembers: its chain was looked at when the session
+        began, under the same trust (the session's keys say so); what may have changed is the time.
         """
         self.begin()
         facts = CertificateFacts(der)
