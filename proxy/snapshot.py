@@ -62,6 +62,7 @@ class Listener:
     def begin(self, connection: Connection, keeper: Keeper) -> None:
         """Serve it, without a task where that is possible."""
         (chain,) = self._chains
+        connection.filter_chain = chain.config.name
         if not chain.begin(connection, keeper):
             keeper.start_task(connection, lambda connection: chain.serve(connection, keeper))
 

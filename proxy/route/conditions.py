@@ -1,12 +1,20 @@
-"""What a `config.route.v3.RouteMatch` asks of a request beyond the path: headers, query, gRPC, a share of requests."""
+"""What a `config.route.v3.RouteMatch` asks of a request beyond the path: headers, query, gRPC, a share of requests, and
+what filters have left at its exchange.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from proxy.config.route import QueryParameterMatcher, RouteMatch
 from proxy.http import grpc
+from proxy.http.stream_info import StreamInfo
 from proxy.route.matcher import RequestHead, compile_header, compile_string
+from proxy.route.metadata import Predicate, compile_filter_state, compile_metadata
+
+if TYPE_CHECKING:
+    from proxy.net.tls.session import TlsSession
 
 Condition = Callable[[RequestHead], bool]
 
@@ -18,22 +26,48 @@ def compile_conditions(match: RouteMatch) -> tuple[Condition, ...]:
 
 def by_path_alone(match: RouteMatch) -> bool:
     """Whether the conditions look at nothing but path and query."""
-    return not match.headers and not match.grpc and match.runtime_fraction is None
+    return not match.headers and not match.grpc and not beyond_head(match)
+
+
+def beyond_head(match: RouteMatch) -> bool:
+    """Whether they look at more than the head of the request."""
+    of_certificates = match.tls_presented is not None or match.tls_validated is not None
+    return match.runtime_fraction is not None or of_certificates or bool(match.dynamic_metadata or match.filter_state)
 
 
 def _conditions(match: RouteMatch) -> Iterator[Condition]:
-    if match.tls_presented or match.tls_validated:
-        yield _never  # there is no TLS yet, so no client has shown a certificate
+    if match.tls_presented is not None:
+        yield _of_info(_presented(match.tls_presented))
+    if match.tls_validated is not None:
+        yield _of_info(_validated(match.tls_validated))
     if match.runtime_fraction is not None:
         yield _compile_fraction(*match.runtime_fraction)
     yield from map(compile_header, match.headers)
     yield from map(_compile_query_parameter, match.query_parameters)
     if match.grpc:
         yield is_grpc
+    yield from map(_of_info, map(compile_metadata, match.dynamic_metadata))
+    yield from map(_of_info, map(compile_filter_state, match.filter_state))
 
 
-def _never(head: RequestHead) -> bool:
-    return False
+_NOTHING_KNOWN = StreamInfo(0.0)
+
+
+def _of_info(predicate: Predicate) -> Condition:
+    return lambda head: predicate(head.info or _NOTHING_KNOWN)
+
+
+def _presented(wanted: bool) -> Predicate:
+    """A client without TLS has presented no certificate."""
+    return lambda info: ((tls := _tls(info)) is not None and tls.peer is not None) is wanted
+
+
+def _validated(wanted: bool) -> Predicate:
+    return lambda info: ((tls := _tls(info)) is not None and tls.peer is not None and tls.validated) is wanted
+
+
+def _tls(info: StreamInfo) -> TlsSession | None:
+    return info.connection.tls if info.connection is not None else None
 
 
 def _compile_fraction(numerator: int, denominator: int) -> Condition:

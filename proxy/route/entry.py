@@ -33,7 +33,8 @@ class RouteEntry:
     `conditions` are what it asks beyond its path; `by_path_alone` says that they look at nothing but path and query.
     `reads_fields`: what a field of the request says decides about its cluster or host. `reply`: the route answers
     itself. `finish_request` makes a request the upstream's, `finish_response` edits its response, and local replies;
-    None where there is nothing to do. `by_head`: what both do follows from the header lines of the request.
+    None where there is nothing to do. `rewrite_path` is what becomes of the path in `finish_request`; `by_head`: the
+    rest of what both do follows from the header lines of the request.
     `auto_host`: the host's own name becomes the authority, once it is picked.
     `retry` are its rules for retries, None if it has none.
     """
@@ -54,6 +55,7 @@ class RouteEntry:
         "reads_fields",
         "reply",
         "retry",
+        "rewrite_path",
         "route",
         "virtual_host",
     )
@@ -92,7 +94,7 @@ class RouteEntry:
             self.auto_host = action.host_rewrite is not None and action.host_rewrite.kind == "auto"
         self.route = route
         finish = compile_finish(config, virtual_host, route, share, compile_edits)
-        self.finish_request, self.finish_response, by_head = finish
+        self.finish_request, self.finish_response, self.rewrite_path, by_head = finish
         self.reads_fields = isinstance(action, ClusterAction) and _reads_fields(action)
         by_path = isinstance(action, ClusterAction) and action.cluster_header == ":path"
         self.by_head = by_head and not self.auto_host and not by_path

@@ -13,7 +13,14 @@ from proxy.config.route import ClusterAction, ClusterWeight, Route, RouteConfigu
 from proxy.http.headers import Headers
 from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo
-from proxy.route.rewrite import RewriteHost, compile_host_rewrite, compile_path_rewrite, compile_share_host
+from proxy.route.rewrite import (
+    RewriteHost,
+    RewritePath,
+    compile_host_rewrite,
+    compile_path_rewrite,
+    compile_share_host,
+    rewrite_path,
+)
 
 ATTEMPT_COUNT = b"x-envoy-attempt-count"
 
@@ -41,11 +48,13 @@ def no_edits(levels: tuple[HeaderMutations, ...]) -> HeaderEdits:
 
 
 class Finish(NamedTuple):
-    """None where there is nothing to do. `by_head`: all of it follows from the request's header lines, whatever the
-    path, the time and the connection."""
+    """None where there is nothing to do. `path` is the part of `request` that concerns the path; `by_head`: the rest of
+    it follows from the request's header lines, whatever the path, the time and the connection.
+    """
 
     request: FinishRequest | None = None
     response: EditHeaders | None = None
+    path: RewritePath | None = None
     by_head: bool = True
 
 
@@ -68,7 +77,6 @@ def compile_finish(
             by_head = by_head and action.host_rewrite.kind != "path_regex" and action.host_rewrite.value != ":path"
         if action.path_rewrite is not None:
             path = compile_path_rewrite(action.path_rewrite, route.match)
-            by_head = False
     share_host = compile_share_host(share) if share is not None and share.host else None
     count, told = virtual_host.request_attempt_count, virtual_host.response_attempt_count
     request_steps = (count, own.request, share_host, edits.request, host, path)
@@ -76,6 +84,7 @@ def compile_finish(
     return Finish(
         _request(*request_steps) if any(request_steps) else None,
         _response(*response_steps) if any(response_steps) else None,
+        path,
         by_head,
     )
 
@@ -86,7 +95,7 @@ def _request(
     share_host: RewriteHost | None,
     edits: EditHeaders | None,
     host: RewriteHost | None,
-    path: Callable[[Request, bool], None] | None,
+    path: RewritePath | None,
 ) -> FinishRequest:
     def finish(request: Request, info: StreamInfo, tell: bool) -> None:
         if count:
@@ -100,7 +109,7 @@ def _request(
         if host is not None:
             host(request)
         if path is not None:
-            path(request, tell)
+            rewrite_path(request, path, tell=tell)
 
     return finish
 

@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from proxy.config.route import RedirectAction, Route, RouteConfiguration, RouteMatch, VirtualHost
 from proxy.http.authority import without_port
 from proxy.http.identity import INTERNAL, XFP
+from proxy.http.request import Request
+from proxy.http.stream_info import StreamInfo
+from proxy.route.conditions import beyond_head
 from proxy.route.domains import DomainTable
 from proxy.route.entry import RouteEntry
 from proxy.route.finish import CompileEdits, no_edits
@@ -29,16 +32,17 @@ class VirtualHostRoutes:
 
     `by_path_alone`: no route of this virtual host looks at anything but the path. Then the same path always finds the
     same route, and a caller may keep what `find` returned for as long as the table lives.
-    `by_chance`: a route takes a share of requests only (`RequestHead.random`), so each is asked for once, by itself.
+    `beyond_head`: a route looks at more than the head, at `RequestHead.random` or `RequestHead.info`, so each request
+    is asked for once, by itself.
     """
 
-    __slots__ = ("by_chance", "by_path_alone", "find", "reads_fields")
+    __slots__ = ("beyond_head", "by_path_alone", "find", "reads_fields")
 
     def __init__(self, routes: Sequence[RouteEntry], *, part: PathPart = without_query) -> None:
         """`part`: what routes are to see of a path."""
         connect = [entry for entry in routes if entry.route.match.kind == "connect"]
         routes = [entry for entry in routes if entry.route.match.kind != "connect"] if connect else routes
-        self.by_chance = any(entry.route.match.runtime_fraction is not None for entry in (*routes, *connect))
+        self.beyond_head = any(beyond_head(entry.route.match) for entry in (*routes, *connect))
         self.by_path_alone = all(entry.by_path_alone for entry in (*routes, *connect))
         self.reads_fields = any(entry.reads_fields for entry in (*routes, *connect))
         self.find: Find = _find_by_index(RouteIndex(routes), part, connect)
@@ -64,7 +68,7 @@ class RouteTable:
 
     Ways to ask, from the whole to its parts, for callers that ask often:
 
-    * `match(request)`: the route of a request, its weighted cluster drawn;
+    * `match(request, info)`: the route of a request, its weighted cluster drawn; `info`: facts of its exchange;
     * `find(authority, path, request)`: the same before the draw, from parts of the head. `request` is touched only by
       routes with conditions, and by a table whose virtual hosts are named by a header;
     * `virtual_host(authority)`, or `virtual_host_of(request)` for tables of either kind, and its `find(path, request)`.
@@ -101,9 +105,13 @@ class RouteTable:
         routes = self.virtual_host_of(request) if self._header else self.virtual_host(authority)
         return None if routes is None else routes.find(path, request)
 
-    def match(self, request: RequestHead) -> RouteEntry | None:
+    def match(self, request: Request, info: StreamInfo | None = None) -> RouteEntry | None:
         """The route for `request`, or None (404, flag NR)."""
-        entry = self.find(request.authority, request.path, request)
+        request.info = info
+        try:
+            entry = self.find(request.authority, request.path, request)
+        finally:
+            request.info = None
         return None if entry is None else entry.choose(request)
 
 

@@ -7,9 +7,8 @@ import binascii
 from typing import TYPE_CHECKING, Any
 
 from master.config import any_types
-from master.config.compile.route_match import compile_string
+from master.config.compile.route_match import compile_string_matcher
 from master.config.walk import unpack
-from proxy.config.common import StringMatcher
 from proxy.config.tls import (
     Certificate,
     DownstreamTls,
@@ -167,7 +166,10 @@ def _validation(common: Any, context: Context) -> Validation | None:
         trusted_ca=here.data_source(message.trusted_ca, "trusted_ca"),
         path=message.trusted_ca.filename or "<inline>",
         sans=tuple(
-            SanMatcher(_SAN_TYPES[matcher.san_type], _san(matcher, here.at("match_typed_subject_alt_names", index)))
+            SanMatcher(
+                _SAN_TYPES[matcher.san_type],
+                compile_string_matcher(matcher.matcher, here.at("match_typed_subject_alt_names", index, "matcher")),
+            )
             for index, matcher in enumerate(message.match_typed_subject_alt_names)
             if matcher.san_type in _SAN_TYPES
         ),
@@ -188,14 +190,6 @@ def _validation(common: Any, context: Context) -> Validation | None:
     if validation.crl and not validation.trusted_ca:
         here.error(("crl",), "without trusted_ca no chain is looked at, so no list is looked up", "trusted_ca")
     return validation
-
-
-def _san(message: Any, context: Context) -> StringMatcher:
-    matcher = compile_string(message.matcher, context.at("matcher"))
-    if matcher is None:
-        context.error(("matcher",), "no pattern", "exact, prefix, suffix, contains or safe_regex")
-        return StringMatcher("exact", "")
-    return matcher
 
 
 def _from_base64(text: str) -> bytes:
