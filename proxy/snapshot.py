@@ -57,6 +57,8 @@ class Listener:
         )
         self.buffer_limit = config.per_connection_buffer_limit_bytes
         self.connections = 0
+        if not config.filter_chains:
+            raise ValueError(f"listener {config.name!r} has no filter chain")
         self._chains = [FilterChain(chain, context) for chain in config.filter_chains]
 
     def begin(self, connection: Connection, keeper: Keeper) -> None:

@@ -61,6 +61,7 @@ def _library() -> Any:
         ("SSL_CTX_set_verify_depth", None, pointer, number),
         ("SSL_CTX_set_cert_verify_callback", None, pointer, _VERIFY, pointer),
         ("SSL_shutdown", number, pointer),
+        ("SSL_get_certificate", pointer, pointer),
         ("SSL_load_client_CA_file", pointer, text),
         ("SSL_CTX_set_client_CA_list", None, pointer, pointer),
         ("SSL_get_peer_signature_type_nid", number, pointer, ctypes.POINTER(number)),
@@ -201,10 +202,13 @@ def set_verify_error(store: int, code: int) -> None:
 
 def leaf(store: int) -> bytes:
     """The peer's own certificate (DER)."""
-    library = _library()
-    certificate = library.X509_STORE_CTX_get0_cert(store)
+    return _encoded(_library().X509_STORE_CTX_get0_cert(store))
+
+
+def _encoded(certificate: int | None) -> bytes:
     if not certificate:
         return b""
+    library = _library()
     buffer = ctypes.create_string_buffer(max(library.i2d_X509(certificate, None), 0))
     end = ctypes.c_void_p(ctypes.addressof(buffer))
     library.i2d_X509(certificate, ctypes.byref(end))
@@ -218,6 +222,11 @@ def group(connection: object) -> str:
     """The group of the key exchange, by BoringSSL's name; "" if there was none (RSA)."""
     number = int(_checked().SSL_ctrl(_of_connection(connection), _GET_NEGOTIATED_GROUP, 0, None)) & 0xFFFFFF
     return _GROUPS.get(number, "")
+
+
+def own_certificate(connection: object) -> bytes:
+    """The certificate that we present (DER); b"" for none."""
+    return _encoded(_checked().SSL_get_certificate(_of_connection(connection)))
 
 
 def peer_signature_algorithm(connection: object) -> str:

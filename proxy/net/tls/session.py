@@ -10,7 +10,7 @@ from proxy.net.tls.socket import TlsSocket
 
 
 class TlsSession:
-    """`validated`: the peer's certificate was asked for and is good. `local` is the certificate that we presented."""
+    """`validated`: the peer's certificate was asked for and is good."""
 
     def __init__(self, sock: TlsSocket, *, validated: bool) -> None:
         self._socket = sock
@@ -57,7 +57,14 @@ class TlsSession:
         return CertificateFacts(der) if der else None
 
     @functools.cached_property
+    def local(self) -> CertificateFacts | None:
+        """The certificate that we presented; None if we did not."""
+        der = libssl.own_certificate(self._socket.engine)
+        return CertificateFacts(der) if der else None
+
+    @functools.cached_property
     def peer_chain(self) -> tuple[CertificateFacts, ...]:
         """The chain as the peer sent it, its own certificate first; that one alone in a resumed session."""
-        chain = self._socket.peer_chain()
-        return tuple(map(CertificateFacts, chain)) or ((self.peer,) if self.peer is not None else ())
+        if self.peer is None:
+            return ()
+        return tuple(map(CertificateFacts, self._socket.peer_chain())) or (self.peer,)

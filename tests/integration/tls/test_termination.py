@@ -252,10 +252,11 @@ def read_once(address: tuple[str, int], client: ssl.SSLContext, session: ssl.SSL
     ):
         secure.sendall(GET)
         assert secure.recv(65536).startswith(OK.split(b"\r\n")[0])
-        assert secure.session is not None
+        remembered = secure.session
+        assert remembered is not None
         with contextlib.suppress(OSError):
             secure.unwrap()  # else OpenSSL forgets a session that it keeps by its id
-        return secure.session
+        return remembered
 
 
 async def resumes(rig: Rig, client: ssl.SSLContext) -> bool:
