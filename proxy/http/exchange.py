@@ -263,6 +263,11 @@ class Exchange:
         await self._send_body(data, flush=flush)
 
     @property
+    def splices(self) -> bool:
+        """Whether a pipe may carry the response's body."""
+        return self._downstream.splices
+
+    @property
     def body_room(self) -> int:
         """How many body bytes may reach the client without being looked at; see `proxy/http/body_relay.py`."""
         return 0 if self._transforms else self._downstream.body_room
