@@ -14,7 +14,7 @@ class RequestReceived(msgspec.Struct, frozen=True, gc=False):
     """A request head. `path` holds path and query; `authority` is Host or the absolute-form target's authority.
 
     `protocol` is "HTTP/1.0" or "HTTP/1.1"…; `headers` has no pseudo header and no `host`. `end_stream`: no body
-    follows. `expect_continue`: the client waits for a 100 (the codec has removed `expect`). `upgrade` is the
+    follows. `expect_continue`: the client waits for a 100. `upgrade` is the
     lower-case `upgrade` header if the request asks to leave HTTP, else "".
     """
 
