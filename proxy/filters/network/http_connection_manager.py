@@ -34,6 +34,7 @@ from proxy.http.response_head import ResponseRules
 from proxy.http.target import Target
 from proxy.net.connection import Connection
 from proxy.net.own_address import own_address
+from proxy.route.reads import headers_read
 from proxy.route.table import RouteTable
 
 BuildFilter = Callable[[PluginConfig, FilterContext], Any]
@@ -69,6 +70,7 @@ class HttpConnectionManager:
         self.target = Target(config.target)
         self.codec_options = _codec_options(config)
         self.routes = RouteTable(config.route_config, RouteEdits())
+        self.headers_read = headers_read(config.route_config)
         http_context = dataclasses.replace(context, stat_prefix=f"http.{config.stat_prefix}.")
         filters = [build(plugin, http_context) for plugin in config.http_filters]
         self.route_stats = RouteStats(config.route_config, context.stats)
@@ -114,11 +116,13 @@ class HttpConnectionManager:
     def renew(self, config: hcm_config.Config) -> Callable[[], None]:
         """Get ready for a `config` that is `in_place`; what is returned puts it into effect."""
         routes = RouteTable(config.route_config, RouteEdits())
+        read = headers_read(config.route_config)
         route_stats = RouteStats(config.route_config, self._all_stats)
         policy = dataclasses.replace(self.policy, filter_configs=_decode_overrides(config))
 
         def commit() -> None:
             self.config, self.routes, self.policy, self.route_stats = config, routes, policy, route_stats
+            self.headers_read = read
             self._forget_plans()
 
         return commit
