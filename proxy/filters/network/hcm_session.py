@@ -131,7 +131,7 @@ class Session:
         manager.activity.streams[connection] = exchange.info
         try:
             await self._answer(exchange)
-        except trio.Cancelled:  # a drain's time was over
+        except (trio.Cancelled, BaseExceptionGroup):  # a drain's time was over; a group of it from several tasks
             if not (exchange.info.response_complete or exchange.info.flags):
                 exchange.note(cut_off())
             raise
