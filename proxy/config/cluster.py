@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from proxy.config.common import Address
+from proxy.config.http1 import UpstreamHttp1Options
 
 
 class Host(msgspec.Struct, frozen=True, gc=False):
@@ -111,6 +112,7 @@ class Cluster(msgspec.Struct, frozen=True):
     max_stream_duration: float = 0.0
     max_response_headers_kb: int = 60
     max_response_headers_count: int = 100
+    http1: UpstreamHttp1Options = UpstreamHttp1Options()
     breaker: CircuitBreaker = CircuitBreaker()
     dns: Dns | None = None
 

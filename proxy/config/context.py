@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from proxy.config.access_log import AccessLog
 from proxy.config.bootstrap import Node
-from proxy.config.common import HeaderMatcher, PluginConfig
+from proxy.config.common import HeaderMatcher, PluginConfig, StringMatcher
 from proxy.config.route import RouteConfiguration
 
 
@@ -60,6 +60,10 @@ class CompileContext(Protocol):
 
     def header_matcher(self, value: Any) -> HeaderMatcher:
         """Compiles a `HeaderMatcher` message; this context stands for it."""
+        ...
+
+    def string_matcher(self, value: Any, *path: str | int) -> StringMatcher:
+        """Compiles the `type.matcher.v3.StringMatcher` at `path`."""
         ...
 
     def access_logs(self, values: Iterable[Any]) -> tuple[AccessLog, ...]:

@@ -13,7 +13,7 @@ from master.config.suggest import nearest
 from master.config.walk import Path
 from proxy.config.access_log import AccessLog
 from proxy.config.bootstrap import Node
-from proxy.config.common import HeaderMatcher, PluginConfig
+from proxy.config.common import HeaderMatcher, PluginConfig, StringMatcher
 from proxy.config.route import RouteConfiguration
 
 DEFAULT_BUFFER_LIMIT = 1024 * 1024
@@ -92,6 +92,9 @@ class Context:
 
     def header_matcher(self, value: Any) -> HeaderMatcher:
         return route_match.compile_header_matcher(value, self)
+
+    def string_matcher(self, value: Any, *path: str | int) -> StringMatcher:
+        return route_match.compile_string_matcher(value, self.at(*path))
 
     def access_logs(self, values: Iterable[Any]) -> tuple[AccessLog, ...]:
         return access_log.compile_access_logs(values, self)

@@ -133,6 +133,11 @@ def compile_header_matcher(message: Any, context: Context) -> HeaderMatcher:
     )
 
 
+def compile_string_matcher(message: Any, context: Context) -> StringMatcher:
+    """A `StringMatcher`; one of no kind of ours, which is reported elsewhere, is an empty one."""
+    return _string(message, context) or StringMatcher("exact", "")
+
+
 def _string(message: Any, context: Context) -> StringMatcher | None:
     kind = message.WhichOneof("match_pattern")
     if kind == "safe_regex":
