@@ -11,7 +11,7 @@ REASONS: dict[str, str] = {
     f"{_HTTP1}.override_stream_error_on_invalid_http_message": _CLOSES,
     f"{_HTTP1}.use_balsa_parser": "there is one parser of HTTP/1, which is stricter than either of Envoy's",
     f"{_HCM}.stream_error_on_invalid_http_message": _CLOSES,
-    f"{_HCM}.typed_header_validation_config": "headers are always checked against RFC 9110; Envoy 1.40 has no validator",
+    f"{_HCM}.typed_header_validation_config": "heads are always checked against RFC 9110; Envoy has none built in",
     f"{_HCM}.path_normalization_options": "Envoy does not implement it either; use normalize_path and merge_slashes",
     f"{_HCM}.append_local_overload": "there is no overload manager that could shed load",
     f"{_HCM}.add_proxy_protocol_connection_state": "no listener takes the PROXY protocol",

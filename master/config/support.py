@@ -9,11 +9,14 @@ from master.config import compile as bootstrap
 from master.config.compile import (
     access_log,
     address,
+    circuit_breakers,
     cluster,
     data_source,
     endpoints,
     forwarding,
     listener,
+    metadata,
+    metadata_match,
     plugins,
     retry,
     rewrites,
@@ -53,6 +56,8 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
         "represent_ipv4_remote_address_as_ipv4_mapped_ipv6",  # no address is told otherwise in 1.40
         "stream_flush_timeout",  # of HTTP/2: an HTTP/1 stream keeps nothing back that it could wait for
     ),
+    "envoy.config.route.v3.Route": ("decorator",),  # it names spans, and there is no tracing yet
+    "envoy.config.route.v3.Decorator": ("operation", "propagate"),
     "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig": (
         "use_request_id_for_trace_sampling",  # nothing is traced
     ),
@@ -93,11 +98,14 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         bootstrap,
         access_log,
         address,
+        circuit_breakers,
         cluster,
         data_source,
         endpoints,
         forwarding,
         listener,
+        metadata,
+        metadata_match,
         plugins,
         retry,
         route,

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from proxy.config.access_log import AccessLog
 from proxy.config.bootstrap import Node
 from proxy.config.common import HeaderMatcher, PluginConfig, StringMatcher
+from proxy.config.metadata import MetadataMatcher
 from proxy.config.route import RouteConfiguration
 
 
@@ -64,6 +65,10 @@ class CompileContext(Protocol):
 
     def string_matcher(self, value: Any, *path: str | int) -> StringMatcher:
         """Compiles the `type.matcher.v3.StringMatcher` at `path`."""
+        ...
+
+    def metadata_matcher(self, value: Any) -> MetadataMatcher:
+        """Compiles a `MetadataMatcher` message; this context stands for it."""
         ...
 
     def access_logs(self, values: Iterable[Any]) -> tuple[AccessLog, ...]:

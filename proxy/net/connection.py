@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from collections.abc import Callable
@@ -23,11 +24,13 @@ class Connection:
     """A non-blocking stream socket under one cancel scope.
 
     `scope` bounds everything that the connection's task does; `deadline(seconds)` rewrites its deadline for the next
-    phase. Without a task (`scope` is None), who serves the connection has set `on_end`. `opened_at` is the event loop's
-    time. `idle` is true while the connection waits for a request, so that a drain may close it. `sending` stays true
-    when a `send` was cancelled: the peer has a part of it, and nothing may follow. `bytes_received` and `bytes_sent`
-    count what passed the socket. `id` is the connection's number (`%CONNECTION_ID%`). `buffer_limit` (bytes) bounds
-    what is held, and so one receive. `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone.
+    phase. Without a task (`scope` is None), who serves the connection has set `on_end`. `opened_at` is the event
+    loop's time. `idle` is true while the connection waits for a request, so that a drain may close it. `sending`
+    stays true when a `send` was cancelled: the peer has a part of it, and nothing may follow. `close_type` is how it
+    ended (`%DOWNSTREAM_DETECTED_CLOSE_TYPE%`). `bytes_received` and `bytes_sent` count what passed the socket. `id`
+    is the connection's number (`%CONNECTION_ID%`). `buffer_limit` (bytes) bounds what is held, and so one receive.
+    `filter_chain` is the name of the listener's chain that serves it. `receive` and `send` raise `ProxyError` (flag
+    DC) when the peer is gone.
     """
 
     __slots__ = (
@@ -44,7 +47,9 @@ class Connection:
         "buffer_limit",
         "bytes_received",
         "bytes_sent",
+        "close_type",
         "closed_by_peer",
+        "filter_chain",
         "id",
         "idle",
         "on_end",
@@ -73,6 +78,8 @@ class Connection:
         self.opened_at = trio.current_time()
         self.idle = False
         self.closed_by_peer = False
+        self.close_type = b"Normal"
+        self.filter_chain = ""
         self.sending = False
         self.bytes_received = 0
         self.bytes_sent = 0
@@ -236,6 +243,7 @@ class Connection:
     def reset(self) -> None:
         """Close the socket so that the peer sees a reset."""
         if self._fd >= 0:
+            self.close_type = b"LocalReset"
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close()
 
@@ -300,4 +308,6 @@ class Connection:
         if error.errno not in PEER_GONE:
             return error
         self.closed_by_peer = True
+        if error.errno == errno.ECONNRESET:
+            self.close_type = b"RemoteReset"
         return disconnected()

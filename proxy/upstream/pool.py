@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import trio
 
 from proxy.config.cluster import Cluster, Host
 from proxy.errors import ProxyError
 from proxy.http.codec import ClientCodec
+from proxy.http.stream_info import UpstreamConnection
+from proxy.route.host_predicates import is_canary
 from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.connect import ConnectFailed, connect
@@ -22,7 +24,8 @@ from proxy.upstream.tables import HostColumn, Table
 class Pool:
     """HTTP/1.1: one request per connection at a time.
 
-    `acquire` gives a connection with a claimed request; exactly one of `release` and `discard` takes it back.
+    `acquire` gives a connection with a claimed request; exactly one of `release` and `discard` takes it back. `numbers`
+    are for new connections.
     """
 
     def __init__(
@@ -33,13 +36,16 @@ class Pool:
         breaker: CircuitBreaker,
         hosts: Table,
         make_codec: Callable[[], ClientCodec],
+        numbers: Iterator[int],
     ) -> None:
         self.host = host
+        self.canary = is_canary(host)
         self.stats = stats
         self._config = config
         self._breaker = breaker
         self._hosts = hosts
         self._make_codec = make_codec
+        self._numbers = numbers
         self._core: PoolCore[Connection] = PoolCore(breaker)
         self._draining = False
 
@@ -69,8 +75,8 @@ class Pool:
 
     def take(self, now: float) -> Connection | None:
         """A free connection for one request, as `acquire` gives it; None if there is none, or no more requests may run:
-        `acquire` then tells why."""
-        connection = self._take_idle(now)
+        `acquire` then tells why. Responses of canaries count elsewhere, so they are not had like this."""
+        connection = None if self.canary else self._take_idle(now)
         if connection is None:
             return None
         if not self._breaker.try_claim_request():
@@ -199,7 +205,8 @@ class Pool:
             self._forget(began, remote=False)
             raise
         limit = self._config.per_connection_buffer_limit_bytes
-        connection = Connection(sock, self._make_codec(), stats, buffer_limit=limit)
+        identity = UpstreamConnection(next(self._numbers), began, trio.current_time())
+        connection = Connection(sock, self._make_codec(), stats, buffer_limit=limit, identity=identity)
         connection.created = began
         connection.watch.on_unasked = functools.partial(self._unasked, connection)
         stats.cx_connect_ms.record(_milliseconds(began))

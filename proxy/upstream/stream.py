@@ -26,7 +26,8 @@ CANARY = (b"x-envoy-upstream-canary", b"true")
 
 
 class UpstreamStream:
-    """Sending and receiving may run in two tasks. `bytes_*` count what went over the wire for this request.
+    """Sending and receiving may run in two tasks. `bytes_*` count what went over the wire for this request,
+    `header_bytes_sent` its fields; `heads` are those of its responses as they came.
 
     `judge`, if there is one, decides which responses and failures are for the client; the others raise and are counted
     as retried. `gone_out_at` is set while the stream is told a request that was sent before (`going_on`).
@@ -49,18 +50,18 @@ class UpstreamStream:
         "bytes_received",
         "bytes_sent",
         "gone_out_at",
+        "header_bytes_sent",
+        "heads",
         "host",
         "judge",
         "peer_gone",
         "reused",
     )
 
-    def __init__(
-        self, pool: Pool, connection: Connection, *, internal: bool = False, judge: Judge | None = None
-    ) -> None:
+    def __init__(self, pool: Pool, connection: Connection, outcomes: Outcomes, judge: Judge | None = None) -> None:
         self._pool = pool
         self.judge = judge
-        self._outcomes = pool.stats.outcomes(internal=internal)
+        self._outcomes = outcomes
         self._canary: Outcomes | None = None
         self._connection = connection
         self._events: deque[Event] = deque()
@@ -75,14 +76,16 @@ class UpstreamStream:
         self.peer_gone = False
         self.bytes_sent = 0
         self.bytes_received = 0
+        self.header_bytes_sent = 0
+        self.heads: tuple[bytes, ...] = ()
 
     @classmethod
     def going_on(
-        cls, pool: Pool, connection: Connection, *, sent_at: float, internal: bool, judge: Judge | None = None
+        cls, pool: Pool, connection: Connection, outcomes: Outcomes, *, sent_at: float, judge: Judge | None = None
     ) -> UpstreamStream:
         """A stream whose whole request went out at `sent_at`. It still has to be told the request, which `send_*` do
         without sending anything."""
-        stream = cls(pool, connection, internal=internal, judge=judge)
+        stream = cls(pool, connection, outcomes, judge)
         stream.gone_out_at = sent_at
         return stream
 
@@ -122,6 +125,7 @@ class UpstreamStream:
             self._stream_id = codec.send_request(method, path, authority, headers, end_stream=end_stream)
         except CodecError as error:
             raise _unwritable(error) from error
+        self.header_bytes_sent = codec.header_bytes_sent(self._stream_id)
         if flush:
             await self._flush()
         if end_stream:
@@ -157,6 +161,7 @@ class UpstreamStream:
             await self._read()
         event = self._events.popleft()
         if isinstance(event, ResponseReceived):
+            self.heads += (event.head,)
             if self.judge is not None and self.judge.response(event.status, event.headers):
                 raise self._retried(event)
             self._charge_response(event)
@@ -166,6 +171,7 @@ class UpstreamStream:
         elif isinstance(event, StreamEnded):
             self._end_response()
         elif isinstance(event, InformationalReceived):
+            self.heads += (event.head,)
             self._outcomes.charge(event.status)
         return event
 
@@ -311,7 +317,7 @@ class UpstreamStream:
     def _charge_response(self, response: ResponseReceived) -> None:
         self._response_started = True
         self._outcomes.charge(response.status)
-        if CANARY in response.headers.items:
+        if self._pool.canary or CANARY in response.headers.items:
             self._canary = self._pool.stats.canary()
             self._canary.charge(response.status)
         self._pool.charge_response(response.status)

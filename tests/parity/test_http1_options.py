@@ -109,6 +109,7 @@ def talk(address: Address, request: str) -> list[bytes]:
             trailers = "".join(f"{name}: {value}\r\n" for name, value in response.trailers).encode()
             got.append(_VOLATILE.sub(rb"\1: *", heads + response.body + b"\r\n" + trailers))
             if "close" in response.values("connection"):
+                assert connection.rest() == b""
                 break
     return got
 

@@ -253,7 +253,7 @@ class Lane:
         body = memoryview(progress.received)[answer.head_size :]
         sent = self._connection.send_now(head, body)
         if sent < len(head) + len(body):
-            progress.unsent = (head + body)[sent:]
+            progress.unsent, progress.answered = (head + body)[sent:], sent
             return False
         milliseconds = round((now - progress.started) * 1000)  # the request was sent in the same breath
         pool: Pool = progress.pool
@@ -267,8 +267,8 @@ class Lane:
         if manager.express_logs:
             assert self._head is not None
             assert self._arrival is not None
-            log = manager.express_logs.of(self._head.plan, destination, answer, progress.values)
-            log(self._arrival, progress, self._connection, self._hop, now)
+            log = manager.express_logs.of(self._head.plan, destination, answer, progress)
+            log(self._arrival, progress, self._connection, self._hop, now, len(head))
         progress.upstream.watch.on_ready = None
         pool.release(progress.upstream, now)
         self.progress = None

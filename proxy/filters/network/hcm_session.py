@@ -12,7 +12,6 @@ from proxy.config.route import ClusterAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.network import hcm_record, hcm_route_timeouts
 from proxy.filters.network.hcm_lifetime import Lifetime
-from proxy.filters.network.hcm_route_stats import Observed
 from proxy.flight_recorder import FAILED_STATUS, own_failure
 from proxy.http.codec_h1_server import H1ServerCodec
 from proxy.http.deadlines import Deadlines, Phase
@@ -27,6 +26,7 @@ from proxy.http.target import REDIRECT_STATUS
 from proxy.http.underscores import drop_underscores, refuse_underscores
 from proxy.net.connection import Connection
 from proxy.net.peer import cut_off, disconnected
+from proxy.route.entry import RouteEntry
 
 if TYPE_CHECKING:
     from proxy.filters.network.http_connection_manager import HttpConnectionManager
@@ -52,7 +52,7 @@ class Session:
         "_hop",
         "_lifetime",
         "_manager",
-        "_observed",
+        "_received",
         "_stats",
         "active",
         "we_close",
@@ -68,7 +68,7 @@ class Session:
         self._hop = hop
         limited = config.max_connection_duration or config.max_requests_per_connection
         self._lifetime = Lifetime(config, manager.stats) if limited else None
-        self._observed: list[Observed] = []
+        self._received = 0  # what the exchanges up to here have taken
         self.active = False
         self._client_closes = False
         self.we_close = False
@@ -85,8 +85,10 @@ class Session:
         connection may carry more; if not, it has been ended, but for its socket.
         """
         self._downstream.take_over(handover.arrived, handover.unsent)
+        self._received = self._downstream.received
         begun: Handover | None = handover
         while await self._exchange(begun):
+            self._received = self._downstream.received
             if not self._downstream.begin_next():
                 return True
             begun = None
@@ -120,6 +122,8 @@ class Session:
         deadlines = Deadlines(self._config.stream_idle_timeout, started)
         exchange = Exchange(self._downstream, deadlines, StreamInfo(started, connection), manager.policy)
         exchange.handover = handover
+        exchange.info.received_before = self._received
+        exchange.info.sent_before = connection.bytes_sent - (handover.answered if handover is not None else 0)
         deadlines.arm_from(Phase.STREAM_DURATION, started, self._config.max_stream_duration)
         if self._lifetime is not None:
             self._lifetime.begin(exchange)
@@ -140,8 +144,6 @@ class Session:
             manager.end_exchange()
             now = exchange.info.ended = trio.current_time()
             self._stats.charge_exchange(exchange, now - started)
-            while self._observed:
-                self._observed.pop().charge(exchange)
             info = exchange.info
             for access_log in manager.access_logs:
                 access_log.log(info)
@@ -197,18 +199,38 @@ class Session:
         entry = handover.entry if handover is not None else None
         if handover is not None and handover.request_id:
             request.headers.set(REQUEST_ID, handover.request_id)
-        exchange.route = entry = entry or self._manager.routes.match(request)
+        exchange.routes = self._manager.routes
         exchange.clusters = self._manager.clusters.now
-        if entry is not None:
-            exchange.info.route_name = entry.route.name
-            exchange.info.upstream_cluster = entry.cluster_name(request)
-            action = entry.route.action
-            if isinstance(action, ClusterAction):
-                hcm_route_timeouts.apply(exchange, action.forwarding, config.max_stream_duration)
-            if self._manager.route_stats.observes:
-                self._observed = self._manager.route_stats.of(entry, request)
+        exchange.routing = self
+        if entry is None:
+            exchange.route = self.choose(exchange)
+        else:
+            exchange.route = entry
+            self._enter(exchange, entry)
         if config.log_new_requests:
             self._log_beginning(exchange.info)
+
+    def choose(self, exchange: Exchange) -> RouteEntry | None:
+        """As `Routing`."""
+        assert exchange.routes is not None
+        entry = exchange.routes.match(exchange.request, exchange.info)
+        exchange.info.route_name = exchange.info.upstream_cluster = ""
+        exchange.info.entry = None
+        if entry is not None:
+            self._enter(exchange, entry)
+        return entry
+
+    def _enter(self, exchange: Exchange, entry: RouteEntry) -> None:
+        """What follows from a route at once, whatever the filters do."""
+        exchange.info.entry = entry
+        exchange.info.route_name = entry.route.name
+        exchange.info.upstream_cluster = entry.cluster_name(exchange.request)
+        action = entry.route.action
+        if isinstance(action, ClusterAction):
+            hcm_route_timeouts.apply(exchange, action.forwarding, self._config.max_stream_duration)
+        if self._manager.route_stats.observes:
+            observed = exchange.info.observed = self._manager.route_stats.of(entry, exchange.request)
+            exchange.info.virtual_cluster = observed[-1].virtual_cluster if observed else ""
 
     async def _chain(self, exchange: Exchange) -> None:
         manager = self._manager

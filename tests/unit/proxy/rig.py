@@ -55,8 +55,8 @@ def compiled(
     upstream: UpstreamHttp1Options = UpstreamHttp1Options(),  # noqa: B008 (frozen)
     **hcm: Any,
 ) -> CompiledConfig:
-    """One listener `l`, stat prefix `in`, one cluster `origin` with `upstream` options; `last` replaces the router; `hcm`
-    are further fields of the connection manager."""
+    """One listener `l`, stat prefix `in`, one cluster `origin` with `upstream` options; `last` replaces the router;
+    `hcm` are further fields of the connection manager."""
     hosts = () if origin is None else (Host(0, origin),)
     vhost = VirtualHost("v", ("*",), tuple(routes) or (route(),), **(virtual_host or {}))
     config = HcmConfig("in", RouteConfiguration("r", (vhost,)), (*filters, last or router()), **hcm)

@@ -21,14 +21,12 @@ def paths(text: str) -> list[str]:
 
 
 def test_a_field_that_nobody_reads_is_named_once_at_the_highest_path() -> None:
-    text = bootstrap(
-        clusters="- {name: origin, circuit_breakers: {thresholds: [{max_requests: 1}, {max_requests: 2}]}}"
-    )
+    text = bootstrap(clusters="- {name: origin, outlier_detection: {consecutive_5xx: 1, interval: 2s}}")
     assert findings(text) == [
         Finding(
             "unsupported",
-            ("static_resources", "clusters", 0, "circuit_breakers"),
-            "envoy.config.cluster.v3.Cluster.circuit_breakers is not supported",
+            ("static_resources", "clusters", 0, "outlier_detection"),
+            "envoy.config.cluster.v3.Cluster.outlier_detection is not supported",
         )
     ]
 
@@ -42,8 +40,9 @@ def test_every_unsupported_field_is_named_in_any_lists_and_maps_too() -> None:
             - name: a
               domains: [a]
               routes:
-              - match: {prefix: /, filter_state: [{key: a, string_match: {exact: b}}]}
-                route: {cluster: origin, priority: HIGH}
+              - match: {prefix: /}
+                tracing: {client_sampling: {numerator: 1}}
+                route: {cluster: origin, include_vh_rate_limits: true}
               - match: {prefix: /}
                 non_forwarding_action: {}
               typed_per_filter_config:
@@ -59,8 +58,8 @@ def test_every_unsupported_field_is_named_in_any_lists_and_maps_too() -> None:
     host = f"{MANAGER}.route_config.virtual_hosts[0]"
     assert sorted(paths(text)) == sorted(
         [
-            f"{host}.routes[0].match.filter_state",
-            f"{host}.routes[0].route.priority",
+            f"{host}.routes[0].tracing",
+            f"{host}.routes[0].route.include_vh_rate_limits",
             f"{host}.routes[1].non_forwarding_action",
             f"{host}.typed_per_filter_config.cors",
             f"{MANAGER}.http_filters[0].typed_config",
@@ -108,7 +107,7 @@ def test_what_follows_from_something_unsupported_is_not_reported_again(severity:
 
 def test_a_user_who_accepts_it_gets_warnings_and_a_configuration_without_it() -> None:
     text = bootstrap(hcm="append_local_overload: true").replace(
-        'prefix: "/"}', 'prefix: "/", dynamic_metadata: [{filter: a, path: [{key: b}], value: {present_match: true}}]}'
+        'prefix: "/"}', 'prefix: "/"}\n                tracing: {client_sampling: {numerator: 1}}'
     )
     result = checked(text, allow_unsupported=True)
     assert [finding.severity for finding in result.findings] == ["warning", "warning"]
