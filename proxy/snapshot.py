@@ -13,6 +13,7 @@ import msgspec
 import trio
 
 from proxy import registry
+from proxy.access_log.access_log import build_access_logs
 from proxy.changes import listener_change
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Endpoints
@@ -20,6 +21,7 @@ from proxy.config.common import PluginConfig
 from proxy.config.listener import Listener as ListenerConfig
 from proxy.filters.context import CallNextNetwork, FilterContext, Keeper, NetworkFilter
 from proxy.filters.network import NETWORK_FILTERS
+from proxy.http.stream_info import StreamInfo
 from proxy.net.connection import Connection
 from proxy.net.drain import ListenerDrain
 from proxy.upstream.cluster import Cluster
@@ -60,6 +62,7 @@ class Listener:
             buffer_limit=config.per_connection_buffer_limit_bytes,
         )
         self.buffer_limit = config.per_connection_buffer_limit_bytes
+        self._access_logs = build_access_logs(config.access_log, context.log_writer)
         self._chain_name = config.filter_chains[0].name
         self._filters = [_build(plugin, context) for plugin in config.filter_chains[0].filters]
         self.connections = 0
@@ -69,6 +72,9 @@ class Listener:
     def begin(self, connection: Connection, keeper: Keeper) -> bool:
         """Serve it without a task, if its only filter can do that."""
         connection.filter_chain = self._chain_name
+        if self._access_logs:
+            connection.info = StreamInfo(connection.opened_at, connection)
+            connection.know_peer()
         return self._begin is not None and self._begin(connection, keeper)
 
     async def serve(self, connection: Connection) -> None:
@@ -81,6 +87,21 @@ class Listener:
             counter.inc()
         for gauge in self._active:
             gauge.add(1)
+
+    def log(self, connection: Connection) -> None:
+        """`connection` has ended: the listener's access log, if it has one, gets its entry."""
+        info = connection.info
+        if info is None:
+            return
+        now = trio.current_time()
+        info.ended, info.connection_ended = now, info.connection_ended or now
+        info.bytes_received, info.bytes_sent = connection.bytes_received, connection.bytes_sent
+        if info.is_http:  # which bytes are whose, its exchanges know
+            info.received_before, info.sent_before = info.bytes_received, info.bytes_sent
+        info.log_type = b"NotSet"
+        for access_log in self._access_logs:
+            access_log.log(info)
+        connection.info = None
 
     def closed(self, seconds: float) -> None:
         self.connections -= 1

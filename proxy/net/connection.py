@@ -6,6 +6,7 @@ import errno
 import socket
 import struct
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -15,6 +16,9 @@ from proxy.limits import FAIR_BURST, LINGER_BYTES, PIPE_SIZE, READ_SIZE
 from proxy.net import poller
 from proxy.net.peer import PEER_GONE, address_of, disconnected
 from proxy.stats import Counter
+
+if TYPE_CHECKING:
+    from proxy.http.stream_info import StreamInfo
 
 _WORTH_COPYING = 8 * 1024
 """Bytes that are copied to be sent in one piece, as that is cheaper than handing the kernel two."""
@@ -30,7 +34,7 @@ class Connection:
     ended (`%DOWNSTREAM_DETECTED_CLOSE_TYPE%`). `bytes_received` and `bytes_sent` count what passed the socket. `id`
     is the connection's number (`%CONNECTION_ID%`). `buffer_limit` (bytes) bounds what is held, and so one receive.
     `filter_chain` is the name of the listener's chain that serves it. `receive` and `send` raise `ProxyError` (flag
-    DC) when the peer is gone.
+    DC) when the peer is gone. `info` is what the listener's access log will say of it, None if there is no such log.
     """
 
     __slots__ = (
@@ -52,6 +56,7 @@ class Connection:
         "filter_chain",
         "id",
         "idle",
+        "info",
         "on_end",
         "opened_at",
         "scope",
@@ -80,6 +85,7 @@ class Connection:
         self.closed_by_peer = False
         self.close_type = b"Normal"
         self.filter_chain = ""
+        self.info: StreamInfo | None = None
         self.sending = False
         self.bytes_received = 0
         self.bytes_sent = 0
@@ -108,6 +114,10 @@ class Connection:
         if self._remote is None:
             self._remote = address_of(self._socket, peer=True)
         return self._remote
+
+    def know_peer(self) -> None:
+        """Ask for the peer's address now, for who will want it when the peer may be gone."""
+        self._remote = self.remote
 
     @property
     def local(self) -> Address:
@@ -279,6 +289,11 @@ class Connection:
     def close(self) -> None:
         """Close the socket. May be called twice."""
         if self._fd >= 0:
+            if (
+                self.info is not None
+                and self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
+            ):
+                self.close_type = b"RemoteReset"  # which nobody has read
             if self._watch is not None:
                 self._watch.close()
             if self._trio_knows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import trio
 
 from proxy.filters.http.router_headers import Terms
+from proxy.filters.router.upstream_log import UpstreamLogs
 from proxy.http.deadlines import Phase
 from proxy.http.exchange import Exchange
 from proxy.net.pipe import PipePool
@@ -17,7 +18,8 @@ class Forwarding:
 
     `complete_at` is when the client's request was complete, None before. `service_time`: the client is told how long
     the upstream took. `pipes` are for bodies that nobody looks at. `stream_duration` is how long an attempt may last,
-    in seconds, 0 for ever; `limits_attempts`: an attempt has limits of its own at all.
+    in seconds, 0 for ever; `limits_attempts`: an attempt has limits of its own at all. `logs` are those of attempts,
+    if there are any.
     """
 
     __slots__ = (
@@ -26,6 +28,7 @@ class Forwarding:
         "entry",
         "exchange",
         "limits_attempts",
+        "logs",
         "pipes",
         "service_time",
         "stream_duration",
@@ -49,6 +52,7 @@ class Forwarding:
         self.terms = terms
         self.service_time = service_time
         self.complete_at: float | None = None
+        self.logs: UpstreamLogs | None = None
         duration = terms.stream_duration
         self.stream_duration = cluster.config.max_stream_duration if duration is None else duration
         self.limits_attempts = bool(self.stream_duration or terms.per_try_timeout or terms.per_try_idle_timeout)
