@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import trio
 
+_SMALL = 64
+
 
 class Ticking:
     """Something that is called every `interval` seconds until it is stopped."""
@@ -32,16 +34,20 @@ class Ticking:
 
 
 class Periodic:
-    """Without `run` nothing ticks. What is stopped is forgotten when its time comes, or once half of all are."""
+    """Without `run` nothing ticks. What is stopped is forgotten when its time comes, or when twice as many are
+    here as the last time that all were looked at."""
 
     def __init__(self) -> None:
         self._heap: list[Ticking] = []
         self._sooner: trio.CancelScope | None = None
+        self._full = _SMALL
 
     def every(self, interval: float, call: Callable[[], None], *, since: float | None = None) -> Ticking:
         """Call `call`, which raises nothing, every `interval` seconds from `since` (now) on."""
         ticking = Ticking((trio.current_time() if since is None else since) + interval, interval, call)
         heapq.heappush(self._heap, ticking)
+        if len(self._heap) > self._full:
+            self._forget_stopped()
         if self._heap[0] is ticking and self._sooner is not None:
             self._sooner.deadline = ticking.due
         return ticking
@@ -61,7 +67,8 @@ class Periodic:
             if not ticking.stopped:
                 ticking.tick(now)
                 heapq.heappush(heap, ticking)
-        alive = [ticking for ticking in heap if not ticking.stopped]
-        if len(alive) * 2 < len(heap):
-            heapq.heapify(alive)
-            self._heap = alive
+
+    def _forget_stopped(self) -> None:
+        self._heap = [ticking for ticking in self._heap if not ticking.stopped]
+        heapq.heapify(self._heap)
+        self._full = max(_SMALL, 2 * len(self._heap))

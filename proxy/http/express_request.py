@@ -13,12 +13,12 @@ from typing import Any
 
 from proxy.config.common import Address
 from proxy.errors import ProxyError
-from proxy.http import express_varying, h1_connection, h1_head
+from proxy.http import express_varying, h1_connection, h1_head, request_id
 from proxy.http.codec import CodecError
 from proxy.http.codec_h1_client import H1ClientCodec
 from proxy.http.events import RequestReceived
 from proxy.http.headers import Headers
-from proxy.http.identity import REQUEST_ID, Hop, Identities, new_request_id
+from proxy.http.identity import REQUEST_ID, Hop, Identities
 from proxy.http.request import Request
 from proxy.http.target import Target
 
@@ -137,7 +137,7 @@ class RequestPlan:
 
     def new_id(self) -> bytes:
         """An id for one request; empty if the client's own goes on."""
-        return new_request_id() if self.generates_id else b""
+        return request_id.generate() if self.generates_id else b""
 
     def tell_path(self, headers: Headers, name: bytes) -> None:
         """Leave a hole for the path as it was, in a field `name` of `headers`."""
@@ -201,6 +201,8 @@ def plan(
         return None
     if identities.tells_request_id(headers, caller):
         return None
+    if theirs and identities.marks_foreign_ids and not caller.internal:
+        return None  # what becomes of an id depends on all of it
     ours = headers.get(REQUEST_ID)
     return RequestPlan(
         request,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from proxy.http.headers import Headers
     from proxy.http.request import Request
     from proxy.net.connection import Connection
+    from proxy.route.entry import RouteEntry
 
 NO_STATUS = 0
 
@@ -79,6 +80,7 @@ class StreamInfo:
     what the entry is about. `request_received` and `request_sent` are when the last byte of the request came and
     when it went to the upstream, `request_begun` when its first byte went, `response_begun` and `response_received`
     when the first and the last byte of the response came.
+    `entry` is the route that was chosen last: its `route` and `virtual_host` have their `metadata`.
     `log_type` says what an entry of the access log is about (`%ACCESS_LOG_TYPE%`).
     `upstream_tried` is the host of an attempt as soon as it begins, `upstream_hostname` its name, if it has one.
     `attempt_begun` and `pool_ready` are when the last attempt began and when it had its connection, or none.
@@ -110,6 +112,7 @@ class StreamInfo:
         "downstream_remote",
         "dynamic_metadata",
         "ended",
+        "entry",
         "filter_state",
         "flags",
         "header_bytes_sent",
@@ -176,6 +179,7 @@ class StreamInfo:
         self.request_received = self.request_begun = self.request_sent = 0.0
         self.response_begun = self.response_received = self.ended = self.connection_ended = 0.0
         self.route_name = self.upstream_cluster = self.upstream_failure = ""
+        self.entry: RouteEntry | None = None
         self.upstream_host: Address | None = None
         self.downstream_remote: Address | None = None
         self.attempts: tuple[Attempt, ...] = ()

@@ -118,7 +118,7 @@ def test_connections_that_last(tmp_path: Path) -> None:
         "access_log_options": {"access_log_flush_interval": "0.05s"},
     }
     filters = [{"name": "t", "typed_config": proxy}]
-    listener = {"name": "t", "address": socket_address("127.0.0.1", 0), "filter_chains": [{"filters": filters}]}
+    listener = {"name": "main", "address": socket_address("127.0.0.1", 0), "filter_chains": [{"filters": filters}]}
     found = types(listener, path, wait=0.2)
     assert found[0] == "TcpPeriodic"
     assert found[-1] == "TcpConnectionEnd"

@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 from proxy.access_log.operator import Build, FormatError, Getter, Value, plain, required
 from proxy.access_log.operators.header import lookup, names, one_line
 from proxy.errors import Flag
-from proxy.http.identity import new_request_id
+from proxy.http import request_id
 from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo
 from proxy.route.path import without_query
@@ -140,7 +140,7 @@ def _protocol(info: StreamInfo) -> Value:
 
 
 def _unique_id(info: StreamInfo) -> Value:
-    return new_request_id()
+    return request_id.generate()
 
 
 OPERATORS: dict[str, Build] = {

@@ -102,6 +102,7 @@ class _HeadsLog:
         info.status, info.detail = answer.status, "via_upstream"
         info.bytes_received, info.bytes_sent = plan.content_length, answer.content_length
         info.request_complete = info.response_complete = True
+        info.entry = destination.entry
         info.route_name = destination.entry.route.name
         info.upstream_cluster = destination.cluster.config.name
         info.upstream_attempts = 1

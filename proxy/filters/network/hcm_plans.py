@@ -92,7 +92,7 @@ class PlannedHead:
     def route(self, path: bytes) -> RouteEntry | None:
         """The route of a request of this kind for `path`, drawn if it is shared; None if the lane has none."""
         routes, request, found = self._routes, self.plan.request, self._found
-        if routes is None or routes.by_chance:  # the plan's request would keep its first draw
+        if routes is None or routes.beyond_head:  # the plan's request would keep its first draw
             return None
         if path != request.path or found is None or not routes.by_path_alone:
             if not self._keeps(path):
@@ -167,13 +167,12 @@ class Plans:
         """The plan for the head of `arrival`; None if the general path has to see to it."""
         if len(arrival.fields) > _MAX_FIELDS:
             return self._plan(arrival, hop)
-        on_hop = hop.appended, hop.port, hop.peer.internal
-        key: tuple[object, ...] = (arrival.method, arrival.fields, on_hop)
+        key: tuple[object, ...] = (arrival.method, arrival.fields, hop.kind)
         if key in self._plans:
             return self._plans[key]
         skeleton = express_varying.skeleton(arrival.fields)
         if skeleton is not None:
-            whole, key = key, (arrival.method, *skeleton.key, on_hop)
+            whole, key = key, (arrival.method, *skeleton.key, hop.kind)
             if key not in self._plans:
                 self._keep(key, self._plan_with_marks(arrival, hop, skeleton.values))
             planned = self._plans[key]

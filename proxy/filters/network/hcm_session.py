@@ -30,6 +30,7 @@ from proxy.http.target import REDIRECT_STATUS
 from proxy.http.underscores import drop_underscores, refuse_underscores
 from proxy.net.connection import Connection
 from proxy.net.peer import cut_off, disconnected
+from proxy.route.entry import RouteEntry
 
 if TYPE_CHECKING:
     from proxy.filters.network.http_connection_manager import HttpConnectionManager
@@ -211,19 +212,38 @@ class Session:
         entry = handover.entry if handover is not None else None
         if handover is not None and handover.request_id:
             request.headers.set(REQUEST_ID, handover.request_id)
-        exchange.route = entry = entry or self._manager.routes.match(request)
+        exchange.routes = self._manager.routes
         exchange.clusters = self._manager.clusters.now
-        if entry is not None:
-            exchange.info.route_name = entry.route.name
-            exchange.info.upstream_cluster = entry.cluster_name(request)
-            action = entry.route.action
-            if isinstance(action, ClusterAction):
-                hcm_route_timeouts.apply(exchange, action.forwarding, config.max_stream_duration)
-            if self._manager.route_stats.observes:
-                self._observed = self._manager.route_stats.of(entry, request)
-                exchange.info.virtual_cluster = self._observed[-1].virtual_cluster if self._observed else ""
+        exchange.routing = self
+        if entry is None:
+            exchange.route = self.choose(exchange)
+        else:
+            exchange.route = entry
+            self._enter(exchange, entry)
         if config.log_options.new_requests:
             log_meanwhile(self._manager.access_logs, exchange.info, b"DownstreamStart")
+
+    def choose(self, exchange: Exchange) -> RouteEntry | None:
+        """As `Routing`."""
+        assert exchange.routes is not None
+        entry = exchange.routes.match(exchange.request, exchange.info)
+        exchange.info.route_name = exchange.info.upstream_cluster = ""
+        exchange.info.entry = None
+        if entry is not None:
+            self._enter(exchange, entry)
+        return entry
+
+    def _enter(self, exchange: Exchange, entry: RouteEntry) -> None:
+        """What follows from a route at once, whatever the filters do."""
+        exchange.info.entry = entry
+        exchange.info.route_name = entry.route.name
+        exchange.info.upstream_cluster = entry.cluster_name(exchange.request)
+        action = entry.route.action
+        if isinstance(action, ClusterAction):
+            hcm_route_timeouts.apply(exchange, action.forwarding, self._config.max_stream_duration)
+        if self._manager.route_stats.observes:
+            self._observed = self._manager.route_stats.of(entry, exchange.request)
+            exchange.info.virtual_cluster = self._observed[-1].virtual_cluster if self._observed else ""
 
     async def _chain(self, exchange: Exchange) -> None:
         manager = self._manager

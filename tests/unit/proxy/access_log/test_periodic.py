@@ -59,13 +59,8 @@ def test_it_counts_from_when_something_began() -> None:
 def test_what_is_stopped_is_not_kept() -> None:
     async def main() -> None:
         periodic = Periodic()
-        for _ in range(1000):
+        for _ in range(10_000):
             periodic.every(3600, lambda: None).stop()
-        kept = periodic.every(1, lambda: None)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(periodic.run)
-            await trio.sleep(1.5)
-            nursery.cancel_scope.cancel()
-        assert periodic._heap == [kept]
+        assert len(periodic._heap) <= 65
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
