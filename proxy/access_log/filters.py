@@ -29,7 +29,7 @@ from proxy.http.request import Request
 from proxy.http.stream_data import ABSENT, lookup
 from proxy.http.stream_info import StreamInfo
 from proxy.route.matcher import compile_header
-from proxy.route.metadata import compile_metadata
+from proxy.route.metadata import compile_value
 
 PACKAGE = "envoy.config.accesslog.v3"
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -154,7 +154,7 @@ def compile_filter(config: AccessLogFilter) -> Predicate:
             types = frozenset(name.encode() for name in config.types)
             return lambda info: (info.log_type in types) != config.exclude
         case Traceable():
-            return _is_traceable
+            return lambda info: False  # nothing is, as long as there is no tracing
         case MetadataFilter():
             return _compile_metadata(config)
         case Combination():
@@ -164,25 +164,17 @@ def compile_filter(config: AccessLogFilter) -> Predicate:
 
 
 def _compile_metadata(config: MetadataFilter) -> Predicate:
-    """Without a matcher nothing is there to be found."""
+    """Without a matcher nothing is there to be found. The matcher's `invert` has no effect, as in Envoy."""
     matcher, if_absent = config.matcher, config.if_absent
     if matcher is None:
         return lambda info: if_absent
-    matches = compile_metadata(matcher)
+    namespace, path, matches = matcher.namespace, matcher.path, compile_value(matcher.value)
 
     def logged(info: StreamInfo) -> bool:
-        found = lookup(info.dynamic_metadata, matcher.namespace, matcher.path)
-        return if_absent if found is ABSENT else matches(info)
+        found = lookup(info.dynamic_metadata, namespace, path)
+        return if_absent if found is ABSENT else matches(found)
 
     return logged
-
-
-def _is_traceable(info: StreamInfo) -> bool:
-    """What the digit of the version in the request's id says: some proxy has sampled it (9), or was asked to trace it
-    (a, b). Nothing else decides, as there is no tracing.
-    """
-    request_id = info.request.headers.get(REQUEST_ID) if info.request is not None else None
-    return request_id is not None and len(request_id) == 36 and request_id[14] in b"9ab"
 
 
 def _compile_comparison(config: Comparison) -> Predicate:
