@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import msgspec
 
 from proxy.config.context import CompileContext
-from proxy.config.forwarding import Forwarding as Options
 from proxy.config.route import ClusterAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.context import FilterContext
 from proxy.filters.http.router_headers import settle
 from proxy.filters.router import connect_upstream, retrying
 from proxy.filters.router.forwarding import Forwarding
-from proxy.filters.router.request_body import Source
+from proxy.filters.router.redirects import Follower, RedirectStats
+from proxy.filters.router.request_body import KeptBody, Source
 from proxy.filters.router.shadow import Mirroring
 from proxy.filters.router.upstream_request import UpstreamRequest
 from proxy.http.exchange import Exchange
 from proxy.http.filter_chain import CallNext
 from proxy.net.own_address import own_address
 from proxy.upstream.cluster import Cluster
+from proxy.upstream.judge import Followed
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.extensions.filters.http.router.v3.Router": ("suppress_envoy_headers",),
@@ -52,6 +54,7 @@ class Router:
         self._buffer_limit = context.buffer_limit
         self._mirroring = Mirroring(context.shadows, own_address(), context.buffer_limit)
         counter = context.stats.counter
+        self._redirects = RedirectStats(context.stats, context.stat_prefix)
         self._rq_total = counter(f"{context.stat_prefix}rq_total")
         self._no_route = counter(f"{context.stat_prefix}no_route")
         self._no_cluster = counter(f"{context.stat_prefix}no_cluster")
@@ -97,18 +100,26 @@ class Router:
                 await connect_upstream.run(forwarding)
                 return
         if not options.mirrors or exchange.info.upgrade:
-            await self._forward(forwarding, exchange.body, options)
+            await self._forward(forwarding, exchange.body, action)
             return
         body = self._mirroring.begin(exchange, options.mirrors, terms, cluster)
         try:
-            await self._forward(forwarding, body, options)
+            await self._forward(forwarding, body, action)
         finally:
             body.leave()
 
-    async def _forward(self, forwarding: Forwarding, body: Source, options: Options) -> None:
-        retry = forwarding.terms.retry
-        if retry is None:
+    async def _forward(self, forwarding: Forwarding, body: Source, action: ClusterAction) -> None:
+        retry, redirect, options = forwarding.terms.retry, action.internal_redirect, action.forwarding
+        if retry is None and redirect is None:
             await UpstreamRequest(forwarding, body).run()
             return
         limit = self._buffer_limit if options.buffer_limit is None else options.buffer_limit
-        await retrying.run(forwarding, body, retry, limit, tell_timeout_retry=options.include_is_timeout_retry_header)
+        kept = KeptBody(body, limit, forwarding.cluster.stats.retry_or_shadow_abandoned.inc)
+        if redirect is not None and not forwarding.exchange.info.upgrade:
+            forwarding.follow = Follower(forwarding, redirect, kept, self._redirects)
+        with contextlib.suppress(Followed):
+            if retry is None:
+                await UpstreamRequest(forwarding, kept.reader()).run()
+            else:
+                tell = options.include_is_timeout_retry_header
+                await retrying.run(forwarding, kept, retry, tell_timeout_retry=tell)

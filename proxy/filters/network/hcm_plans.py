@@ -210,7 +210,7 @@ class Plans:
 
     def _destination(self, plan: RequestPlan, entry: RouteEntry) -> Destination | None:
         action, router = entry.route.action, self.router
-        if not isinstance(action, ClusterAction) or not entry.by_head or observed(entry):
+        if not isinstance(action, ClusterAction) or not entry.by_head or observed(entry) or action.internal_redirect:
             return None
         editing = [editor.express(self._policy.overrides(entry, editor.name)) for editor in self._editors]
         if not all(editing):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import trio
 
 from proxy.filters.http.router_headers import Terms
 from proxy.http.deadlines import Phase
 from proxy.http.exchange import Exchange
+from proxy.http.headers import Headers
 from proxy.net.pipe import PipePool
 from proxy.route.entry import RouteEntry
 from proxy.upstream.cluster import Cluster
@@ -17,7 +20,8 @@ class Forwarding:
 
     `complete_at` is when the client's request was complete, None before. `service_time`: the client is told how long
     the upstream took. `pipes` are for bodies that nobody looks at. `stream_duration` is how long an attempt may last,
-    in seconds, 0 for ever; `limits_attempts`: an attempt has limits of its own at all.
+    in seconds, 0 for ever; `limits_attempts`: an attempt has limits of its own at all. `follow` says of a response
+    whether it is a redirect that is followed here.
     """
 
     __slots__ = (
@@ -25,6 +29,7 @@ class Forwarding:
         "complete_at",
         "entry",
         "exchange",
+        "follow",
         "limits_attempts",
         "pipes",
         "service_time",
@@ -49,6 +54,7 @@ class Forwarding:
         self.terms = terms
         self.service_time = service_time
         self.complete_at: float | None = None
+        self.follow: Callable[[int, Headers], bool] | None = None
         duration = terms.stream_duration
         self.stream_duration = cluster.config.max_stream_duration if duration is None else duration
         self.limits_attempts = bool(self.stream_duration or terms.per_try_timeout or terms.per_try_idle_timeout)

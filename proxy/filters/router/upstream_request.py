@@ -15,7 +15,7 @@ from proxy.filters.router.request_body import Source
 from proxy.http.deadlines import Phase
 from proxy.http.events import ResponseReceived
 from proxy.http.stream_info import Attempt
-from proxy.upstream.judge import Judge
+from proxy.upstream.judge import Followed, Judge
 from proxy.upstream.pool import Pool
 from proxy.upstream.stream import UpstreamStream
 
@@ -48,6 +48,7 @@ class UpstreamRequest:
             info.upstream_host = info.upstream_remote = stream.host.address
             info.upstream_local = stream.local
             info.upstream_failure = ""
+            stream.follow = self._forwarding.follow
             if self._forwarding.entry.auto_host:
                 self._forwarding.entry.name_host(exchange.request, stream.host.hostname)
             if self._limits is None:
@@ -91,7 +92,7 @@ class UpstreamRequest:
     def _record(self, error: BaseException) -> None:
         """Put this attempt on record. `error` is whatever ended it: a `ProxyError`, or the exchange's cancellation."""
         info = self._exchange.info
-        if info.upstream_tried is None:
+        if info.upstream_tried is None or isinstance(error, Followed):
             return
         reason = error if isinstance(error, ProxyError) else self._exchange.failure()
         phase: Literal["connect", "request", "response"] = "response" if self._sent else "request"

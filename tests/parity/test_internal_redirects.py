@@ -1,0 +1,214 @@
+"""Redirects that the proxy follows itself, on the real Envoy and on ours.
+
+Compared are the answer, what the origin received in the end, the lines in the access log, and stats.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.kit.bootstrap import Fields, bootstrap, http_listener, static_cluster, virtual_host
+from tests.kit.envoy import Envoy
+from tests.kit.origin import Origin
+from tests.kit.parity import Pair
+from tests.kit.process import wait_for
+from tests.kit.proxy import Proxy
+from tests.kit.routing import access_log, add, ask, head, logging_pair, logs, on
+
+PREDICATES = "type.googleapis.com/envoy.extensions.internal_redirect"
+
+
+def predicate(kind: str, **fields: Any) -> Fields:
+    return {"name": kind, "typed_config": {"@type": f"{PREDICATES}.{kind}", **fields}}
+
+
+PREVIOUS = predicate("previous_routes.v3.PreviousRoutesConfig")
+ALLOWED = predicate("allow_listed_routes.v3.AllowListedRoutesConfig", allowed_route_names=["end", "hop"])
+SAFE = predicate("safe_cross_scheme.v3.SafeCrossSchemeConfig")
+POLICIES: dict[str, Fields] = {
+    "default": {},
+    "none": {"max_internal_redirects": 0},
+    "three": {"max_internal_redirects": 3},
+    "codes": {"redirect_response_codes": [301, 303, 307, 308]},
+    "cross": {"allow_cross_scheme_redirect": True},
+    "safe": {"allow_cross_scheme_redirect": True, "predicates": [SAFE]},
+    "previous": {"max_internal_redirects": 9, "predicates": [PREVIOUS]},
+    "allowed": {"predicates": [ALLOWED]},
+    "copies": {"response_headers_to_copy": ["x-set", "x-absent"]},
+}
+
+
+def forward(**action: Any) -> Fields:
+    return {"cluster": "origin", **action}
+
+
+ROUTES = (
+    *(on(f"/{name}/", route=forward(internal_redirect_policy=policy), name=name) for name, policy in POLICIES.items()),
+    on("/deprecated/", route=forward(internal_redirect_action="HANDLE_INTERNAL_REDIRECT", max_internal_redirects=2)),
+    on("/pass/", route=forward(internal_redirect_action="PASS_THROUGH_INTERNAL_REDIRECT")),
+    on("/rewritten/", route=forward(internal_redirect_policy={}, prefix_rewrite="/new/", host_rewrite_literal="new"),
+       request_headers_to_add=[add("x-added", "%REQ(:PATH)%")], response_headers_to_add=[add("x-down", "1")]),
+    on("/retried/", route=forward(internal_redirect_policy={}, retry_policy={"retry_on": "5xx", "num_retries": 1})),
+    on("/small/", route=forward(internal_redirect_policy={}), request_body_buffer_limit=10),
+    on("/hop/", route=forward(internal_redirect_policy={"max_internal_redirects": 9}), name="hop"),
+    on("/direct/", direct_response={"status": 418, "body": {"inline_string": "direct"}}, name="direct"),
+    on("/redirect/", redirect={"path_redirect": "/elsewhere"}),
+    on("/nobody/", route={"cluster": "nobody"}),
+    on("/end/", route=forward(), name="end"),
+)  # fmt: skip
+OTHER = virtual_host("other", ["other"], on("/", route=forward(), response_headers_to_add=[add("x-other", "1")]))
+
+
+def to(location: str, status: int = 302, *more: str) -> str:
+    """A script of the origin: the redirect to `location`, with `more` headers."""
+    headers = "".join(f"&header={quote(line)}" for line in more)
+    return f"?status={status}&body=0&header={quote('location:' + location)}{headers}"
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    with Origin("origin") as origin:
+        listener = http_listener(
+            virtual_host("v", ["*"], *ROUTES), OTHER, name="main", access_log=access_log(), via="hop"
+        )
+        apart = on("/", route={"cluster": "apart", "internal_redirect_policy": {}})
+        user = http_listener(virtual_host("u", ["*"], apart), name="user")
+        clusters = [
+            static_cluster("origin", origin.ports["origin"]),
+            static_cluster("nobody"),
+            static_cluster("apart", origin.ports["origin"]),
+        ]
+        with logging_pair(bootstrap([listener, user], clusters)) as running:
+            yield running
+
+
+@pytest.mark.parity("RouteAction.internal_redirect_policy: the request that follows, x-envoy-original-url")
+@pytest.mark.parametrize("route", [*POLICIES, "deprecated", "pass", "rewritten", "retried", "small"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_followed_or_not(pair: Pair, route: str, method: str) -> None:
+    ask(pair, "main", head(f"/{route}/" + to("http://other/end/?x=1"), "a", "x-mine: 1", method=method))
+
+
+@pytest.mark.parity("InternalRedirectPolicy.redirect_response_codes")
+@pytest.mark.parametrize("route", ["default", "codes"])
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308, 200])
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_codes(pair: Pair, route: str, status: int, method: str) -> None:
+    ask(pair, "main", head(f"/{route}/" + to("http://other/end/", status), "a", method=method))
+
+
+@pytest.mark.parity("internal redirects: Location")
+@pytest.mark.parametrize(
+    "location",
+    ["", "/end/", "//other/end/", "http://", "http:///end/", "ftp://other/end/", "http://other", "http://other?q",
+     "http://other#f", "http://other/end/%20?", "http://other/a b", "http://other:99999/", "http://[::1]/end/",
+     "ws://other/", "http://other/end/#fragment", "http://other:81/end/", "HTTP://OTHER/end/", "https://other/end/",
+     "other/end/", "http://other/end/?a=b&c=http://x/", "http://b/direct/x", "http://b/redirect/x",
+     "http://b/nobody/x", "http://b/nothing"],
+)  # fmt: skip
+def test_locations(pair: Pair, location: str) -> None:
+    ask(pair, "main", head("/default/" + to(location), "a"))
+
+
+@pytest.mark.parity("docs/parity.md: user information in Location")
+def test_user_information(pair: Pair) -> None:
+    answers = pair.send(head("/" + to("http://u:p@other/end/"), "a"), listener="user")
+    assert (answers.envoy.status, answers.ours.status) == (200, 302)
+
+
+@pytest.mark.parity("a redirect without Location")
+def test_without_location(pair: Pair) -> None:
+    ask(pair, "main", head("/default/?status=302&body=3", "a"))
+
+
+@pytest.mark.parity("allow_cross_scheme_redirect, SafeCrossSchemeConfig")
+@pytest.mark.parametrize("route", ["default", "cross", "safe"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("lines", [(), ("x-forwarded-proto: https",)])
+def test_schemes(pair: Pair, route: str, scheme: str, lines: tuple[str, ...]) -> None:
+    ask(pair, "main", head(f"/{route}/" + to(f"{scheme}://other/end/"), "a", *lines))
+
+
+def chain(*routes: str) -> str:
+    """A target that is redirected from route to route, each hop spelled in the one before."""
+    target = "http://h/end/"
+    for route in reversed(routes):
+        target = f"http://h/{route}/" + to(target)
+    return target.removeprefix("http://h")
+
+
+@pytest.mark.parity("max_internal_redirects; PreviousRoutesConfig, AllowListedRoutesConfig")
+@pytest.mark.parametrize(
+    "routes",
+    [
+        ("default", "default"),
+        ("hop",),
+        ("hop", "hop", "hop", "hop"),
+        ("three", "three", "three", "three"),
+        ("hop", "hop", "default"),
+        ("previous", "hop", "previous"),
+        ("previous", "previous"),
+        ("previous", "previous", "previous"),
+        ("previous", "hop", "previous", "hop"),
+        ("allowed", "hop"),
+        ("allowed", "three"),
+        ("allowed",),
+        ("deprecated", "deprecated", "deprecated"),
+    ],
+)
+def test_chains(pair: Pair, routes: tuple[str, ...]) -> None:
+    ask(pair, "main", head(chain(*routes), "a"))
+
+
+@pytest.mark.parity("response_headers_to_copy")
+@pytest.mark.parametrize("lines", [(), ("x-set: mine", "x-absent: mine", "x-set: two")])
+@pytest.mark.parametrize("more", [(), ("x-set:theirs",), ("x-set:one", "x-set:two", "x-other:1")])
+def test_copied_headers(pair: Pair, lines: tuple[str, ...], more: tuple[str, ...]) -> None:
+    ask(pair, "main", head("/copies/" + to("http://other/end/", 302, *more), "a", *lines))
+
+
+@pytest.mark.parity("internal redirects of requests with a body: sent again, dropped by 303, too large")
+@pytest.mark.parametrize("route", ["default", "codes", "small", "retried"])
+@pytest.mark.parametrize("status", [302, 303, 307])
+@pytest.mark.parametrize("size", [0, 10, 11, 40_000])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_bodies(pair: Pair, route: str, status: int, size: int, chunked: bool) -> None:
+    target, body = f"/{route}/" + to("http://other/end/", status), b"b" * size
+    if chunked:
+        data = head(target, "a", "Transfer-Encoding: chunked", method="POST")
+        data += (b"%x\r\n%b\r\n" % (size, body) if size else b"") + b"0\r\n\r\n"
+    else:
+        data = head(target, "a", f"Content-Length: {size}", method="POST") + body
+    ask(pair, "main", data)
+
+
+def counters(proxy: Envoy | Proxy) -> dict[str, int]:
+    names = ("internal_redirect", "downstream_rq_", "upstream_rq_", "retry_or_shadow", ".rq_", "no_route", "no_cluster")
+    found = {}
+    for line in proxy.admin("/stats?type=Counters").body.decode().splitlines():
+        name, _, value = line.partition(": ")
+        if name.startswith(("http.main.", "cluster.origin.", "cluster.nobody.")) and any(
+            part in name for part in names
+        ):
+            found[name] = int(value)
+    # Envoy opens a second connection for the request that follows, as the first one comes free a moment later.
+    return {name: value for name, value in found.items() if value and "upstream_rq_pending" not in name}
+
+
+@pytest.mark.parity(
+    "cluster.<c>.upstream_internal_redirect_*, http.<p>.passthrough_internal_redirect_*; the access log"
+)
+def test_stats_and_logs(pair: Pair) -> None:
+    """Of all that was sent before, too."""
+    for route in POLICIES:
+        pair.send(head(f"/{route}/" + to("http://other/end/"), "a"), listener="main")
+    with contextlib.suppress(AssertionError):  # workers write their counters at leisure
+        wait_for(lambda: counters(pair.ours) == counters(pair.envoy), deadline=5, what="equal counters")
+    assert counters(pair.ours) == counters(pair.envoy)
+    theirs, ours = logs(pair)
+    assert ours == theirs
