@@ -36,7 +36,7 @@ DETAILS: dict[str, Detail] = {
     "direct_response": Detail("the route itself gives this answer (direct_response, redirect)", "client"),
     "internal_redirect": Detail(
         "the proxy followed this redirect itself: the next entry of the log is the request that it became", "client",
-        "", ("RouteAction.internal_redirect_policy",),
+        "the route's internal_redirect_policy",
     ),
     # --- routing
     "route_not_found": Detail("no virtual host or route takes this request", "client"),

@@ -9,7 +9,6 @@ import msgspec
 from proxy.config.common import HeaderMatcher, Metadata, PluginConfig, StringMatcher
 from proxy.config.forwarding import Forwarding
 from proxy.config.header_mutation import HeaderMutations
-from proxy.config.internal_redirect import InternalRedirectPolicy
 from proxy.config.metadata import FilterStateMatcher, MetadataMatcher
 
 
@@ -84,7 +83,7 @@ class ClusterAction(msgspec.Struct, frozen=True, gc=False, tag="cluster"):
 
     Exactly one of `cluster`, `cluster_header` (the header that names the cluster) and `weighted` is not empty; the sum
     of the weights is not 0. `weight_header` is the header whose number draws one of them. `not_found_status` is the
-    status where there is no such cluster. `internal_redirect` says which redirects of the upstream are followed here.
+    status where there is no such cluster.
     """
 
     cluster: str
@@ -97,7 +96,6 @@ class ClusterAction(msgspec.Struct, frozen=True, gc=False, tag="cluster"):
     host_rewrite: HostRewrite | None = None
     append_x_forwarded_host: bool = False
     forwarding: Forwarding = Forwarding()
-    internal_redirect: InternalRedirectPolicy | None = None
 
 
 class DirectResponseAction(msgspec.Struct, frozen=True, gc=False, tag="direct_response"):

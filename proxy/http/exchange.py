@@ -154,7 +154,7 @@ class Exchange:
         info, known = self.info, before.info
         info.stream_id, info.internal, info.downstream_remote = known.stream_id, known.internal, known.downstream_remote
         info.request_complete, info.request_received = True, info.started
-        info.bytes_received = len(followed.body)
+        info.bytes_received = known.bytes_received + len(followed.body)  # it counts anew each time, as in Envoy
         self.request = info.request = followed.request
         self.body = RequestBody(self._downstream, self.deadlines, info, expect_continue=False)
         self.body.hold(followed.body)

@@ -61,7 +61,7 @@ OTHERWISE = [
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
-    with Origin() as origin, run_pair(one_cluster(origin.port)) as running:
+    with Origin() as origin, run_pair(one_cluster(origin.port), apart="all cases differ") as running:
         yield running
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.kit.bootstrap import bootstrap, http_listener, route, static_cluster, virtual_host
 from tests.kit.client import Response
+from tests.kit.ledger import REFUSED_HEADS
 from tests.kit.origin import Origin
 from tests.kit.parity import Pair, run_pair
 from tests.parity.rules import HCM, of
@@ -58,8 +59,10 @@ def pair() -> Iterator[Pair]:
     for listener in listeners:
         manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
         manager["route_config"]["internal_only_headers"] = ["X-Only"]
-    with Origin() as origin, run_pair(bootstrap(listeners, [static_cluster("origin", origin.port)])) as running:
-        yield running
+    with Origin() as origin:
+        text = bootstrap(listeners, [static_cluster("origin", origin.port)])
+        with run_pair(text, otherwise=REFUSED_HEADS) as running:
+            yield running
 
 
 def head(*lines: str, first: str = "GET / HTTP/1.1") -> bytes:

@@ -16,10 +16,10 @@ import pytest
 from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, static_cluster, virtual_host
 from tests.kit.envoy import Envoy
 from tests.kit.origin import Origin
-from tests.kit.parity import Pair, exchange
+from tests.kit.parity import Pair, exchange, run_pair
 from tests.kit.process import wait_for
 from tests.kit.proxy import Proxy
-from tests.kit.routing import access_log, ask, head, logging_pair, logs, on
+from tests.kit.routing import access_log, ask, head, logs, on
 from tests.parity.rules import HCM, of
 
 HOSTS = (
@@ -115,7 +115,7 @@ def pair() -> Iterator[Pair]:
             *(listener(f"path-{name}", ANY, **hcm) for name, hcm in PATHS.items()),
             *(listener(f"host-{name}", NAMES, route_config=rc, **hcm) for name, (hcm, rc) in AUTHORITIES.items()),
         ]
-        with logging_pair(bootstrap(listeners, clusters)) as running:
+        with run_pair(bootstrap(listeners, clusters)) as running:
             yield running
 
 

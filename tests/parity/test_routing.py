@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.kit.bootstrap import bootstrap, http_listener, route, static_cluster, virtual_host
+from tests.kit.ledger import REFUSED_HEADS
 from tests.kit.origin import Origin
 from tests.kit.parity import Answers, Pair, run_pair
 from tests.parity.rules import of
@@ -69,7 +70,7 @@ def pair() -> Iterator[Pair]:
             http_listener(*ONLY, name="only"),
             http_listener(*PATHS, name="paths"),
         ]
-        with run_pair(bootstrap(listeners, clusters)) as running:
+        with run_pair(bootstrap(listeners, clusters), otherwise=REFUSED_HEADS) as running:
             yield running
 
 

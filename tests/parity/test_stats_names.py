@@ -47,7 +47,7 @@ def scrape(proxy: Envoy | Proxy) -> Scrape:
 
 @pytest.fixture(scope="module")
 def sides() -> Iterator[tuple[Side, Side]]:
-    with Origin() as origin, run_pair(BOOTSTRAP % origin.port, concurrency=2) as pair:
+    with Origin() as origin, run_pair(BOOTSTRAP % origin.port, concurrency=2, apart="names are compared") as pair:
         first = [scrape(proxy) for proxy in (pair.envoy, pair.ours)]
         for request in REQUESTS:
             pair.send(request)

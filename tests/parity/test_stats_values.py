@@ -101,7 +101,7 @@ def of_traffic(stats: dict[str, int]) -> dict[str, int]:
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
     """Both after the same traffic, all of whose connections are closed."""
-    with Origin() as origin, run_pair(BOOTSTRAP % origin.port) as pair:
+    with Origin() as origin, run_pair(BOOTSTRAP % origin.port, apart="the tests compare all stats") as pair:
         for request in REQUESTS:
             pair.send(request)
 

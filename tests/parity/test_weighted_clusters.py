@@ -54,7 +54,7 @@ def test_the_same_verdict(clusters: str) -> None:
     *of("config.route.v3.WeightedCluster.ClusterWeight", "weight"),
 )
 def test_the_same_shares() -> None:
-    with Origin() as origin, run_pair(with_clusters(CLUSTERS[0], origin.port)) as pair:
+    with Origin() as origin, run_pair(with_clusters(CLUSTERS[0], origin.port), apart="each draws on its own") as pair:
         for side in (pair.envoy, pair.ours):
             with Connection(side.address()) as connection:
                 for _ in range(REQUESTS):

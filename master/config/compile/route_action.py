@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from master.config.compile import rewrites
-from master.config.compile.internal_redirect import compile_internal_redirect
 from proxy.config.route import ClusterAction, ClusterWeight, DirectResponseAction, RedirectAction
 from proxy.filters.header_edits import compile_mutations
 
@@ -88,7 +87,6 @@ def compile_action(message: Any, match: Any, context: Context) -> ClusterAction 
         path_rewrite=rewrites.path_rewrite(message, match, context),
         host_rewrite=host,
         append_x_forwarded_host=message.append_x_forwarded_host,
-        internal_redirect=compile_internal_redirect(message, context),
     )
     return action if action.cluster or action.cluster_header or weighted else None
 

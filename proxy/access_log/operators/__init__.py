@@ -10,6 +10,7 @@ from proxy.access_log.operators import (
     durations,
     grpc,
     header,
+    metadata,
     process,
     request,
     response,
@@ -25,6 +26,7 @@ OPERATORS: dict[str, Build] = {
     **coalesce.OPERATORS,
     **durations.OPERATORS,
     **grpc.OPERATORS,
+    **metadata.OPERATORS,
     **process.OPERATORS,
     **request.OPERATORS,
     **response.OPERATORS,
@@ -35,8 +37,9 @@ OPERATORS: dict[str, Build] = {
 
 WITH_LENGTH = frozenset(
     {
-        "COALESCE", "ENVIRONMENT", "PATH", "QUERY_PARAM", "QUERY_PARAMS", "REQ", "REQUEST_HEADER", "RESP",
-        "RESPONSE_HEADER", "RESPONSE_TRAILER", "TRAILER",
+        "COALESCE", "DYNAMIC_METADATA", "ENVIRONMENT", "FILTER_STATE", "METADATA", "PATH", "QUERY_PARAM",
+        "QUERY_PARAMS", "REQ", "REQUEST_HEADER", "RESP", "RESPONSE_HEADER", "RESPONSE_TRAILER", "TRAILER",
+        "UPSTREAM_FILTER_STATE",
     }
 )  # fmt: skip
 """Operators that take a maximal length (`%REQ(X):10%`)."""
@@ -58,7 +61,7 @@ def is_of_heads(name: str, parameter: str | None) -> bool:
 
 
 _TLS = "there is no TLS yet"
-_METADATA = "there is no metadata yet"
+_METADATA = "clusters and hosts have no metadata yet"
 _TRACING = "there is no tracing yet"
 _CLOSE = "how a socket was closed is not kept yet"
 
@@ -87,16 +90,12 @@ NOT_SUPPORTED: dict[str, str] = {
     "DOWNSTREAM_TLS_SESSION_ID": _TLS,
     "DOWNSTREAM_TLS_VERSION": _TLS,
     "DOWNSTREAM_TRANSPORT_FAILURE_REASON": _TLS,
-    "DYNAMIC_METADATA": _METADATA,
-    "FILTER_STATE": _METADATA,
-    "METADATA": _METADATA,
     "REQUESTED_SERVER_NAME": _TLS,
     "REQ_WITHOUT_QUERY": "%PATH(NQ)% is the path without the query",
     "SPAN_ID": _TRACING,
     "TLS_JA3_FINGERPRINT": _TLS,
     "TLS_JA4_FINGERPRINT": _TLS,
     "TRACE_ID": _TRACING,
-    "UPSTREAM_FILTER_STATE": _METADATA,
     "UPSTREAM_LOCAL_CLOSE_REASON": _CLOSE,
     "UPSTREAM_METADATA": _METADATA,
     **{f"UPSTREAM_PEER_{kind}_SAN": _TLS for kind in ("DNS", "IP", "URI")},

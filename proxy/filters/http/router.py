@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 
 from proxy.config.context import CompileContext
+from proxy.config.forwarding import Forwarding as Options
 from proxy.config.route import ClusterAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.context import FilterContext
-from proxy.filters.http.router_headers import settle
+from proxy.filters.http.router_headers import finish_terms, settle
 from proxy.filters.router import connect_upstream, retrying
 from proxy.filters.router.forwarding import Forwarding
 from proxy.filters.router.redirects import Follower, RedirectStats
@@ -65,6 +66,26 @@ class Router:
         self._rq_total.inc()
 
     async def __call__(self, exchange: Exchange, call_next: CallNext) -> None:
+        forwarding = self.prepare(exchange)
+        options = forwarding.options
+        if exchange.info.upgrade == "connect":
+            connect = options.upgrade("connect")
+            if connect is not None and connect.terminates:
+                await connect_upstream.run(forwarding)
+                return
+        if not options.mirrors or exchange.info.upgrade:
+            await self._forward(forwarding, exchange.body, options)
+            return
+        body = self._mirroring.begin(exchange, options.mirrors, forwarding.terms, forwarding.cluster)
+        try:
+            await self._forward(forwarding, body, options)
+        finally:
+            body.leave()
+
+    def prepare(self, exchange: Exchange) -> Forwarding:
+        """Settle where the request goes and on what terms, and make it the upstream's. Raises `ProxyError`, which may
+        be the route's own answer.
+        """
         handover = exchange.handover
         if handover is None or handover.upstream is None:
             self.charge()
@@ -85,31 +106,20 @@ class Router:
             status = action.not_found_status
             raise ProxyError("cluster_not_found", side="internal", status=status, flag=Flag.NO_CLUSTER_FOUND)
         terms = settle(exchange.request, action, entry.retry, tell=self.envoy_headers)
+        if entry.finish_request is not None:
+            entry.finish_request(exchange.request, exchange.info, self.envoy_headers)
+        finish_terms(exchange.request, terms, entry)
         if terms.timeout != action.timeout:
             exchange.deadlines.asked_timeout = terms.timeout
         if entry.retry is None or terms.per_try_timeout != entry.retry.policy.per_try_timeout:
             exchange.deadlines.asked_per_try_timeout = terms.per_try_timeout or None
         exchange.deadlines.no_content_on_timeout = terms.no_content
-        if entry.finish_request is not None:
-            entry.finish_request(exchange.request, exchange.info, self.envoy_headers)
-        options = action.forwarding
-        forwarding = Forwarding(exchange, entry, cluster, terms, self._pipes, service_time=self.envoy_headers)
-        if exchange.info.upgrade == "connect":
-            connect = options.upgrade("connect")
-            if connect is not None and connect.terminates:
-                await connect_upstream.run(forwarding)
-                return
-        if not options.mirrors or exchange.info.upgrade:
-            await self._forward(forwarding, exchange.body, action)
-            return
-        body = self._mirroring.begin(exchange, options.mirrors, terms, cluster)
-        try:
-            await self._forward(forwarding, body, action)
-        finally:
-            body.leave()
+        return Forwarding(
+            exchange, entry, cluster, terms, action.forwarding, self._pipes, service_time=self.envoy_headers
+        )
 
-    async def _forward(self, forwarding: Forwarding, body: Source, action: ClusterAction) -> None:
-        retry, redirect, options = forwarding.terms.retry, action.internal_redirect, action.forwarding
+    async def _forward(self, forwarding: Forwarding, body: Source, options: Options) -> None:
+        retry, redirect = forwarding.terms.retry, options.internal_redirect
         if retry is None and redirect is None:
             await UpstreamRequest(forwarding, body).run()
             return

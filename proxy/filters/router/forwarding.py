@@ -6,22 +6,25 @@ from collections.abc import Callable
 
 import trio
 
+from proxy.config.forwarding import Forwarding as Options
 from proxy.filters.http.router_headers import Terms
 from proxy.http.deadlines import Phase
 from proxy.http.exchange import Exchange
 from proxy.http.headers import Headers
 from proxy.net.pipe import PipePool
 from proxy.route.entry import RouteEntry
+from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.cluster import Cluster
 
 
 class Forwarding:
-    """An exchange on its way to `cluster` on `terms`, by the route `entry`. Long bodies go through `pipes`.
+    """An exchange on its way to `cluster` on `terms`, by the route `entry`, whose `options` these are. Long bodies go
+    through `pipes`.
 
     `complete_at` is when the client's request was complete, None before. `service_time`: the client is told how long
     the upstream took. `pipes` are for bodies that nobody looks at. `stream_duration` is how long an attempt may last,
-    in seconds, 0 for ever; `limits_attempts`: an attempt has limits of its own at all. `follow` says of a response
-    whether it is a redirect that is followed here.
+    in seconds, 0 for ever; `limits_attempts`: an attempt has limits of its own at all. `high`: of high priority.
+    `follow` says of a response whether it is a redirect that is followed here.
     """
 
     __slots__ = (
@@ -30,7 +33,9 @@ class Forwarding:
         "entry",
         "exchange",
         "follow",
+        "high",
         "limits_attempts",
+        "options",
         "pipes",
         "service_time",
         "stream_duration",
@@ -43,6 +48,7 @@ class Forwarding:
         entry: RouteEntry,
         cluster: Cluster,
         terms: Terms,
+        options: Options,
         pipes: PipePool,
         *,
         service_time: bool,
@@ -52,12 +58,19 @@ class Forwarding:
         self.pipes = pipes
         self.cluster = cluster
         self.terms = terms
+        self.options = options
         self.service_time = service_time
+        self.high = options.high_priority
         self.complete_at: float | None = None
         self.follow: Callable[[int, Headers], bool] | None = None
         duration = terms.stream_duration
         self.stream_duration = cluster.config.max_stream_duration if duration is None else duration
         self.limits_attempts = bool(self.stream_duration or terms.per_try_timeout or terms.per_try_idle_timeout)
+
+    @property
+    def breaker(self) -> CircuitBreaker:
+        """The cluster's, of the request's priority."""
+        return self.cluster.high_breaker if self.high else self.cluster.breaker
 
     def request_complete(self, now: float) -> None:
         """The whole request has been received. Only the first call counts."""
