@@ -15,6 +15,7 @@ from tests.kit.bootstrap import Fields, bootstrap, http_listener, static_cluster
 from tests.kit.origin import Origin
 from tests.kit.parity import Pair, run_pair
 from tests.kit.routing import add, ask, head, on
+from tests.parity.rules import of
 
 PREDICATES = "type.googleapis.com/envoy.extensions.internal_redirect"
 
@@ -84,14 +85,16 @@ def pair() -> Iterator[Pair]:
             yield running
 
 
-@pytest.mark.parity("RouteAction.internal_redirect_policy: the request that follows, x-envoy-original-url")
+@pytest.mark.parity(
+    *of("config.route.v3.RouteAction", "internal_redirect_policy", "internal_redirect_action", "max_internal_redirects")
+)
 @pytest.mark.parametrize("route", [*POLICIES, "deprecated", "pass", "rewritten", "retried", "small"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_followed_or_not(pair: Pair, route: str, method: str) -> None:
     ask(pair, "main", head(f"/{route}/" + to("http://other/end/?x=1"), "a", "x-mine: 1", method=method))
 
 
-@pytest.mark.parity("InternalRedirectPolicy.redirect_response_codes")
+@pytest.mark.parity("config.route.v3.InternalRedirectPolicy.redirect_response_codes")
 @pytest.mark.parametrize("route", ["default", "codes"])
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308, 200])
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
@@ -99,7 +102,7 @@ def test_codes(pair: Pair, route: str, status: int, method: str) -> None:
     ask(pair, "main", head(f"/{route}/" + to("http://other/end/", status), "a", method=method))
 
 
-@pytest.mark.parity("internal redirects: Location")
+@pytest.mark.parity("config.route.v3.RouteAction.internal_redirect_policy")
 @pytest.mark.parametrize(
     "location",
     ["", "/end/", "//other/end/", "http://", "http:///end/", "ftp://other/end/", "http://other", "http://other?q",
@@ -112,12 +115,12 @@ def test_locations(pair: Pair, location: str) -> None:
     ask(pair, "main", head("/default/" + to(location), "a"))
 
 
-@pytest.mark.parity("a redirect without Location")
+@pytest.mark.parity("config.route.v3.RouteAction.internal_redirect_policy")
 def test_without_location(pair: Pair) -> None:
     ask(pair, "main", head("/default/?status=302&body=3", "a"))
 
 
-@pytest.mark.parity("allow_cross_scheme_redirect, SafeCrossSchemeConfig")
+@pytest.mark.parity("config.route.v3.InternalRedirectPolicy.allow_cross_scheme_redirect")
 @pytest.mark.parametrize("route", ["default", "cross", "safe"])
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("lines", [(), ("x-forwarded-proto: https",)])
@@ -133,7 +136,10 @@ def chain(*routes: str) -> str:
     return target.removeprefix("http://h")
 
 
-@pytest.mark.parity("max_internal_redirects; PreviousRoutesConfig, AllowListedRoutesConfig")
+@pytest.mark.parity(
+    *of("config.route.v3.InternalRedirectPolicy", "max_internal_redirects", "predicates"),
+    "extensions.internal_redirect.allow_listed_routes.v3.AllowListedRoutesConfig.allowed_route_names",
+)
 @pytest.mark.parametrize(
     "routes",
     [
@@ -156,14 +162,16 @@ def test_chains(pair: Pair, routes: tuple[str, ...]) -> None:
     ask(pair, "main", head(chain(*routes), "a"))
 
 
-@pytest.mark.parity("response_headers_to_copy")
+@pytest.mark.parity("config.route.v3.InternalRedirectPolicy.response_headers_to_copy")
 @pytest.mark.parametrize("lines", [(), ("x-set: mine", "x-absent: mine", "x-set: two")])
 @pytest.mark.parametrize("more", [(), ("x-set:theirs",), ("x-set:one", "x-set:two", "x-other:1")])
 def test_copied_headers(pair: Pair, lines: tuple[str, ...], more: tuple[str, ...]) -> None:
     ask(pair, "main", head("/copies/" + to("http://other/end/", 302, *more), "a", *lines))
 
 
-@pytest.mark.parity("internal redirects of requests with a body: sent again, dropped by 303, too large")
+@pytest.mark.parity(
+    "config.route.v3.RouteAction.internal_redirect_policy", "config.route.v3.Route.request_body_buffer_limit"
+)
 @pytest.mark.parametrize("route", ["default", "codes", "small", "retried"])
 @pytest.mark.parametrize("status", [302, 303, 307])
 @pytest.mark.parametrize("size", [0, 10, 11, 40_000])
