@@ -40,7 +40,7 @@ def pair() -> Iterator[Pair]:
     [
         head("/", "site.test"),
         head("/", "elsewhere.test"),
-        *(head(f"/public{up}private", "site.test") for up in ("/../", "/..//", "//../", "/%2e%2e/", "/..%2f", "\\..\\")),
+        *(head(f"/public{a}private", "site.test") for a in ("/../", "/..//", "//../", "/%2e%2e/", "/..%2f", "\\..\\")),
         *(head(f"/{path}private", "site.test") for path in ("/", "./", "%2F", "%5c", "x/%2e%2e/%2e/")),
         head("/../../etc/passwd", "site.test"),
         head("/", "site.test", "x-forwarded-for: 10.0.0.1", "x-envoy-internal: true", "x-forwarded-proto: https"),
