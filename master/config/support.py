@@ -61,6 +61,9 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig": (
         "use_request_id_for_trace_sampling",  # nothing is traced
     ),
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ProxyStatusConfig": (
+        "remove_connection_termination_details",  # they are told by filters that we have not
+    ),
     "envoy.config.route.v3.RetryPolicy.RetryHostPredicate": ("name",),  # the type of `typed_config` decides
     "envoy.config.endpoint.v3.ClusterLoadAssignment": ("cluster_name",),  # `Cluster.name` is what counts
     "envoy.extensions.filters.common.set_filter_state.v3.FilterStateValue": (

@@ -89,6 +89,7 @@ class HttpConnectionManager:
             filter_configs=_decode_overrides(config),
             failures=FilterFailures(context.stats.counter(f"{http_context.stat_prefix}filter_exceptions")),
             proxy_100_continue=config.proxy_100_continue,
+            proxy_status=config.proxy_status,
             rewrite_reply=None if config.local_reply is None else LocalReplies(config.local_reply).rewrite,
         )
         self.plans = self._plans(filters) if hcm_express.suits(config, filters) else None
