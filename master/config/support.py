@@ -27,6 +27,7 @@ from master.config.compile import (
 )
 from proxy import registry
 from proxy.access_log import ACCESS_LOGGERS, filters, substitution
+from proxy.filters.early_header_mutations import EARLY_HEADER_MUTATIONS
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
 from proxy.filters.network import NETWORK_FILTERS
 from proxy.http.original_ip import ORIGINAL_IP_DETECTIONS
@@ -39,6 +40,7 @@ TABLES = (
     ACCESS_LOGGERS,
     ORIGINAL_IP_DETECTIONS,
     REQUEST_IDS,
+    EARLY_HEADER_MUTATIONS,
 )
 
 

@@ -15,6 +15,7 @@ from proxy.config.local_reply import LocalReplyConfig
 from proxy.config.proxy_status import ProxyStatus
 from proxy.config.route import RouteConfiguration
 from proxy.config.target import TargetRules
+from proxy.filters.early_header_mutations import EARLY_HEADER_MUTATIONS
 from proxy.filters.network import hcm_http1_config, hcm_identity_config, hcm_local_reply, hcm_target_config
 
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -37,6 +38,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "access_log_options",
         "local_reply_config",
         "proxy_status_config",
+        "early_header_mutation_extensions",
         "http_protocol_options",
         *hcm_identity_config.HCM_FIELDS,
         *hcm_target_config.HCM_FIELDS,
@@ -100,6 +102,7 @@ class Config(msgspec.Struct, frozen=True):
     log_new_requests: bool = False
     local_reply: LocalReplyConfig | None = None
     proxy_status: ProxyStatus | None = None
+    early_mutations: tuple[PluginConfig, ...] = ()
 
 
 def from_proto(message: Any, context: CompileContext) -> Config:
@@ -139,6 +142,9 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         log_new_requests=message.access_log_options.flush_access_log_on_new_request,
         local_reply=_local_reply(message, context),
         proxy_status=_proxy_status(message, context),
+        early_mutations=context.at("early_header_mutation_extensions").extensions(
+            message.early_header_mutation_extensions, EARLY_HEADER_MUTATIONS, "early header mutation"
+        ),
     )
 
 
