@@ -151,6 +151,10 @@ class MirroredBody:
         return self._source.is_small
 
     @property
+    def splices(self) -> bool:
+        return self._source.splices
+
+    @property
     def body_ahead(self) -> int:
         """While somebody listens, all of it is read."""
         return 0 if self._copies else self._source.body_ahead
