@@ -286,6 +286,8 @@ class Session:
             case "REJECT_REQUEST":
                 refuse_underscores(request.headers)
         self._aim(request)
+        for edit in self._manager.early_mutations:
+            edit(request.headers, exchange.info)
         caller = identities.admit(request.headers, self._hop, upgrading=request.upgrade != "")
         exchange.info.downstream_remote = caller.address
         exchange.info.internal = caller.internal
