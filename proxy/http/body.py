@@ -85,6 +85,10 @@ class RequestBody:
         return b""
 
     @property
+    def splices(self) -> bool:
+        return self._downstream.splices
+
+    @property
     def body_ahead(self) -> int:
         """How many bytes that come next nobody has to read: see `proxy/http/body_relay.py`."""
         if self._held or self._wants_continue or self._info.request_complete:

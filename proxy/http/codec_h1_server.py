@@ -157,7 +157,7 @@ class H1ServerCodec:
                 protocol=f"HTTP/{head.version.decode('ascii')}",
                 headers=head.headers,
                 end_stream=self._body.complete,
-                expect_continue=head.version == b"1.1" and h1_connection.take_expect_continue(head.headers),
+                expect_continue=head.version == b"1.1" and h1_connection.expects_continue(head.headers),
                 upgrade=self._upgrade,
                 head=raw,
             )

@@ -157,7 +157,9 @@ class Exchange:
         self.request = self.info.request = Request(event)
         self.info.request_head = event.head
         asks = event.expect_continue and not self._policy.proxy_100_continue
-        if event.expect_continue and not asks:
+        if asks:
+            event.headers.remove(b"expect")
+        elif event.expect_continue:
             event.headers.set(b"expect", b"100-continue")
         self.body = RequestBody(self._downstream, self.deadlines, self.info, expect_continue=asks)
 
@@ -261,6 +263,11 @@ class Exchange:
         for transform in reversed(self._transforms):
             data = transform.feed(data)
         await self._send_body(data, flush=flush)
+
+    @property
+    def splices(self) -> bool:
+        """Whether a pipe may carry the response's body."""
+        return self._downstream.splices
 
     @property
     def body_room(self) -> int:

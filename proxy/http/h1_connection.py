@@ -22,10 +22,10 @@ def closes(headers: Headers, version: bytes) -> bool:
     return version == b"1.0" or b"close" in tokens(headers, b"connection") + tokens(headers, b"proxy-connection")
 
 
-def take_expect_continue(headers: Headers) -> bool:
-    """Whether the client waits for a 100; the field is removed then. Another expectation is left for the upstream."""
+def expects_continue(headers: Headers) -> bool:
+    """Whether the client waits for a 100. Another expectation is the upstream's to judge."""
     value = headers.joined(b"expect")
-    return value is not None and value.lower() == b"100-continue" and headers.remove(b"expect")
+    return value is not None and value.lower() == b"100-continue"
 
 
 def take_upgrade(headers: Headers) -> str:

@@ -23,7 +23,7 @@ from proxy.filters.network.hcm_idle import IdleLanes
 from proxy.filters.network.hcm_local_reply import LocalReplies
 from proxy.filters.network.hcm_plans import Plans
 from proxy.filters.network.hcm_route_stats import RouteStats
-from proxy.filters.network.hcm_session import PLAINTEXT, Session
+from proxy.filters.network.hcm_session import Session
 from proxy.filters.network.hcm_stats import HcmStats
 from proxy.filters.network.hcm_upgrades import Upgrades
 from proxy.http.exchange import Policy
@@ -68,6 +68,7 @@ class HttpConnectionManager:
         self.express_logs = ExpressLogs(self.access_logs)
         self.identities = Identities(config.identity, own_address())
         self.target = Target(config.target)
+        self.scheme = context.scheme
         self.codec_options = _codec_options(config)
         self.routes = RouteTable(config.route_config, RouteEdits())
         self.headers_read = headers_read(config.route_config)
@@ -105,7 +106,7 @@ class HttpConnectionManager:
             identities=self.identities,
             target=self.target,
             codec_options=self.codec_options,
-            scheme=PLAINTEXT,
+            scheme=self.scheme,
         )
 
     @staticmethod
@@ -152,7 +153,7 @@ class HttpConnectionManager:
 
     def begin_connection(self, connection: Connection) -> None:
         """Count a connection and its bytes."""
-        self.stats.charge_connection()
+        self.stats.charge_connection(tls=connection.tls is not None)
         connection.count_bytes(self.stats.cx_rx_bytes_total, self.stats.cx_tx_bytes_total)
 
     def end_connection(self, connection: Connection, session: Session | None = None) -> None:
@@ -161,6 +162,7 @@ class HttpConnectionManager:
             remote=connection.closed_by_peer and not (session is not None and session.we_close),
             active_rq=session is not None and session.active,
             length_ms=round((trio.current_time() - connection.opened_at) * 1000),
+            tls=connection.tls is not None,
         )
 
     def begin_exchange(self) -> None:
@@ -181,7 +183,7 @@ class HttpConnectionManager:
         return True
 
     async def __call__(self, connection: Connection, call_next: CallNextNetwork) -> None:
-        session = Session(self, connection, self.identities.hop(connection.remote, connection.local, PLAINTEXT))
+        session = Session(self, connection, self.identities.hop(connection.remote, connection.local, self.scheme))
         self.begin_connection(connection)
         try:
             await session.run()

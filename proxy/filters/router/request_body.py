@@ -90,6 +90,10 @@ class Reader:
         return bool(self._kept.left(self._at)) or self._body.pending
 
     @property
+    def splices(self) -> bool:
+        return self._body.splices
+
+    @property
     def body_ahead(self) -> int:
         """What is to be kept, or was, does not go around."""
         return 0 if self._kept.keeping or self._kept.left(self._at) else self._body.body_ahead
