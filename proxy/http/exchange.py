@@ -282,13 +282,13 @@ class Exchange:
         await passage.empty(carrier, self._downstream.connection, moved)
 
     async def send_end(self, trailers: Headers | None = None) -> None:
-        """The response is complete. Trailers are dropped, as Envoy does without `enable_trailers`."""
+        """The response is complete. The codec knows whether the client gets `trailers` (`enable_trailers`)."""
         rest = b""
         for transform in reversed(self._transforms):
             rest = (transform.feed(rest) if rest else b"") + transform.finish()
         await self._send_body(rest, flush=False)
         try:
-            self._downstream.codec.send_end(self.info.stream_id)
+            self._downstream.codec.send_end(self.info.stream_id, trailers)
         except CodecError as error:
             raise _unwritable(error) from error
         await self._flush()
