@@ -88,7 +88,13 @@ class _Told:
         if last.type_url != HCM:
             return self._tcp(last)
         manager = msgspec.msgpack.decode(last.config, type=hcm_config.Config)
-        asked = trials.Question(self.question.head, self.question.source, self.reached.local, self.question.drawn)
+        asked = trials.Question(
+            self.question.head,
+            self.question.source,
+            self.reached.local,
+            self.question.drawn,
+            trials.ByTls(self.question.host) if self.listener.filter_chains[self.chain].tls is not None else None,
+        )
         clusters = {one.name: one for one in self.config.clusters}
         trial = trials.run(self.listener, manager, clusters, asked)
         fields = self._admission(trial, manager)
@@ -223,8 +229,13 @@ class _Told:
 
     def _notes(self, trial: Trial, manager: hcm_config.Config) -> tuple[str, ...]:
         notes = []
-        if self.question.secure:
+        by_tls = self.listener.filter_chains[self.chain].tls is not None
+        if self.question.secure and not by_tls:
             notes.append("https: the listener does not end TLS, so the request is explained as if it came in the clear")
+        if by_tls and not self.question.secure:
+            notes.append("the listener speaks TLS: the request is explained as if it came by that")
+        if by_tls:
+            notes.append("by TLS, from a client that shows no certificate")
         if trial.routing is not None and trial.routing.host < 0:
             notes.append(_no_domain(trial.routing, manager))
         if trial.skipped:
