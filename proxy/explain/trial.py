@@ -143,7 +143,7 @@ def run(listener: Listener, config: Config, clusters: Mapping[str, ClusterConfig
         trial.from_inside, trial.remote = info.internal, str(info.downstream_remote or question.remote)
 
     manager.access_logs = (Log(over, cast(Any, None)),)
-    trial.received = _read(question.head, manager.codec_options)
+    trial.received = _read(question.head, {**manager.codec_options, "scheme": manager.scheme})
     connection = MemoryConnection([question.head], remote=question.remote, local=question.local, tls=question.tls)
 
     async def serve() -> None:

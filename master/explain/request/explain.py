@@ -199,7 +199,8 @@ class _Told:
             how, place = named_by(routing, self.places, self.paths)
             request = trial.at_router or trial.admitted
             assert request is not None
-            found = self._cluster(routing.chosen.cluster_name(request), how, place)
+            name, high = routing.chosen.cluster_name(request), action.forwarding.high_priority
+            found = self._cluster(name, how, place, high=high)
             fields["cluster"] = msgspec.structs.replace(found, shares=shares(routing, self.places, self.paths))
             fields["mirrors"] = self._mirrors(action)
         if trial.forwarding is not None and trial.upstream is not None and trial.at_router is not None:
@@ -207,13 +208,13 @@ class _Told:
             fields["timeouts"] = terms.timeouts(
                 trial, trial.forwarding, manager, trial.forwarding.cluster.config, self.places, self.paths, at
             )
-            fields["retry"] = terms.retries(trial, trial.forwarding, self.places, self.paths)
+            fields["retry"] = terms.retries(trial, trial.forwarding, manager, self.places, self.paths)
             fields["upstream"] = changes.head(trial.upstream)
             fields["by_route"] = changes.changes(trial.at_router, trial.upstream)
         return fields
 
-    def _cluster(self, name: str, how: str, place: Place) -> Any:
-        return cluster(name, how, place, self.config, self.endpoints, self.places, self.counts)
+    def _cluster(self, name: str, how: str, place: Place, *, high: bool = False) -> Any:
+        return cluster(name, how, place, self.config, self.endpoints, self.places, self.counts, high=high)
 
     def _mirrors(self, action: ClusterAction) -> tuple[Setting, ...]:
         field = "request_mirror_policies"
