@@ -13,7 +13,7 @@ from proxy.config.listener import Listener
 from proxy.config.route import ClusterAction, Route, RouteConfiguration, RouteMatch, VirtualHost
 from proxy.explain.trial import LEFT_FOR_A_HOST, ByTls, Question, Trial, run
 from proxy.filters.http.dynamic_modules import DynamicModule
-from proxy.filters.network.hcm_config import Config
+from proxy.filters.network.hcm_config import Config, LogOptions
 from proxy.http.deadlines import Phase
 from tests.unit.proxy.rig import compiled, plugin, router
 
@@ -44,7 +44,12 @@ def test_it_ends_where_it_would_leave_for_a_host() -> None:
 
 
 def test_what_has_effects_or_is_not_ours_is_left_out() -> None:
-    trial = served(QUESTION, http_filters=(USERS_OWN, router()), access_log=(AccessLog(LOG),), log_new_requests=True)
+    trial = served(
+        QUESTION,
+        http_filters=(USERS_OWN, router()),
+        access_log=(AccessLog(LOG),),
+        log_options=LogOptions(new_requests=True),
+    )
     assert (trial.detail, trial.skipped) == (LEFT_FOR_A_HOST, ("own",))
 
 
