@@ -101,7 +101,7 @@ class _Told:
         if trial.routing is not None:
             self.paths = with_routing(self.paths, self.places, manager, trial.routing)
             fields |= self._routing(trial.routing, manager)
-            if trial.routing.number >= 0:
+            if trial.routing.entry is not None and not trial.routing.to_tls:
                 fields |= self._route(trial, trial.routing, manager)
         if trial.forwarding is None:
             fields["reply"] = _reply(trial)
@@ -166,7 +166,7 @@ class _Told:
             for refusal in routing.refused
         )
         if routing.entry is not None:
-            if routing.number < 0:
+            if routing.to_tls:
                 place = self.places.of(*self.paths.host, "require_tls")
                 fields["route"] = Named(-1, "", "require_tls: the request did not come by TLS", place)
             else:
@@ -233,6 +233,9 @@ class _Told:
         by_tls = self.listener.filter_chains[self.chain].tls is not None
         if self.question.secure and not by_tls:
             notes.append("https: the listener does not end TLS, so the request is explained as if it came in the clear")
+        follows = self.places.of(*self.paths.action, "internal_redirect_policy")
+        if trial.forwarding is not None and follows.path:
+            notes.append(f"redirects of the upstream may be followed by the proxy itself ({follows})")
         if by_tls and not self.question.secure:
             notes.append("the listener speaks TLS: the request is explained as if it came by that")
         if by_tls:
