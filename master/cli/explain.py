@@ -27,7 +27,7 @@ from proxy.filters.http.python_loader import append_paths
 EXIT_INVALID = 3
 EXIT_NO_ROUTE = 7
 TIMEOUT = 60.0
-"""Seconds for an answer: a table of 10,000 routes takes two of them to compile, on a machine with nothing else to do."""
+"""Seconds for an answer: a table of 10,000 routes takes two to compile, where nothing else is to be done."""
 
 
 @click.command(short_help="Tell what would become of a request, and why.")

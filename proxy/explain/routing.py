@@ -26,8 +26,8 @@ class Routing(NamedTuple):
 
     `request` is as routing saw it. `named` is what of it names the virtual host: number `host` of the configuration, by
     its `domain`; `host` is -1 if none has it. `entry` is the route that takes it, number `number` of the virtual host
-    (-1: none of its list, as the redirect `to_tls`), None if there is none; `chosen` is that or the weighted cluster that was drawn, number
-    `share` of the route (-1: it has none).
+    (-1: none of its list, as the redirect `to_tls`), None if there is none; `chosen` is that or the weighted cluster
+    that was drawn, number `share` of the route (-1: it has none).
     """
 
     request: Request
