@@ -107,6 +107,7 @@ class Exchange:
     a local reply when it leaves that filter. `close` ends the connection with this exchange. `tells_request_id`: the
     response carries the request's id. `handover` is what the express lane has done for it, if anything. `redirected` is
     what another exchange goes on with in its place, `redirects` are those that led to it.
+    `on_tunnel` is called when a response that opens a tunnel is about to go out.
     """
 
     __slots__ = (
@@ -122,6 +123,7 @@ class Exchange:
         "deadlines",
         "handover",
         "info",
+        "on_tunnel",
         "received",
         "redirected",
         "redirects",
@@ -151,6 +153,7 @@ class Exchange:
         self.clusters: Mapping[str, Any] = {}
         self.tells_request_id = False
         self.handover: Handover | None = None
+        self.on_tunnel: Callable[[], None] | None = None
         self.redirects: Redirects | None = None
         self.redirected: Redirected | None = None
 
@@ -272,6 +275,8 @@ class Exchange:
         self.info.header_bytes_sent = codec.header_bytes_sent(self.info.stream_id)
         self.info.status = head.status
         self.info.response_headers = head.headers
+        if tunnel and self.on_tunnel is not None:
+            self.on_tunnel()
         if flush:
             await self._flush()
         if end_stream:
@@ -301,13 +306,13 @@ class Exchange:
         await passage.empty(carrier, self._downstream.connection, moved)
 
     async def send_end(self, trailers: Headers | None = None) -> None:
-        """The response is complete. Trailers are dropped, as Envoy does without `enable_trailers`."""
+        """The response is complete. The codec knows whether the client gets `trailers` (`enable_trailers`)."""
         rest = b""
         for transform in reversed(self._transforms):
             rest = (transform.feed(rest) if rest else b"") + transform.finish()
         await self._send_body(rest, flush=False)
         try:
-            self._downstream.codec.send_end(self.info.stream_id)
+            self._downstream.codec.send_end(self.info.stream_id, trailers)
         except CodecError as error:
             raise _unwritable(error) from error
         await self._flush()

@@ -324,7 +324,7 @@ class UpstreamStream:
         self._pool.stats.retried().charge(response.status)
         self._pool.count(HostColumn.RQ_ERROR)
         self._take_end_of(response)
-        return Retried(response.status)
+        return Retried(response)
 
     def _take_end_of(self, response: ResponseReceived) -> None:
         """Nobody wants to see more of `response` than its head."""

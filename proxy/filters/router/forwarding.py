@@ -8,6 +8,7 @@ import trio
 
 from proxy.config.forwarding import Forwarding as Options
 from proxy.filters.http.router_headers import Terms
+from proxy.filters.router.upstream_log import UpstreamLogs
 from proxy.http.deadlines import Phase
 from proxy.http.exchange import Exchange
 from proxy.http.headers import Headers
@@ -23,7 +24,8 @@ class Forwarding:
 
     `complete_at` is when the client's request was complete, None before. `service_time`: the client is told how long
     the upstream took. `pipes` are for bodies that nobody looks at. `stream_duration` is how long an attempt may last,
-    in seconds, 0 for ever; `limits_attempts`: an attempt has limits of its own at all. `high`: of high priority.
+    in seconds, 0 for ever; `limits_attempts`: an attempt has limits of its own at all. `high`: of high priority. `logs`
+    are those of attempts, if there are any.
     `follow` says of a response whether it is a redirect that is followed here.
     """
 
@@ -35,6 +37,7 @@ class Forwarding:
         "follow",
         "high",
         "limits_attempts",
+        "logs",
         "options",
         "pipes",
         "service_time",
@@ -62,6 +65,7 @@ class Forwarding:
         self.service_time = service_time
         self.high = options.high_priority
         self.complete_at: float | None = None
+        self.logs: UpstreamLogs | None = None
         self.follow: Callable[[int, Headers], bool] | None = None
         duration = terms.stream_duration
         self.stream_duration = cluster.config.max_stream_duration if duration is None else duration

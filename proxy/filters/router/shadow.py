@@ -135,6 +135,10 @@ class MirroredBody:
                 copy.push(b"")
 
     @property
+    def trailers(self) -> Headers | None:
+        return self._source.trailers
+
+    @property
     def ended(self) -> bool:
         return self._source.ended
 
