@@ -36,7 +36,7 @@ class VirtualHostRoutes:
     same route, and a caller may keep what `find` returned for as long as the table lives.
     `beyond_head`: a route looks at more than the head, at `RequestHead.random` or `RequestHead.info`, so each request
     is asked for once, by itself.
-    `entries` are the routes in listed order; `tried(request)` are those that a request is offered one after another, with
+    `entries` are the routes in listed order; `tried(request)` are those that a request is offered in turn, with
     their places. `to_tls` takes requests that ought to have come by TLS, if there are any.
     """
 
