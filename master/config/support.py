@@ -16,6 +16,7 @@ from master.config.compile import (
     forwarding,
     internal_redirect,
     listener,
+    matching,
     metadata,
     metadata_match,
     plugins,
@@ -75,6 +76,7 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
         "read_only",  # Envoy 1.40 does not look at it any more
         "shared_with_upstream=NONE",  # the default
     ),
+    "xds.core.v3.TypedExtensionConfig": ("name",),  # as for core.v3
     "envoy.type.matcher.v3.RegexMatcher": ("google_re2",),  # the default engine, said explicitly
 }
 """Fields that change nothing in Envoy either where we take them: set or not, the compiled configuration is the same."""
@@ -113,6 +115,7 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         forwarding,
         internal_redirect,
         listener,
+        matching,
         metadata,
         metadata_match,
         plugins,

@@ -76,7 +76,7 @@ class TracedTable:
             return found._replace(entry=entry, chosen=entry, to_tls=True)
         path = table.path_part(request.path)
         refused: list[Refusal] = []
-        for number, candidate in enumerate(routes.entries):
+        for number, candidate in routes.tried(request):
             if candidate is entry:
                 chosen = entry.choose(request, self._drawn)
                 return found._replace(
