@@ -5,6 +5,7 @@ from __future__ import annotations
 from proxy.access_log.operator import Build
 from proxy.access_log.operators import (
     addresses,
+    cel,
     clock,
     coalesce,
     durations,
@@ -22,6 +23,7 @@ from proxy.http import express_varying
 
 OPERATORS: dict[str, Build] = {
     **addresses.OPERATORS,
+    **cel.OPERATORS,
     **clock.OPERATORS,
     **coalesce.OPERATORS,
     **durations.OPERATORS,
@@ -37,9 +39,9 @@ OPERATORS: dict[str, Build] = {
 
 WITH_LENGTH = frozenset(
     {
-        "COALESCE", "DYNAMIC_METADATA", "ENVIRONMENT", "FILTER_STATE", "METADATA", "PATH", "QUERY_PARAM",
+        "CEL", "COALESCE", "DYNAMIC_METADATA", "ENVIRONMENT", "FILTER_STATE", "METADATA", "PATH", "QUERY_PARAM",
         "QUERY_PARAMS", "REQ", "REQUEST_HEADER", "RESP", "RESPONSE_HEADER", "RESPONSE_TRAILER", "TRAILER",
-        "UPSTREAM_FILTER_STATE",
+        "TYPED_CEL", "UPSTREAM_FILTER_STATE",
     }
 )  # fmt: skip
 """Operators that take a maximal length (`%REQ(X):10%`)."""
@@ -66,7 +68,6 @@ _TRACING = "there is no tracing yet"
 _CLOSE = "how a socket was closed is not kept yet"
 
 NOT_SUPPORTED: dict[str, str] = {
-    "CEL": "there is no CEL yet",
     "CLUSTER_METADATA": _METADATA,
     "DOWNSTREAM_CX_RTT": "",
     "DOWNSTREAM_HANDSHAKE_DURATION": _TLS,
