@@ -132,9 +132,14 @@ def _destination(info: StreamInfo) -> Attributes:
 
 
 def _connection(info: StreamInfo) -> Attributes:
-    """There is no TLS yet."""
-    number = {} if info.connection is None else {"id": info.connection.id}
-    return {**number, "mtls": False, "requested_server_name": ""}
+    if info.connection is None:
+        return {"mtls": False, "requested_server_name": ""}
+    found: Attributes = {"id": info.connection.id, "mtls": False, "requested_server_name": ""}
+    tls = info.connection.tls
+    if tls is not None:
+        found["mtls"], found["requested_server_name"] = tls.peer is not None, tls.server_name
+        found["tls_version"] = tls.version
+    return found
 
 
 def _upstream(info: StreamInfo) -> Attributes:

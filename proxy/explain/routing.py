@@ -54,8 +54,7 @@ class TracedTable:
 
     def match(self, request: Request, info: StreamInfo | None = None) -> RouteEntry | None:
         """As `RouteTable.match`. A filter may have a route chosen again: then `last` is the last one."""
-        request.random = self._drawn
-        request.info = info
+        request.random, request.info = self._drawn, info
         try:
             self.last = routing = self._route(request)
         finally:

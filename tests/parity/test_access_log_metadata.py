@@ -124,7 +124,7 @@ def lines() -> Lines:
         return found | {name: both.lines(name) for name in FILTERS}
 
 
-@pytest.mark.parity("rules 30, 45: metadata and filter state in the access log")
+@pytest.mark.parity("rule 30", "rule 45")
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_same_lines(lines: Lines, name: str) -> None:
     envoy, ours = lines[name]

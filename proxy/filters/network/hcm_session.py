@@ -15,7 +15,6 @@ from proxy.config.route import ClusterAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.network import hcm_record, hcm_route_timeouts
 from proxy.filters.network.hcm_lifetime import Lifetime
-from proxy.filters.network.hcm_route_stats import Observed
 from proxy.flight_recorder import FAILED_STATUS, own_failure
 from proxy.http.codec_h1_server import H1ServerCodec
 from proxy.http.deadlines import Deadlines, Phase
@@ -35,9 +34,6 @@ from proxy.route.entry import RouteEntry
 if TYPE_CHECKING:
     from proxy.filters.network.http_connection_manager import HttpConnectionManager
 
-PLAINTEXT = b"http"
-"""The connection's scheme: an `https` in the request's target claims nothing about it (features §13 rule 17)."""
-
 log = logging.getLogger("proxy.http")
 
 
@@ -56,7 +52,6 @@ class Session:
         "_hop",
         "_lifetime",
         "_manager",
-        "_observed",
         "_received",
         "_stats",
         "active",
@@ -69,11 +64,10 @@ class Session:
         self._config = config
         self._stats = manager.stats
         self._connection = connection
-        self._downstream = Downstream(connection, H1ServerCodec(**manager.codec_options))
+        self._downstream = Downstream(connection, H1ServerCodec(**manager.codec_options, scheme=manager.scheme))
         self._hop = hop
         limited = config.max_connection_duration or config.max_requests_per_connection
         self._lifetime = Lifetime(config, manager.stats) if limited else None
-        self._observed: list[Observed] = []
         self._received = 0  # what the exchanges up to here have taken
         self.active = False
         self._client_closes = False
@@ -141,7 +135,7 @@ class Session:
         ticking = self._log_meanwhile(exchange) if manager.logs_meanwhile else None
         try:
             await self._answer(exchange)
-        except trio.Cancelled:  # a drain's time was over
+        except (trio.Cancelled, BaseExceptionGroup):  # a drain's time was over; a group of it from several tasks
             if not (exchange.info.response_complete or exchange.info.flags):
                 exchange.note(cut_off())
             raise
@@ -153,8 +147,6 @@ class Session:
             manager.end_exchange()
             now = exchange.info.ended = trio.current_time()
             self._stats.charge_exchange(exchange, now - started)
-            while self._observed:
-                self._observed.pop().charge(exchange)
             info = exchange.info
             for access_log in manager.access_logs:
                 access_log.log(info)
@@ -242,8 +234,8 @@ class Session:
         if isinstance(action, ClusterAction):
             hcm_route_timeouts.apply(exchange, action.forwarding, self._config.max_stream_duration)
         if self._manager.route_stats.observes:
-            self._observed = self._manager.route_stats.of(entry, exchange.request)
-            exchange.info.virtual_cluster = self._observed[-1].virtual_cluster if self._observed else ""
+            observed = exchange.info.observed = self._manager.route_stats.of(entry, exchange.request)
+            exchange.info.virtual_cluster = observed[-1].virtual_cluster if observed else ""
 
     async def _chain(self, exchange: Exchange) -> None:
         manager = self._manager

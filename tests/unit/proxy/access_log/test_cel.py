@@ -1,4 +1,4 @@
-"""CEL over an exchange: what is refused when it is compiled, what it takes from an exchange, what text becomes of it."""
+"""CEL over an exchange: what is refused at compile time, what it takes from an exchange, what text becomes of it."""
 
 from __future__ import annotations
 
