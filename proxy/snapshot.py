@@ -71,6 +71,9 @@ class Listener:
             connection.info = StreamInfo(connection.opened_at, connection)
             connection.know_peer()
         connection.filter_chain = chain.config.name
+        if self._access_logs:
+            connection.info = StreamInfo(connection.opened_at, connection)
+            connection.know_peer()
         if not chain.begin(connection, keeper):
             keeper.start_task(connection, lambda connection: chain.serve(connection, keeper))
 

@@ -61,8 +61,8 @@ class FilterContext:
     shadows: Shadows = field(default_factory=Shadows)
     stat_prefix: str = ""
     buffer_limit: int = 1024 * 1024
-    periodic: Periodic = field(default_factory=Periodic)
     scheme: bytes = b"http"
+    periodic: Periodic = field(default_factory=Periodic)
     log_writer: LogWriter = field(default_factory=lambda: LogWriter(MemoryStats()))
 
 

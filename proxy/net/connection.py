@@ -36,8 +36,8 @@ class Connection:
     ended (`%DOWNSTREAM_DETECTED_CLOSE_TYPE%`). `bytes_received` and `bytes_sent` count what passed the socket. `id`
     is the connection's number (`%CONNECTION_ID%`). `buffer_limit` (bytes) bounds what is held, and so one receive.
     `filter_chain` is the name of the listener's chain that serves it. `receive` and `send` raise `ProxyError` (flag
-    DC) when the peer is gone. `info` is what the listener's access log will say of it, None if there is no such log.
-    `tls` is what was agreed on with a peer that speaks TLS, None for one that does not.
+    DC) when the peer is gone. `tls` is what was agreed on with a peer that speaks TLS, None for one that does not.
+    `info` is what the listener's access log will say of it, None if there is no such log.
     """
 
     __slots__ = (
