@@ -41,6 +41,7 @@ TABLES = (
     HTTP_FILTERS,
     HTTP_ROUTE_CONFIGS,
     ACCESS_LOGGERS,
+    filters.EXTENSION_FILTERS,
     ORIGINAL_IP_DETECTIONS,
     REQUEST_IDS,
     EARLY_HEADER_MUTATIONS,
@@ -48,6 +49,7 @@ TABLES = (
 
 
 NO_EFFECT: dict[str, tuple[str, ...]] = {
+    "envoy.config.accesslog.v3.ExtensionFilter": ("name",),
     "envoy.config.accesslog.v3.AccessLog": ("name",),  # the type of `typed_config` decides
     "envoy.config.accesslog.v3.RuntimeFilter": ("runtime_key",),  # obligatory, as for RuntimeUInt32
     "envoy.config.core.v3.JsonFormatOptions": ("sort_properties",),  # keys of JSON logs are sorted either way
