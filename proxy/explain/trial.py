@@ -25,7 +25,7 @@ from proxy.explain.routing import Routing, TracedTable
 from proxy.filters.context import FilterContext
 from proxy.filters.http import HTTP_FILTERS
 from proxy.filters.http.router import Router
-from proxy.filters.network.hcm_config import Config
+from proxy.filters.network.hcm_config import Config, LogOptions
 from proxy.filters.network.http_connection_manager import HttpConnectionManager, build_filter
 from proxy.filters.router.forwarding import Forwarding
 from proxy.http.codec import CodecError
@@ -52,15 +52,32 @@ LEFT_FOR_A_HOST = "explained"
 
 
 @dataclasses.dataclass(frozen=True)
+class ByTls:
+    """Stands for the `TlsSession` of a client that shows no certificate."""
+
+    server_name: str = ""
+    version: str = ""
+    cipher: str = ""
+    group: str = ""
+    alpn: str = ""
+    peer_signature_algorithm: str = ""
+    resumed: bool = False
+    validated: bool = False
+    peer: None = None
+    local: None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Question:
     """`head` is the request's head as a client would send it, from `remote` to `local`; `drawn` decides where chance
-    would (below 2**64).
+    would (below 2**64). `tls`: it comes by TLS.
     """
 
     head: bytes
     remote: Address
     local: Address
     drawn: int = LIKELIEST
+    tls: ByTls | None = None
 
 
 @dataclasses.dataclass
@@ -105,6 +122,7 @@ def run(listener: Listener, config: Config, clusters: Mapping[str, ClusterConfig
         ClusterView(known),
         f"listener.{listener.stat_prefix}.",
         buffer_limit=listener.per_connection_buffer_limit_bytes,
+        scheme=b"http" if question.tls is None else b"https",
     )
 
     def build(plugin: PluginConfig, context: FilterContext) -> Any:
@@ -125,8 +143,8 @@ def run(listener: Listener, config: Config, clusters: Mapping[str, ClusterConfig
         trial.from_inside, trial.remote = info.internal, str(info.downstream_remote or question.remote)
 
     manager.access_logs = (Log(over, cast(Any, None)),)
-    trial.received = _read(question.head, manager.codec_options)
-    connection = MemoryConnection([question.head], remote=question.remote, local=question.local)
+    trial.received = _read(question.head, {**manager.codec_options, "scheme": manager.scheme})
+    connection = MemoryConnection([question.head], remote=question.remote, local=question.local, tls=question.tls)
 
     async def serve() -> None:
         with connection.scope:
@@ -151,10 +169,17 @@ def _without_effects(config: Config) -> Config:
     upgrades = tuple(
         msgspec.structs.replace(upgrade, filters=tuple(filter(_runs, upgrade.filters))) for upgrade in config.upgrades
     )
-    filters = tuple(filter(_runs, config.http_filters))
+    filters = tuple(map(_without_logs, filter(_runs, config.http_filters)))
     return msgspec.structs.replace(
-        config, http_filters=filters, upgrades=upgrades, access_log=(), log_new_requests=False
+        config, http_filters=filters, upgrades=upgrades, access_log=(), log_options=LogOptions()
     )
+
+
+def _without_logs(plugin: PluginConfig) -> PluginConfig:
+    if registry.load(HTTP_FILTERS, plugin.type_url) is not Router:
+        return plugin
+    router = msgspec.structs.replace(msgspec.msgpack.decode(plugin.config, type=Router.Config), upstream_log=None)
+    return msgspec.structs.replace(plugin, config=msgspec.Raw(msgspec.msgpack.encode(router)))
 
 
 def _read(head: bytes, options: dict[str, Any]) -> Request | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from proxy.errors import ProxyError
+from proxy.http.events import ResponseReceived
 from proxy.http.headers import Headers
 
 
@@ -20,8 +21,17 @@ class Judge(Protocol):
         ...
 
 
-class Retried(ProxyError):
-    """A response that nobody sees, as another attempt follows."""
+class Followed(ProxyError):
+    """A redirect that nobody sees, as the proxy follows it itself."""
 
     def __init__(self, status: int) -> None:
+        super().__init__("internal_redirect", side="upstream", status=status)
+
+
+class Retried(ProxyError):
+    """A `response` that nobody sees, as another attempt follows."""
+
+    def __init__(self, response: ResponseReceived) -> None:
+        status = response.status
         super().__init__(f"retried_after_response{{{status}}}", side="upstream", status=status)
+        self.response = response

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import msgspec
 
+from proxy.access_log.access_log import build_access_logs
 from proxy.config.context import CompileContext
 from proxy.config.forwarding import Forwarding as Options
 from proxy.config.route import ClusterAction
@@ -14,16 +16,24 @@ from proxy.filters.context import FilterContext
 from proxy.filters.http.router_headers import finish_terms, settle
 from proxy.filters.router import connect_upstream, retrying
 from proxy.filters.router.forwarding import Forwarding
-from proxy.filters.router.request_body import Source
+from proxy.filters.router.redirects import Follower, RedirectStats
+from proxy.filters.router.request_body import KeptBody, Source
 from proxy.filters.router.shadow import Mirroring
+from proxy.filters.router.upstream_log import UpstreamLogConfig, UpstreamLogs
 from proxy.filters.router.upstream_request import UpstreamRequest
 from proxy.http.exchange import Exchange
 from proxy.http.filter_chain import CallNext
 from proxy.net.own_address import own_address
 from proxy.upstream.cluster import Cluster
+from proxy.upstream.judge import Followed
 
+PROTO = "envoy.extensions.filters.http.router.v3.Router"
 FIELDS: dict[str, tuple[str, ...]] = {
-    "envoy.extensions.filters.http.router.v3.Router": ("suppress_envoy_headers",),
+    PROTO: ("suppress_envoy_headers", "upstream_log", "upstream_log_options"),
+    f"{PROTO}.UpstreamAccessLogOptions": (
+        "flush_upstream_log_on_upstream_stream",
+        "upstream_log_flush_interval",
+    ),
 }
 
 
@@ -40,18 +50,31 @@ class Router:
         """`Router`. `suppress_envoy_headers`: no `x-envoy-*` header is added in either direction."""
 
         suppress_envoy_headers: bool = False
+        upstream_log: UpstreamLogConfig | None = None
 
     @classmethod
     def from_proto(cls, message: Any, context: CompileContext) -> Config:
         """Compiles a `Router` message."""
-        return cls.Config(suppress_envoy_headers=message.suppress_envoy_headers)
+        options = message.upstream_log_options
+        at_options = context.at("upstream_log_options")
+        logs = UpstreamLogConfig(
+            context.at("upstream_log").access_logs(message.upstream_log),
+            log_ready=options.flush_upstream_log_on_upstream_stream,
+            interval=at_options.duration(options.upstream_log_flush_interval, "upstream_log_flush_interval"),
+        )
+        return cls.Config(message.suppress_envoy_headers, logs if logs.logs else None)
 
     def __init__(self, name: str, config: Config, context: FilterContext) -> None:
         self.envoy_headers = not config.suppress_envoy_headers
+        self.upstream_logs: UpstreamLogs | None = None
+        if config.upstream_log is not None:
+            logs = build_access_logs(config.upstream_log.logs, context.log_writer)
+            self.upstream_logs = UpstreamLogs(config.upstream_log, logs, context.periodic)
         self._pipes = context.pipes
         self._buffer_limit = context.buffer_limit
         self._mirroring = Mirroring(context.shadows, own_address(), context.buffer_limit)
         counter = context.stats.counter
+        self._redirects = RedirectStats(context.stats, context.stat_prefix)
         self._rq_total = counter(f"{context.stat_prefix}rq_total")
         self._no_route = counter(f"{context.stat_prefix}no_route")
         self._no_cluster = counter(f"{context.stat_prefix}no_cluster")
@@ -110,14 +133,24 @@ class Router:
         if entry.retry is None or terms.per_try_timeout != entry.retry.policy.per_try_timeout:
             exchange.deadlines.asked_per_try_timeout = terms.per_try_timeout or None
         exchange.deadlines.no_content_on_timeout = terms.no_content
-        return Forwarding(
+        forwarding = Forwarding(
             exchange, entry, cluster, terms, action.forwarding, self._pipes, service_time=self.envoy_headers
         )
+        forwarding.logs = self.upstream_logs
+        return forwarding
 
     async def _forward(self, forwarding: Forwarding, body: Source, options: Options) -> None:
-        retry = forwarding.terms.retry
-        if retry is None:
+        retry, redirect = forwarding.terms.retry, options.internal_redirect
+        if retry is None and redirect is None:
             await UpstreamRequest(forwarding, body).run()
             return
         limit = self._buffer_limit if options.buffer_limit is None else options.buffer_limit
-        await retrying.run(forwarding, body, retry, limit, tell_timeout_retry=options.include_is_timeout_retry_header)
+        kept = KeptBody(body, limit, forwarding.cluster.stats.retry_or_shadow_abandoned.inc)
+        if redirect is not None and not forwarding.exchange.info.upgrade:
+            forwarding.follow = Follower(forwarding, redirect, kept, self._redirects)
+        with contextlib.suppress(Followed):
+            if retry is None:
+                await UpstreamRequest(forwarding, kept.reader()).run()
+            else:
+                tell = options.include_is_timeout_retry_header
+                await retrying.run(forwarding, kept, retry, tell_timeout_retry=tell)

@@ -51,7 +51,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "literal_proxy_name",
     ),
     f"{hcm_identity_config.HCM}.UpgradeConfig": ("upgrade_type", "filters", "enabled"),
-    f"{hcm_identity_config.HCM}.HcmAccessLogOptions": ("flush_access_log_on_new_request",),
+    f"{hcm_identity_config.HCM}.HcmAccessLogOptions": (
+        "flush_access_log_on_new_request",
+        "access_log_flush_interval",
+        "flush_log_on_tunnel_successfully_established",
+    ),
     "envoy.config.core.v3.HttpProtocolOptions": (
         "idle_timeout",
         "max_connection_duration",
@@ -72,6 +76,16 @@ class Upgrade(msgspec.Struct, frozen=True):
     type: str
     enabled: bool = True
     filters: tuple[PluginConfig, ...] = ()
+
+
+class LogOptions(msgspec.Struct, frozen=True, gc=False):
+    """`HcmAccessLogOptions`: entries of requests that begin, of tunnels that open, and every `interval` seconds (0:
+    none) of what is not over yet.
+    """
+
+    new_requests: bool = False
+    tunnels: bool = False
+    interval: float = 0.0
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -99,7 +113,7 @@ class Config(msgspec.Struct, frozen=True):
     access_log: tuple[AccessLog, ...] = ()
     upgrades: tuple[Upgrade, ...] = ()
     proxy_100_continue: bool = False
-    log_new_requests: bool = False
+    log_options: LogOptions = LogOptions()
     local_reply: LocalReplyConfig | None = None
     proxy_status: ProxyStatus | None = None
     early_mutations: tuple[PluginConfig, ...] = ()
@@ -139,12 +153,20 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         access_log=context.at("access_log").access_logs(message.access_log),
         upgrades=_upgrades(message.upgrade_configs, context),
         proxy_100_continue=message.proxy_100_continue,
-        log_new_requests=message.access_log_options.flush_access_log_on_new_request,
+        log_options=_log_options(message.access_log_options, context.at("access_log_options")),
         local_reply=_local_reply(message, context),
         proxy_status=_proxy_status(message, context),
         early_mutations=context.at("early_header_mutation_extensions").extensions(
             message.early_header_mutation_extensions, EARLY_HEADER_MUTATIONS, "early header mutation"
         ),
+    )
+
+
+def _log_options(message: Any, context: CompileContext) -> LogOptions:
+    return LogOptions(
+        new_requests=message.flush_access_log_on_new_request,
+        tunnels=message.flush_log_on_tunnel_successfully_established,
+        interval=context.duration(message.access_log_flush_interval, "access_log_flush_interval"),
     )
 
 
