@@ -10,12 +10,15 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 
 import trio
 
+from proxy.access_log.access_log import build_access_logs
 from proxy.changes import listener_change
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Endpoints
 from proxy.config.listener import Listener as ListenerConfig
+from proxy.errors import Flag
 from proxy.filter_chain import FilterChain
 from proxy.filters.context import FilterContext, Keeper, Resume
+from proxy.http.stream_info import StreamInfo
 from proxy.net.chooser import Chooser
 from proxy.net.connection import Connection
 from proxy.net.drain import ListenerDrain
@@ -57,6 +60,7 @@ class Listener:
             buffer_limit=config.per_connection_buffer_limit_bytes,
         )
         self.buffer_limit = config.per_connection_buffer_limit_bytes
+        self._access_logs = build_access_logs(config.access_log, context.log_writer)
         self.connections = 0
         self._chains = [FilterChain(chain, context) for chain in config.filter_chains]
         self._default = (
@@ -71,6 +75,9 @@ class Listener:
 
     def begin(self, connection: Connection, keeper: Keeper) -> None:
         """Serve it with the filter chain that it matches; without a task where that is possible."""
+        if self._access_logs:
+            connection.info = StreamInfo(connection.opened_at, connection)
+            connection.know_peer()
         if self._chooser.unconditional:
             self._chains[0].start(connection, keeper)
         else:
@@ -82,6 +89,9 @@ class Listener:
         chain = self._default if index is None else self._chains[index]
         if chain is None:
             self._chooser.charge_unmatched()
+            if connection.info is not None:
+                connection.info.flags.add(Flag.NO_ROUTE_FOUND)
+                connection.info.detail = "filter_chain_not_found"
             return None
         return lambda: chain.start(connection, keeper)
 
@@ -91,6 +101,21 @@ class Listener:
             counter.inc()
         for gauge in self._active:
             gauge.add(1)
+
+    def log(self, connection: Connection) -> None:
+        """`connection` has ended: the listener's access log, if it has one, gets its entry."""
+        info = connection.info
+        if info is None:
+            return
+        now = trio.current_time()
+        info.ended, info.connection_ended = now, info.connection_ended or now
+        info.bytes_received, info.bytes_sent = connection.bytes_received, connection.bytes_sent
+        if info.is_http:  # which bytes are whose, its exchanges know
+            info.received_before, info.sent_before = info.bytes_received, info.bytes_sent
+        info.log_type = b"NotSet"
+        for access_log in self._access_logs:
+            access_log.log(info)
+        connection.info = None
 
     def closed(self, seconds: float) -> None:
         self.connections -= 1

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from proxy.config.access_log import AccessLog
 from proxy.config.common import Address, PluginConfig
 from proxy.config.tls import DownstreamTls
 
@@ -62,9 +63,9 @@ class Listener(msgspec.Struct, frozen=True):
     `listener.<stat_prefix>.*`. `per_connection_buffer_limit_bytes` is the high watermark of one direction (bytes).
     `backlog` is `tcp_backlog_size` (Envoy's default: net.core.somaxconn; 0 here means that default).
     `traffic_direction` is what `/drain_listeners?inboundonly` asks for; `drain_type` MODIFY_ONLY means that a failed
-    health check does not drain it. `default_filter_chain` serves whom no other chain wants. `listener_filters_timeout`
-    (seconds, 0 for none) is how long the client's first message may take; `continue_on_listener_filters_timeout`: then
-    it is as if it had said nothing.
+    health check does not drain it. `access_log` has an entry for each connection. `default_filter_chain` serves whom no
+    other chain wants. `listener_filters_timeout` (seconds, 0 for none) is how long the client's first message may take;
+    `continue_on_listener_filters_timeout`: then it is as if it had said nothing.
     """
 
     name: str
@@ -80,3 +81,4 @@ class Listener(msgspec.Struct, frozen=True):
     tls_inspector: TlsInspector | None = None
     listener_filters_timeout: float = 15.0
     continue_on_listener_filters_timeout: bool = False
+    access_log: tuple[AccessLog, ...] = ()

@@ -40,8 +40,8 @@ class RequestBody:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing is left to read."""
-        return self._info.request_complete and not self._held
+        """Whether nothing is left to read, nor any trailers to send behind it."""
+        return self._info.request_complete and not self._held and self.trailers is None
 
     @property
     def pending(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from proxy.config.common import Address
 from proxy.errors import Flag
@@ -92,6 +92,8 @@ class StreamInfo:
     `virtual_cluster` is the name of the virtual cluster that the request belongs to.
     `attempts` are those that failed, `cause` is what lies behind a failure: the text of an error, or a traceback.
     `upstream_close_type` says how the upstream's connection ended (`%UPSTREAM_DETECTED_CLOSE_TYPE%`).
+    `observed` are the stats of the virtual cluster and of the route that the request counts in
+    (`proxy.upstream.observed.Observed`).
 
     `dynamic_metadata` (namespace → struct) and `filter_state` (key → object) are what filters have left here, None as
     long as none has: to be read, and to be written by `set_dynamic_metadata`, `merge_dynamic_metadata` and
@@ -120,6 +122,7 @@ class StreamInfo:
         "is_http",
         "local_reply_body",
         "log_type",
+        "observed",
         "pool_ready",
         "received_before",
         "request",
@@ -184,6 +187,7 @@ class StreamInfo:
         self.downstream_remote: Address | None = None
         self.attempts: tuple[Attempt, ...] = ()
         self.cause = ""
+        self.observed: tuple[Any, ...] = ()
         self.upstream_tried: Address | None = None
         self.upstream_remote: Address | None = None
         self.upstream_local: Address | None = None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import traceback
 from typing import TYPE_CHECKING
 
 import trio
 
+from proxy.access_log.log import log_meanwhile
+from proxy.access_log.periodic import Ticking
 from proxy.config.route import ClusterAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.network import hcm_record, hcm_route_timeouts
 from proxy.filters.network.hcm_lifetime import Lifetime
-from proxy.filters.network.hcm_route_stats import Observed
 from proxy.flight_recorder import FAILED_STATUS, own_failure
 from proxy.http.codec_h1_server import H1ServerCodec
 from proxy.http.deadlines import Deadlines, Phase
@@ -50,7 +52,6 @@ class Session:
         "_hop",
         "_lifetime",
         "_manager",
-        "_observed",
         "_received",
         "_stats",
         "active",
@@ -67,7 +68,6 @@ class Session:
         self._hop = hop
         limited = config.max_connection_duration or config.max_requests_per_connection
         self._lifetime = Lifetime(config, manager.stats) if limited else None
-        self._observed: list[Observed] = []
         self._received = 0  # what the exchanges up to here have taken
         self.active = False
         self._client_closes = False
@@ -132,26 +132,29 @@ class Session:
             manager.begin_exchange()
         manager.disconnects.add(connection.fd, deadlines)
         manager.activity.streams[connection] = exchange.info
+        ticking = self._log_meanwhile(exchange) if manager.logs_meanwhile else None
         try:
             await self._answer(exchange)
-        except trio.Cancelled:  # a drain's time was over
+        except (trio.Cancelled, BaseExceptionGroup):  # a drain's time was over; a group of it from several tasks
             if not (exchange.info.response_complete or exchange.info.flags):
                 exchange.note(cut_off())
             raise
         finally:
             del manager.activity.streams[connection]
+            if ticking is not None:
+                ticking.stop()
             manager.disconnects.discard(connection.fd)
             manager.end_exchange()
             now = exchange.info.ended = trio.current_time()
             self._stats.charge_exchange(exchange, now - started)
-            while self._observed:
-                self._observed.pop().charge(exchange)
             info = exchange.info
             for access_log in manager.access_logs:
                 access_log.log(info)
             if info.flags or info.status >= FAILED_STATUS or now - started >= manager.recorder.slow:
                 hcm_record.add(exchange, connection, manager)
                 manager.activity.failed += own_failure(info)
+        if connection.info is not None and Flag.DOWNSTREAM_PROTOCOL_ERROR in exchange.info.flags:
+            connection.info.flags.add(Flag.DOWNSTREAM_PROTOCOL_ERROR)
         self.active = Flag.DOWNSTREAM_CONNECTION_TERMINATION in exchange.info.flags
         connection.closed_by_peer = connection.closed_by_peer or self.active
         if exchange.close or not exchange.info.response_complete:
@@ -209,8 +212,8 @@ class Session:
         else:
             exchange.route = entry
             self._enter(exchange, entry)
-        if config.log_new_requests:
-            self._log_beginning(exchange.info)
+        if config.log_options.new_requests:
+            log_meanwhile(self._manager.access_logs, exchange.info, b"DownstreamStart")
 
     def choose(self, exchange: Exchange) -> RouteEntry | None:
         """As `Routing`."""
@@ -231,8 +234,8 @@ class Session:
         if isinstance(action, ClusterAction):
             hcm_route_timeouts.apply(exchange, action.forwarding, self._config.max_stream_duration)
         if self._manager.route_stats.observes:
-            self._observed = self._manager.route_stats.of(entry, exchange.request)
-            exchange.info.virtual_cluster = self._observed[-1].virtual_cluster if self._observed else ""
+            observed = exchange.info.observed = self._manager.route_stats.of(entry, exchange.request)
+            exchange.info.virtual_cluster = observed[-1].virtual_cluster if observed else ""
 
     async def _chain(self, exchange: Exchange) -> None:
         manager = self._manager
@@ -241,12 +244,15 @@ class Session:
         else:
             await manager.upgrades.serve(exchange, manager.chain)
 
-    def _log_beginning(self, info: StreamInfo) -> None:
-        """`flush_access_log_on_new_request`: an entry for an exchange that has just begun."""
-        info.log_type, info.ended = b"DownstreamStart", trio.current_time()
-        for access_log in self._manager.access_logs:
-            access_log.log(info)
-        info.log_type = b"DownstreamEnd"
+    def _log_meanwhile(self, exchange: Exchange) -> Ticking | None:
+        """Have entries made before the exchange is over, if there are to be any. The caller stops what ticks."""
+        logs, options, info = self._manager.access_logs, self._config.log_options, exchange.info
+        if options.tunnels:
+            exchange.on_tunnel = lambda: log_meanwhile(logs, info, b"DownstreamTunnelSuccessfullyEstablished")
+        if not options.interval:
+            return None
+        tick = functools.partial(log_meanwhile, logs, info, b"DownstreamPeriodic")
+        return self._manager.periodic.every(options.interval, tick, since=info.started)
 
     def _admit(self, exchange: Exchange) -> None:
         """Find out who is asking and edit the head accordingly; refuses what may not be routed."""

@@ -11,7 +11,7 @@ import trio
 
 from proxy import registry
 from proxy.access_log.access_log import build_access_logs
-from proxy.config.common import PluginConfig
+from proxy.config.common import PluginConfig, StringMatcher
 from proxy.config.route import ClusterAction, RouteConfiguration
 from proxy.filters.context import CallNextNetwork, FilterContext, Keeper
 from proxy.filters.header_edits import RouteEdits
@@ -34,6 +34,8 @@ from proxy.http.response_head import ResponseRules
 from proxy.http.target import Target
 from proxy.net.connection import Connection
 from proxy.net.own_address import own_address
+from proxy.route.matcher import compile_string
+from proxy.route.reads import headers_read
 from proxy.route.table import RouteTable
 
 BuildFilter = Callable[[PluginConfig, FilterContext], Any]
@@ -64,12 +66,15 @@ class HttpConnectionManager:
         self.listener = context.listener_prefix.removeprefix("listener.").removesuffix(".")
         self.stats = HcmStats(context.stats, config.stat_prefix, context.listener_prefix)
         self.access_logs = build_access_logs(config.access_log, context.log_writer)
+        self.periodic = context.periodic
+        self.logs_meanwhile = bool(self.access_logs and (config.log_options.tunnels or config.log_options.interval))
         self.express_logs = ExpressLogs(self.access_logs)
         self.identities = Identities(config.identity, own_address())
         self.target = Target(config.target)
         self.scheme = context.scheme
         self.codec_options = _codec_options(config)
         self.routes = RouteTable(config.route_config, RouteEdits())
+        self.headers_read = headers_read(config.route_config)
         http_context = dataclasses.replace(context, stat_prefix=f"http.{config.stat_prefix}.")
         filters = [build(plugin, http_context) for plugin in config.http_filters]
         self.route_stats = RouteStats(config.route_config, context.stats)
@@ -115,11 +120,13 @@ class HttpConnectionManager:
     def renew(self, config: hcm_config.Config) -> Callable[[], None]:
         """Get ready for a `config` that is `in_place`; what is returned puts it into effect."""
         routes = RouteTable(config.route_config, RouteEdits())
+        read = headers_read(config.route_config)
         route_stats = RouteStats(config.route_config, self._all_stats)
         policy = dataclasses.replace(self.policy, filter_configs=_decode_overrides(config))
 
         def commit() -> None:
             self.config, self.routes, self.policy, self.route_stats = config, routes, policy, route_stats
+            self.headers_read = read
             self._forget_plans()
 
         return commit
@@ -196,7 +203,15 @@ def _codec_options(config: hcm_config.Config) -> dict[str, Any]:
         "default_host_for_http_10": config.http1.default_host_for_http_10.encode(),
         "allow_absolute_url": config.http1.allow_absolute_url,
         "allow_custom_methods": config.http1.allow_custom_methods,
+        "enable_trailers": config.http1.enable_trailers,
+        "header_case": config.http1.header_case,
+        "ignores_upgrade": _any_of(config.http1.ignored_upgrades),
     }
+
+
+def _any_of(matchers: tuple[StringMatcher, ...]) -> Callable[[bytes], bool] | None:
+    predicates = [compile_string(matcher) for matcher in matchers]
+    return (lambda text: any(matches(text) for matches in predicates)) if predicates else None
 
 
 def build_filter(plugin: PluginConfig, context: FilterContext) -> Any:
