@@ -220,3 +220,14 @@ def test_a_path_that_cannot_be_written_to_is_an_error(tmp_path: Path, path: str)
     (finding,) = findings(bootstrap_of([logger(tmp_path / path)], CLUSTERS))
     assert "cannot open" in finding.message
     assert finding.field_path.endswith("access_log[0].typed_config.path")
+
+
+@pytest.mark.field(f"{FORMAT}.formatters")
+def test_an_operator_that_needs_a_formatter(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    kind = "type.googleapis.com/envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery"
+    formatters = [{"name": "path", "typed_config": {"@type": kind}}]
+    requests(text(path, "%REQ_WITHOUT_QUERY(:PATH)%\n", formatters=formatters), targets=(b"/ok?secret",))
+    assert path.read_text() == "/ok\n"
+    (finding,) = findings(bootstrap_of([text(path, "%REQ_WITHOUT_QUERY(:PATH)%\n")], CLUSTERS))
+    assert "needs a formatter" in finding.message

@@ -42,11 +42,20 @@ OPERATORS: dict[str, Build] = {
 WITH_LENGTH = frozenset(
     {
         "CEL", "COALESCE", "DYNAMIC_METADATA", "ENVIRONMENT", "FILTER_STATE", "METADATA", "PATH", "QUERY_PARAM",
-        "QUERY_PARAMS", "REQ", "REQUEST_HEADER", "RESP", "RESPONSE_HEADER", "RESPONSE_TRAILER", "TRAILER",
-        "TYPED_CEL", "UPSTREAM_FILTER_STATE",
+        "QUERY_PARAMS", "REQ", "REQUEST_HEADER", "REQ_WITHOUT_QUERY", "RESP", "RESPONSE_HEADER", "RESPONSE_TRAILER",
+        "TRAILER", "TYPED_CEL", "UPSTREAM_FILTER_STATE",
     }
 )  # fmt: skip
 """Operators that take a maximal length (`%REQ(X):10%`)."""
+
+FORMATTERS: dict[str, tuple[str, ...]] = {
+    "envoy.extensions.formatter.cel.v3.Cel": (),
+    "envoy.extensions.formatter.metadata.v3.Metadata": (),
+    "envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery": ("REQ_WITHOUT_QUERY",),
+}
+"""`SubstitutionFormatString.formatters`: the operators that are there only beside one of them. Those of the others have
+become Envoy's own.
+"""
 
 _OF_HEADS = frozenset(
     {
@@ -80,7 +89,6 @@ NOT_SUPPORTED: dict[str, str] = {
     "DOWNSTREAM_PEER_OTHERNAME_SAN": _TLS,
     "DOWNSTREAM_TLS_SESSION_ID": _TLS,
     "DOWNSTREAM_TRANSPORT_FAILURE_REASON": _TLS,
-    "REQ_WITHOUT_QUERY": "%PATH(NQ)% is the path without the query",
     "SPAN_ID": _TRACING,
     "TLS_JA3_FINGERPRINT": _TLS,
     "TLS_JA4_FINGERPRINT": _TLS,

@@ -54,6 +54,19 @@ def _req(parameter: str | None) -> Getter:
     return _of_request(*map(_header, names(parameter)))
 
 
+def _req_without_query(parameter: str | None) -> Getter:
+    """`%REQ_WITHOUT_QUERY(X?Y)%`: as `REQ`, up to a `?` or `#` (`PathUtil::removeQueryAndFragment`)."""
+    return _of_request(*(_cut(_header(name)) for name in names(parameter)))
+
+
+def _cut(find: RequestGetter) -> RequestGetter:
+    def get(request: Request) -> bytes | None:
+        value = find(request)
+        return None if value is None else value.partition(b"?")[0].partition(b"#")[0]
+
+    return get
+
+
 def _path(parameter: str | None) -> Getter:
     """`%PATH(WQ|NQ:PATH|ORIG|ORIG_OR_PATH)%`: with or without the query, of which header (`:path`, or the original)."""
     query, _, source = (parameter or "WQ").partition(":")
@@ -145,6 +158,7 @@ def _unique_id(info: StreamInfo) -> Value:
 
 OPERATORS: dict[str, Build] = {
     "REQ": _req,
+    "REQ_WITHOUT_QUERY": _req_without_query,
     "REQUEST_HEADER": _req,
     "PATH": _path,
     "PROTOCOL": plain(_protocol),

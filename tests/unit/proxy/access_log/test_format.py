@@ -81,6 +81,7 @@ def test_no_operator_is_both_supported_and_not() -> None:
 
 PARAMETERS = {
     "REQ": "x",
+    "REQ_WITHOUT_QUERY": ":path",
     "RESP": "x",
     "TRAILER": "x",
     "QUERY_PARAM": "x",
