@@ -12,9 +12,10 @@ from proxy.config.route import ClusterAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.context import FilterContext
 from proxy.filters.http.router_headers import finish_terms, settle
-from proxy.filters.router import connect_upstream, retrying
+from proxy.filters.router import connect_upstream, hedging, retrying
 from proxy.filters.router.forwarding import Forwarding
 from proxy.filters.router.request_body import Source
+from proxy.filters.router.retries import Retries
 from proxy.filters.router.shadow import Mirroring
 from proxy.filters.router.upstream_request import UpstreamRequest
 from proxy.http.exchange import Exchange
@@ -114,4 +115,6 @@ class Router:
             await UpstreamRequest(forwarding, body).run()
             return
         limit = self._buffer_limit if options.buffer_limit is None else options.buffer_limit
-        await retrying.run(forwarding, body, retry, limit, tell_timeout_retry=options.include_is_timeout_retry_header)
+        told = options.include_is_timeout_retry_header
+        retries = Retries(forwarding, body, retry, limit, tell_timeout_retry=told)
+        await (hedging.run if forwarding.terms.hedge else retrying.run)(forwarding, retries)
