@@ -79,11 +79,27 @@ class Routing(Protocol):
         ...
 
 
+class Received:
+    """A request's head as it came. Later edits of the headers make a new list, or append to this one."""
+
+    __slots__ = ("_count", "_items", "authority", "path")
+
+    def __init__(self, event: RequestReceived) -> None:
+        self.authority, self.path = event.authority, event.path
+        self._items = event.headers.items
+        self._count = len(event.headers.items)
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return self._items[: self._count]
+
+
 class Exchange:
     """`request` may be edited before it is forwarded; `route` is None if no route matched; `info` tells the rest.
 
     `clusters` are those of the snapshot that the exchange began with, by name: the ones that its route means. `routes`
-    are the routes that it began with, `routing` chooses among them.
+    are the routes that it began with, `routing` chooses among them. `received` is the request's head before any edit,
+    None while none has been read.
 
     The response is sent with `send_headers`, `send_data`, `send_end`. A `ProxyError` that a filter raises becomes
     a local reply when it leaves that filter. `close` ends the connection with this exchange. `tells_request_id`: the
@@ -103,6 +119,7 @@ class Exchange:
         "deadlines",
         "handover",
         "info",
+        "received",
         "request",
         "response_started",
         "routes",
@@ -117,6 +134,7 @@ class Exchange:
         self._transforms: list[Transform] = []
         self.deadlines = deadlines
         self.info = info
+        self.received: Received | None = None
         self.request = Request()
         self.body = RequestBody(downstream, deadlines, info, expect_continue=False)
         self.routes: RouteTable | None = None
@@ -135,6 +153,7 @@ class Exchange:
         self.info.request_complete = event.end_stream
         if event.end_stream:
             self.info.request_received = trio.current_time()
+        self.received = Received(event)
         self.request = self.info.request = Request(event)
         self.info.request_head = event.head
         asks = event.expect_continue and not self._policy.proxy_100_continue

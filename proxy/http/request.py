@@ -54,3 +54,7 @@ class Request:
         except AttributeError:
             self._random = random.getrandbits(64)
             return self._random
+
+    @random.setter
+    def random(self, number: int) -> None:
+        self._random = number

@@ -28,6 +28,9 @@ EditHeaders = Callable[[Headers, StreamInfo], None]
 FinishRequest = Callable[[Request, StreamInfo, bool], None]
 """Takes the request, what is known of its exchange, and whether the upstream is told the path as it was."""
 
+Level = RouteConfiguration | VirtualHost | Route
+"""What has `header_mutations`."""
+
 
 class HeaderEdits(NamedTuple):
     """What mutations do to the headers of requests and responses; None for nothing. `constant`: always the same."""
@@ -58,6 +61,11 @@ class Finish(NamedTuple):
     by_head: bool = True
 
 
+def mutation_levels(config: RouteConfiguration, virtual_host: VirtualHost, route: Route) -> tuple[Level, ...]:
+    """Whose mutations are made, first to last; those of a weighted cluster come before all of them."""
+    return (config, virtual_host, route) if config.most_specific_wins else (route, virtual_host, config)
+
+
 def compile_finish(
     config: RouteConfiguration,
     virtual_host: VirtualHost,
@@ -65,8 +73,7 @@ def compile_finish(
     share: ClusterWeight | None,
     compile_edits: CompileEdits,
 ) -> Finish:
-    levels = (route.header_mutations, virtual_host.header_mutations, config.header_mutations)
-    edits = compile_edits(levels[::-1] if config.most_specific_wins else levels)
+    edits = compile_edits(tuple(level.header_mutations for level in mutation_levels(config, virtual_host, route)))
     # The share's come first, whoever is to win among the others.
     own = compile_edits((share.header_mutations,)) if share is not None else HeaderEdits()
     host, path, by_head = None, None, own.constant and edits.constant

@@ -34,12 +34,15 @@ class VirtualHostRoutes:
     same route, and a caller may keep what `find` returned for as long as the table lives.
     `beyond_head`: a route looks at more than the head, at `RequestHead.random` or `RequestHead.info`, so each request
     is asked for once, by itself.
+    `entries` are the routes in listed order. `to_tls` takes requests that ought to have come by TLS, if there are any.
     """
 
-    __slots__ = ("beyond_head", "by_path_alone", "find", "reads_fields")
+    __slots__ = ("beyond_head", "by_path_alone", "entries", "find", "reads_fields", "to_tls")
 
     def __init__(self, routes: Sequence[RouteEntry], *, part: PathPart = without_query) -> None:
         """`part`: what routes are to see of a path."""
+        self.entries = routes
+        self.to_tls: RouteEntry | None = None
         connect = [entry for entry in routes if entry.route.match.kind == "connect"]
         routes = [entry for entry in routes if entry.route.match.kind != "connect"] if connect else routes
         self.beyond_head = any(beyond_head(entry.route.match) for entry in (*routes, *connect))
@@ -52,6 +55,7 @@ class VirtualHostRoutes:
     def require_tls(self, entry: RouteEntry, *, of_all: bool) -> None:
         """Let requests that did not come by TLS find `entry`; unless `of_all`, only those from outside."""
         self.by_path_alone = False
+        self.to_tls = entry
         find = self.find
 
         def find_if_secure(path: bytes, request: RequestHead) -> RouteEntry | None:
@@ -76,16 +80,19 @@ class RouteTable:
       virtual hosts.
 
     `reads_fields`: a route, or the choice of a virtual host, may look at the values of any fields beyond matching.
+    `path_part` is what routes see of a path.
 
     Costs do not grow with the table where its shape allows it: see `RouteIndex`. An authority in any case will do.
     `compile_edits` compiles the routes' header mutations.
     """
 
-    __slots__ = ("_header", "by_authority_and_path", "reads_fields", "virtual_host")
+    __slots__ = ("_header", "_without_port", "by_authority_and_path", "path_part", "reads_fields", "virtual_host")
 
     def __init__(self, config: RouteConfiguration, compile_edits: CompileEdits = no_edits) -> None:
         hosts = [(host, _routes(config, host, compile_edits)) for host in config.virtual_hosts]
         self._header = config.virtual_host_header.encode()
+        self._without_port = config.ignore_port
+        self.path_part = _part(config)
         self.by_authority_and_path = not self._header and all(routes.by_path_alone for _, routes in hosts)
         self.reads_fields = bool(self._header) or any(routes.reads_fields for _, routes in hosts)
         domains = DomainTable((domain, routes) for host, routes in hosts for domain in host.domains)
@@ -93,6 +100,11 @@ class RouteTable:
         self.virtual_host: Callable[[bytes], VirtualHostRoutes | None] = find
         if config.ignore_port:
             self.virtual_host = lambda authority: find(without_port(authority))
+
+    def compared_with_domains(self, request: RequestHead) -> bytes:
+        """What of `request` names its virtual host."""
+        named = (request.headers.get(self._header) or b"") if self._header else request.authority
+        return without_port(named) if self._without_port else named
 
     def virtual_host_of(self, request: RequestHead) -> VirtualHostRoutes | None:
         """The virtual host of `request`."""
@@ -117,11 +129,15 @@ class RouteTable:
 
 def _routes(config: RouteConfiguration, host: VirtualHost, compile_edits: CompileEdits) -> VirtualHostRoutes:
     entries = [RouteEntry(config, host, route, compile_edits=compile_edits) for route in host.routes]
-    part = _without_query_and_parameters if config.ignore_path_parameters else without_query
-    routes = VirtualHostRoutes(entries, part=part)
+    routes = VirtualHostRoutes(entries, part=_part(config))
     if host.require_tls != "NONE":
         routes.require_tls(_redirect_to_tls(host), of_all=host.require_tls == "ALL")
     return routes
+
+
+def _part(config: RouteConfiguration) -> PathPart:
+    """What the routes of `config` are to see of a path."""
+    return _without_query_and_parameters if config.ignore_path_parameters else without_query
 
 
 def _redirect_to_tls(host: VirtualHost) -> RouteEntry:

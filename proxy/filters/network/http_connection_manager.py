@@ -34,7 +34,10 @@ from proxy.http.response_head import ResponseRules
 from proxy.http.target import Target
 from proxy.net.connection import Connection
 from proxy.net.own_address import own_address
+from proxy.route.reads import headers_read
 from proxy.route.table import RouteTable
+
+BuildFilter = Callable[[PluginConfig, FilterContext], Any]
 
 
 class HttpConnectionManager:
@@ -48,7 +51,11 @@ class HttpConnectionManager:
     terminal = True
     from_proto = staticmethod(hcm_config.from_proto)
 
-    def __init__(self, name: str, config: hcm_config.Config, context: FilterContext) -> None:
+    def __init__(
+        self, name: str, config: hcm_config.Config, context: FilterContext, *, build: BuildFilter | None = None
+    ) -> None:
+        """`build` makes the HTTP filters, by default those that the configuration names."""
+        build = build or build_filter
         self.config = config
         self.activity = context.activity
         self.drain = context.drain
@@ -63,14 +70,15 @@ class HttpConnectionManager:
         self.target = Target(config.target)
         self.codec_options = _codec_options(config)
         self.routes = RouteTable(config.route_config, RouteEdits())
+        self.headers_read = headers_read(config.route_config)
         http_context = dataclasses.replace(context, stat_prefix=f"http.{config.stat_prefix}.")
-        filters = [_build(plugin, http_context) for plugin in config.http_filters]
+        filters = [build(plugin, http_context) for plugin in config.http_filters]
         self.route_stats = RouteStats(config.route_config, context.stats)
         self._all_stats = context.stats
         self.chain = build_chain(filters)
         self.upgrades = Upgrades(
             config.upgrades,
-            lambda plugins: build_chain([_build(plugin, http_context) for plugin in plugins]),
+            lambda plugins: build_chain([build(plugin, http_context) for plugin in plugins]),
             self.stats,
         )
         self.express = context.express
@@ -108,11 +116,13 @@ class HttpConnectionManager:
     def renew(self, config: hcm_config.Config) -> Callable[[], None]:
         """Get ready for a `config` that is `in_place`; what is returned puts it into effect."""
         routes = RouteTable(config.route_config, RouteEdits())
+        read = headers_read(config.route_config)
         route_stats = RouteStats(config.route_config, self._all_stats)
         policy = dataclasses.replace(self.policy, filter_configs=_decode_overrides(config))
 
         def commit() -> None:
             self.config, self.routes, self.policy, self.route_stats = config, routes, policy, route_stats
+            self.headers_read = read
             self._forget_plans()
 
         return commit
@@ -191,8 +201,8 @@ def _codec_options(config: hcm_config.Config) -> dict[str, Any]:
     }
 
 
-def _build(plugin: PluginConfig, context: FilterContext) -> Any:
-    """The filter, which a class may leave to its `build`: it is then not the class's own instance."""
+def build_filter(plugin: PluginConfig, context: FilterContext) -> Any:
+    """The HTTP filter, which a class may leave to its `build`: it is then not the class's own instance."""
     filter_class = registry.load(HTTP_FILTERS, plugin.type_url)
     build = getattr(filter_class, "build", filter_class)
     return build(plugin.name, _decode(plugin, filter_class.Config), context)
