@@ -8,6 +8,7 @@ from master.config.compile.circuit_breakers import HIGH
 from master.config.compile.retry import compile_retry_policy
 from master.config.compile.route_match import fraction
 from proxy.config.forwarding import Forwarding, MaxStreamDuration, Mirror, RouteUpgrade
+from proxy.filters.header_edits import compile_list
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
@@ -44,6 +45,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "cluster_header",
         "runtime_fraction",
         "disable_shadow_host_suffix_append",
+        "request_headers_mutations",
         "host_rewrite_literal",
     ),
 }
@@ -160,4 +162,5 @@ def _mirror(message: Any, context: Context) -> Mirror:
         runtime_fraction=share,
         host_suffix=not message.disable_shadow_host_suffix_append,
         host=message.host_rewrite_literal,
+        mutations=compile_list(message.request_headers_mutations, context.at("request_headers_mutations")),
     )

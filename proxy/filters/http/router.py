@@ -12,7 +12,7 @@ from proxy.config.route import ClusterAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.context import FilterContext
 from proxy.filters.http.router_headers import finish_terms, settle
-from proxy.filters.router import connect_upstream, hedging, retrying
+from proxy.filters.router import connect_upstream, hedging, retrying, strict_headers
 from proxy.filters.router.forwarding import Forwarding
 from proxy.filters.router.request_body import Source
 from proxy.filters.router.retries import Retries
@@ -24,7 +24,11 @@ from proxy.net.own_address import own_address
 from proxy.upstream.cluster import Cluster
 
 FIELDS: dict[str, tuple[str, ...]] = {
-    "envoy.extensions.filters.http.router.v3.Router": ("suppress_envoy_headers",),
+    "envoy.extensions.filters.http.router.v3.Router": (
+        "suppress_envoy_headers",
+        "respect_expected_rq_timeout",
+        "strict_check_headers",
+    ),
 }
 
 
@@ -38,17 +42,27 @@ class Router:
     terminal = True
 
     class Config(msgspec.Struct, frozen=True):
-        """`Router`. `suppress_envoy_headers`: no `x-envoy-*` header is added in either direction."""
+        """`Router`. `suppress_envoy_headers`: no `x-envoy-*` header is added in either direction.
+        `strict_check_headers` names those for the router that are refused if they make no sense.
+        """
 
         suppress_envoy_headers: bool = False
+        respect_expected_rq_timeout: bool = False
+        strict_check_headers: tuple[str, ...] = ()
 
     @classmethod
     def from_proto(cls, message: Any, context: CompileContext) -> Config:
         """Compiles a `Router` message."""
-        return cls.Config(suppress_envoy_headers=message.suppress_envoy_headers)
+        return cls.Config(
+            suppress_envoy_headers=message.suppress_envoy_headers,
+            respect_expected_rq_timeout=message.respect_expected_rq_timeout,
+            strict_check_headers=tuple(message.strict_check_headers),
+        )
 
     def __init__(self, name: str, config: Config, context: FilterContext) -> None:
         self.envoy_headers = not config.suppress_envoy_headers
+        self.respects_expected = config.respect_expected_rq_timeout
+        self.checked = tuple(name.encode() for name in config.strict_check_headers)
         self._pipes = context.pipes
         self._buffer_limit = context.buffer_limit
         self._mirroring = Mirroring(context.shadows, own_address(), context.buffer_limit)
@@ -102,7 +116,15 @@ class Router:
             exchange.info.upstream_cluster = ""
             status = action.not_found_status
             raise ProxyError("cluster_not_found", side="internal", status=status, flag=Flag.NO_CLUSTER_FOUND)
-        terms = settle(exchange.request, action, entry.retry, tell=self.envoy_headers)
+        if self.checked:
+            strict_headers.check(exchange.request.headers, self.checked)
+        terms = settle(
+            exchange.request,
+            action,
+            entry.retry,
+            tell=self.envoy_headers,
+            respect_expected=self.respects_expected,
+        )
         if entry.finish_request is not None:
             entry.finish_request(exchange.request, exchange.info, self.envoy_headers)
         finish_terms(exchange.request, terms, entry)

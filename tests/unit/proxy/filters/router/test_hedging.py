@@ -122,4 +122,3 @@ async def test_a_drain_lets_them_finish() -> None:
         rig.start_drain()
         assert (await client.response())[1] == b"ok"
         await nothing_is_left(rig, client)
-
