@@ -95,6 +95,11 @@ class Downstream:
         )
 
     @property
+    def splices(self) -> bool:
+        """Whether a pipe may carry bodies from and to this connection."""
+        return self.connection.tls is None
+
+    @property
     def body_ahead(self) -> int:
         """How many bytes that come next are of the request's body and may go around the codec."""
         return 0 if self._events or self._arrived or self._failure else self.codec.body_ahead

@@ -157,7 +157,9 @@ class Exchange:
         self.request = self.info.request = Request(event)
         self.info.request_head = event.head
         asks = event.expect_continue and not self._policy.proxy_100_continue
-        if event.expect_continue and not asks:
+        if asks:
+            event.headers.remove(b"expect")
+        elif event.expect_continue:
             event.headers.set(b"expect", b"100-continue")
         self.body = RequestBody(self._downstream, self.deadlines, self.info, expect_continue=asks)
 
@@ -263,6 +265,11 @@ class Exchange:
         await self._send_body(data, flush=flush)
 
     @property
+    def splices(self) -> bool:
+        """Whether a pipe may carry the response's body."""
+        return self._downstream.splices
+
+    @property
     def body_room(self) -> int:
         """How many body bytes may reach the client without being looked at; see `proxy/http/body_relay.py`."""
         return 0 if self._transforms else self._downstream.body_room
@@ -275,13 +282,13 @@ class Exchange:
         await passage.empty(carrier, self._downstream.connection, moved)
 
     async def send_end(self, trailers: Headers | None = None) -> None:
-        """The response is complete. Trailers are dropped, as Envoy does without `enable_trailers`."""
+        """The response is complete. The codec knows whether the client gets `trailers` (`enable_trailers`)."""
         rest = b""
         for transform in reversed(self._transforms):
             rest = (transform.feed(rest) if rest else b"") + transform.finish()
         await self._send_body(rest, flush=False)
         try:
-            self._downstream.codec.send_end(self.info.stream_id)
+            self._downstream.codec.send_end(self.info.stream_id, trailers)
         except CodecError as error:
             raise _unwritable(error) from error
         await self._flush()

@@ -31,9 +31,6 @@ from proxy.route.entry import RouteEntry
 if TYPE_CHECKING:
     from proxy.filters.network.http_connection_manager import HttpConnectionManager
 
-PLAINTEXT = b"http"
-"""The connection's scheme: an `https` in the request's target claims nothing about it (features §13 rule 17)."""
-
 log = logging.getLogger("proxy.http")
 
 
@@ -64,7 +61,7 @@ class Session:
         self._config = config
         self._stats = manager.stats
         self._connection = connection
-        self._downstream = Downstream(connection, H1ServerCodec(**manager.codec_options))
+        self._downstream = Downstream(connection, H1ServerCodec(**manager.codec_options, scheme=manager.scheme))
         self._hop = hop
         limited = config.max_connection_duration or config.max_requests_per_connection
         self._lifetime = Lifetime(config, manager.stats) if limited else None
@@ -134,7 +131,7 @@ class Session:
         manager.activity.streams[connection] = exchange.info
         try:
             await self._answer(exchange)
-        except trio.Cancelled:  # a drain's time was over
+        except (trio.Cancelled, BaseExceptionGroup):  # a drain's time was over; a group of it from several tasks
             if not (exchange.info.response_complete or exchange.info.flags):
                 exchange.note(cut_off())
             raise

@@ -24,6 +24,8 @@ class HcmStats:
 
         self.cx_total = counter("cx_total")
         self.cx_http1_total = counter("cx_http1_total")
+        self.cx_ssl_total = counter("cx_ssl_total")
+        self.cx_ssl_active = stats.gauge(f"{prefix}cx_ssl_active")
         self.cx_active = stats.gauge(f"{prefix}cx_active")
         self.cx_http1_active = stats.gauge(f"{prefix}cx_http1_active")
         self.cx_destroy = counter("cx_destroy")
@@ -70,15 +72,20 @@ class HcmStats:
             (stats.counter(f"{prefix}rq_{n}xx"), stats.counter(f"{listener}rq_{n}xx")) for n in range(1, 6)
         )
 
-    def charge_connection(self) -> None:
+    def charge_connection(self, *, tls: bool) -> None:
         """One connection begins."""
+        if tls:
+            self.cx_ssl_total.inc()
+            self.cx_ssl_active.add(1)
         self.cx_total.inc()
         self.cx_http1_total.inc()
         self.cx_active.add(1)
         self.cx_http1_active.add(1)
 
-    def charge_destroy(self, *, remote: bool, active_rq: bool, length_ms: int) -> None:
+    def charge_destroy(self, *, remote: bool, active_rq: bool, length_ms: int, tls: bool) -> None:
         """One connection is over. `remote`: the client ended it first; `active_rq`: within an exchange."""
+        if tls:
+            self.cx_ssl_active.add(-1)
         self.cx_active.add(-1)
         self.cx_http1_active.add(-1)
         self.cx_length_ms.record(length_ms)
