@@ -148,6 +148,7 @@ def test_what_goes_out_beside_each_other(
 )
 def test_the_routes_policy(proxies: Both) -> None:
     assert proxies.ours.ask("/one/", "delay=0.7")["log"]["flags"] == "URX"
+    assert proxies.ours.ask("/plain/", "delay=0.5")["status"] == 504  # another one than its virtual host's
 
 
 @pytest.mark.parity("features 9.22: of the virtual host where the route has none")
