@@ -6,6 +6,7 @@ import enum
 from typing import Protocol
 
 from proxy.errors import ProxyError
+from proxy.http.events import ResponseReceived
 from proxy.http.headers import Headers
 
 
@@ -35,7 +36,9 @@ class Judge(Protocol):
 
 
 class Retried(ProxyError):
-    """A response that nobody sees."""
+    """A `response` that nobody sees."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, response: ResponseReceived) -> None:
+        status = response.status
         super().__init__(f"retried_after_response{{{status}}}", side="upstream", status=status)
+        self.response = response

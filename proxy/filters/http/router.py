@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from proxy.access_log.access_log import build_access_logs
 from proxy.config.context import CompileContext
 from proxy.config.forwarding import Forwarding as Options
 from proxy.config.route import ClusterAction
@@ -17,17 +18,25 @@ from proxy.filters.router.forwarding import Forwarding
 from proxy.filters.router.request_body import Source
 from proxy.filters.router.retries import Retries
 from proxy.filters.router.shadow import Mirroring
+from proxy.filters.router.upstream_log import UpstreamLogConfig, UpstreamLogs
 from proxy.filters.router.upstream_request import UpstreamRequest
 from proxy.http.exchange import Exchange
 from proxy.http.filter_chain import CallNext
 from proxy.net.own_address import own_address
 from proxy.upstream.cluster import Cluster
 
+PROTO = "envoy.extensions.filters.http.router.v3.Router"
 FIELDS: dict[str, tuple[str, ...]] = {
-    "envoy.extensions.filters.http.router.v3.Router": (
+    PROTO: (
         "suppress_envoy_headers",
         "respect_expected_rq_timeout",
         "strict_check_headers",
+        "upstream_log",
+        "upstream_log_options",
+    ),
+    f"{PROTO}.UpstreamAccessLogOptions": (
+        "flush_upstream_log_on_upstream_stream",
+        "upstream_log_flush_interval",
     ),
 }
 
@@ -49,20 +58,33 @@ class Router:
         suppress_envoy_headers: bool = False
         respect_expected_rq_timeout: bool = False
         strict_check_headers: tuple[str, ...] = ()
+        upstream_log: UpstreamLogConfig | None = None
 
     @classmethod
     def from_proto(cls, message: Any, context: CompileContext) -> Config:
         """Compiles a `Router` message."""
+        options = message.upstream_log_options
+        at_options = context.at("upstream_log_options")
+        logs = UpstreamLogConfig(
+            context.at("upstream_log").access_logs(message.upstream_log),
+            log_ready=options.flush_upstream_log_on_upstream_stream,
+            interval=at_options.duration(options.upstream_log_flush_interval, "upstream_log_flush_interval"),
+        )
         return cls.Config(
             suppress_envoy_headers=message.suppress_envoy_headers,
             respect_expected_rq_timeout=message.respect_expected_rq_timeout,
             strict_check_headers=tuple(message.strict_check_headers),
+            upstream_log=logs if logs.logs else None,
         )
 
     def __init__(self, name: str, config: Config, context: FilterContext) -> None:
         self.envoy_headers = not config.suppress_envoy_headers
         self.respects_expected = config.respect_expected_rq_timeout
         self.checked = tuple(name.encode() for name in config.strict_check_headers)
+        self.upstream_logs: UpstreamLogs | None = None
+        if config.upstream_log is not None:
+            logs = build_access_logs(config.upstream_log.logs, context.log_writer)
+            self.upstream_logs = UpstreamLogs(config.upstream_log, logs, context.periodic)
         self._pipes = context.pipes
         self._buffer_limit = context.buffer_limit
         self._mirroring = Mirroring(context.shadows, own_address(), context.buffer_limit)
@@ -133,9 +155,11 @@ class Router:
         if entry.retry is None or terms.per_try_timeout != entry.retry.policy.per_try_timeout:
             exchange.deadlines.asked_per_try_timeout = terms.per_try_timeout or None
         exchange.deadlines.no_content_on_timeout = terms.no_content
-        return Forwarding(
+        forwarding = Forwarding(
             exchange, entry, cluster, terms, action.forwarding, self._pipes, service_time=self.envoy_headers
         )
+        forwarding.logs = self.upstream_logs
+        return forwarding
 
     async def _forward(self, forwarding: Forwarding, body: Source, options: Options) -> None:
         retry = forwarding.terms.retry

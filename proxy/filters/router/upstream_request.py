@@ -13,6 +13,7 @@ from proxy.filters.router import attempt_deadlines, transfer, tunnels
 from proxy.filters.router.attempt_deadlines import AttemptDeadlines, Limit
 from proxy.filters.router.forwarding import Forwarding
 from proxy.filters.router.request_body import Source
+from proxy.filters.router.upstream_log import AttemptLog
 from proxy.http.deadlines import Phase
 from proxy.http.events import ResponseReceived
 from proxy.http.stream_info import Attempt, UpstreamConnection
@@ -37,6 +38,7 @@ class UpstreamRequest:
         "_forwarding",
         "_judge",
         "_limits",
+        "_log",
         "_on_sent",
         "_sent",
         "_source",
@@ -65,13 +67,17 @@ class UpstreamRequest:
         self._on_sent = on_sent
         self._facts: tuple[float, float, UpstreamConnection | None] = (self._started, 0.0, None)
         self.beaten = False
+        self._log: AttemptLog | None = None
 
     async def run(self, pool: Pool | None = None) -> None:
         """Send the request, to `pool`'s host if that has been picked, and pass the response on. Raises `ProxyError`."""
         exchange, info = self._exchange, self._exchange.info
         if self._source.ended:
             self._request_sent(self._started)
+        failure: BaseException | None = None
         info.begin_attempt(self._started)
+        if self._forwarding.logs is not None:
+            self._log = self._forwarding.logs.begin(exchange, self._started)
         try:
             self._stream = stream = await self._open(pool)
             self._facts = info.attempt_begun, info.pool_ready, info.upstream_connection
@@ -79,6 +85,8 @@ class UpstreamRequest:
             for observed in info.observed:
                 observed.rq_total.inc()
             info.upstream_failure = ""
+            if self._log is not None:
+                self._log.ready()
             if self._forwarding.entry.auto_host:
                 self._forwarding.entry.name_host(exchange.request, stream.host.hostname)
             if self._sent:
@@ -88,6 +96,7 @@ class UpstreamRequest:
             else:
                 await self._send_in_time(stream, self._limits)
         except BaseException as error:
+            failure = error
             if self.beaten:
                 self._record(error)
                 raise
@@ -99,6 +108,8 @@ class UpstreamRequest:
             self._record(error)
             raise
         finally:
+            if self._log is not None:
+                self._log.end(failure)
             if self._stream is not None:
                 info.end_transfer(self._stream)
                 self._stream.close()
@@ -196,7 +207,8 @@ class UpstreamRequest:
         head = request.method, request.path, request.authority, request.headers
         await stream.send_request(*head, end_stream=ended, flush=flush)
         if ended:
-            info.request_sent = stream.request_ended_at
+            if not info.upgrade:  # which has no end
+                info.request_sent = stream.request_ended_at
             await self._download(stream)
         elif source.is_small:
             await self._upload(stream)
@@ -215,6 +227,8 @@ class UpstreamRequest:
     async def _download(self, stream: UpstreamStream) -> None:
         exchange, limits = self._exchange, self._limits
         head = await transfer.receive_head(exchange, stream)
+        if self._log is not None:
+            self._log.answered(head)
         if limits is not None:
             limits.answered()
             limits.heard()
