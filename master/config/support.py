@@ -14,6 +14,7 @@ from master.config.compile import (
     data_source,
     endpoints,
     forwarding,
+    internal_redirect,
     listener,
     metadata,
     metadata_match,
@@ -28,6 +29,7 @@ from master.config.compile import (
 )
 from proxy import registry
 from proxy.access_log import ACCESS_LOGGERS, filters, substitution
+from proxy.filters.early_header_mutations import EARLY_HEADER_MUTATIONS
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
 from proxy.filters.network import NETWORK_FILTERS
 from proxy.http.original_ip import ORIGINAL_IP_DETECTIONS
@@ -40,6 +42,7 @@ TABLES = (
     ACCESS_LOGGERS,
     ORIGINAL_IP_DETECTIONS,
     REQUEST_IDS,
+    EARLY_HEADER_MUTATIONS,
 )
 
 
@@ -63,6 +66,9 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.route.v3.Decorator": ("operation", "propagate"),
     "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig": (
         "use_request_id_for_trace_sampling",  # nothing is traced
+    ),
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ProxyStatusConfig": (
+        "remove_connection_termination_details",  # they are told by filters that we have not
     ),
     "envoy.config.route.v3.RetryPolicy.RetryHostPredicate": ("name",),  # the type of `typed_config` decides
     "envoy.config.endpoint.v3.ClusterLoadAssignment": ("cluster_name",),  # `Cluster.name` is what counts
@@ -106,6 +112,7 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         data_source,
         endpoints,
         forwarding,
+        internal_redirect,
         listener,
         metadata,
         metadata_match,

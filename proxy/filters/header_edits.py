@@ -140,8 +140,8 @@ def _both(message: Any, prefix: str, context: CompileContext) -> tuple[Mutation,
     )
 
 
-def compile_list(messages: Iterable[Any], context: CompileContext) -> tuple[Mutation, ...]:
-    """A list of `config.common.mutation_rules.v3.HeaderMutation`, for which `context` stands."""
+def compile_sequence(messages: Iterable[Any], context: CompileContext) -> tuple[Mutation, ...]:
+    """A list of `HeaderMutation`s, which are done one after another; `context` stands for it."""
     compiled = (_mutation(message, context.at(index)) for index, message in enumerate(messages))
     return tuple(mutation for mutation in compiled if mutation is not None)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from master.config.compile.circuit_breakers import HIGH
+from master.config.compile.internal_redirect import compile_internal_redirect
 from master.config.compile.retry import compile_retry_policy
 from master.config.compile.route_match import fraction
 from proxy.config.forwarding import Forwarding, MaxStreamDuration, Mirror, RouteUpgrade
-from proxy.filters.header_edits import compile_list
+from proxy.filters.header_edits import compile_sequence
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
@@ -92,6 +93,7 @@ def compile_forwarding(levels: Levels) -> Forwarding:
         upgrades=_upgrades(action.upgrade_configs, here),
         hedge_on_per_try_timeout=hedging.hedge_policy.hedge_on_per_try_timeout,
         high_priority=action.priority == HIGH,
+        internal_redirect=compile_internal_redirect(action, here),
     )
 
 
@@ -162,5 +164,5 @@ def _mirror(message: Any, context: Context) -> Mirror:
         runtime_fraction=share,
         host_suffix=not message.disable_shadow_host_suffix_append,
         host=message.host_rewrite_literal,
-        mutations=compile_list(message.request_headers_mutations, context.at("request_headers_mutations")),
+        mutations=compile_sequence(message.request_headers_mutations, context.at("request_headers_mutations")),
     )

@@ -11,7 +11,7 @@ import msgspec
 from proxy.config.context import CompileContext
 from proxy.config.header_mutation import Mutation
 from proxy.filters.context import FilterContext
-from proxy.filters.header_edits import MUTATION_FIELDS, Edit, compile_list
+from proxy.filters.header_edits import MUTATION_FIELDS, Edit, compile_sequence
 from proxy.http.exchange import Exchange, ResponseHead
 from proxy.http.filter_chain import EditHeaders
 from proxy.http.headers import Headers
@@ -52,8 +52,8 @@ class HeaderMutation:
         """Compiles a `HeaderMutation` message, or a `HeaderMutationPerRoute`."""
         mutations = context.at("mutations")
         return cls.Config(
-            request=compile_list(message.mutations.request_mutations, mutations.at("request_mutations")),
-            response=compile_list(message.mutations.response_mutations, mutations.at("response_mutations")),
+            request=compile_sequence(message.mutations.request_mutations, mutations.at("request_mutations")),
+            response=compile_sequence(message.mutations.response_mutations, mutations.at("response_mutations")),
             most_specific_wins=getattr(message, "most_specific_header_mutations_wins", False),
         )
 

@@ -7,7 +7,7 @@ import logging
 from proxy.errors import Flag, ProxyError
 from proxy.filters.http.router_headers import TIMEOUT_RETRY, tell_timeout
 from proxy.filters.router.forwarding import Forwarding
-from proxy.filters.router.request_body import KeptBody, Source
+from proxy.filters.router.request_body import KeptBody
 from proxy.http.headers import Headers
 from proxy.route import backoff
 from proxy.route.finish import ATTEMPT_COUNT
@@ -23,7 +23,7 @@ class Retries:
     the decision on and until the next one.
 
     `wait`: seconds before the attempt that was granted last; None if none was. `refused`: what was decided last would
-    have been retried, but there are none left. `body` is what attempts send: up to `limit` bytes of it are kept.
+    have been retried, but there are none left. `body` is what attempts send, for as long as it is kept.
     `tell_timeout_retry`: the upstream hears whether a timeout led to an attempt.
     """
 
@@ -31,7 +31,6 @@ class Retries:
         "_asked",
         "_claimed",
         "_forwarding",
-        "_limit",
         "_state",
         "_tell_timeout_retry",
         "_terms",
@@ -41,18 +40,16 @@ class Retries:
         "wait",
     )
 
-    def __init__(
-        self, forwarding: Forwarding, source: Source, state: RetryState, limit: int, *, tell_timeout_retry: bool
-    ) -> None:
+    def __init__(self, forwarding: Forwarding, body: KeptBody, state: RetryState, *, tell_timeout_retry: bool) -> None:
         self._forwarding = forwarding
         self._terms = state
         self._state: RetryState | None = state
-        self._limit = limit
         self._tell_timeout_retry = tell_timeout_retry
         self._tried: set[object] = set()
         self._claimed = False
         self._asked = False
-        self.body = KeptBody(source, limit, self._abandon)
+        self.body = body
+        body.overflow.append(self._abandon)
         self.refused = False
         self.wait: float | None = None
 
@@ -127,9 +124,8 @@ class Retries:
     def _abandon(self) -> None:
         self.give_up()
         cluster, info = self._forwarding.cluster, self._forwarding.exchange.info
-        cluster.stats.retry_or_shadow_abandoned.inc()
         info.cause = (
-            f"retry disabled: the request's body is larger than {self._limit} bytes "
+            f"retry disabled: the request's body is larger than {self.body.limit} bytes "
             "(request_body_buffer_limit of route or virtual host, per_connection_buffer_limit_bytes of the listener)"
         )
         log.debug("cluster %s: %s", cluster.config.name, info.cause)

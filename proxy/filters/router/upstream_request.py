@@ -17,7 +17,7 @@ from proxy.filters.router.upstream_log import AttemptLog
 from proxy.http.deadlines import Phase
 from proxy.http.events import ResponseReceived
 from proxy.http.stream_info import Attempt, UpstreamConnection
-from proxy.upstream.judge import Judge
+from proxy.upstream.judge import Followed, Judge
 from proxy.upstream.pool import Pool
 from proxy.upstream.stream import UpstreamStream
 
@@ -85,6 +85,7 @@ class UpstreamRequest:
             for observed in info.observed:
                 observed.rq_total.inc()
             info.upstream_failure = ""
+            stream.follow = self._forwarding.follow
             if self._log is not None:
                 self._log.ready()
             if self._forwarding.entry.auto_host:
@@ -145,7 +146,7 @@ class UpstreamRequest:
     def _record(self, error: BaseException) -> None:
         """Put this attempt on record. `error` is whatever ended it: a `ProxyError`, or the exchange's cancellation."""
         info = self._exchange.info
-        if info.upstream_tried is None:
+        if info.upstream_tried is None or isinstance(error, Followed):
             return
         reason = error if isinstance(error, ProxyError) else self._exchange.failure()
         text = BEATEN if self.beaten else describe(reason or error)
