@@ -61,6 +61,7 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.core.v3.SubstitutionFormatString": ("json_format_options",),
     "envoy.config.route.v3.RouteAction": ("flush_timeout",),  # as for stream_flush_timeout
     "envoy.config.core.v3.TypedExtensionConfig": ("name",),  # the type of `typed_config` decides
+    "envoy.config.route.v3.RouteAction.RequestMirrorPolicy": ("trace_sampled",),  # there are no traces yet
     "envoy.config.route.v3.WeightedCluster": ("runtime_key_prefix",),  # without a runtime the weights count
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
         "represent_ipv4_remote_address_as_ipv4_mapped_ipv6",  # no address is told otherwise in 1.40

@@ -215,13 +215,13 @@ class StreamInfo:
         self.attempt_begun, self.pool_ready = now, 0.0
         self.upstream_connection = self.upstream_remote = self.upstream_local = None
 
-    def end_transfer(self) -> None:
-        """What runs is over, and counts among what earlier attempts sent and received."""
-        if self.transfer is not None:
-            self.upstream_bytes_sent += self.transfer.bytes_sent
-            self.upstream_bytes_received += self.transfer.bytes_received
-            self.upstream_header_bytes_sent += self.transfer.header_bytes_sent
-            self.response_heads += self.transfer.heads
+    def end_transfer(self, transfer: Transfer) -> None:
+        """`transfer` is over, and counts among what earlier attempts sent and received."""
+        self.upstream_bytes_sent += transfer.bytes_sent
+        self.upstream_bytes_received += transfer.bytes_received
+        self.upstream_header_bytes_sent += transfer.header_bytes_sent
+        self.response_heads += transfer.heads
+        if self.transfer is transfer:
             self.transfer = None
 
     def response_flags(self) -> str:

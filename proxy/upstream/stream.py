@@ -18,7 +18,7 @@ from proxy.net import passage
 from proxy.net.pipe import splices
 from proxy.upstream import failures
 from proxy.upstream.connection import Connection, ConnectionLost
-from proxy.upstream.judge import Followed, Judge, Retried
+from proxy.upstream.judge import Followed, Judge, Retried, Verdict
 from proxy.upstream.pool import Pool
 from proxy.upstream.stats import Outcomes
 from proxy.upstream.tables import HostColumn
@@ -172,8 +172,10 @@ class UpstreamStream:
         event = self._events.popleft()
         if isinstance(event, ResponseReceived):
             self.heads += (event.head,)
-            if self.judge is not None and self.judge.response(event.status, event.headers):
-                raise self._retried(event)
+            if self.judge is not None:
+                verdict = self.judge.response(event.status, event.headers)
+                if verdict is not Verdict.DELIVER:
+                    raise self._unseen(event, verdict)
             if self.follow is not None and self.follow(event.status, event.headers):
                 self._take_end_of(event)
                 raise Followed(event.status)
@@ -186,6 +188,8 @@ class UpstreamStream:
         elif isinstance(event, InformationalReceived):
             self.heads += (event.head,)
             self._outcomes.charge(event.status)
+            if self.judge is not None:
+                self.judge.informational()
         return event
 
     @property
@@ -320,8 +324,9 @@ class UpstreamStream:
             self._charge_failure(0 if retried else error.status)
         return error
 
-    def _retried(self, response: ResponseReceived) -> Retried:
-        self._pool.stats.retried().charge(response.status)
+    def _unseen(self, response: ResponseReceived, verdict: Verdict) -> Retried:
+        if verdict is Verdict.RETRY:
+            self._pool.stats.retried().charge(response.status)
         self._pool.count(HostColumn.RQ_ERROR)
         self._take_end_of(response)
         return Retried(response)
