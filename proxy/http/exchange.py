@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 import trio
 
+from proxy.config.proxy_status import ProxyStatus
 from proxy.errors import Flag, ProxyError, describe
-from proxy.http import local_reply
+from proxy.http import local_reply, proxy_status
 from proxy.http.body import RequestBody
 from proxy.http.codec import CodecError
 from proxy.http.deadlines import Deadlines, Phase
@@ -20,12 +21,14 @@ from proxy.http.filter_failures import FilterFailures
 from proxy.http.handover import Handover
 from proxy.http.headers import Headers
 from proxy.http.hop_by_hop import HOP_BY_HOP
+from proxy.http.redirected import Redirected
 from proxy.http.request import Request
 from proxy.http.response_head import ResponseRules
 from proxy.http.stream_info import StreamInfo
 from proxy.net import passage
 from proxy.net.connection import Connection
 from proxy.route.entry import RouteEntry
+from proxy.route.internal_redirect import Redirects
 from proxy.route.table import RouteTable
 
 _NO_BODY = frozenset({204, 304})
@@ -55,7 +58,7 @@ class Policy:
     `drain_close()` decides whether a connection is to end with this response. `filter_configs` holds every per-route
     filter configuration, decoded once, by the identity of its `PluginConfig`. `failures` hears of filters' exceptions.
     `proxy_100_continue`: `100 Continue` is the upstream's to say, and its 1xx are passed on.
-    `rewrite_reply` is what `local_reply_config` does to local replies.
+    `rewrite_reply` is what `local_reply_config` does to local replies. `proxy_status`: what failed says so there.
     """
 
     response: ResponseRules
@@ -64,6 +67,7 @@ class Policy:
     failures: FilterFailures
     proxy_100_continue: bool = False
     rewrite_reply: local_reply.Rewrite | None = None
+    proxy_status: ProxyStatus | None = None
 
     def overrides(self, route: RouteEntry | None, name: str) -> tuple[Any, ...]:
         """The per-route configurations of the filter instance `name`, from the least specific to the most specific."""
@@ -103,7 +107,8 @@ class Exchange:
 
     The response is sent with `send_headers`, `send_data`, `send_end`. A `ProxyError` that a filter raises becomes
     a local reply when it leaves that filter. `close` ends the connection with this exchange. `tells_request_id`: the
-    response carries the request's id. `handover` is what the express lane has done for it, if anything.
+    response carries the request's id. `handover` is what the express lane has done for it, if anything. `redirected` is
+    what another exchange goes on with in its place, `redirects` are those that led to it.
     `on_tunnel` is called when a response that opens a tunnel is about to go out.
     """
 
@@ -122,6 +127,8 @@ class Exchange:
         "info",
         "on_tunnel",
         "received",
+        "redirected",
+        "redirects",
         "request",
         "response_started",
         "routes",
@@ -149,6 +156,8 @@ class Exchange:
         self.tells_request_id = False
         self.handover: Handover | None = None
         self.on_tunnel: Callable[[], None] | None = None
+        self.redirects: Redirects | None = None
+        self.redirected: Redirected | None = None
 
     def begin(self, event: RequestReceived) -> None:
         """The request's head has arrived."""
@@ -165,6 +174,18 @@ class Exchange:
         elif event.expect_continue:
             event.headers.set(b"expect", b"100-continue")
         self.body = RequestBody(self._downstream, self.deadlines, self.info, expect_continue=asks)
+
+    def resume(self, before: Exchange, followed: Redirected) -> None:
+        """Begin with what `before` was redirected to. Who asks is known already."""
+        info, known = self.info, before.info
+        info.stream_id, info.internal, info.downstream_remote = known.stream_id, known.internal, known.downstream_remote
+        info.request_complete, info.request_received = True, info.started
+        info.bytes_received = known.bytes_received + len(followed.body)  # it counts anew each time, as in Envoy
+        self.request = info.request = followed.request
+        self.body = RequestBody(self._downstream, self.deadlines, info, expect_continue=False)
+        self.body.hold(followed.body)
+        self.tells_request_id = before.tells_request_id
+        self.redirects = followed.redirects
 
     @property
     def route(self) -> RouteEntry | None:
@@ -247,6 +268,8 @@ class Exchange:
             request_id=request_id,
             upgrading=head.status == 101,
         )
+        if self.info.flags and self._policy.proxy_status is not None:
+            head.status = proxy_status.tell(self._policy.proxy_status, self.info, head.headers, head.status)
         try:
             codec.send_headers(self.info.stream_id, head.status, head.headers, end_stream=end_stream)
         except CodecError as error:

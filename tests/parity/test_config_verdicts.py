@@ -39,13 +39,28 @@ def match(text: str) -> str:
     return bootstrap().replace('match: {prefix: "/"}', f"match: {{{text}}}")
 
 
+def redirects(policy: str) -> str:
+    action = f"{{cluster: origin, internal_redirect_policy: {{{policy}}}}}"
+    return bootstrap().replace("{cluster: origin}", action)
+
+
 def regex(pattern: str) -> str:
     return match(f"safe_regex: {{regex: '{pattern}'}}")
 
 
 IP, NAME, PIPE = ADDRESS % ("127.0.0.1", 80), ADDRESS % ("a.example", 80), "{pipe: {path: /run/x}}"
+SET_METADATA = "type.googleapis.com/envoy.extensions.filters.http.set_metadata.v3.Config"
 ROUTER = '- {name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}'
+HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+OPTIONS = (
+    f"typed_extension_protocol_options: {{{HTTP}: {{'@type': type.googleapis.com/{HTTP}, "
+    "explicit_http_config: {http_protocol_options: {}}, common_http_protocol_options: {%s}}}"
+)
 BOTH_TAKE = {
+    "Cluster.max_requests_per_connection": cluster("max_requests_per_connection: 5"),
+    "Cluster.max_requests_per_connection beside others": cluster(
+        "max_requests_per_connection: 5, " + OPTIONS % "idle_timeout: 1s"
+    ),
     "an empty bootstrap": "{}",
     "all of it": bootstrap(),
     "Node": "node: {id: a, cluster: b, locality: {zone: z}, metadata: {x: 1}}",
@@ -137,6 +152,9 @@ BOTH_REFUSE = {
     "LOGICAL_DNS without endpoints": cluster("type: LOGICAL_DNS"),
     "LOGICAL_DNS with two endpoints": endpoints("LOGICAL_DNS", NAME, NAME),
     "Cluster.connect_timeout 0": cluster("connect_timeout: 0s"),
+    "Cluster.max_requests_per_connection twice": cluster(
+        "max_requests_per_connection: 5, " + OPTIONS % "max_requests_per_connection: 2"
+    ),
     "Cluster.dns_failure_refresh_rate": cluster(
         "type: STRICT_DNS, dns_failure_refresh_rate: {base_interval: 5s, max_interval: 1s}"
     ),
@@ -155,6 +173,12 @@ WE_REFUSE_MORE = {
     "total_weight, which does nothing": bootstrap().replace(
         "{cluster: origin}", "{weighted_clusters: {total_weight: 5, clusters: [{name: origin, weight: 1}]}}"
     ),
+    "set_metadata without a value": bootstrap(
+        http_filters=f"- {{name: m, typed_config: {{'@type': {SET_METADATA}, metadata: [{{metadata_namespace: a}}]}}}}"
+        f"\n{ROUTER}"
+    ),
+    "a response code to follow that is no redirect": redirects("redirect_response_codes: [300]"),
+    "a header of framing copied from a redirect": redirects("response_headers_to_copy: [content-length]"),
     "an address twice in a listener": listeners(
         f"{{name: a, address: {IP}, additional_addresses: [{{address: {IP}}}], filter_chains: [{{}}]}}"
     ),

@@ -99,9 +99,7 @@ def _cluster(message: Any, context: Context) -> Cluster:
         tls=compile_upstream(message.transport_socket, context.at("transport_socket"))
         if message.HasField("transport_socket")
         else None,
-        **compile_http_options(
-            message.typed_extension_protocol_options, context.at("typed_extension_protocol_options")
-        ),
+        **compile_http_options(message, context),
     )
 
 

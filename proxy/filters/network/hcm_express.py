@@ -44,6 +44,7 @@ def suits(config: Config, filters: Sequence[object]) -> bool:
         and not config.identity.always_set_request_id_in_response
         and config.identity.underscores == "ALLOW"
         and not config.identity.detections  # a plan does not know the peer
+        and not config.early_mutations
         and not config.log_options.new_requests
         and not config.max_connection_duration
         and not config.max_requests_per_connection

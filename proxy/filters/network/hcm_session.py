@@ -116,7 +116,19 @@ class Session:
         return Handover(await self._connection.receive(), trio.current_time())
 
     async def _exchange(self, handover: Handover | None) -> bool:
-        """One request and its response. Says whether the connection may carry another."""
+        """One request and its response, through the redirects that we follow ourselves. Says whether the connection may
+        carry another.
+        """
+        exchange = await self._run(handover)
+        while exchange.redirected is not None and not exchange.response_started:
+            exchange = await self._run(None, exchange)
+        if exchange.close or not exchange.info.response_complete:
+            return False
+        self._client_closes = not self._downstream.codec.keep_alive
+        return not self._client_closes
+
+    async def _run(self, handover: Handover | None, before: Exchange | None = None) -> Exchange:
+        """One exchange, from its beginning to its place in the logs. `before` has been redirected to it."""
         manager, connection = self._manager, self._connection
         started = handover.started if handover is not None else trio.current_time()
         deadlines = Deadlines(self._config.stream_idle_timeout, started)
@@ -134,7 +146,7 @@ class Session:
         manager.activity.streams[connection] = exchange.info
         ticking = self._log_meanwhile(exchange) if manager.logs_meanwhile else None
         try:
-            await self._answer(exchange)
+            await self._answer(exchange, before)
         except (trio.Cancelled, BaseExceptionGroup):  # a drain's time was over; a group of it from several tasks
             if not (exchange.info.response_complete or exchange.info.flags):
                 exchange.note(cut_off())
@@ -157,17 +169,17 @@ class Session:
             connection.info.flags.add(Flag.DOWNSTREAM_PROTOCOL_ERROR)
         self.active = Flag.DOWNSTREAM_CONNECTION_TERMINATION in exchange.info.flags
         connection.closed_by_peer = connection.closed_by_peer or self.active
-        if exchange.close or not exchange.info.response_complete:
-            return False
-        self._client_closes = not self._downstream.codec.keep_alive
-        return not self._client_closes
+        return exchange
 
-    async def _answer(self, exchange: Exchange) -> None:
+    async def _answer(self, exchange: Exchange, before: Exchange | None) -> None:
         """Read the head and run the filters, which answer; reply to what fails outside of them, or in all of them."""
         failure: ProxyError | None = None
         try:
             with exchange.deadlines.scope as scope:
-                await self._read_head(exchange)
+                if before is None:
+                    await self._read_head(exchange)
+                else:
+                    self._resume(exchange, before)
                 await self._chain(exchange)
         except ProxyError as error:
             failure = error
@@ -177,7 +189,7 @@ class Session:
             failure = ProxyError("internal_error", side="internal", status=500, close=True)
         if scope.cancelled_caught:
             failure = exchange.failure()
-        elif failure is None and not (exchange.response_started or exchange.close):
+        elif failure is None and not (exchange.response_started or exchange.close or exchange.redirected):
             failure = ProxyError("filter_chain_without_response", side="internal", status=500)
         if failure is not None:
             await self._reply(exchange, failure)
@@ -204,6 +216,17 @@ class Session:
         entry = handover.entry if handover is not None else None
         if handover is not None and handover.request_id:
             request.headers.set(REQUEST_ID, handover.request_id)
+        self._route(exchange, entry)
+
+    def _resume(self, exchange: Exchange, before: Exchange) -> None:
+        """Begin with the request that `before` was redirected to; nobody has to be asked again who is asking."""
+        assert before.redirected is not None
+        exchange.resume(before, before.redirected)
+        self._aim(exchange.request)
+        self._route(exchange, None)
+
+    def _route(self, exchange: Exchange, entry: RouteEntry | None) -> None:
+        """Give the exchange a route: `entry`, if that has been chosen."""
         exchange.routes = self._manager.routes
         exchange.clusters = self._manager.clusters.now
         exchange.routing = self
@@ -212,7 +235,7 @@ class Session:
         else:
             exchange.route = entry
             self._enter(exchange, entry)
-        if config.log_options.new_requests:
+        if self._config.log_options.new_requests:
             log_meanwhile(self._manager.access_logs, exchange.info, b"DownstreamStart")
 
     def choose(self, exchange: Exchange) -> RouteEntry | None:
@@ -263,6 +286,8 @@ class Session:
             case "REJECT_REQUEST":
                 refuse_underscores(request.headers)
         self._aim(request)
+        for edit in self._manager.early_mutations:
+            edit(request.headers, exchange.info)
         caller = identities.admit(request.headers, self._hop, upgrading=request.upgrade != "")
         exchange.info.downstream_remote = caller.address
         exchange.info.internal = caller.internal
