@@ -13,6 +13,7 @@ from proxy.http.stream_info import UpstreamConnection
 from proxy.limits import PIPE_SIZE, READ_SIZE
 from proxy.net import poller
 from proxy.net.peer import address_of
+from proxy.net.pipe import splices
 from proxy.upstream.stats import ClusterStats
 
 # The peer, or the path to it, is gone. Anything else is our own mistake and must not pass for a network failure.
@@ -47,6 +48,7 @@ class Connection:
 
     __slots__ = (
         "_local",
+        "_plain",
         "_read_size",
         "_sock",
         "_stats",
@@ -69,6 +71,7 @@ class Connection:
         identity: UpstreamConnection | None = None,
     ) -> None:
         self._sock = sock
+        self._plain = splices(sock)  # a record says nothing about what comes behind it
         self._local: Address | None = None
         self.buffer_limit = buffer_limit
         self._read_size = min(READ_SIZE, buffer_limit)
@@ -153,7 +156,7 @@ class Connection:
         except OSError as error:
             raise self.lost(error) from error
         size = len(data)
-        if size < self._read_size:
+        if size < self._read_size and self._plain:
             self.watch.drained()
         self.count_received(size)
         return data
