@@ -280,7 +280,11 @@ class Server:
     def idle_connections(self, listener: str, limit: int) -> list[Connection]:
         """At most `limit` connections of `listener` that wait for a request of which nothing has been read."""
         target = self._snapshot.listeners.get(listener)
-        idle = (connection for connection, its in self._connections.items() if its is target and connection.idle)
+        idle = (
+            connection
+            for connection, its in self._connections.items()
+            if its is target and connection.idle and not connection.stateful
+        )
         return list(itertools.islice(idle, limit))
 
     def sessions(self, question: Question) -> tuple[int, list[Session]]:

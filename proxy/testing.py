@@ -160,7 +160,8 @@ class _Connection:
         self._arriving = arriving
         self.sent = b""
         self.fd = -1
-        self.idle = False
+        self.idle = self.stateful = False
+        self.protocol = ""
         self.sending = False
         self.closed_by_peer = False
         self.remote = self.local = SocketAddress("127.0.0.1", 0)

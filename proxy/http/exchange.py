@@ -77,7 +77,8 @@ class Exchange:
 
     The response is sent with `send_headers`, `send_data`, `send_end`. A `ProxyError` that a filter raises becomes
     a local reply when it leaves that filter. `close` ends the connection with this exchange. `tells_request_id`: the
-    response carries the request's id. `handover` is what the express lane has done for it, if anything.
+    response carries the request's id. `handover` is what the express lane has done for it, if anything. `drains`: a
+    drain wants the connection to end, of which `close` is how HTTP/1 does it.
     """
 
     __slots__ = (
@@ -89,6 +90,7 @@ class Exchange:
         "close",
         "clusters",
         "deadlines",
+        "drains",
         "handover",
         "info",
         "request",
@@ -109,6 +111,7 @@ class Exchange:
         self.route: RouteEntry | None = None
         self.response_started = False
         self.close = False
+        self.drains = False
         self.clusters: Mapping[str, Any] = {}
         self.tells_request_id = False
         self.handover: Handover | None = None
@@ -180,11 +183,13 @@ class Exchange:
             head.headers.remove(b"content-length")
         codec = self._downstream.codec
         leaving = tunnel or self.info.upgrade != ""
-        self.close = self._policy.drain_close() or self.close or leaving or not self.info.request_complete
+        if self._policy.drain_close():
+            self.close = self.drains = True
+        self.close = self.close or leaving or not self.info.request_complete
         request_id = self.request.headers.get(b"x-request-id") if self.tells_request_id else None
         self._policy.response.clean(
             head.headers,
-            close=self.close and not tunnel,
+            close=self.close and not tunnel and not self._downstream.multiplexed,
             request_id=request_id,
             upgrading=head.status == 101,
         )
@@ -219,13 +224,13 @@ class Exchange:
         await passage.empty(carrier, self._downstream.connection, moved)
 
     async def send_end(self, trailers: Headers | None = None) -> None:
-        """The response is complete. Trailers are dropped, as Envoy does without `enable_trailers`."""
+        """The response is complete. HTTP/1 has no trailers without `enable_trailers`, as in Envoy."""
         rest = b""
         for transform in reversed(self._transforms):
             rest = (transform.feed(rest) if rest else b"") + transform.finish()
         await self._send_body(rest, flush=False)
         try:
-            self._downstream.codec.send_end(self.info.stream_id)
+            self._downstream.codec.send_end(self.info.stream_id, trailers if self._downstream.multiplexed else None)
         except CodecError as error:
             raise _unwritable(error) from error
         await self._flush()
@@ -234,7 +239,7 @@ class Exchange:
     async def reply(self, error: ProxyError) -> None:
         """Answer with the local reply to `error`, or end the connection if a response has begun or nobody listens."""
         self.note(error)
-        if self.response_started or error.status == 0 or self._downstream.connection.sending:
+        if self.response_started or error.status == 0 or self._downstream.torn:
             self.close = True
             return
         self.close = self.close or error.close

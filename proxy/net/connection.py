@@ -27,7 +27,9 @@ class Connection:
     time. `idle` is true while the connection waits for a request, so that a drain may close it. `sending` stays true
     when a `send` was cancelled: the peer has a part of it, and nothing may follow. `bytes_received` and `bytes_sent`
     count what passed the socket. `id` is the connection's number (`%CONNECTION_ID%`). `buffer_limit` (bytes) bounds
-    what is held, and so one receive. `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone.
+    what is held, and so one receive. `protocol` is what the peer speaks ("http1", "http2"), empty while that is not
+    known. `stateful`: both ends share a state that no other process could take over. `receive` and `send` raise
+    `ProxyError` (flag DC) when the peer is gone.
     """
 
     __slots__ = (
@@ -49,8 +51,10 @@ class Connection:
         "idle",
         "on_end",
         "opened_at",
+        "protocol",
         "scope",
         "sending",
+        "stateful",
     )
 
     def __init__(
@@ -72,6 +76,8 @@ class Connection:
         self.on_end: Callable[[], None] | None = None
         self.opened_at = trio.current_time()
         self.idle = False
+        self.protocol = ""
+        self.stateful = False
         self.closed_by_peer = False
         self.sending = False
         self.bytes_received = 0

@@ -9,6 +9,7 @@ import msgspec
 from proxy.config.access_log import AccessLog
 from proxy.config.common import PluginConfig
 from proxy.config.context import CompileContext
+from proxy.config.http2 import Http2Options
 from proxy.config.identity import Http1Options, Identity, ServerHeader
 from proxy.config.local_reply import LocalReplyConfig
 from proxy.config.route import RouteConfiguration
@@ -20,6 +21,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "stat_prefix",
         "codec_type=AUTO",
         "codec_type=HTTP1",
+        "codec_type=HTTP2",
         "route_config",
         "http_filters",
         "max_request_headers_kb",
@@ -52,6 +54,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 
 
+CodecType = Literal["AUTO", "HTTP1", "HTTP2"]
+
+
 class Upgrade(msgspec.Struct, frozen=True):
     """`HttpConnectionManager.UpgradeConfig`. `type` is lower case. No `filters`: the connection manager's."""
 
@@ -66,11 +71,12 @@ class Config(msgspec.Struct, frozen=True):
     stat_prefix: str
     route_config: RouteConfiguration
     http_filters: tuple[PluginConfig, ...]
-    codec_type: Literal["AUTO", "HTTP1"] = "AUTO"
+    codec_type: CodecType = "AUTO"
     server: ServerHeader = ServerHeader()
     identity: Identity = Identity()
     target: TargetRules = TargetRules()
     http1: Http1Options = Http1Options()
+    http2: Http2Options = Http2Options()
     max_request_headers_kb: int = 60
     max_headers_count: int = 100
     idle_timeout: float = 3600.0
@@ -102,7 +108,7 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         stat_prefix=message.stat_prefix,
         route_config=context.at("route_config").route_configuration(message.route_config),
         http_filters=context.at("http_filters").http_filters(message.http_filters),
-        codec_type="HTTP1" if message.codec_type == message.HTTP1 else "AUTO",
+        codec_type=_codec_type(message),
         server=hcm_identity_config.server_header(message),
         identity=hcm_identity_config.identity(message, context),
         target=hcm_target_config.target(message, context),
@@ -124,6 +130,12 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         log_new_requests=message.access_log_options.flush_access_log_on_new_request,
         local_reply=_local_reply(message, context),
     )
+
+
+def _codec_type(message: Any) -> CodecType:
+    if message.codec_type == message.HTTP1:
+        return "HTTP1"
+    return "HTTP2" if message.codec_type == message.HTTP2 else "AUTO"
 
 
 def _upgrades(messages: Any, context: CompileContext) -> tuple[Upgrade, ...]:

@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from typing import TYPE_CHECKING
 
 import trio
 
-from proxy.config.route import ClusterAction
-from proxy.errors import Flag, ProxyError
-from proxy.filters.network import hcm_record, hcm_route_timeouts
+from proxy.errors import Flag
+from proxy.filters.network import hcm_protocol
+from proxy.filters.network.hcm_h2 import Http2Session
 from proxy.filters.network.hcm_lifetime import Lifetime
-from proxy.filters.network.hcm_route_stats import Observed
-from proxy.flight_recorder import FAILED_STATUS, own_failure
+from proxy.filters.network.hcm_stream import ActiveStream
 from proxy.http.codec_h1_server import H1ServerCodec
-from proxy.http.deadlines import Deadlines, Phase
-from proxy.http.downstream import Downstream
-from proxy.http.events import ConnectionEnded, RequestReceived
-from proxy.http.exchange import Exchange
+from proxy.http.downstream import H1Downstream
 from proxy.http.handover import Handover
-from proxy.http.identity import REQUEST_ID, Hop
-from proxy.http.request import Request
-from proxy.http.stream_info import StreamInfo
-from proxy.http.target import REDIRECT_STATUS
-from proxy.http.underscores import drop_underscores, refuse_underscores
+from proxy.http.identity import Hop
 from proxy.net.connection import Connection
-from proxy.net.peer import cut_off, disconnected
 
 if TYPE_CHECKING:
     from proxy.filters.network.http_connection_manager import HttpConnectionManager
@@ -52,7 +42,6 @@ class Session:
         "_hop",
         "_lifetime",
         "_manager",
-        "_observed",
         "_stats",
         "active",
         "we_close",
@@ -64,11 +53,10 @@ class Session:
         self._config = config
         self._stats = manager.stats
         self._connection = connection
-        self._downstream = Downstream(connection, H1ServerCodec(**manager.codec_options))
+        self._downstream = H1Downstream(connection, H1ServerCodec(**manager.codec_options))
         self._hop = hop
         limited = config.max_connection_duration or config.max_requests_per_connection
         self._lifetime = Lifetime(config, manager.stats) if limited else None
-        self._observed: list[Observed] = []
         self.active = False
         self._client_closes = False
         self.we_close = False
@@ -84,6 +72,9 @@ class Session:
         """The exchange that `handover` begins or goes on with, and those whose requests came with it. Says whether the
         connection may carry more; if not, it has been ended, but for its socket.
         """
+        if not self._connection.protocol and await self._is_http2(handover):
+            await self._serve_http2(handover.arrived)
+            return False
         self._downstream.take_over(handover.arrived, handover.unsent)
         begun: Handover | None = handover
         while await self._exchange(begun):
@@ -92,6 +83,22 @@ class Session:
             begun = None
         await self._close()
         return False
+
+    async def _is_http2(self, handover: Handover) -> bool:
+        """Whether the client speaks HTTP/2, as far as `handover` or what comes next says."""
+        config, connection = self._config, self._connection
+        connection.deadline(config.request_headers_timeout or config.stream_idle_timeout)
+        handover.arrived, http2 = await hcm_protocol.detect(connection, handover.arrived, config)
+        connection.deadline(0)
+        self._manager.begin_protocol(connection, "http2" if http2 else "http1")
+        return http2
+
+    async def _serve_http2(self, arrived: bytes) -> None:
+        http2 = Http2Session(self._manager, self._connection, self._hop)
+        try:
+            await http2.run(arrived)
+        finally:
+            self.active, self.we_close = http2.active, http2.we_close
 
     async def _idle(self) -> Handover:
         """Wait for a request, or for the client's end. Ends by `idle_timeout` in silence, or by a drain."""
@@ -117,151 +124,29 @@ class Session:
         """One request and its response. Says whether the connection may carry another."""
         manager, connection = self._manager, self._connection
         started = handover.started if handover is not None else trio.current_time()
-        deadlines = Deadlines(self._config.stream_idle_timeout, started)
-        exchange = Exchange(self._downstream, deadlines, StreamInfo(started, connection), manager.policy)
+        stream = ActiveStream(manager, connection, self._hop, self._downstream, started)
+        exchange = stream.exchange
         exchange.handover = handover
-        deadlines.arm_from(Phase.STREAM_DURATION, started, self._config.max_stream_duration)
         if self._lifetime is not None:
             self._lifetime.begin(exchange)
         self.active = True
         if handover is None or handover.upstream is None:
             manager.begin_exchange()
-        manager.disconnects.add(connection.fd, deadlines)
+        manager.disconnects.add(connection.fd, exchange.deadlines)
         manager.activity.streams[connection] = exchange.info
         try:
-            await self._answer(exchange)
-        except trio.Cancelled:  # a drain's time was over
-            if not (exchange.info.response_complete or exchange.info.flags):
-                exchange.note(cut_off())
-            raise
+            await stream.run()
         finally:
             del manager.activity.streams[connection]
             manager.disconnects.discard(connection.fd)
             manager.end_exchange()
-            now = exchange.info.ended = trio.current_time()
-            self._stats.charge_exchange(exchange, now - started)
-            while self._observed:
-                self._observed.pop().charge(exchange)
-            info = exchange.info
-            for access_log in manager.access_logs:
-                access_log.log(info)
-            if info.flags or info.status >= FAILED_STATUS or now - started >= manager.recorder.slow:
-                hcm_record.add(exchange, connection, manager)
-                manager.activity.failed += own_failure(info)
+            stream.end()
         self.active = Flag.DOWNSTREAM_CONNECTION_TERMINATION in exchange.info.flags
         connection.closed_by_peer = connection.closed_by_peer or self.active
         if exchange.close or not exchange.info.response_complete:
             return False
         self._client_closes = not self._downstream.codec.keep_alive
         return not self._client_closes
-
-    async def _answer(self, exchange: Exchange) -> None:
-        """Read the head and run the filters, which answer; reply to what fails outside of them, or in all of them."""
-        failure: ProxyError | None = None
-        try:
-            with exchange.deadlines.scope as scope:
-                await self._read_head(exchange)
-                await self._chain(exchange)
-        except ProxyError as error:
-            failure = error
-        except Exception:
-            log.exception("an exchange failed")
-            exchange.info.cause = traceback.format_exc()
-            failure = ProxyError("internal_error", side="internal", status=500, close=True)
-        if scope.cancelled_caught:
-            failure = exchange.failure()
-        elif failure is None and not (exchange.response_started or exchange.close):
-            failure = ProxyError("filter_chain_without_response", side="internal", status=500)
-        if failure is not None:
-            await self._reply(exchange, failure)
-
-    async def _read_head(self, exchange: Exchange) -> None:
-        config = self._config
-        deadlines = exchange.deadlines
-        deadlines.arm(Phase.REQUEST_HEADERS, config.request_headers_timeout)
-        deadlines.arm(Phase.REQUEST, config.request_timeout)
-        event = await self._downstream.receive()
-        if isinstance(event, ConnectionEnded):
-            raise disconnected()
-        if not isinstance(event, RequestReceived):
-            raise AssertionError(f"{event!r} before a request")
-        deadlines.disarm(Phase.REQUEST_HEADERS)
-        deadlines.touch()
-        exchange.begin(event)
-        if event.end_stream:
-            deadlines.disarm(Phase.REQUEST)
-        request = exchange.request
-        exchange.info.upgrade = event.upgrade or ("connect" if event.method == b"CONNECT" else "")
-        self._admit(exchange)
-        handover = exchange.handover
-        entry = handover.entry if handover is not None else None
-        if handover is not None and handover.request_id:
-            request.headers.set(REQUEST_ID, handover.request_id)
-        exchange.route = entry = entry or self._manager.routes.match(request)
-        exchange.clusters = self._manager.clusters.now
-        if entry is not None:
-            exchange.info.route_name = entry.route.name
-            exchange.info.upstream_cluster = entry.cluster_name(request)
-            action = entry.route.action
-            if isinstance(action, ClusterAction):
-                hcm_route_timeouts.apply(exchange, action.forwarding, config.max_stream_duration)
-            if self._manager.route_stats.observes:
-                self._observed = self._manager.route_stats.of(entry, request)
-        if config.log_new_requests:
-            self._log_beginning(exchange.info)
-
-    async def _chain(self, exchange: Exchange) -> None:
-        manager = self._manager
-        if not exchange.info.upgrade:
-            await manager.chain(exchange)
-        else:
-            await manager.upgrades.serve(exchange, manager.chain)
-
-    def _log_beginning(self, info: StreamInfo) -> None:
-        """`flush_access_log_on_new_request`: an entry for an exchange that has just begun."""
-        info.log_type, info.ended = b"DownstreamStart", trio.current_time()
-        for access_log in self._manager.access_logs:
-            access_log.log(info)
-        info.log_type = b"DownstreamEnd"
-
-    def _admit(self, exchange: Exchange) -> None:
-        """Find out who is asking and edit the head accordingly; refuses what may not be routed."""
-        identities, request = self._manager.identities, exchange.request
-        match self._config.identity.underscores:
-            case "DROP_HEADER":
-                self._stats.dropped_underscores.inc(drop_underscores(request.headers))
-            case "REJECT_REQUEST":
-                refuse_underscores(request.headers)
-        self._aim(request)
-        caller = identities.admit(request.headers, self._hop, upgrading=request.upgrade != "")
-        exchange.info.downstream_remote = caller.address
-        exchange.info.internal = caller.internal
-        exchange.tells_request_id = identities.tells_request_id(request.headers, caller)
-        if request.path[:1] != b"/" and request.method != b"CONNECT":
-            self._stats.rq_non_relative_path.inc()
-            raise ProxyError("absolute_path_rejected", side="downstream", status=404)
-
-    def _aim(self, request: Request) -> None:
-        """Make the request's host and path what routing is to see."""
-        target = self._manager.target
-        target.apply_to_host(request, self._hop.port)
-        if target.changes_paths:
-            try:
-                target.apply_to_path(request)
-            except ProxyError as error:
-                stats = self._stats
-                (stats.rq_redirected_path if error.status == REDIRECT_STATUS else stats.rq_failed_path).inc()
-                raise
-
-    async def _reply(self, exchange: Exchange, failure: ProxyError) -> None:
-        """The local reply, outside the exchange's scope, which may have expired."""
-        self._connection.deadline(self._config.stream_idle_timeout)
-        try:
-            await exchange.reply(failure)
-        except ProxyError as error:
-            exchange.note(error)
-            exchange.close = True
-        self._connection.deadline(0)
 
     async def _close(self) -> None:
         """End the connection so that the client gets our last bytes and no reset (`delayed_close_timeout`). There is
