@@ -194,6 +194,9 @@ DETAILS: dict[str, Detail] = {
         "the connection had as many streams as it may, or was about to end; the client may try again", "client", "",
         ("Http2ProtocolOptions.max_concurrent_streams",),
     ),
+    "http2.ping_timeout": Detail(
+        "the client did not answer a PING in time", "client", "", ("KeepaliveSettings.timeout",),
+    ),
     "http2.*_flood": Detail(
         "the client sent more frames that ask for work than its requests explain", "client",
         "the stat of the same name counts such connections; the limits are fields of Http2ProtocolOptions",

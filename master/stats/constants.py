@@ -72,18 +72,7 @@ HTTP_GAUGES = _names("""
 """)
 """The same."""
 
-ADMIN_HTTP2_COUNTERS = _names("""
-    deferred_stream_close headers_cb_no_stream metadata_empty_frames
-""")
-"""Behind `http2.`, once there was such a connection."""
-
-HTTP2_GAUGES = _names("""
-    nghttp2_downstream_connections nghttp2_upstream_connections oghttp2_downstream_connections
-    oghttp2_upstream_connections outbound_control_frames_active outbound_frames_active
-""")
-"""The same."""
-
-HTTP_COUNTERS = _names("""
+ADMIN_HTTP_COUNTERS = _names("""
     downstream_cx_delayed_close_timeout downstream_cx_destroy_active_rq
     downstream_cx_destroy_local_active_rq downstream_cx_destroy_remote_active_rq
     downstream_cx_drain_close downstream_rq_header_timeout downstream_rq_idle_timeout

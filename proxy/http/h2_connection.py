@@ -78,6 +78,7 @@ class H2Connection(H2Sender):
         buffer += data
         at = 0
         try:
+            self._check_unsent()
             at = self._skip_preface()
             end = len(buffer) if self._begun else 0
             while end - at >= frames.HEAD_SIZE:

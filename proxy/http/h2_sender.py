@@ -9,7 +9,7 @@ from collections import OrderedDict
 from proxy.config.http2 import Http2Options
 from proxy.http import h2_frames as frames
 from proxy.http.h2_budget import Budget
-from proxy.http.h2_frames import ErrorCode
+from proxy.http.h2_frames import ConnectionFailed, ErrorCode
 from proxy.http.h2_hpack import BlockEncoder
 from proxy.http.h2_stats import Http2Stats
 from proxy.http.h2_stream import Stream
@@ -17,6 +17,9 @@ from proxy.http.headers import Headers
 
 OUTPUT_LIMIT = 256 * 1024
 """Bytes of DATA that are framed ahead of the socket. What is beyond waits with its stream, in turns."""
+
+MAX_OUTPUT = 4 * 1024 * 1024
+"""All that may be written ahead of the socket, heads of responses above all; Envoy bounds frames alone."""
 
 _REMEMBERED = 512
 """Streams that are over, of which frames may still be on their way (RFC 9113 5.1, "closed")."""
@@ -48,6 +51,7 @@ class H2Sender:
         self._encoder = BlockEncoder(options.hpack_table_size)
         self._output: list[bytes | memoryview] = []
         self._unsent_answers = 0
+        self._unsent_frames = 0
         self._last_data: tuple[int, int] | None = None  # stream and place in the output of the last DATA frame's head
         self._blocked: dict[int, Stream] = {}
         self._send_window = frames.DEFAULT_WINDOW
@@ -122,7 +126,7 @@ class H2Sender:
             and size <= stream.send_window
             and size <= self._send_window
             and size <= self.peer_frame_size
-            and self.output_size < OUTPUT_LIMIT
+            and self._may_frame
         ):
             self._frame_data(stream, data)
             return
@@ -161,14 +165,25 @@ class H2Sender:
         stream.send_window -= size
         self._send_window -= size
         self._budget.data_sent += 1
+        self._unsent_frames += 1
         self._last_data = (stream.id, len(self._output))
         self._output.append(frames.head(size, frames.DATA, 0, stream.id))
         self._output.append(data)
         self.output_size += frames.HEAD_SIZE + size
 
+    @property
+    def _may_frame(self) -> bool:
+        """Whether another DATA frame may be written ahead of the socket; if not, it waits with its stream."""
+        return self.output_size < OUTPUT_LIMIT and self._unsent_frames < self.options.max_outbound_frames
+
+    def _check_unsent(self) -> None:
+        """DATA has its bound. What else is written for a peer that does not read is bounded by its end."""
+        if self._unsent_frames > self.options.max_outbound_frames or self.output_size > MAX_OUTPUT:
+            raise ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "http2.outbound_flood", "outbound_flood")
+
     def _pump(self) -> None:
         """Frame what waits, as far as windows and the output's bound let it, one frame of each stream in turn."""
-        while self._blocked and self._send_window > 0 and self.output_size < OUTPUT_LIMIT:
+        while self._blocked and self._send_window > 0 and self._may_frame:
             moved = False
             for stream in list(self._blocked.values()):
                 moved = self._pump_one(stream) or moved
@@ -177,7 +192,7 @@ class H2Sender:
 
     def _pump_one(self, stream: Stream) -> bool:
         limit = min(stream.send_window, self._send_window, self.peer_frame_size, OUTPUT_LIMIT - self.output_size)
-        if limit <= 0:
+        if limit <= 0 or not self._may_frame:
             return False
         piece = stream.queue[0]
         if len(piece) <= limit:
@@ -233,7 +248,7 @@ class H2Sender:
     def take_output(self) -> bytes:
         """What is to be sent now."""
         output, self._output = self._output, []
-        self.output_size = self._unsent_answers = 0
+        self.output_size = self._unsent_answers = self._unsent_frames = 0
         self._last_data = None
         if self._blocked:
             self._pump()
@@ -253,6 +268,7 @@ class H2Sender:
         self._last_data = None
         self._output.append(frame)
         self.output_size += len(frame)
+        self._unsent_frames += 1
 
     def end(self) -> None:
         """The connection is over: what its gauges still count of it is none."""

@@ -96,7 +96,7 @@ class H2Client:
     def raw(self, data: bytes) -> None:
         self.sock.sendall(data)
 
-    def begin(self, path: str = "/", *fields: tuple[str, str], end: bool = True, **pseudo: str | None) -> int:
+    def begin(self, path: str | None = "/", *fields: tuple[str, str], end: bool = True, **pseudo: str | None) -> int:
         """Send a request head; `pseudo` (method, scheme, authority) override, None leaves out. Returns the stream."""
         stream = self.connection.get_next_available_stream_id()
         values = {"method": "GET", "scheme": "http", "authority": "test", "path": path, **pseudo}
@@ -119,7 +119,7 @@ class H2Client:
             if not data:
                 return
 
-    def get(self, path: str = "/", *fields: tuple[str, str], **pseudo: str | None) -> Response:
+    def get(self, path: str | None = "/", *fields: tuple[str, str], **pseudo: str | None) -> Response:
         return self.finish(self.begin(path, *fields, **pseudo))
 
     def finish(self, stream: int) -> Response:

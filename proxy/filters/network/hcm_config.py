@@ -14,7 +14,7 @@ from proxy.config.identity import Http1Options, Identity, ServerHeader
 from proxy.config.local_reply import LocalReplyConfig
 from proxy.config.route import RouteConfiguration
 from proxy.config.target import TargetRules
-from proxy.filters.network import hcm_identity_config, hcm_local_reply, hcm_target_config
+from proxy.filters.network import hcm_http2_config, hcm_identity_config, hcm_local_reply, hcm_target_config
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
@@ -36,6 +36,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "proxy_100_continue",
         "access_log_options",
         "local_reply_config",
+        "http2_protocol_options",
         *hcm_identity_config.HCM_FIELDS,
         *hcm_target_config.HCM_FIELDS,
     ),
@@ -49,6 +50,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "max_headers_count",
         "headers_with_underscores_action",
     ),
+    **hcm_http2_config.FIELDS,
     **hcm_identity_config.FIELDS,
     **hcm_local_reply.FIELDS,
 }
@@ -113,6 +115,7 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         identity=hcm_identity_config.identity(message, context),
         target=hcm_target_config.target(message, context),
         http1=hcm_identity_config.http1_options(message.http_protocol_options),
+        http2=hcm_http2_config.http2_options(message.http2_protocol_options, context.at("http2_protocol_options")),
         max_request_headers_kb=message.max_request_headers_kb.value or 60,
         max_headers_count=options.max_headers_count.value or 100,
         idle_timeout=idle if options.HasField("idle_timeout") else 3600.0,

@@ -13,6 +13,7 @@ from proxy.http.codec_h2_server import TOO_MANY_RESETS, H2ServerCodec
 from proxy.http.events import DataReceived, Event, RequestReceived, StreamEnded, StreamReset
 from proxy.http.h2_downstream import H2Downstream
 from proxy.http.h2_frames import ErrorCode
+from proxy.http.h2_keepalive import Keepalive
 from proxy.http.identity import Hop
 from proxy.http.stream_info import StreamInfo
 from proxy.net.bell import Bell
@@ -61,6 +62,7 @@ class Http2Session:
         duration = config.max_connection_duration
         self._expires = self._idle_since + duration if duration else NEVER
         self._goaway_due = NEVER  # the second one of a drain
+        self._keepalive = Keepalive(config.http2.keepalive, self._idle_since)
         self._draining = False
         self._closing = False  # no stream is taken any more
 
@@ -93,6 +95,7 @@ class Http2Session:
             self._wake_drained()
             if codec.has_output:
                 self.wake_writer()
+            self._keepalive.heard(codec.pings_answered)
             if codec.failure is not None:
                 self._fail(codec.failure.detail)
                 return
@@ -257,6 +260,8 @@ class Http2Session:
                 self.codec.send_goaway()
                 self.wake_writer()
                 self._check_done()
+            if self._keepalive.is_due(now):
+                self._keep_alive(now)
             if now >= self._idle_due:
                 self._manager.stats.cx_idle_timeout.inc()
                 self._idle_since = NEVER
@@ -276,7 +281,20 @@ class Http2Session:
         idle = self._idle_due
         if idle == NEVER and self._streams and self._config.idle_timeout:
             idle = trio.current_time() + self._config.idle_timeout
-        return min(self._goaway_due, idle, self._expires)
+        return min(self._goaway_due, idle, self._expires, self._keepalive.due)
+
+    def _keep_alive(self, now: float) -> None:
+        """Ask whether the client is there, or take it that it is not."""
+        if self._keepalive.lost:
+            self.codec.stats.keepalive_timeout.inc()
+            self._keepalive.stop()
+            self.we_close = True
+            self.active = bool(self._streams)
+            self._abandon(_protocol_error("http2.ping_timeout"))
+            self._reading.cancel()
+        else:
+            self.codec.send_ping(self._keepalive.ask(now))
+            self.wake_writer()
 
     async def _finish(self) -> None:
         """Let the client have our last frames (`delayed_close_timeout`)."""
