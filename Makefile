@@ -1,5 +1,6 @@
 # make setup   a virtual environment in .venv with everything that the tests need
 # make test    all checks and tests, as CI runs them
+# make parity-report  the rules and fields that are compared with Envoy, and those that are not
 # make bench   CPU per request, latency and memory beside Envoy, HAProxy and nginx
 # make soak    what fails while the proxy is restarted, reloaded, killed and drained under load
 # make demo    the proxy in front of an example origin
@@ -14,7 +15,7 @@ PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 # The tests start hundreds of processes: each would compile all of our code anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup docs test lint types unit integration field-audit bench soak demo clean
+.PHONY: setup docs test lint types unit integration field-audit parity-report bench soak demo clean
 
 setup: $(VENV)/.ready
 
@@ -25,7 +26,7 @@ $(VENV)/.ready: pyproject.toml
 
 # The tests come last, so that pytest's verdict is the last line.
 test: setup
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types field-audit
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types field-audit parity-report
 	$(PYTEST) $(PARALLEL)
 
 lint: setup
@@ -49,6 +50,11 @@ field-audit: setup
 # Writes the pages that are generated from the code.
 docs: setup
 	$(BIN)/python -m tools.supported_fields
+	$(BIN)/python -m tests.parity.report --write
+
+# What tests/parity shows, by the marks of the tests: runs none of them. Fails where a rule has no case.
+parity-report: setup
+	$(BIN)/python -m tests.parity.report
 
 # Ratios to Envoy and others; ARGS='--quick', '--only PATTERN', … (bench/README.md).
 bench: setup

@@ -174,13 +174,14 @@ def log_price(lane: Lane) -> None:
     assert pool is not None
     progress = Handover(SMALL, now)
     progress.pool, progress.upstream, progress.sent_at, progress.received = pool, pool.take(now), now, ANSWER
-    progress.values = (b"7a1d3f9e-0000-4000-8000-000000000001",)
+    progress.path, progress.values = b"/", (b"7a1d3f9e-0000-4000-8000-000000000001", b"/")
     logs, head, arrival = lane._manager.express_logs, lane._head, lane._arrival
     assert head is not None
     assert arrival is not None
 
     def log() -> None:
-        logs.of(head.plan, destination, answer, progress.values)(arrival, progress, lane._connection, lane._hop, now)
+        render = logs.of(head.plan, destination, answer, progress)
+        render(arrival, progress, lane._connection, lane._hop, now, answer.head_size)
 
     show("an access log line, up to the writer's queue", seconds(log, FEW))
     pool.release(progress.upstream, now)

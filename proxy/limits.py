@@ -95,3 +95,6 @@ instead, by a buffer per request."""
 
 SHADOW_DEADLINE = 300.0
 """How long a mirrored request of a route without a timeout may last (Envoy's `stream_idle_timeout`)."""
+
+MAX_STREAM_DATA = 256 * 1024
+"""What filters may write at one exchange as dynamic metadata and filter state, all in all. Envoy has no limit."""

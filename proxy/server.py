@@ -62,7 +62,8 @@ class Server:
         worker_index: int,
         recorder: Recorder | None = None,
     ) -> None:
-        self._clusters = ClusterManager(stats, tables)
+        self._connection_ids = itertools.count(worker_index + 1, MAX_WORKERS)
+        self._clusters = ClusterManager(stats, tables, self._connection_ids)
         self._activity = Activity()
         self._disconnects = DisconnectWatch()
         self._log_writer = LogWriter(stats)
@@ -87,7 +88,6 @@ class Server:
         self._removed: dict[str, Listener] = {}  # those whose name is gone: their queues are being emptied
         self._accepting = 0
         self._connections: dict[Connection, Listener] = {}
-        self._connection_ids = itertools.count(worker_index + 1, MAX_WORKERS)
         self._nursery: trio.Nursery | None = None
         self._drained = trio.Event()
 

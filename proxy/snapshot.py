@@ -60,6 +60,7 @@ class Listener:
             buffer_limit=config.per_connection_buffer_limit_bytes,
         )
         self.buffer_limit = config.per_connection_buffer_limit_bytes
+        self._chain_name = config.filter_chains[0].name
         self._filters = [_build(plugin, context) for plugin in config.filter_chains[0].filters]
         self.connections = 0
         self._chain = _chain(self._filters)
@@ -67,6 +68,7 @@ class Listener:
 
     def begin(self, connection: Connection, keeper: Keeper) -> bool:
         """Serve it without a task, if its only filter can do that."""
+        connection.filter_chain = self._chain_name
         return self._begin is not None and self._begin(connection, keeper)
 
     async def serve(self, connection: Connection) -> None:

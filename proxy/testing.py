@@ -21,7 +21,7 @@ import msgspec
 import trio
 from trio.testing import MockClock
 
-from proxy.config.common import PluginConfig, SocketAddress
+from proxy.config.common import PluginConfig
 from proxy.config.route import ClusterAction, Route, RouteConfiguration, RouteMatch, VirtualHost
 from proxy.errors import ProxyError
 from proxy.filters.context import FilterContext
@@ -34,7 +34,9 @@ from proxy.http.exchange import Exchange
 from proxy.http.filter_chain import CallNext, build_chain
 from proxy.http.filter_failures import FilterFailures
 from proxy.http.headers import Headers
+from proxy.http.stream_data import Metadata, StateObject
 from proxy.net.connection import Connection
+from proxy.net.memory_connection import MemoryConnection
 from proxy.stats import MemoryStats
 from proxy.upstream.manager import ClusterView
 
@@ -71,7 +73,8 @@ class Result:
 
     `status`, `headers` and `body` are the client's; a status of 0 means that it saw no response, a `complete` that is
     false that its connection ended within one. `upstream` is None if no request went there. `detail` and `flags` are
-    what an access log shows. `exceptions` are the filter's own: each of them was, or would have been, a 500. `closed`:
+    what an access log shows; `dynamic_metadata` and `filter_state` are what the filter has left there, {} if nothing.
+    `exceptions` are the filter's own: each of them was, or would have been, a 500. `closed`:
     the client's connection cannot be used for another request.
     """
 
@@ -84,6 +87,8 @@ class Result:
     flags: str
     exceptions: tuple[BaseException, ...]
     closed: bool
+    dynamic_metadata: Metadata = dataclasses.field(default_factory=dict)
+    filter_state: Mapping[str, StateObject] = dataclasses.field(default_factory=dict)
 
 
 def make(filter_class: type, config: Any = None, *, name: str = "filter") -> Any:
@@ -131,7 +136,7 @@ def run(
     if not ended and not client_leaves:
         client.send_end(1)
         arriving.append(client.take_output())
-    connection = _Connection([data for data in arriving if data])
+    connection = MemoryConnection([data for data in arriving if data])
     trio.run(scene.serve, connection, clock=MockClock(autojump_threshold=0))
     return scene.result(client.receive(connection.sent) if connection.sent else [], connection)
 
@@ -151,46 +156,6 @@ class _Failures(FilterFailures):
     def report(self, error: BaseException) -> ProxyError:
         self.seen.append(error)
         return self.reply_to(error)
-
-
-class _Connection:
-    """A connection in memory: the client's bytes piece by piece, then the end of its side."""
-
-    def __init__(self, arriving: list[bytes]) -> None:
-        self._arriving = arriving
-        self.sent = b""
-        self.fd = -1
-        self.idle = self.stateful = False
-        self.protocol = ""
-        self.sending = False
-        self.closed_by_peer = False
-        self.remote = self.local = SocketAddress("127.0.0.1", 0)
-        self.bytes_received = self.bytes_sent = 0
-        self.scope = trio.CancelScope()
-        self.opened_at = 0.0
-        self.expired = False
-        self.lingered = False
-
-    def count_bytes(self, received: object, sent: object) -> None:
-        """Nobody reads them."""
-
-    def deadline(self, seconds: float) -> None:
-        """What waits here is the filter alone."""
-
-    async def wait_readable(self) -> None:
-        await trio.lowlevel.checkpoint()
-
-    async def receive(self) -> bytes:
-        await trio.lowlevel.checkpoint()
-        return self._arriving.pop(0) if self._arriving else b""
-
-    async def send(self, data: bytes) -> None:
-        await trio.lowlevel.checkpoint()
-        self.sent += data
-
-    async def linger(self) -> None:
-        """The session closes first."""
-        self.lingered = True
 
 
 async def _nothing(connection: Connection) -> None:
@@ -220,7 +185,7 @@ class _Scene:
         self._override = override
         self._manager = manager
 
-    async def serve(self, connection: _Connection) -> None:
+    async def serve(self, connection: MemoryConnection) -> None:
         with connection.scope:
             await self._manager(cast(Connection, connection), _nothing)
 
@@ -249,7 +214,7 @@ class _Scene:
                 await exchange.send_data(piece)
             await exchange.send_end()
 
-    def result(self, events: list[Event], connection: _Connection) -> Result:
+    def result(self, events: list[Event], connection: MemoryConnection) -> Result:
         heads = [event for event in events if isinstance(event, ResponseReceived)]
         info = self._exchange.info if self._exchange is not None else None
         return Result(
@@ -262,4 +227,6 @@ class _Scene:
             flags=info.response_flags() if info is not None else "-",
             exceptions=tuple(self._failures.seen),
             closed=connection.lingered,
+            dynamic_metadata=(info.dynamic_metadata or {}) if info is not None else {},
+            filter_state=(info.filter_state or {}) if info is not None else {},
         )

@@ -23,7 +23,7 @@ def parse(method: str, target: str) -> Request:
     except ValueError as error:
         raise BadRequest(f"at most {MAX_PARAMETERS} parameters are allowed") from error
     # The first of several equal parameters counts.
-    return Request(method, path, dict(reversed(pairs)))
+    return Request(method, path, dict(reversed(pairs)), pairs)
 
 
 async def answer(method: str, target: str, context: Context) -> Reply:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,11 +17,14 @@ JSON = "application/json"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:
-    """`query` holds the first value of each parameter, decoded; a parameter without a value has ""."""
+    """`query` holds the first value of each parameter, decoded; a parameter without a value has "". `parameters` are
+    all of them, in order.
+    """
 
     method: str
     path: str
     query: Mapping[str, str]
+    parameters: Sequence[tuple[str, str]] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

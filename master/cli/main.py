@@ -25,6 +25,7 @@ COMMANDS = (
     Entry("workers", "master.cli.workers", "Show or change the number of workers."),
     Entry("sessions", "master.cli.sessions", "Show the oldest connections and what they wait for."),
     Entry("why", "master.cli.why", "Show why requests failed, newest first."),
+    Entry("explain", "master.cli.explain", "Tell what would become of a request, and why."),
     Entry("explain-code", "master.cli.explain_code", "Explain a response flag or detail."),
     Entry("stats", "master.cli.stats", "Print counters, gauges and histograms."),
     Entry("clusters", "master.cli.clusters", "Show clusters and their hosts."),
@@ -88,7 +89,7 @@ def main(runtime_dir: str | None) -> None:
 
     \b
     Exit codes: 0 ok · 1 failed or found something · 2 usage · 3 invalid configuration
-                4 not running · 5 rejected · 6 timeout
+                4 not running · 5 rejected · 6 timeout · 7 no route (explain)
     """
 
 

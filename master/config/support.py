@@ -14,6 +14,8 @@ from master.config.compile import (
     endpoints,
     forwarding,
     listener,
+    metadata,
+    metadata_match,
     plugins,
     retry,
     rewrites,
@@ -27,8 +29,16 @@ from proxy.access_log import ACCESS_LOGGERS, filters, substitution
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
 from proxy.filters.network import NETWORK_FILTERS
 from proxy.http.original_ip import ORIGINAL_IP_DETECTIONS
+from proxy.http.request_id import REQUEST_IDS
 
-TABLES = (NETWORK_FILTERS, HTTP_FILTERS, HTTP_ROUTE_CONFIGS, ACCESS_LOGGERS, ORIGINAL_IP_DETECTIONS)
+TABLES = (
+    NETWORK_FILTERS,
+    HTTP_FILTERS,
+    HTTP_ROUTE_CONFIGS,
+    ACCESS_LOGGERS,
+    ORIGINAL_IP_DETECTIONS,
+    REQUEST_IDS,
+)
 
 
 NO_EFFECT: dict[str, tuple[str, ...]] = {
@@ -42,10 +52,20 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.core.v3.TypedExtensionConfig": ("name",),  # the type of `typed_config` decides
     "envoy.config.route.v3.WeightedCluster": ("runtime_key_prefix",),  # without a runtime the weights count
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
+        "represent_ipv4_remote_address_as_ipv4_mapped_ipv6",  # no address is told otherwise in 1.40
         "stream_flush_timeout",  # of HTTP/2: an HTTP/1 stream keeps nothing back that it could wait for
+    ),
+    "envoy.config.route.v3.Route": ("decorator",),  # it names spans, and there is no tracing yet
+    "envoy.config.route.v3.Decorator": ("operation", "propagate"),
+    "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig": (
+        "use_request_id_for_trace_sampling",  # nothing is traced
     ),
     "envoy.config.route.v3.RetryPolicy.RetryHostPredicate": ("name",),  # the type of `typed_config` decides
     "envoy.config.endpoint.v3.ClusterLoadAssignment": ("cluster_name",),  # `Cluster.name` is what counts
+    "envoy.extensions.filters.common.set_filter_state.v3.FilterStateValue": (
+        "read_only",  # Envoy 1.40 does not look at it any more
+        "shared_with_upstream=NONE",  # the default
+    ),
     "envoy.type.matcher.v3.RegexMatcher": ("google_re2",),  # the default engine, said explicitly
 }
 """Fields that change nothing in Envoy either where we take them: set or not, the compiled configuration is the same."""
@@ -82,6 +102,8 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         endpoints,
         forwarding,
         listener,
+        metadata,
+        metadata_match,
         plugins,
         retry,
         route,

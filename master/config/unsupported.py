@@ -49,6 +49,8 @@ def elements(field: FieldDescriptor, value: Any) -> Iterator[tuple[Path, Any]]:
 
 def _in_value(message: Any, path: Path, known: Mapping[str, set[str]], findings: list[Finding]) -> None:
     """An `Any` of an unknown type is the loader's finding."""
+    if message.DESCRIPTOR.full_name in _LEAVES:  # in a map
+        return
     if message.DESCRIPTOR.full_name != ANY:
         _in_message(message, path, known, findings)
         return

@@ -48,6 +48,10 @@ DETAILS: dict[str, Detail] = {
     "filter_exception{*}": Detail(
         "a filter raised an exception: its file, line and class are in braces", "us", "the traceback is in the log",
     ),
+    "stream_data_too_large": Detail(
+        "filters wrote more dynamic metadata and filter state at this request than may be held (256 KiB)", "us",
+        "set_metadata, set_filter_state and the filters in Python of this connection manager",
+    ),
     "dynamic_module": Detail("a filter in Python gave this answer", "client", "the filter's own code"),
     "upgrade_failed": Detail(
         "the client asked for an upgrade (WebSocket), which this connection manager does not allow", "client",

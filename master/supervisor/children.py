@@ -199,3 +199,12 @@ def describe(status: int) -> str:
     if os.WIFSIGNALED(status):
         return f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
     return f"exit status {os.WEXITSTATUS(status)}"
+
+
+def replace_fd(old: int | None, fds: list[int]) -> int:
+    """Take the one descriptor of a message in place of `old`, which is closed."""
+    if len(fds) != 1:
+        raise ValueError(f"{len(fds)} descriptors instead of one")
+    if old is not None:
+        os.close(old)
+    return fds.pop()

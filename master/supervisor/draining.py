@@ -133,7 +133,7 @@ class ListenerDrains:
         self._closed |= due
         self.stopped += len(due)
         self.close([bound.sockets for bound in self._supervisor.serving.sockets.bounds if bound.listener.name in due])
-        self._supervisor.tell_state()
+        self._supervisor.leader.tell_state()
 
     def _shut_empty(self) -> None:
         """What is not empty yet has a worker that is dead or hangs: its siblings accept for it, or its successor."""

@@ -15,18 +15,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from master.supervisor import questions, template_process
-from master.supervisor.child import Child, Outbox
-from master.supervisor.children import describe
+from master.supervisor.child import Child
+from master.supervisor.children import describe, replace_fd
 from master.supervisor.committed import Committed
 from master.supervisor.listening import ListenSockets
 from master.supervisor.memory import Tables
 from master.supervisor.python import Code
 from master.supervisor.reload_sequence import Failed as ReloadFailed
 from master.supervisor.respawn import Backoff
+from master.supervisor.spawning import Spawning
 from master.supervisor.workforce import Workforce
-from shm import channel
-from shm.processes import State as ProcessState
-from shm.processes import Word
 
 if TYPE_CHECKING:
     from master.supervisor.supervisor import Supervisor
@@ -61,9 +59,8 @@ class Generation:
         self.tables = tables
         self.state: State = "starting"
         self.config_version = 0  # of `committed`, in the history
-        self.fingerprint = ""  # of the code of its processes
         self.endpoints: int | None = None  # sealed memfd: the last published hosts
-        self.template: Child | None = None
+        self.spawning = Spawning(self)
         self.controller: Child | None = None
         self.workforce = Workforce(self, plan.count)
         self.ends_at = 0.0  # draining or ending: whoever is left then is killed (time.monotonic)
@@ -71,8 +68,7 @@ class Generation:
         self.deaths = 0  # of its processes, where nobody had told them to end
         self.last_death = ""
         self.slots: dict[str, int] = {}  # of template and controller, by role
-        self._backoff: dict[str, Backoff] = {"template": Backoff(), "controller": Backoff()}
-        self._waiting: list[Child] = []  # to be forked once the template is ready
+        self._backoff = Backoff()  # of the controller
 
     def start(self, template: template_process.Started | None = None) -> None:
         """Begin all processes; the template may run already."""
@@ -81,9 +77,9 @@ class Generation:
             assert slot is not None  # the number of slots was looked at before
             self.slots[role] = slot
         if template is None:
-            self._start_template()
+            self.spawning.start_template()
         else:
-            self._adopt_template(template)
+            self.spawning.adopt(template)
         self._start_controller()
         self.workforce.start()
 
@@ -91,8 +87,8 @@ class Generation:
         """After an exec: start whom the predecessor was about to start again."""
         if self.stopping:
             return
-        if self.template is None:
-            self._start_template()
+        if self.spawning.template is None:
+            self.spawning.start_template()
         if self.controller is None:
             self._start_controller()
         self.workforce.start()
@@ -112,11 +108,11 @@ class Generation:
 
     @property
     def gone(self) -> bool:
-        return self.template is None and self.controller is None and not self.workforce.alive()
+        return self.spawning.template is None and self.controller is None and not self.workforce.alive()
 
     def children(self) -> list[Child]:
         """Everybody who lives or will."""
-        leaders = [child for child in (self.template, self.controller) if child is not None]
+        leaders = [child for child in (self.spawning.template, self.controller) if child is not None]
         return [*leaders, *self.workforce.everyone()]
 
     # --- its life -------------------------------------------------------------------------------------------------
@@ -156,8 +152,7 @@ class Generation:
     def _stop_starting(self, state: State, deadline: float) -> None:
         self.state = state
         self.ends_at = time.monotonic() + deadline + END_GRACE
-        waiting, self._waiting = self._waiting, []
-        for child in waiting:
+        for child in self.spawning.take_waiting():
             self.supervisor.children.abandon(child)
             if child is self.controller:
                 self.controller = None
@@ -170,11 +165,11 @@ class Generation:
             return
         controller = self.controller
         if controller is not None and controller.pid and controller.state != "draining":
-            if not self.supervisor.needs_controller(self):
+            if not self.supervisor.leader.needs(self):
                 controller.state = "draining"
                 self.send(controller, {"type": "stop"})
-        elif controller is None and self.template is not None:
-            self.template.outbox.close_writing()
+        elif controller is None and self.spawning.template is not None:
+            self.spawning.template.outbox.close_writing()
 
     def close(self) -> None:
         """Nobody is left: give up what was its own."""
@@ -197,22 +192,22 @@ class Generation:
     def lead(self) -> None:
         """Its controller becomes the one that answers the admin interface and folds the metrics of the ended."""
         if self.controller is not None:
-            named, message = self.supervisor.leadership(self)
+            named, message = self.supervisor.leader.introduction(self)
             self.send(self.controller, message, named=named)
             self.supervisor.reload.tell()
 
     def retire_controller(self) -> None:
-        """Its controller lets go of all that; `Supervisor.on_retired` follows, at the latest with its death."""
+        """Its controller lets go of all that; `Leader.on_retired` follows, at the latest with its death."""
         controller = self.controller
         if controller is None or not controller.pid:
-            self.supervisor.on_retired(self)
+            self.supervisor.leader.on_retired(self)
             return
         controller.state = "draining"
         self.send(controller, {"type": "retire"})
         self.supervisor.timers.after(HANDOVER_GRACE, lambda: self._kill_unless_retired(controller))
 
     def _kill_unless_retired(self, controller: Child) -> None:
-        if self.supervisor.handing_over(self):
+        if self.supervisor.leader.is_awaited(self):
             self.supervisor.children.signal(controller, signal.SIGKILL)
 
     # --- starting processes -----------------------------------------------------------------------------------------
@@ -227,84 +222,13 @@ class Generation:
     ) -> None:
         self.supervisor.children.send(child, message, give=give, named=named)
 
-    def _start_template(self) -> None:
-        try:
-            self._adopt_template(template_process.start(self.code, self.supervisor.options.log_level))
-        except OSError as error:  # its interpreter is gone from the disk
-            log.error("cannot start a template of generation %d: %s", self.number, error)
-            self.respawn_later("template", self._backoff["template"].died(lived=0.0, ready=False), self._start_template)
-
-    def _adopt_template(self, started: template_process.Started) -> None:
-        children = self.supervisor.children
-        self.template = Child(self, "template", Outbox(started.sock), pid=started.pid, slot=self.slots["template"])
-        children.add(self.template)
-        children.watch(self.template)
-        self._describe(self.template)
-
     def _start_controller(self) -> None:
         if self.stopping:
             return
         self.controller = Child.create(self, "controller", slot=self.slots["controller"])
-        self.spawn(self.controller)
-        if self.supervisor.leader is self:
+        self.spawning.spawn(self.controller)
+        if self.supervisor.leader.generation is self:
             self.lead()
-
-    def spawn(self, child: Child) -> None:
-        """Have the template fork `child`, now or as soon as there is a template."""
-        self.supervisor.children.watch(child)
-        if self.template is None or self.template.state != "ready":
-            self._waiting.append(child)
-        else:
-            self._order(self.template, child)
-
-    def _order(self, template: Child, child: Child) -> None:
-        """Send the template everything that the new process inherits, then the order itself."""
-        supervisor = self.supervisor
-        child.started_ns = time.monotonic_ns()
-        inherited = {
-            "processes": supervisor.memory.processes_fd,
-            "hosts": self.tables.hosts,
-            "clusters": self.tables.clusters,
-            "config": self.committed.fd,
-            "region": supervisor.memory.region(child.slot),
-            **({"endpoints": self.endpoints} if self.endpoints is not None else {}),
-        }
-        if child.role == "worker":
-            inherited |= self.sockets.named()
-            inherited["ring"] = supervisor.memory.ring(child.slot)
-        else:
-            inherited["base"] = supervisor.memory.base
-        message = {
-            "type": "spawn",
-            "sequence": supervisor.children.ordered(child, template),
-            "role": child.role,
-            "index": child.index,
-            "slot": child.slot,
-            "generation": self.number,
-            "user": supervisor.options.user,
-            "group": supervisor.options.group,
-            "options": supervisor.options.to_json(),
-            "orders": supervisor.orders,
-            "config_version": self.config_version,
-        }
-        try:
-            template.outbox.send_fds(inherited)
-            template.outbox.send({"type": "fds", "names": ["channel"]}, give=[child.far_end])
-            child.far_end = -1
-            template.outbox.send(message)
-        except channel.ChannelClosedError:
-            log.error("the template no longer reads its channel; replacing it")
-            supervisor.children.signal(template, signal.SIGKILL)
-
-    def _describe(self, child: Child) -> None:
-        self.supervisor.memory.describe(
-            child.slot,
-            role=child.role,
-            pid=child.pid,
-            index=child.index,
-            generation=self.number,
-            started_ns=child.started_ns,
-        )
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
@@ -313,7 +237,7 @@ class Generation:
         if kind == "failed":
             child.failure = str(message["traceback"])
         elif child.role == "template":
-            self._on_template_message(child, message)
+            self.spawning.on_message(child, message)
         elif child.role == "worker" and kind == "ready":
             child.state = "ready"
             self.workforce.on_ready(child)
@@ -328,21 +252,6 @@ class Generation:
             questions.pass_back(self.supervisor, child, message)
         elif child.role == "controller":
             self._on_controller_message(child, message, fds)
-
-    def _on_template_message(self, template: Child, message: dict[str, Any]) -> None:
-        if message["type"] == "ready":
-            template.state = "ready"
-            self.fingerprint = self.fingerprint or message.get("fingerprint", "")
-            self.supervisor.memory.processes.write(template.slot, Word.STATE, ProcessState.SERVING)
-            waiting, self._waiting = self._waiting, []
-            for child in waiting:
-                self._order(template, child)
-        elif message["type"] == "spawned":
-            spawned = self.supervisor.children.spawned(message["sequence"], message["pid"])
-            if spawned is not None:
-                self._describe(spawned)
-                if self.stopping:
-                    self.supervisor.children.signal(spawned, signal.SIGKILL)
 
     def _on_controller_message(self, child: Child, message: dict[str, Any], fds: list[int]) -> None:
         kind = message["type"]
@@ -359,9 +268,9 @@ class Generation:
         elif kind == "place_failed":
             self.supervisor.reload.on(ReloadFailed(EXIT_FAILED, f"the controller: {message['reason']}"))
         elif kind == "retired":
-            self.supervisor.on_retired(self)
+            self.supervisor.leader.on_retired(self)
         else:
-            self.supervisor.on_controller_message(self, child, message, fds)
+            self.supervisor.commands.on_message(self, child, message, fds)
 
     # --- deaths -----------------------------------------------------------------------------------------------------
 
@@ -387,31 +296,21 @@ class Generation:
 
     def _controller_died(self, child: Child, lived: float) -> None:
         self.controller = None
-        if self.supervisor.handing_over(self):
-            self.supervisor.on_retired(self)
+        if self.supervisor.leader.is_awaited(self):
+            self.supervisor.leader.on_retired(self)
         if self.stopping:
             return
         self.supervisor.memory.add_restart(child.slot)
-        delay = self._backoff["controller"].died(lived=lived, ready=child.state == "ready")
+        delay = self._backoff.died(lived=lived, ready=child.state == "ready")
         self.respawn_later("controller", delay, self._start_controller)
-        self.give_up_if_start_failed(self._backoff["controller"], child)
+        self.give_up_if_start_failed(self._backoff, child)
 
     def _template_died(self, child: Child, lived: float) -> None:
-        self.template = None
-        lost = self.supervisor.children.take_lost(child)
-        if self.stopping:
-            for orphan in lost:
+        for orphan in self.spawning.on_template_death(child, lived):
+            if orphan.role == "worker" or self.stopping:
                 self.workforce.on_lost(orphan)
-            return
-        self.supervisor.memory.add_restart(child.slot)
-        delay = self._backoff["template"].died(lived=lived, ready=child.state == "ready")
-        self.respawn_later("template", delay, self._start_template)
-        self.give_up_if_start_failed(self._backoff["template"], child)
-        for orphan in lost:
-            if orphan.role == "controller":
-                self._start_controller()
             else:
-                self.workforce.on_lost(orphan)
+                self._start_controller()
 
     def respawn_later(self, what: str, delay: float, action: Callable[[], None]) -> None:
         if delay:
@@ -423,15 +322,6 @@ class Generation:
             failure = child.failure.strip().rpartition("\n")[2]
             words = f"{child.name} died {backoff.early_deaths} times before it was ready"
             self.supervisor.on_start_failed(self, f"{words}: {failure}" if failure else words)
-
-
-def replace_fd(old: int | None, fds: list[int]) -> int:
-    """Take the one descriptor of a message in place of `old`, which is closed."""
-    if len(fds) != 1:
-        raise ValueError(f"{len(fds)} descriptors instead of one")
-    if old is not None:
-        os.close(old)
-    return fds.pop()
 
 
 def _indented(text: str) -> str:

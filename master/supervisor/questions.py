@@ -24,10 +24,10 @@ def pass_on(supervisor: Supervisor, question: dict[str, Any]) -> None:
     for generation, worker in workers:
         generation.send(worker, question)
     asked = [(worker.pid, generation.number, worker.index) for generation, worker in workers]
-    supervisor.tell_leader({"type": "asked", "request": question["request"], "workers": asked})
+    supervisor.leader.tell({"type": "asked", "request": question["request"], "workers": asked})
 
 
 def pass_back(supervisor: Supervisor, worker: Child, answer: dict[str, Any]) -> None:
     """Give a worker's answer to the leader."""
     who = {"pid": worker.pid, "generation": worker.owner.number, "index": worker.index}
-    supervisor.tell_leader({**answer, **who})
+    supervisor.leader.tell({**answer, **who})

@@ -185,7 +185,7 @@ class Reload:
             again = entry.fd
         serving = supervisor.serving
         words = memfd.create("trireme-findings", 0)
-        known = preflight.Reload(serving.committed.fd, again, serving.fingerprint)
+        known = preflight.Reload(serving.committed.fd, again, serving.spawning.fingerprint)
         try:
             running = preflight.start(
                 supervisor.options, serving.code, version=self.progress.version, stderr=words, reload=known
@@ -282,7 +282,7 @@ class Reload:
             before, sockets, mark=self.progress.version, commit=lambda: rollout.commit({"drain": drain})
         )
         self._tell_controller()
-        supervisor.tell_state()
+        supervisor.leader.tell_state()
 
     def _tell_controller(self) -> None:
         """A controller that has not placed this configuration ends itself; its successor begins with it."""
@@ -332,4 +332,4 @@ class Reload:
     def tell(self) -> None:
         """Thousands of resources may have changed: more than a message holds."""
         status = memfd.sealed("trireme-reload-status", json.dumps(self.status()).encode())
-        self._supervisor.tell_leader({"type": "reload_status"}, give=[status])
+        self._supervisor.leader.tell({"type": "reload_status"}, give=[status])

@@ -135,7 +135,7 @@ class Restart:
         }
 
     def tell(self) -> None:
-        self._supervisor.tell_leader({"type": "restart_status", "status": self.status()})
+        self._supervisor.leader.tell({"type": "restart_status", "status": self.status()})
 
     # --- the actions ------------------------------------------------------------------------------------------------
 
@@ -279,7 +279,7 @@ class Restart:
     def _lead(self) -> None:
         new, self.candidate = self.candidate, None
         assert new is not None
-        self._supervisor.leader = new
+        self._supervisor.leader.generation = new
         new.lead()
 
     def _execute(self) -> None:
@@ -303,4 +303,4 @@ class Restart:
                 ending=(),
                 hand_over=candidate.committed.hands_over(self._supervisor.serving.committed),
             )
-            self._supervisor.tell_state()
+            self._supervisor.leader.tell_state()

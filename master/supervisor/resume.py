@@ -70,15 +70,15 @@ def _resume(options: Options, content: dict[str, Any]) -> Supervisor:
     resumed = Supervisor(options, directory, pool, Memory(content["memory"]), SignalQueue(), notifier)
     resumed.state = content["server_state"]
     resumed.orders = content["orders"]
-    resumed.counters_base = content["counters_base"]
+    resumed.leader.counters_base = content["counters_base"]
     resumed.restart = Restart(resumed, Progress(Phase.TAKEOVER, content["restart"]["generation"]))
     if "log" in resumed.orders:
         process_log.set_levels(resumed.orders["log"]["levels"])
     resumed.generations = [_generation(resumed, item) for item in content["generations"]]
-    resumed.leader = resumed.serving
+    leader = resumed.leader.generation = resumed.serving
     _adopt_history(resumed, content)
     resumed.drains.resume(content.get("listeners_stopped", 0))
-    resumed.memory.processes.write(SUPERVISOR_SLOT, Word.GENERATION, resumed.leader.number)
+    resumed.memory.processes.write(SUPERVISOR_SLOT, Word.GENERATION, leader.number)
     for generation in resumed.generations:
         resumed.timers.after(0.0, generation.complete)
     return resumed
@@ -102,14 +102,14 @@ def _generation(resumed: Supervisor, content: dict[str, Any]) -> Generation:
     generation.state = content["state"]
     generation.endpoints = content["endpoints"]
     generation.config_version = content.get("config_version", 0)
-    generation.fingerprint = content.get("fingerprint", "")
+    generation.spawning.fingerprint = content.get("fingerprint", "")
     generation.ends_at = content["ends_at"]
     generation.slots = content["slots"]
     children = [_child(generation, item) for item in content["children"]]
     for child in children:
         resumed.children.add(child)
         resumed.children.watch(child)
-    generation.template = next((child for child in children if child.role == "template"), None)
+    generation.spawning.template = next((child for child in children if child.role == "template"), None)
     generation.controller = next((child for child in children if child.role == "controller"), None)
     generation.workforce.adopt([child for child in children if child.role == "worker"], listening=content["listening"])
     return generation

@@ -1,7 +1,8 @@
 """The supervisor: owns what must outlive its children, and keeps the generations of template, controller and workers.
 
 Read `run` first: one loop over signals, channels, deaths and timers. Nothing here blocks, and nothing parses bytes that
-came from a network. What one generation is made of is in `generation.py`, the hot restart in `restart.py`.
+came from a network. What the instance is told to do is in `commands.py`, what one generation is made of in
+`generation.py`, the hot restart in `restart.py`.
 """
 
 from __future__ import annotations
@@ -13,29 +14,29 @@ import time
 from collections.abc import Collection
 from typing import Any
 
-from master.supervisor import hang_watch, log_file, questions, reload_sequence, restart_request, template_process
+from master.supervisor import hang_watch, reload_sequence, template_process
 from master.supervisor.adoption import Adoptions
-from master.supervisor.child import Child
 from master.supervisor.children import Children
+from master.supervisor.commands import Commands
 from master.supervisor.committed import Committed
 from master.supervisor.draining import ListenerDrains
-from master.supervisor.generation import Generation, Plan, replace_fd
+from master.supervisor.generation import Generation, Plan
 from master.supervisor.history import History
+from master.supervisor.leader import Leader
 from master.supervisor.listening import ListenSockets
 from master.supervisor.memory import SUPERVISOR_SLOT, Memory, Tables
 from master.supervisor.memory_watch import MemoryWatch
 from master.supervisor.options import Options
 from master.supervisor.python import OWN
-from master.supervisor.reload import Reload, Request
+from master.supervisor.reload import Reload
 from master.supervisor.restart import Restart
-from master.supervisor.restart_sequence import EXIT_STOPPED, Event, Failed, Phase
+from master.supervisor.restart_sequence import EXIT_STOPPED, Failed
 from master.supervisor.runtime_dir import RuntimeDir
 from master.supervisor.signals import SignalQueue
 from master.supervisor.sockets import SocketPool
 from master.supervisor.systemd.notify import Notifier
 from master.supervisor.systemd.reporter import Reporter
 from master.supervisor.timers import Timers
-from proxy import log as process_log
 from shm.processes import State, Word
 
 log = logging.getLogger("supervisor")
@@ -68,14 +69,14 @@ class Supervisor:
         self.children = Children(signals.fileno())
         self.state = "INITIALIZING"
         self.generations: list[Generation] = []  # oldest first
-        self.leader: Generation | None = None  # whose controller answers the admin interface
-        self.counters_base: int | None = None  # sealed memfd: the counters at the last reset
+        self.leader = Leader(self)
         self.orders: dict[str, Any] = {}  # standing orders by name: for everybody who lives, and who starts later
         self.drains = ListenerDrains(self)
         self.adoptions = Adoptions(
             lambda: self.serving.workforce.adopters(),
             lambda worker, message, fds: self.children.send(worker, message, give=fds),
         )
+        self.commands = Commands(self)
         self.history = History()
         self.reload = Reload(self)
         self.restart = Restart(self)
@@ -84,7 +85,6 @@ class Supervisor:
         self._controller_overdue = False
         self._exit_code: int | None = None
         self.stop_deadline = 0.0  # `time.monotonic()` at which everything is killed, once stopping
-        self._interrupts = 0
         self._next_tick = 0.0
 
     # --- the loop -------------------------------------------------------------------------------------------------
@@ -101,10 +101,10 @@ class Supervisor:
             me, role="supervisor", pid=os.getpid(), index=0, generation=plan.number, started_ns=time.monotonic_ns()
         )
         self.memory.processes.write(me, Word.STATE, State.SERVING)
-        self.leader = Generation(self, plan, sockets, tables)
-        self.in_effect(self.leader)
-        self.generations.append(self.leader)
-        self.leader.start(template)
+        first = self.leader.generation = Generation(self, plan, sockets, tables)
+        self.in_effect(first)
+        self.generations.append(first)
+        first.start(template)
         self.timers.after(READY_DEADLINE, self._start_serving_without_controller)
 
     def run(self) -> int:
@@ -113,7 +113,7 @@ class Supervisor:
         while not self._finished():
             self.children.poll(self.timers.wait(max(0.0, self._next_tick - time.monotonic())))
             for number in self.signals.drain():
-                self._on_signal(number)
+                self.commands.on_signal(number)
             self.children.reap()
             self.timers.run_due()
             self._tick()
@@ -158,59 +158,9 @@ class Supervisor:
         for child, number in hang_watch.verdicts(children, self.memory.processes, own_lag_ns=own_lag_ns):
             self.children.signal(child, number)
         for generation in self.generations:
-            template = generation.template
+            template = generation.spawning.template
             if template is not None and hang_watch.template_hangs(template, self.children.spawning(template)):
                 self.children.signal(template, signal.SIGKILL)
-
-    # --- signals --------------------------------------------------------------------------------------------------
-
-    def _on_signal(self, number: signal.Signals) -> None:
-        if number == signal.SIGTERM:
-            log.info("SIGTERM: shutting down gracefully")
-            self.stop(0)
-        elif number == signal.SIGINT:
-            self._interrupts += 1
-            if self._interrupts == 1:
-                log.info("SIGINT: shutting down gracefully; once more to stop at once")
-                self.stop(0)
-            else:
-                log.info("SIGINT again: stopping at once")
-                self.stop_now()
-        elif number == signal.SIGHUP:
-            log.info("SIGHUP: reload")
-            if self.reload.ask(Request()) is not None:
-                self.systemd.reloading("reload refused")  # systemd waits for the end of what it has asked for
-                self.systemd.reloaded()
-        elif number == signal.SIGUSR2:
-            log.info("SIGUSR2: hot restart")
-            self.ask_restart({})
-        elif number == signal.SIGUSR1:
-            self._reopen_logs()
-        elif number in (signal.SIGTTIN, signal.SIGTTOU):
-            count = self.serving.workforce.count + (1 if number == signal.SIGTTIN else -1)
-            log.info("%s: %d worker(s)", number.name, count)
-            refusal = self._refuse_resize()
-            if refusal is None:
-                self.serving.workforce.resize(count, lambda refusal: log.warning("%s", refusal) if refusal else None)
-            else:
-                log.warning("%s", refusal)
-
-    def _reopen_logs(self) -> None:
-        """The supervisor opens the new `--log-path`, as only it may have the right to; the others get its descriptor.
-        Workers reopen their access logs themselves, with or without one.
-        """
-        path, descriptors = self.options.log_path, []
-        if path:
-            try:
-                log_file.redirect(path)
-                descriptors = [log_file.STDERR]
-                log.info("reopened %s", path)
-            except OSError as error:
-                log.error("cannot open %s: %s; going on with the old file", path, error.strerror)
-        else:
-            log.info("the workers reopen their access logs; there is no --log-path")
-        for child in self.children:
-            self.children.send(child, {"type": "reopen_logs"}, descriptors)
 
     # --- stopping -------------------------------------------------------------------------------------------------
 
@@ -223,7 +173,7 @@ class Supervisor:
         self.stop_deadline = time.monotonic() + self.options.shutdown_drain_time
         self.restart.on(Failed(EXIT_STOPPED, "the proxy is shutting down"))
         self.reload.on(reload_sequence.Failed(EXIT_STOPPED, "the proxy is shutting down"))
-        self.tell_state()
+        self.leader.tell_state()
         self.systemd.stopping()
         ending = self.drains.close_all()
         for generation in list(self.generations):
@@ -236,10 +186,6 @@ class Supervisor:
     @property
     def stopping(self) -> bool:
         return self._exit_code is not None
-
-    def needs_controller(self, generation: Generation) -> bool:
-        """The admin interface stays until every worker of every generation has gone."""
-        return generation is self.leader and any(other.workforce.alive() for other in self.generations)
 
     # --- generations ----------------------------------------------------------------------------------------------
 
@@ -266,7 +212,7 @@ class Supervisor:
                 log.info("listener %s on %s", name, ", ".join(addresses))
             log.info("all dependencies initialized: serving with %d worker(s)", generation.workforce.count)
             self.systemd.ready()
-            self.tell_state()
+            self.leader.tell_state()
 
     def _start_serving_without_controller(self) -> None:
         if self.state == "INITIALIZING" and not self.serving.controller_ready:
@@ -282,15 +228,6 @@ class Supervisor:
         else:
             self.restart.on(Failed(1, reason))
 
-    def on_retired(self, generation: Generation) -> None:
-        """Its controller writes nothing any more that only one may write."""
-        if self.handing_over(generation):
-            self.restart.on(Event.RETIRED)
-
-    def handing_over(self, generation: Generation) -> bool:
-        """Somebody waits for its controller to let go."""
-        return generation is self.leader and self.restart.progress.phase == Phase.HANDOVER
-
     def on_gone(self, generation: Generation) -> None:
         """Its last process has ended."""
         if generation not in self.generations:
@@ -298,10 +235,10 @@ class Supervisor:
         if not self.stopping:
             log.info("generation %d is gone", generation.number)
         self.generations.remove(generation)
-        self.tell_state()
+        self.leader.tell_state()
         generation.workforce.close()
         for slot in generation.slots.values():
-            self.release_slot(slot)
+            self.leader.release_slot(slot)
         if self.generations:  # else `main` closes them all
             self.release_unused(generation.sockets.in_use())
         generation.close()
@@ -321,124 +258,3 @@ class Supervisor:
         self.reload.effects.begin(
             listeners=len(committed.listeners), clusters=committed.clusters, workers=generation.workforce.count
         )
-
-    # --- shared memory --------------------------------------------------------------------------------------------
-
-    def announce_region(self, slot: int) -> None:
-        fds = [os.dup(self.memory.region(slot)), os.dup(self.memory.ring(slot))]
-        self.tell_leader({"type": "region", "slot": slot}, give=fds)
-
-    def renew_region(self, slot: int) -> None:
-        self._tell_ended(slot, self.memory.end_region(slot))
-        self.announce_region(slot)
-
-    def release_slot(self, slot: int) -> None:
-        self._tell_ended(slot, self.memory.release_slot(slot))
-
-    def _tell_ended(self, slot: int, serial: int | None) -> None:
-        if serial is not None:
-            self.tell_leader({"type": "ended", "slot": slot, "serial": serial})
-
-    # --- the controller that leads --------------------------------------------------------------------------------
-
-    def leadership(self, generation: Generation) -> tuple[dict[str, int], dict[str, Any]]:
-        """What the leading controller gets: named descriptors, and the message."""
-        memory = self.memory
-        memory.region(generation.slots["controller"])  # its own too, though it may still wait for a template
-        named = {
-            **generation.sockets.admin_named(),
-            **{f"region/{slot}": fd for slot, fd in memory.regions.items()},
-            **{f"ring/{slot}": fd for slot, fd in memory.rings.items()},
-            **{f"ended/{serial}": fd for serial, fd in memory.ended.items()},
-            **({"counters_base": self.counters_base} if self.counters_base is not None else {}),
-        }
-        return named, {"type": "lead", "orders": self.orders, **self._state_message(generation)}
-
-    def _state_message(self, generation: Generation) -> dict[str, Any]:
-        return {
-            "state": self.state,
-            "listeners": generation.sockets.bound(),
-            "stopped": self.drains.stopped,
-            "generations": [(one.number, one.state, one.ends_at) for one in self.generations],
-            "restart": self.restart.status(),
-        }
-
-    def tell_state(self) -> None:
-        if self.leader is not None:
-            self.tell_leader({"type": "state", **self._state_message(self.leader)})
-
-    def tell_leader(self, message: dict[str, Any], *, give: list[int] | None = None) -> None:
-        controller = self.leader.controller if self.leader is not None else None
-        if controller is not None:
-            self.children.send(controller, message, give=give or ())
-            return
-        for fd in give or ():
-            os.close(fd)
-
-    def on_controller_message(
-        self, generation: Generation, child: Child, message: dict[str, Any], fds: list[int]
-    ) -> None:
-        """What concerns the whole instance."""
-        kind = message["type"]
-        if kind == "order":
-            refusal = self._give_order(message["name"], message["value"])
-            if "request" in message:
-                self._answer(child, message["request"], refusal)
-        elif kind == "counters_base":
-            self.counters_base = replace_fd(self.counters_base, fds)
-        elif kind == "reopen_logs":
-            self._reopen_logs()
-        elif kind == "workers":
-            self._resize(generation, child, message["count"], message["request"])
-        elif kind == "reload":
-            request = Request(message["why"], show=message["show"], version=message["config"])
-            self._answer(child, message["request"], self.reload.ask(request))
-        elif kind in questions.KINDS:
-            questions.pass_on(self, message)
-        elif kind == "restart":
-            self._answer(child, message["request"], self.ask_restart(message))
-        elif kind == "shutdown":
-            log.info("shutdown requested through the admin interface")
-            self.stop(0)
-            if message.get("now"):
-                self.stop_now()
-        elif kind == "folded":
-            self.memory.folded(message["serial"])
-
-    def _answer(self, child: Child, request: int, refusal: str | None) -> None:
-        if child in self.children:
-            self.children.send(child, {"type": "answer", "request": request, "refusal": refusal})
-
-    def _resize(self, generation: Generation, child: Child, count: int, request: int) -> None:
-        refusal = self._refuse_resize()
-        if refusal is not None:
-            self._answer(child, request, refusal)
-        else:
-            generation.workforce.resize(count, lambda refusal: self._answer(child, request, refusal))
-
-    def _refuse_resize(self) -> str | None:
-        if self.reload.busy:
-            return "a reload is in progress; try again when it is done"
-        return "a hot restart is in progress; try again when it is done" if self.restart.busy else None
-
-    def ask_restart(self, message: dict[str, Any]) -> str | None:
-        """Begin a hot restart; the reason if not."""
-        try:
-            request = restart_request.read(message, self.directory.path)
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            log.warning("restart refused: %s", error)
-            return str(error)
-        return self.restart.ask(request)
-
-    def _give_order(self, name: str, value: Any) -> str | None:
-        """Returns what could not be done, or None."""
-        self.orders[name] = value
-        if name == "log":
-            process_log.set_levels(value["levels"])
-        elif name == "drain" and value:
-            self.restart.on(Failed(EXIT_STOPPED, "listeners were drained meanwhile"))
-        for generation in self.generations:
-            for worker in generation.workforce.everyone():
-                self.children.send(worker, {"type": "order", "name": name, "value": value})
-        # The workers first: whoever is accepted while the queues are emptied is told to leave.
-        return self.drains.obey(value) if name == "drain" else None

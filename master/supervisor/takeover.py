@@ -68,7 +68,7 @@ def unblock() -> None:
 
 def snapshot(supervisor: Supervisor) -> dict[str, Any]:
     """Everything that a successor needs (`state.py`)."""
-    base = supervisor.counters_base
+    base = supervisor.leader.counters_base
     return {
         "previous": {"executable": OWN.executable, "root": OWN.root},
         "options": supervisor.options.to_json(),
@@ -94,7 +94,7 @@ def _generation(generation: Generation) -> dict[str, Any]:
         "state": generation.state,
         "config": Fd(generation.committed.fd),
         "config_version": generation.config_version,
-        "fingerprint": generation.fingerprint,
+        "fingerprint": generation.spawning.fingerprint,
         "endpoints": None if endpoints is None else Fd(endpoints),
         "hosts": Fd(generation.tables.hosts),
         "clusters": Fd(generation.tables.clusters),

@@ -86,10 +86,10 @@ class Workforce:
                 log.error("no free slot for worker %d", index)
                 return
             self._slots[index] = slot
-            self._generation.supervisor.announce_region(slot)
+            self._generation.supervisor.leader.announce_region(slot)
         child = Child.create(self._generation, "worker", index=index, slot=slot)
         self._workers[index] = child
-        self._generation.spawn(child)
+        self._generation.spawning.spawn(child)
 
     def on_ready(self, child: Child) -> None:
         if self._successors.get(child.index) is child:
@@ -137,9 +137,9 @@ class Workforce:
         slot = self._generation.supervisor.memory.take_slot()
         if slot is None:
             return False
-        self._generation.supervisor.announce_region(slot)
+        self._generation.supervisor.leader.announce_region(slot)
         self._successors[child.index] = Child.create(self._generation, "worker", index=child.index, slot=slot)
-        self._generation.spawn(self._successors[child.index])
+        self._generation.spawning.spawn(self._successors[child.index])
         return True
 
     def _succeed(self, child: Child) -> None:
@@ -227,7 +227,7 @@ class Workforce:
         slot = self._slots.pop(index, None)
         if child is None:  # dead, and waiting for its respawn
             if slot is not None:
-                self._generation.supervisor.release_slot(slot)
+                self._generation.supervisor.leader.release_slot(slot)
             return
         child.state = "draining"
         self._retiring.append(child)
@@ -274,7 +274,7 @@ class Workforce:
             return
         if child in self._retiring:
             self._retiring.remove(child)
-            self._generation.supervisor.release_slot(child.slot)
+            self._generation.supervisor.leader.release_slot(child.slot)
         else:
             self._gone(child)
 
@@ -284,23 +284,23 @@ class Workforce:
             return
         if child in self._retiring:
             self._retiring.remove(child)
-            supervisor.release_slot(child.slot)
+            supervisor.leader.release_slot(child.slot)
             supervisor.adoptions.bereaved(child)
             return
         self._gone(child)
         if child.index in self._successors and not self._generation.stopping:
             self._workers[child.index] = successor = self._successors.pop(child.index)
-            supervisor.release_slot(self._slots.pop(child.index, child.slot))
+            supervisor.leader.release_slot(self._slots.pop(child.index, child.slot))
             self._slots[child.index] = successor.slot
             return
         if self._generation.stopping:
-            supervisor.release_slot(self._slots.pop(child.index, child.slot))
+            supervisor.leader.release_slot(self._slots.pop(child.index, child.slot))
             return
         supervisor.memory.add_restart(child.slot)
         backoff = self._backoff.setdefault(child.index, Backoff())
         delay = backoff.died(lived=lived, ready=child.state != "starting")
         if child.state == "starting" and backoff.early_deaths > 1:
-            supervisor.renew_region(child.slot)  # it may die of what its predecessor left there
+            supervisor.leader.renew_region(child.slot)  # it may die of what its predecessor left there
         self._generation.respawn_later(child.name, delay, lambda: self._spawn(child.index))
         self._generation.give_up_if_start_failed(backoff, child)
 
@@ -309,7 +309,7 @@ class Workforce:
         if self._successors.get(child.index) is not child:
             return False
         del self._successors[child.index]
-        self._generation.supervisor.release_slot(child.slot)
+        self._generation.supervisor.leader.release_slot(child.slot)
         return True
 
     def on_lost(self, child: Child) -> None:
@@ -318,7 +318,7 @@ class Workforce:
             return
         if child in self._retiring:
             self._retiring.remove(child)
-            self._generation.supervisor.release_slot(child.slot)
+            self._generation.supervisor.leader.release_slot(child.slot)
         else:
             self._gone(child)
             self._spawn(child.index)
@@ -326,7 +326,7 @@ class Workforce:
     def close(self) -> None:
         """Give up the slots of workers that were waiting for their respawn."""
         for slot in self._slots.values():
-            self._generation.supervisor.release_slot(slot)
+            self._generation.supervisor.leader.release_slot(slot)
         self._slots.clear()
 
     # --- over an exec ---------------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ import re
 from collections.abc import Callable
 
 from proxy.access_log.inline import source
-from proxy.access_log.operator import FormatError, Kind, Operator, Value, truncated
+from proxy.access_log.operator import FormatError, Kind, Operator, Structured, Value, truncated
 from proxy.access_log.operators import NOT_SUPPORTED, OPERATORS, WITH_LENGTH, is_of_heads
+from proxy.access_log.operators.header import one_line
 from proxy.access_log.rendering import Code, Rendering, Scope, compiled
 from proxy.http.stream_info import StreamInfo
 
@@ -67,7 +68,7 @@ def compile_text(text: str, *, missing: bytes = b"-") -> Renderer:
 def text_rendering(text: str, *, missing: bytes = b"-") -> Rendering:
     """The rendering of `text`, as `compile_text`."""
     pieces = parse(text)
-    scope = Scope(missing=missing)
+    scope = Scope(missing=missing, other=_other)
     parts = [_as_text(piece, scope) if isinstance(piece, Operator) else piece for piece in pieces]
 
     def one_by_one(info: StreamInfo) -> bytes:
@@ -86,7 +87,7 @@ _AS_TEXT: dict[Kind, str] = {
     "number": "b'%d' % {}",
     "bytes or none": "(missing if (v := {}) is None else v)",
     "number or none": "(missing if (v := {}) is None else b'%d' % v)",
-    "unknown": "(v if (v := {}).__class__ is bytes else missing if v is None else b'%d' % v)",
+    "unknown": "(v if (v := {}).__class__ is bytes else missing if v is None else other(v))",
 }
 
 
@@ -94,7 +95,11 @@ def as_text(value: Value, missing: bytes = b"-") -> bytes:
     """An operator's value as it stands in text."""
     if isinstance(value, bytes):
         return value
-    return missing if value is None else b"%d" % value
+    return missing if value is None else _other(value)
+
+
+def _other(value: int | Structured) -> bytes:
+    return b"%d" % value if isinstance(value, int) else one_line(value.text()) or b""
 
 
 def _operator(name: str, parameter: str | None, length: str | None) -> Operator:

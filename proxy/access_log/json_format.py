@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from proxy.access_log.format import parse
-from proxy.access_log.operator import Kind, Operator
+from proxy.access_log.operator import Kind, Operator, Structured
 from proxy.access_log.operators.header import one_line
 from proxy.access_log.rendering import Code, Part, Rendering, Scope, compiled, merged
 
@@ -22,7 +22,14 @@ def compile_json(tree: dict[str, Any], *, omit_empty: bool) -> Rendering:
 
     `omit_empty` leaves out what has no value, and what is empty for that. Raises `FormatError`.
     """
-    scope = Scope(escaped=_escaped, escaped_line=_escaped_line, quoted=_quoted, quoted_line=_quoted_line)
+    scope = Scope(
+        escaped=_escaped,
+        escaped_line=_escaped_line,
+        quoted=_quoted,
+        quoted_line=_quoted_line,
+        other=_other,
+        other_inside=_other_inside,
+    )
     members = _Compiler(scope, omit=omit_empty).members(tree)
     if omit_empty:
         return compiled(members, scope, members=True)
@@ -80,14 +87,14 @@ _ALWAYS: dict[Kind, str] = {"bytes": "quoted_line({})", "number": "b'%d' % {}"}
 _SOMETIMES: dict[Kind, str] = {
     "bytes or none": "quoted_line(v)",
     "number or none": "b'%d' % v",
-    "unknown": "(quoted(v) if v.__class__ is bytes else b'%d' % v)",
+    "unknown": "(quoted(v) if v.__class__ is bytes else other(v))",
 }
 _INSIDE: dict[Kind, str] = {
     "bytes": "escaped_line({})",
     "number": "b'%d' % {}",
     "bytes or none": "({absent} if (v := {}) is None else escaped_line(v))",
     "number or none": "({absent} if (v := {}) is None else b'%d' % v)",
-    "unknown": "({absent} if (v := {}) is None else escaped(v) if v.__class__ is bytes else b'%d' % v)",
+    "unknown": "({absent} if (v := {}) is None else escaped(v) if v.__class__ is bytes else other_inside(v))",
 }
 
 
@@ -115,6 +122,14 @@ def _without_comma(parts: list[Part]) -> list[Part]:
         case [bytes(first), *rest]:
             return [first[1:], *rest]
     return parts
+
+
+def _other(value: int | Structured) -> bytes:
+    return b"%d" % value if isinstance(value, int) else value.json()
+
+
+def _other_inside(value: int | Structured) -> bytes:
+    return b"%d" % value if isinstance(value, int) else _escaped(value.text())
 
 
 def _scalar(value: float | bool | None) -> bytes:

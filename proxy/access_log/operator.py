@@ -2,14 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from proxy.http.stream_info import StreamInfo
 
-Value = bytes | int | None
+
+class Structured(NamedTuple):
+    """A value of JSON's types but None, which JSON formats keep as it is. `length`: at most so many bytes of its text.
+    `quoted`: it is text as JSON wherever it stands.
+    """
+
+    value: Any
+    length: int | None = None
+    quoted: bool = False
+
+    def text(self) -> bytes:
+        """As it stands in text."""
+        plain = isinstance(self.value, str) and not self.quoted
+        return (self.value.encode(errors="replace") if plain else _json(self.value))[: self.length]
+
+    def json(self) -> bytes:
+        """As it stands in JSON: only text has a length there."""
+        value = self.value
+        if isinstance(value, str) and not self.quoted:
+            value = value.encode(errors="replace")[: self.length].decode(errors="replace")
+        return _json(value)
+
+
+def _json(value: Any) -> bytes:
+    """Keys sorted."""
+    text = json.dumps(_numbers(value), separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+    return text.encode(errors="replace")
+
+
+def _numbers(value: Any) -> Any:
+    """With whole numbers as integers, as Envoy writes them, and as text what JSON has no number for."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return str(value)
+        return int(value) if value.is_integer() and abs(value) < _MAX_SAFE else value
+    if isinstance(value, list):
+        return [_numbers(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _numbers(item) for key, item in value.items()}
+    return value
+
+
+_MAX_SAFE = 2**53
+
+Value = bytes | int | Structured | None
 Getter = Callable[[StreamInfo], Value]
-"""The operator's value: text, a number (JSON keeps it one), or None if there is none (`-` in text, null in JSON)."""
+"""The operator's value: text, a number or a structure (JSON keeps it one), or None if there is none (`-` in text, null
+in JSON)."""
 
 Build = Callable[[str | None], Getter]
 """Compiles the parameter, None if there are no parentheses. Raises `FormatError`."""
@@ -79,6 +126,8 @@ def truncated(getter: Getter, length: int) -> Getter:
 
     def get(info: StreamInfo) -> Value:
         value = getter(info)
+        if isinstance(value, Structured):
+            return value._replace(length=length)
         return value[:length] if isinstance(value, bytes) else value
 
     return get

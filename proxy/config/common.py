@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -29,6 +29,9 @@ class PipeAddress(msgspec.Struct, frozen=True, gc=False, tag="pipe"):
 
 
 Address = SocketAddress | PipeAddress
+
+Metadata = dict[str, dict[str, Any]]
+"""`config.core.v3.Metadata`: by namespace a struct of JSON values."""
 
 
 class StringMatcher(msgspec.Struct, frozen=True, gc=False):

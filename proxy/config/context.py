@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from proxy.config.access_log import AccessLog
-from proxy.config.common import HeaderMatcher, PluginConfig
+from proxy.config.bootstrap import Node
+from proxy.config.common import HeaderMatcher, PluginConfig, StringMatcher
+from proxy.config.metadata import MetadataMatcher
 from proxy.config.route import RouteConfiguration
 
 
@@ -19,6 +21,11 @@ class CompileContext(Protocol):
     Nothing here raises for a bad configuration: faults are collected and something harmless is returned, so that one
     run names every fault. Whoever compiles throws the result away if there was one.
     """
+
+    @property
+    def node(self) -> Node:
+        """Who we are."""
+        ...
 
     def at(self, *path: str | int) -> CompileContext:
         """The context of a message below this one: `context.at("filters", 0)`."""
@@ -56,6 +63,14 @@ class CompileContext(Protocol):
         """Compiles a `HeaderMatcher` message; this context stands for it."""
         ...
 
+    def string_matcher(self, value: Any, *path: str | int) -> StringMatcher:
+        """Compiles the `type.matcher.v3.StringMatcher` at `path`."""
+        ...
+
+    def metadata_matcher(self, value: Any) -> MetadataMatcher:
+        """Compiles a `MetadataMatcher` message; this context stands for it."""
+        ...
+
     def access_logs(self, values: Iterable[Any]) -> tuple[AccessLog, ...]:
         """Compiles a list of `AccessLog` messages; this context stands for the list."""
         ...
@@ -64,10 +79,20 @@ class CompileContext(Protocol):
         """Compiles a list of `TypedExtensionConfig` messages, plug-ins of `table`; this context stands for the list."""
         ...
 
+    def plugin(self, name: str, value: Any, table: Mapping[str, str], what: str) -> PluginConfig | None:
+        """Compiles the `Any` for which this context stands, a plug-in of `table`; None if it is none, which is
+        reported.
+        """
+        ...
+
     def plain_value(self, value: Any, *path: str | int) -> Any:
         """What the `google.protobuf.Any` at `path` holds, as plain Python: the dictionary of a `Struct`, the text of a
         `StringValue`, the bytes of a `BytesValue`; None if it is empty. Another type is reported.
         """
+        ...
+
+    def struct(self, value: Any) -> dict[str, Any]:
+        """A `google.protobuf.Struct` as plain Python; whole numbers are integers."""
         ...
 
     def http_filters(self, values: Iterable[Any]) -> tuple[PluginConfig, ...]:

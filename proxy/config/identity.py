@@ -19,13 +19,29 @@ class InternalAddresses(msgspec.Struct, frozen=True, gc=False):
     cidr_ranges: tuple[str, ...] = ()
 
 
+ClientCertDetail = Literal["cert", "chain", "subject", "uri", "dns"]
+
+
+class ClientCert(msgspec.Struct, frozen=True, gc=False):
+    """`forward_client_cert_details` and `set_current_client_cert_details`: `x-forwarded-client-cert`."""
+
+    forward: Literal["SANITIZE", "FORWARD_ONLY", "APPEND_FORWARD", "SANITIZE_SET", "ALWAYS_FORWARD_ONLY"] = "SANITIZE"
+    details: tuple[ClientCertDetail, ...] = ()
+
+
+class UserAgent(msgspec.Struct, frozen=True, gc=False):
+    """`add_user_agent`: who we say that we are. `cluster` and `id` are the node's."""
+
+    cluster: str
+    id: str = ""
+
+
 class Identity(msgspec.Struct, frozen=True):
     """What decides about a request's identity headers. Names and defaults are `HttpConnectionManager`'s.
 
     `internal_only_headers` (lower case) is the route configuration's. `scheme` overwrites `x-forwarded-proto`
-    (`scheme_header_transformation`) unless it is empty. `keeps_client_cert`: `x-forwarded-client-cert` goes on as it
-    came (`forward_client_cert_details: ALWAYS_FORWARD_ONLY`); every other value drops it where the client showed no
-    certificate. `detections` are `original_ip_detection_extensions`.
+    (`scheme_header_transformation`) unless it is empty. `detections` are `original_ip_detection_extensions`.
+    `packs_trace_reason` is the UUID request id's.
     """
 
     use_remote_address: bool = False
@@ -40,8 +56,10 @@ class Identity(msgspec.Struct, frozen=True):
     scheme: str = ""
     underscores: Literal["ALLOW", "REJECT_REQUEST", "DROP_HEADER"] = "ALLOW"
     internal_only_headers: tuple[str, ...] = ()
-    keeps_client_cert: bool = False
+    client_cert: ClientCert = ClientCert()
     detections: tuple[PluginConfig, ...] = ()
+    user_agent: UserAgent | None = None
+    packs_trace_reason: bool = True
 
 
 class ServerHeader(msgspec.Struct, frozen=True, gc=False):

@@ -6,9 +6,10 @@ from typing import Literal
 
 import msgspec
 
-from proxy.config.common import HeaderMatcher, PluginConfig, StringMatcher
+from proxy.config.common import HeaderMatcher, Metadata, PluginConfig, StringMatcher
 from proxy.config.forwarding import Forwarding
 from proxy.config.header_mutation import HeaderMutations
+from proxy.config.metadata import FilterStateMatcher, MetadataMatcher
 
 
 class QueryParameterMatcher(msgspec.Struct, frozen=True, gc=False):
@@ -28,7 +29,8 @@ class RouteMatch(msgspec.Struct, frozen=True, gc=False):
     `regex` must match the whole path and ignores `case_sensitive`, as in Envoy; a URI template is compiled to one.
     `connect`: CONNECT requests, which have no path, and no others. `grpc`: only gRPC requests. `runtime_fraction` is
     (numerator, denominator): the share of requests that the route takes. `tls_presented`, `tls_validated`: whether
-    the client has to have shown a certificate, and a valid one.
+    the client has to have shown a certificate, and a valid one. `dynamic_metadata` and `filter_state` are asked of what
+    filters have left at the exchange when its route is chosen.
     """
 
     kind: Literal["prefix", "path", "path_separated_prefix", "regex", "connect"]
@@ -40,6 +42,8 @@ class RouteMatch(msgspec.Struct, frozen=True, gc=False):
     runtime_fraction: tuple[int, int] | None = None
     tls_presented: bool | None = None
     tls_validated: bool | None = None
+    dynamic_metadata: tuple[MetadataMatcher, ...] = ()
+    filter_state: tuple[FilterStateMatcher, ...] = ()
 
 
 class PathRewrite(msgspec.Struct, frozen=True, gc=False):
@@ -125,6 +129,7 @@ class Route(msgspec.Struct, frozen=True):
     typed_per_filter_config: dict[str, PluginConfig] = {}
     header_mutations: HeaderMutations = HeaderMutations()
     stat_prefix: str = ""
+    metadata: Metadata = {}
 
 
 class VirtualCluster(msgspec.Struct, frozen=True, gc=False):
@@ -146,6 +151,7 @@ class VirtualHost(msgspec.Struct, frozen=True):
     request_attempt_count: bool = False
     response_attempt_count: bool = False
     virtual_clusters: tuple[VirtualCluster, ...] = ()
+    metadata: Metadata = {}
 
 
 class RouteConfiguration(msgspec.Struct, frozen=True):

@@ -43,6 +43,7 @@ class H1ClientCodec:
         self._inbox = Inbox()
         self._heads = HeadReader(self._inbox, max_headers_bytes)
         self._output: list[bytes] = []
+        self._header_bytes_sent = 0
         self._stream_id = 0
         self._method = b""
         self._upgrading = False
@@ -82,7 +83,9 @@ class H1ClientCodec:
             raise unwritable("path", status=400)
         fields, framing, writer = h1_outgoing.frame_request(method, headers, end_stream=end_stream)
         first_line = b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, target, authority)
-        self._output.append(render_head(first_line, fields + framing, status=400))
+        head = render_head(first_line, fields + framing, status=400)
+        self._output.append(head)
+        self._header_bytes_sent = len(head) - head.index(b"\r\n") - 4
         self._stream_id += 1
         self._method = method
         self._writer = writer
@@ -93,6 +96,10 @@ class H1ClientCodec:
         self._body = None
         self._informational = 0
         return self._stream_id
+
+    def header_bytes_sent(self, stream_id: int) -> int:
+        """Those of the current exchange."""
+        return self._header_bytes_sent
 
     def send_data(self, stream_id: int, data: bytes) -> None:
         """Queue body bytes. More than the head promised raises `CodecError`; the connection must be closed then."""
@@ -153,12 +160,13 @@ class H1ClientCodec:
             return self._read_idle()
         events: list[Event] = []
         while self._body is None:
-            head = self._read_head()
-            if head is None:
+            raw = self._read_head()
+            if raw is None:
                 return events
+            head = h1_head.parse_response(raw, max_headers_count=self._max_headers_count, upgrading=self._upgrading)
             if head.status < 200 and head.status != 101:
                 self._count_informational()
-                events.append(InformationalReceived(self._stream_id, head.status, head.headers))
+                events.append(InformationalReceived(self._stream_id, head.status, head.headers, raw))
                 continue
             self._body = self._body_reader(head)
             self._close = self._close or h1_connection.closes(head.headers, head.version)
@@ -169,6 +177,7 @@ class H1ClientCodec:
                     protocol=f"HTTP/{head.version.decode('ascii')}",
                     headers=head.headers,
                     end_stream=self._body.complete,
+                    head=raw,
                 )
             )
             if self._body.complete:
@@ -195,14 +204,12 @@ class H1ClientCodec:
             raise CodecError("http1.surplus_data", status=502)
         return [ConnectionEnded()]
 
-    def _read_head(self) -> ResponseHead | None:
+    def _read_head(self) -> bytes | None:
         raw = self._heads.read()
-        if raw is not None:
-            return h1_head.parse_response(raw, max_headers_count=self._max_headers_count, upgrading=self._upgrading)
-        if self._ended:
+        if raw is None and self._ended:
             # Envoy: an upstream that closed without a word may be asked again; half an answer is a protocol error.
             raise _truncated() if self._heads.begun else CodecError("connection_termination", status=503)
-        return None
+        return raw
 
     def _count_informational(self) -> None:
         self._informational += 1

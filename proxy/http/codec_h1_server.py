@@ -45,6 +45,7 @@ class H1ServerCodec:
         self._inbox = Inbox()
         self._heads = HeadReader(self._inbox, max_headers_bytes)
         self._output: list[bytes] = []
+        self._header_bytes_sent = 0
         self._stream_id = 1
         self._request: RequestHead | None = None
         self._upgrade = ""
@@ -66,6 +67,10 @@ class H1ServerCodec:
         """Whether bytes of a request have come that no event has told of yet."""
         return self._heads.begun
 
+    @property
+    def held(self) -> int:
+        return len(self._inbox)
+
     # --- in ---------------------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes) -> list[Event]:
@@ -82,6 +87,7 @@ class H1ServerCodec:
             if not (self._responded and self._request_complete) or self._close:
                 raise RuntimeError("the exchange is not over, or the connection ends with it")
             self._stream_id += 1
+            self._header_bytes_sent = 0
             self._request = self._body = self._writer = None
             self._upgrade = ""
             self._responded = False
@@ -153,6 +159,7 @@ class H1ServerCodec:
                 end_stream=self._body.complete,
                 expect_continue=head.version == b"1.1" and h1_connection.take_expect_continue(head.headers),
                 upgrade=self._upgrade,
+                head=raw,
             )
         )
 
@@ -180,7 +187,7 @@ class H1ServerCodec:
         if not 100 <= status < 200 or status == 101:
             raise unwritable("status", status=502)
         if self._request is not None and self._request.version == b"1.1":
-            self._output.append(render_head(h1_outgoing.status_line(status), headers, status=502))
+            self._queue_head(h1_outgoing.status_line(status), headers.items)
 
     def send_headers(self, stream_id: int, status: int, headers: Headers, *, end_stream: bool) -> None:
         """Queue the final response head. Framing and `connection: close` are the codec's to add.
@@ -206,7 +213,7 @@ class H1ServerCodec:
         if close and not announced and not opens_tunnel:
             fields.append((b"connection", b"close"))
         fields += framing
-        self._output.append(render_head(h1_outgoing.status_line(status, version), fields, status=502))
+        self._queue_head(h1_outgoing.status_line(status, version), fields)
         self._writer = writer
         self._close = close
         if opens_tunnel:
@@ -214,6 +221,15 @@ class H1ServerCodec:
             self._body = UntilCloseReader()
         if end_stream:
             self._responded = True
+
+    def _queue_head(self, first_line: bytes, fields: list[tuple[bytes, bytes]]) -> None:
+        head = render_head(first_line, fields, status=502)
+        self._output.append(head)
+        self._header_bytes_sent += len(head) - len(first_line) - 2
+
+    def header_bytes_sent(self, stream_id: int) -> int:
+        """Those of the current exchange."""
+        return self._header_bytes_sent
 
     def send_data(self, stream_id: int, data: bytes) -> None:
         """Queue body bytes. More than the head promised raises `CodecError`; the connection must be closed then."""

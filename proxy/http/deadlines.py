@@ -96,6 +96,11 @@ class Deadlines:
         """Seconds left for `phase`; infinite if it is not armed."""
         return self._armed.get(phase, NEVER) - trio.current_time()
 
+    def limits(self) -> dict[Phase, float]:
+        """What is limited now: seconds from the beginning of the exchange, for STREAM_IDLE those without a byte."""
+        limits = {phase: at - self.started for phase, at in self._armed.items()}
+        return limits if self._idle == NEVER else {**limits, Phase.STREAM_IDLE: self._idle}
+
     @property
     def timeout_status(self) -> int:
         """The status that answers the route's timeout."""

@@ -114,6 +114,11 @@ class H1Downstream:
             return True
         return bool(self._events) or self.codec.begun
 
+    @property
+    def received(self) -> int:
+        """How many bytes of the connection the exchanges up to here have taken."""
+        return self.connection.bytes_received - len(self._arrived) - self.codec.held
+
     async def receive(self) -> Event:
         """The next event of the exchange; raises `ProxyError` (DPE, or DC when the client went away within it)."""
         if self._failure is not None:

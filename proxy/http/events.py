@@ -15,7 +15,8 @@ class RequestReceived(msgspec.Struct, frozen=True, gc=False):
 
     `protocol` is "HTTP/1.0" or "HTTP/1.1"…; `headers` has no pseudo header and no `host`. `end_stream`: no body
     follows. `expect_continue`: the client waits for a 100 (the codec has removed `expect`). `upgrade` is the
-    lower-case `upgrade` header if the request asks to leave HTTP, else "".
+    lower-case `upgrade` header if the request asks to leave HTTP, else "". `head`, here and below, is the head as it
+    came, empty if it did not come as text.
     """
 
     stream_id: int
@@ -28,6 +29,7 @@ class RequestReceived(msgspec.Struct, frozen=True, gc=False):
     end_stream: bool
     expect_continue: bool = False
     upgrade: str = ""
+    head: bytes = b""
 
 
 class InformationalReceived(msgspec.Struct, frozen=True, gc=False):
@@ -36,6 +38,7 @@ class InformationalReceived(msgspec.Struct, frozen=True, gc=False):
     stream_id: int
     status: int
     headers: Headers
+    head: bytes = b""
 
 
 class ResponseReceived(msgspec.Struct, frozen=True, gc=False):
@@ -46,6 +49,7 @@ class ResponseReceived(msgspec.Struct, frozen=True, gc=False):
     protocol: str
     headers: Headers
     end_stream: bool
+    head: bytes = b""
 
 
 class DataReceived(msgspec.Struct, frozen=True, gc=False):

@@ -26,6 +26,7 @@ from proxy.http.stream_info import StreamInfo
 from proxy.net import passage
 from proxy.net.connection import Connection
 from proxy.route.entry import RouteEntry
+from proxy.route.table import RouteTable
 
 _NO_BODY = frozenset({204, 304})
 
@@ -70,10 +71,19 @@ class Policy:
         return tuple(self.filter_configs[id(plugin)] for plugin in plugins)
 
 
+class Routing(Protocol):
+    """Who knows the routes."""
+
+    def choose(self, exchange: Exchange) -> RouteEntry | None:
+        """The route of the exchange's request as it is now, with all that follows from it; None if there is none."""
+        ...
+
+
 class Exchange:
     """`request` may be edited before it is forwarded; `route` is None if no route matched; `info` tells the rest.
 
-    `clusters` are those of the snapshot that the exchange began with, by name: the ones that its route means.
+    `clusters` are those of the snapshot that the exchange began with, by name: the ones that its route means. `routes`
+    are the routes that it began with, `routing` chooses among them.
 
     The response is sent with `send_headers`, `send_data`, `send_end`. A `ProxyError` that a filter raises becomes
     a local reply when it leaves that filter. `close` ends the connection with this exchange. `tells_request_id`: the
@@ -85,6 +95,8 @@ class Exchange:
         "_downstream",
         "_header_hooks",
         "_policy",
+        "_route",
+        "_route_is_stale",
         "_transforms",
         "body",
         "close",
@@ -95,7 +107,8 @@ class Exchange:
         "info",
         "request",
         "response_started",
-        "route",
+        "routes",
+        "routing",
         "tells_request_id",
     )
 
@@ -108,7 +121,10 @@ class Exchange:
         self.info = info
         self.request = Request()
         self.body = RequestBody(downstream, deadlines, info, expect_continue=False)
-        self.route: RouteEntry | None = None
+        self.routes: RouteTable | None = None
+        self.routing: Routing | None = None
+        self._route: RouteEntry | None = None
+        self._route_is_stale = False
         self.response_started = False
         self.close = False
         self.drains = False
@@ -123,10 +139,28 @@ class Exchange:
         if event.end_stream:
             self.info.request_received = trio.current_time()
         self.request = self.info.request = Request(event)
+        self.info.request_head = event.head
         asks = event.expect_continue and not self._policy.proxy_100_continue
         if event.expect_continue and not asks:
             event.headers.set(b"expect", b"100-continue")
         self.body = RequestBody(self._downstream, self.deadlines, self.info, expect_continue=asks)
+
+    @property
+    def route(self) -> RouteEntry | None:
+        """The route that was chosen for the request; None if none takes it."""
+        if self._route_is_stale:
+            self._route_is_stale = False
+            self._route = self.routing.choose(self) if self.routing is not None else None
+        return self._route
+
+    @route.setter
+    def route(self, entry: RouteEntry | None) -> None:
+        self._route = entry
+        self._route_is_stale = False
+
+    def clear_route_cache(self) -> None:
+        """Let the next who asks for the route have it chosen again, for the request as it is then."""
+        self._route_is_stale = self.routing is not None
 
     def filter_config(self, name: str) -> Any:
         """The most specific per-route configuration of the filter instance `name`, decoded; None if there is none."""
@@ -161,6 +195,7 @@ class Exchange:
             self._downstream.codec.send_informational(self.info.stream_id, status, headers)
         except CodecError as error:
             raise _unwritable(error) from error
+        self.info.header_bytes_sent = self._downstream.codec.header_bytes_sent(self.info.stream_id)
         await self._flush()
 
     def leave_http(self) -> tuple[Connection, bytes]:
@@ -198,6 +233,8 @@ class Exchange:
         except CodecError as error:
             raise _unwritable(error) from error
         self.response_started = True
+        self.info.response_out = trio.current_time()
+        self.info.header_bytes_sent = codec.header_bytes_sent(self.info.stream_id)
         self.info.status = head.status
         self.info.response_headers = head.headers
         if flush:

@@ -13,14 +13,16 @@ from typing import Any
 
 from proxy.config.common import Address
 from proxy.errors import ProxyError
-from proxy.http import express_varying, h1_connection, h1_head
+from proxy.http import express_varying, h1_connection, h1_head, request_id
 from proxy.http.codec import CodecError
 from proxy.http.codec_h1_client import H1ClientCodec
 from proxy.http.events import RequestReceived
 from proxy.http.headers import Headers
-from proxy.http.identity import REQUEST_ID, Hop, Identities, new_request_id
+from proxy.http.identity import REQUEST_ID, Hop, Identities
 from proxy.http.request import Request
 from proxy.http.target import Target
+
+_TARGET = re.compile(rb"/[\x21\x22\x24-\x7e]*")
 
 # RFC 9112 3: method SP origin-form SP HTTP/1.1. HEAD and CONNECT answer in ways of their own.
 _LINE = re.compile(rb"(GET|POST|PUT|DELETE|PATCH|OPTIONS) (/[\x21\x22\x24-\x7e]*) HTTP/1\.1\r\n")
@@ -58,11 +60,17 @@ def split(data: bytes) -> Arrival | None:
     return Arrival(data, line[1], line[2], data[line.end() : end], data[end:])
 
 
+def plain_path(path: bytes | None) -> bytes | None:
+    """`path` if an upstream may be sent it as it is; None if the general path has to see to it."""
+    return path if path is not None and _TARGET.fullmatch(path) else None
+
+
 class Upstreamed:
     """A head as an upstream gets it, less its method and path. `headers` are its fields, with marks for what varies;
     `authority` is what became of the request's.
 
-    Values come in the order of the arrival's, the request's id last (empty if there is none of ours).
+    Values come in the order of the arrival's, then the request's id (empty if there is none of ours), then the path as
+    it was.
     """
 
     __slots__ = ("_headers", "_marked", "_order", "_rest", "authority")
@@ -129,7 +137,11 @@ class RequestPlan:
 
     def new_id(self) -> bytes:
         """An id for one request; empty if the client's own goes on."""
-        return new_request_id() if self.generates_id else b""
+        return request_id.generate() if self.generates_id else b""
+
+    def tell_path(self, headers: Headers, name: bytes) -> None:
+        """Leave a hole for the path as it was, in a field `name` of `headers`."""
+        headers.set(name, express_varying.mark(self._varying + 1))
 
     def upstreamed(self, request: Request) -> Upstreamed | None:
         """The head for the upstream of `request`, which is the plan's own after the edits of filters, router and route;
@@ -189,6 +201,8 @@ def plan(
         return None
     if identities.tells_request_id(headers, caller):
         return None
+    if theirs and identities.marks_foreign_ids and not caller.internal:
+        return None  # what becomes of an id depends on all of it
     ours = headers.get(REQUEST_ID)
     return RequestPlan(
         request,

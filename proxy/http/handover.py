@@ -12,14 +12,16 @@ class Handover:
     """`arrived` are the bytes of the request, empty at the connection's end.
 
     If `pool` is set, the balancer has picked its host for `entry`'s cluster. If `upstream` is set, the whole request
-    went out on that connection at `sent_at` with the id `request_id` (empty: its own), as `sent` bytes with `values` in
-    the holes of its plan; it is counted as begun, and `received` has come back. `unsent` is what the client has not
-    taken of the answer; the rest of that is with it.
+    went out on that connection at `sent_at` with the id `request_id` (empty: its own), as `sent` bytes with the path
+    `path` and `values` in the holes of its plan; it is counted as begun, and `received` has come back. `unsent` is what
+    the client has not taken of the answer; the rest of that, `answered` bytes, is with it.
     """
 
     __slots__ = (
+        "answered",
         "arrived",
         "entry",
+        "path",
         "pool",
         "received",
         "request_id",
@@ -36,6 +38,7 @@ class Handover:
         self.started = started
         self.sent_at = 0.0
         self.entry: RouteEntry | None = None
+        self.path = b""
         self.pool: Any = None
         self.upstream: Any = None
         self.request_id = b""
@@ -43,3 +46,4 @@ class Handover:
         self.values: tuple[bytes, ...] = ()
         self.received = b""
         self.unsent = b""
+        self.answered = 0

@@ -6,18 +6,18 @@ No I/O: headers, the connection's two addresses and the configuration in, facts 
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 
 import msgspec
 
 from proxy import registry
 from proxy.config.common import Address, PipeAddress, PluginConfig, SocketAddress
-from proxy.config.identity import Identity
-from proxy.http import hop_by_hop
+from proxy.config.identity import Identity, UserAgent
+from proxy.http import client_cert, hop_by_hop, request_id
 from proxy.http.headers import Headers
 from proxy.http.original_ip import ORIGINAL_IP_DETECTIONS
 from proxy.http.original_ip.detection import OriginalIpDetection
+from proxy.net.certificates import Certificates
 from proxy.net.cidr import CidrRanges, parse_ip
 
 XFF = b"x-forwarded-for"
@@ -29,6 +29,9 @@ FORCE_TRACE = b"x-envoy-force-trace"
 EXTERNAL_ADDRESS = b"x-envoy-external-address"
 INTERNAL = b"x-envoy-internal"
 CLIENT_CERT = b"x-forwarded-client-cert"
+USER_AGENT = b"user-agent"
+SERVICE_CLUSTER = b"x-envoy-downstream-service-cluster"
+SERVICE_NODE = b"x-envoy-downstream-service-node"
 
 ROUTER_HEADERS = frozenset(
     b"x-envoy-" + name
@@ -46,16 +49,15 @@ _EXTERNAL = ROUTER_HEADERS | {
     b"x-envoy-expected-rq-timeout-ms",
     b"x-envoy-ip-tags",
     b"x-envoy-original-url",
-    CLIENT_CERT,
 }
 _EDGE = _EXTERNAL | {
     b"x-envoy-decorator-operation",
-    b"x-envoy-downstream-service-cluster",
-    b"x-envoy-downstream-service-node",
+    SERVICE_CLUSTER,
+    SERVICE_NODE,
     b"x-envoy-original-path",
 }
-_INTERNAL = frozenset({INTERNAL, CLIENT_CERT})
-_WATCHED = _EDGE | hop_by_hop.STRIPPED | {XFF, XFP, XFPORT, VIA, REQUEST_ID, EXTERNAL_ADDRESS}
+_INTERNAL = frozenset({INTERNAL})
+_WATCHED = _EDGE | hop_by_hop.STRIPPED | {XFF, XFP, XFPORT, VIA, REQUEST_ID, EXTERNAL_ADDRESS, CLIENT_CERT, USER_AGENT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,8 @@ class Caller:
 class Hop:
     """What a connection says about its requests. `appended` is our line in `x-forwarded-for`, empty for none.
 
-    `peer` is the peer as the caller of a request; `relayed` the same where others stand before it.
+    `peer` is the peer as the caller of a request; `relayed` the same where others stand before it. `client_cert` is our
+    element of `x-forwarded-client-cert`, None for a client that presented no certificate.
     """
 
     scheme: bytes
@@ -80,6 +83,14 @@ class Hop:
     port: bytes
     peer: Caller
     relayed: Caller
+    client_cert: bytes | None = None
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """All that makes a difference to requests: equal for connections that say the same. Not the peer's port."""
+        address = self.peer.address
+        host = address.host if isinstance(address, SocketAddress) else None
+        return host, self.port, self.peer.internal, self.client_cert
 
 
 class Identities:
@@ -90,26 +101,28 @@ class Identities:
         self._own_address = own_address.encode()
         self._ranges = CidrRanges(config.internal_addresses.cidr_ranges)
         only = {name.encode() for name in config.internal_only_headers}
-        kept = {CLIENT_CERT} if config.keeps_client_cert else set()
-        self._private = (_EDGE if config.use_remote_address else _EXTERNAL) - kept | only
-        self._private_inside = _INTERNAL - kept
+        self._private = (_EDGE if config.use_remote_address else _EXTERNAL) | only
         self._watched = _WATCHED | only
         self._detections = tuple(map(_detection, config.detections))
         self._append = config.use_remote_address and not config.skip_xff_append
         self._claims_scheme = config.use_remote_address and config.xff_num_trusted_hops == 0
         self._via = config.via.encode()
         self._scheme = config.scheme.encode()
-        self._new_id_at_edge = config.use_remote_address and not config.preserve_external_request_id
+        self._request_ids = request_id.Policy(config)
 
-    def hop(self, remote: Address, local: Address, scheme: bytes) -> Hop:
-        """What the connection from `remote` to `local` says; once per connection."""
-        appended = b""
-        if isinstance(remote, SocketAddress):
-            loopback = remote.host.startswith("127.") or remote.host == "::1"
-            appended = self._own_address if loopback else remote.host.encode()
+    def hop(self, remote: Address, local: Address, scheme: bytes, certificates: Certificates | None = None) -> Hop:
+        """What the connection from `remote` to `local` says; once per connection. `certificates` are those of TLS."""
         port = b"%d" % local.port if isinstance(local, SocketAddress) else b""
-        relayed = Caller(remote)
-        return Hop(scheme, appended, port, Caller(remote, self._is_internal(remote)), relayed)
+        peer, relayed = Caller(remote, self._is_internal(remote)), Caller(remote)
+        told = client_cert.element(certificates, self._config.client_cert.details)
+        return Hop(scheme, self._appended(remote), port, peer, relayed, told)
+
+    def _appended(self, remote: Address) -> bytes:
+        if not isinstance(remote, SocketAddress):
+            return b""
+        if remote.host.startswith("127.") or remote.host == "::1":
+            return self._own_address
+        return remote.host.encode()
 
     def admit(self, headers: Headers, hop: Hop, *, upgrading: bool = False) -> Caller:
         """Make `headers` those of the request that we send on, in place; it asks for an upgrade if `upgrading`. Raises
@@ -128,26 +141,58 @@ class Identities:
             caller, append = self._detected(headers, noted.get(XFF), hop)
         else:
             caller = self._caller(noted.get(XFF), hop)
-        private = self._private_inside if caller.internal else self._private
+        private = _INTERNAL if caller.internal else self._private
         if not noted.keys().isdisjoint(private):
             headers.items = [pair for pair in headers.items if pair[0] not in private]
         self._forwarded(headers, noted, hop, append=append)
-        if self._via:
-            _append(headers, noted, VIA, b", ", self._via)
         if caller.internal:
             headers.add(INTERNAL, b"true")
-        elif config.use_remote_address:
+        if config.user_agent is not None:
+            self._introduce(headers, noted, config.user_agent)
+        if self._via:
+            _append(headers, noted, VIA, b", ", self._via)
+        at_edge = config.use_remote_address and not caller.internal
+        if at_edge:
             if isinstance(caller.address, SocketAddress):
                 _put(headers, noted, EXTERNAL_ADDRESS, caller.address.host.encode())
             else:
                 headers.remove(EXTERNAL_ADDRESS)
-        if config.generate_request_id and (REQUEST_ID not in noted or (self._new_id_at_edge and not caller.internal)):
-            _put(headers, noted, REQUEST_ID, new_request_id())
+        theirs = noted.get(REQUEST_ID)
+        ours = self._request_ids.choose(theirs, at_edge=at_edge)
+        if ours is not None:
+            _put(headers, noted, REQUEST_ID, ours)
+        if CLIENT_CERT in noted or hop.client_cert is not None:
+            self._certify(headers, noted, hop.client_cert)
         return caller
+
+    @property
+    def marks_foreign_ids(self) -> bool:
+        """Whether a request from outside keeps its id but for the nibble about tracing."""
+        return self._request_ids.marks_foreign
 
     def tells_request_id(self, headers: Headers, caller: Caller) -> bool:
         """Whether the response to the request with these admitted `headers` tells its id (rule 26)."""
         return self._config.always_set_request_id_in_response or (caller.internal and FORCE_TRACE in headers)
+
+    def _introduce(self, headers: Headers, noted: dict[bytes, bytes], us: UserAgent) -> None:
+        """`add_user_agent`. Envoy says what it is called to whomever it sends requests, its callers' names go."""
+        _put(headers, noted, SERVICE_CLUSTER, us.cluster.encode())
+        if not noted.get(USER_AGENT):
+            _put(headers, noted, USER_AGENT, us.cluster.encode())
+        if us.id:
+            _put(headers, noted, SERVICE_NODE, us.id.encode())
+
+    def _certify(self, headers: Headers, noted: dict[bytes, bytes], ours: bytes | None) -> None:
+        """`x-forwarded-client-cert`: only who has shown a certificate may tell of others (`ALWAYS_…`: anybody)."""
+        forward = self._config.client_cert.forward
+        if forward == "ALWAYS_FORWARD_ONLY":
+            return
+        if forward == "SANITIZE" or ours is None:
+            headers.remove(CLIENT_CERT)
+        elif forward == "APPEND_FORWARD":
+            _append(headers, noted, CLIENT_CERT, b",", ours)
+        elif forward == "SANITIZE_SET":
+            _put(headers, noted, CLIENT_CERT, ours)
 
     def _forwarded(self, headers: Headers, noted: dict[bytes, bytes], hop: Hop, *, append: bool) -> None:
         if append and hop.appended:
@@ -205,14 +250,6 @@ def _detection(plugin: PluginConfig) -> OriginalIpDetection:
     extension = registry.load(ORIGINAL_IP_DETECTIONS, plugin.type_url)
     built: OriginalIpDetection = extension(msgspec.msgpack.decode(plugin.config, type=extension.Config))
     return built
-
-
-def new_request_id() -> bytes:
-    """A random UUID, version 4, as `x-request-id`; the version nibble 4 also says "not traced" (rule 26)."""
-    bits = random.getrandbits(128)  # an identifier, not a secret
-    bits = bits & ~(0xF << 76) & ~(0x3 << 62) | (0x4 << 76) | (0x2 << 62)
-    text = b"%032x" % bits
-    return b"%b-%b-%b-%b-%b" % (text[:8], text[8:12], text[12:16], text[16:20], text[20:])
 
 
 def _put(headers: Headers, noted: dict[bytes, bytes], name: bytes, value: bytes) -> None:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 from proxy.http.events import RequestReceived
 from proxy.http.headers import Headers
+
+if TYPE_CHECKING:
+    from proxy.http.stream_info import StreamInfo
 
 
 class Request:
     """A request head whose parts may be assigned. `path` holds path and query; `headers` has no pseudo header.
 
     Every part is empty while no head has been read: a connection that fails before has an exchange without a request.
+    `info` is the exchange's while its route is looked for, else None: the two must not hold each other in memory.
     """
 
-    __slots__ = ("_random", "authority", "headers", "method", "path", "protocol", "scheme", "upgrade")
+    __slots__ = ("_random", "authority", "headers", "info", "method", "path", "protocol", "scheme", "upgrade")
 
     _random: int
 
     def __init__(self, event: RequestReceived | None = None) -> None:
+        self.info: StreamInfo | None = None
         if event is None:
             self.method = self.scheme = self.authority = self.path = b""
             self.protocol = self.upgrade = ""
@@ -48,3 +54,7 @@ class Request:
         except AttributeError:
             self._random = random.getrandbits(64)
             return self._random
+
+    @random.setter
+    def random(self, number: int) -> None:
+        self._random = number

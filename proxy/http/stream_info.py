@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from proxy.config.common import Address
 from proxy.errors import Flag
+from proxy.http import stream_data
+from proxy.http.stream_data import Metadata, StateObject, Struct
 
 if TYPE_CHECKING:
     from proxy.http.headers import Headers
     from proxy.http.request import Request
     from proxy.net.connection import Connection
+    from proxy.route.entry import RouteEntry
 
 NO_STATUS = 0
 
@@ -28,6 +31,23 @@ class Attempt(NamedTuple):
     error: str
     seconds: float
     errno: str = ""
+
+
+class UpstreamConnection(NamedTuple):
+    """The connection of an attempt: its number (`%UPSTREAM_CONNECTION_ID%`), when connecting began and ended."""
+
+    id: int
+    began: float
+    connected: float
+
+
+class Transfer(Protocol):
+    """An attempt that is under way, as far as bytes are counted. `heads` are those of its responses, as they came."""
+
+    bytes_sent: int
+    bytes_received: int
+    header_bytes_sent: int
+    heads: tuple[bytes, ...]
 
 
 class Flags(list[Flag]):
@@ -56,53 +76,87 @@ class StreamInfo:
     exchange's own, None where there is none (yet). `upstream_host` is the host that was chosen last,
     `upstream_remote` and `upstream_local` the ends of the connection to it, None if there was no connection.
     `upstream_failure` is what the socket said when connecting failed. `local_reply_body` is set only while the format
-    of a local reply is rendered. `request_received` and `request_sent` are when the last byte of the request came and
+    of a local reply is rendered. `connection_ended` is when the connection ended, if that is
+    what the entry is about. `request_received` and `request_sent` are when the last byte of the request came and
     when it went to the upstream, `request_begun` when its first byte went, `response_begun` and `response_received`
     when the first and the last byte of the response came.
+    `entry` is the route that was chosen last: its `route` and `virtual_host` have their `metadata`.
     `log_type` says what an entry of the access log is about (`%ACCESS_LOG_TYPE%`).
-    `upstream_tried` is the host of an attempt as soon as it begins. `attempts` are those that failed, `cause` is what
-    lies behind a failure: the text of an error, or a traceback.
+    `upstream_tried` is the host of an attempt as soon as it begins, `upstream_hostname` its name, if it has one.
+    `attempt_begun` and `pool_ready` are when the last attempt began and when it had its connection, or none.
+    `upstream_connection` is that connection, `transfer` what runs over it; what earlier attempts sent and received is
+    in `upstream_bytes_*`, `upstream_header_bytes_sent` and `response_heads`. `response_body_begun` is when the first
+    byte of the response's body came, `response_out` when its head was about to go to the client.
+    `request_head` begins with the request's head as it came. `received_before` and `sent_before` are what had passed
+    the connection before this exchange. `header_bytes_sent` are those of the response's fields on the wire.
+    `virtual_cluster` is the name of the virtual cluster that the request belongs to.
+    `attempts` are those that failed, `cause` is what lies behind a failure: the text of an error, or a traceback.
+    `upstream_close_type` says how the upstream's connection ended (`%UPSTREAM_DETECTED_CLOSE_TYPE%`).
+
+    `dynamic_metadata` (namespace → struct) and `filter_state` (key → object) are what filters have left here, None as
+    long as none has: to be read, and to be written by `set_dynamic_metadata`, `merge_dynamic_metadata` and
+    `set_filter_state`. `stream_data.lookup` finds a value in metadata, `stream_data.text` is a state object as text.
     """
 
     __slots__ = (
+        "_written",
+        "attempt_begun",
         "attempts",
         "bytes_received",
         "bytes_sent",
         "cause",
         "connection",
+        "connection_ended",
         "continued",
         "detail",
         "downstream_remote",
+        "dynamic_metadata",
         "ended",
+        "entry",
+        "filter_state",
         "flags",
+        "header_bytes_sent",
         "internal",
         "is_http",
         "local_reply_body",
         "log_type",
+        "pool_ready",
+        "received_before",
         "request",
         "request_begun",
         "request_complete",
+        "request_head",
         "request_received",
         "request_sent",
         "response_begun",
+        "response_body_begun",
         "response_complete",
         "response_headers",
+        "response_heads",
+        "response_out",
         "response_received",
         "route_name",
+        "sent_before",
         "started",
         "started_at",
         "status",
         "stream_id",
+        "transfer",
         "upgrade",
         "upstream_attempts",
         "upstream_bytes_received",
         "upstream_bytes_sent",
+        "upstream_close_type",
         "upstream_cluster",
+        "upstream_connection",
         "upstream_failure",
+        "upstream_header_bytes_sent",
         "upstream_host",
+        "upstream_hostname",
         "upstream_local",
         "upstream_remote",
         "upstream_tried",
+        "virtual_cluster",
     )
 
     def __init__(self, started: float, connection: Connection | None = None) -> None:
@@ -123,8 +177,9 @@ class StreamInfo:
         self.bytes_received = self.bytes_sent = 0
         self.continued = self.request_complete = self.response_complete = False
         self.request_received = self.request_begun = self.request_sent = 0.0
-        self.response_begun = self.response_received = self.ended = 0.0
+        self.response_begun = self.response_received = self.ended = self.connection_ended = 0.0
         self.route_name = self.upstream_cluster = self.upstream_failure = ""
+        self.entry: RouteEntry | None = None
         self.upstream_host: Address | None = None
         self.downstream_remote: Address | None = None
         self.attempts: tuple[Attempt, ...] = ()
@@ -133,12 +188,66 @@ class StreamInfo:
         self.upstream_remote: Address | None = None
         self.upstream_local: Address | None = None
         self.upstream_attempts = self.upstream_bytes_sent = self.upstream_bytes_received = 0
+        self.upstream_hostname = self.virtual_cluster = ""
+        self.upstream_close_type = b"Normal"
+        self.upstream_connection: UpstreamConnection | None = None
+        self.attempt_begun = self.pool_ready = self.response_body_begun = self.response_out = 0.0
+        self.request_head = b""
+        self.received_before = self.sent_before = self.header_bytes_sent = self.upstream_header_bytes_sent = 0
+        self.response_heads: tuple[bytes, ...] = ()
+        self.transfer: Transfer | None = None
+        self.dynamic_metadata: Metadata | None = None
+        self.filter_state: dict[str, StateObject] | None = None
+        self._written = 0
 
     def begin(self, started: float, now: float) -> None:
         """Set the beginning of an exchange that began at `started` on the clock that says `now`."""
         self.started = started
         self.started_at = time.time() - (now - started)
 
+    def begin_attempt(self, now: float) -> None:
+        """Another attempt begins: what was known of the connection of the last one is no longer of interest."""
+        self.upstream_attempts += 1
+        self.attempt_begun, self.pool_ready = now, 0.0
+        self.upstream_connection = self.upstream_remote = self.upstream_local = None
+
+    def end_transfer(self) -> None:
+        """What runs is over, and counts among what earlier attempts sent and received."""
+        if self.transfer is not None:
+            self.upstream_bytes_sent += self.transfer.bytes_sent
+            self.upstream_bytes_received += self.transfer.bytes_received
+            self.upstream_header_bytes_sent += self.transfer.header_bytes_sent
+            self.response_heads += self.transfer.heads
+            self.transfer = None
+
     def response_flags(self) -> str:
         """`%RESPONSE_FLAGS%`: comma-joined in the order in which they were set, `-` if there is none."""
         return ",".join([flag.value for flag in self.flags]) if self.flags else "-"
+
+    def set_dynamic_metadata(self, namespace: str, values: Struct) -> None:
+        """Set the keys of `values` in a namespace; its other keys stay (Envoy's `setDynamicMetadata`). The values are
+        not to be changed afterwards.
+
+        Raises `TypeError` for what is no JSON, `ProxyError` beyond `limits.MAX_STREAM_DATA`.
+        """
+        before = self._metadata_to_write(namespace, values)
+        before[namespace] = {**before.get(namespace, {}), **values}
+
+    def merge_dynamic_metadata(self, namespace: str, values: Struct) -> None:
+        """The same, but structs in `values` are merged with those that are there, and lists appended to them."""
+        before = self._metadata_to_write(namespace, values)
+        before[namespace] = stream_data.merged(before.get(namespace, {}), values)
+
+    def set_filter_state(self, key: str, value: StateObject | str) -> None:
+        """Set the object `key`, in place of the one before. Raises `ProxyError` beyond `limits.MAX_STREAM_DATA`."""
+        value = value.encode() if isinstance(value, str) else value
+        self._written = stream_data.within_bounds(self._written + len(key) + len(stream_data.text(value)))
+        if self.filter_state is None:
+            self.filter_state = {}
+        self.filter_state[key] = value
+
+    def _metadata_to_write(self, namespace: str, values: Struct) -> Metadata:
+        self._written = stream_data.within_bounds(self._written + len(namespace) + stream_data.size(values))
+        if self.dynamic_metadata is None:
+            self.dynamic_metadata = {}
+        return self.dynamic_metadata

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from collections.abc import Callable
@@ -25,9 +26,10 @@ class Connection:
     `scope` bounds everything that the connection's task does; `deadline(seconds)` rewrites its deadline for the next
     phase. Without a task (`scope` is None), who serves the connection has set `on_end`. `opened_at` is the event loop's
     time. `idle` is true while the connection waits for a request, so that a drain may close it. `sending` stays true
-    when a `send` was cancelled: the peer has a part of it, and nothing may follow. `bytes_received` and `bytes_sent`
-    count what passed the socket. `id` is the connection's number (`%CONNECTION_ID%`). `buffer_limit` (bytes) bounds
-    what is held, and so one receive. `protocol` is what the peer speaks ("http1", "http2"), empty while that is not
+    when a `send` was cancelled: the peer has a part of it, and nothing may follow. `close_type` is how it ended
+    (`%DOWNSTREAM_DETECTED_CLOSE_TYPE%`). `bytes_received` and `bytes_sent` count what passed the socket. `id` is the
+    connection's number (`%CONNECTION_ID%`). `buffer_limit` (bytes) bounds what is held, and so one receive.
+    `filter_chain` is the name of the listener's chain that serves it. `protocol` is what the peer speaks ("http1", "http2"), empty while that is not
     known. `stateful`: both ends share a state that no other process could take over. `receive` and `send` raise
     `ProxyError` (flag DC) when the peer is gone.
     """
@@ -46,7 +48,9 @@ class Connection:
         "buffer_limit",
         "bytes_received",
         "bytes_sent",
+        "close_type",
         "closed_by_peer",
+        "filter_chain",
         "id",
         "idle",
         "on_end",
@@ -79,6 +83,8 @@ class Connection:
         self.protocol = ""
         self.stateful = False
         self.closed_by_peer = False
+        self.close_type = b"Normal"
+        self.filter_chain = ""
         self.sending = False
         self.bytes_received = 0
         self.bytes_sent = 0
@@ -242,6 +248,7 @@ class Connection:
     def reset(self) -> None:
         """Close the socket so that the peer sees a reset."""
         if self._fd >= 0:
+            self.close_type = b"LocalReset"
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close()
 
@@ -306,4 +313,6 @@ class Connection:
         if error.errno not in PEER_GONE:
             return error
         self.closed_by_peer = True
+        if error.errno == errno.ECONNRESET:
+            self.close_type = b"RemoteReset"
         return disconnected()

@@ -44,9 +44,13 @@ def cut_off() -> ProxyError:
 
 
 def address_of(sock: socket.socket, *, peer: bool) -> Address:
-    """Our or the peer's address of a connected socket; an unnamed Unix socket, or one whose peer is gone, gives ""."""
+    """Our or the peer's address of a connected socket; "" of a socket whose peer is gone. A client's Unix socket has no
+    name: as in Envoy, it goes by that of ours.
+    """
     try:
         name = sock.getpeername() if peer else sock.getsockname()
+        if not name:
+            name = sock.getsockname()
     except OSError as error:
         if error.errno not in PEER_GONE:
             raise

@@ -1,35 +1,68 @@
-"""What a `config.route.v3.RouteMatch` asks of a request beyond the path: headers, query, gRPC, a share of requests."""
+"""What a `config.route.v3.RouteMatch` asks of a request beyond the path: headers, query, gRPC, a share of requests, and
+what filters have left at its exchange.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from proxy.config.route import QueryParameterMatcher, RouteMatch
 from proxy.http import grpc
+from proxy.http.stream_info import StreamInfo
 from proxy.route.matcher import RequestHead, compile_header, compile_string
+from proxy.route.metadata import Predicate, compile_filter_state, compile_metadata
 
 Condition = Callable[[RequestHead], bool]
 
 
+class Part(NamedTuple):
+    """One condition: the field of the `RouteMatch` that asks for it, what that says, and whether it holds."""
+
+    field: tuple[str | int, ...]
+    asked: object
+    holds: Condition
+
+
 def compile_conditions(match: RouteMatch) -> tuple[Condition, ...]:
     """All of them must hold."""
-    return tuple(_conditions(match))
+    return tuple(part.holds for part in parts(match))
 
 
 def by_path_alone(match: RouteMatch) -> bool:
     """Whether the conditions look at nothing but path and query."""
-    return not match.headers and not match.grpc and match.runtime_fraction is None
+    return not match.headers and not match.grpc and not beyond_head(match)
 
 
-def _conditions(match: RouteMatch) -> Iterator[Condition]:
+def beyond_head(match: RouteMatch) -> bool:
+    """Whether they look at more than the head of the request."""
+    return match.runtime_fraction is not None or bool(match.dynamic_metadata or match.filter_state)
+
+
+def parts(match: RouteMatch) -> Iterator[Part]:
+    """What `match` asks beyond the path, in the order in which it is asked."""
     if match.tls_presented or match.tls_validated:
-        yield _never  # there is no TLS yet, so no client has shown a certificate
+        # There is no TLS yet, so no client has shown a certificate.
+        yield Part(("tls_context",), None, _never)
     if match.runtime_fraction is not None:
-        yield _compile_fraction(*match.runtime_fraction)
-    yield from map(compile_header, match.headers)
-    yield from map(_compile_query_parameter, match.query_parameters)
+        yield Part(("runtime_fraction",), match.runtime_fraction, _compile_fraction(*match.runtime_fraction))
+    for index, header in enumerate(match.headers):
+        yield Part(("headers", index), header, compile_header(header))
+    for index, parameter in enumerate(match.query_parameters):
+        yield Part(("query_parameters", index), parameter, _compile_query_parameter(parameter))
     if match.grpc:
-        yield is_grpc
+        yield Part(("grpc",), None, is_grpc)
+    for index, metadata in enumerate(match.dynamic_metadata):
+        yield Part(("dynamic_metadata", index), metadata, _of_info(compile_metadata(metadata)))
+    for index, state in enumerate(match.filter_state):
+        yield Part(("filter_state", index), state, _of_info(compile_filter_state(state)))
+
+
+_NOTHING_KNOWN = StreamInfo(0.0)
+
+
+def _of_info(predicate: Predicate) -> Condition:
+    return lambda head: predicate(head.info or _NOTHING_KNOWN)
 
 
 def _never(head: RequestHead) -> bool:

@@ -29,11 +29,13 @@ def _reads_fields(action: ClusterAction) -> bool:
 class RouteEntry:
     """One route with what a filter may ask of it.
 
-    A route of weighted clusters has an entry below it for each `share`: the same route to that one cluster.
+    A route of weighted clusters has an entry below it for each `share`: the same route to that one cluster. `share` is
+    None for all others.
     `conditions` are what it asks beyond its path; `by_path_alone` says that they look at nothing but path and query.
     `reads_fields`: what a field of the request says decides about its cluster or host. `reply`: the route answers
     itself. `finish_request` makes a request the upstream's, `finish_response` edits its response, and local replies;
-    None where there is nothing to do. `by_head`: what both do follows from the header lines of the request.
+    None where there is nothing to do. `rewrite_path` is what becomes of the path in `finish_request`; `by_head`: the
+    rest of what both do follows from the header lines of the request.
     `auto_host`: the host's own name becomes the authority, once it is picked.
     `retry` are its rules for retries, None if it has none.
     """
@@ -54,7 +56,9 @@ class RouteEntry:
         "reads_fields",
         "reply",
         "retry",
+        "rewrite_path",
         "route",
+        "share",
         "virtual_host",
     )
 
@@ -67,6 +71,7 @@ class RouteEntry:
         compile_edits: CompileEdits = no_edits,
     ) -> None:
         self.virtual_host = virtual_host
+        self.share = share
         self._shares: Weighted[RouteEntry] | None = None
         self.reply: Reply | None = None
         self._cluster, self._weight_header = "", b""
@@ -92,7 +97,7 @@ class RouteEntry:
             self.auto_host = action.host_rewrite is not None and action.host_rewrite.kind == "auto"
         self.route = route
         finish = compile_finish(config, virtual_host, route, share, compile_edits)
-        self.finish_request, self.finish_response, by_head = finish
+        self.finish_request, self.finish_response, self.rewrite_path, by_head = finish
         self.reads_fields = isinstance(action, ClusterAction) and _reads_fields(action)
         by_path = isinstance(action, ClusterAction) and action.cluster_header == ":path"
         self.by_head = by_head and not self.auto_host and not by_path
@@ -124,13 +129,14 @@ class RouteEntry:
         """Whether this route takes `request`, whose path without query is `path`."""
         return self.path_matches(path) and self.accepts(request)
 
-    def choose(self, request: RequestHead) -> RouteEntry:
+    def choose(self, request: RequestHead, drawn: int | None = None) -> RouteEntry:
         """What a request that matches gets: this entry, or one of its shares: by the number in the header that the
-        route names for this, else at random."""
+        route names for this, else by the one that was `drawn`, else at random."""
         shares = self._shares
         if shares is None:
             return self
         number = parse_number(request.headers.get(self._weight_header)) if self._weight_header else None
+        number = drawn if number is None else number
         return shares.pick() if number is None else shares.at(number % shares.total)
 
     def cluster_name(self, request: RequestHead) -> str:

@@ -13,13 +13,23 @@ from proxy.config.route import ClusterAction, ClusterWeight, Route, RouteConfigu
 from proxy.http.headers import Headers
 from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo
-from proxy.route.rewrite import RewriteHost, compile_host_rewrite, compile_path_rewrite, compile_share_host
+from proxy.route.rewrite import (
+    RewriteHost,
+    RewritePath,
+    compile_host_rewrite,
+    compile_path_rewrite,
+    compile_share_host,
+    rewrite_path,
+)
 
 ATTEMPT_COUNT = b"x-envoy-attempt-count"
 
 EditHeaders = Callable[[Headers, StreamInfo], None]
 FinishRequest = Callable[[Request, StreamInfo, bool], None]
 """Takes the request, what is known of its exchange, and whether the upstream is told the path as it was."""
+
+Level = RouteConfiguration | VirtualHost | Route
+"""What has `header_mutations`."""
 
 
 class HeaderEdits(NamedTuple):
@@ -41,12 +51,19 @@ def no_edits(levels: tuple[HeaderMutations, ...]) -> HeaderEdits:
 
 
 class Finish(NamedTuple):
-    """None where there is nothing to do. `by_head`: all of it follows from the request's header lines, whatever the
-    path, the time and the connection."""
+    """None where there is nothing to do. `path` is the part of `request` that concerns the path; `by_head`: the rest of
+    it follows from the request's header lines, whatever the path, the time and the connection.
+    """
 
     request: FinishRequest | None = None
     response: EditHeaders | None = None
+    path: RewritePath | None = None
     by_head: bool = True
+
+
+def mutation_levels(config: RouteConfiguration, virtual_host: VirtualHost, route: Route) -> tuple[Level, ...]:
+    """Whose mutations are made, first to last; those of a weighted cluster come before all of them."""
+    return (config, virtual_host, route) if config.most_specific_wins else (route, virtual_host, config)
 
 
 def compile_finish(
@@ -56,8 +73,7 @@ def compile_finish(
     share: ClusterWeight | None,
     compile_edits: CompileEdits,
 ) -> Finish:
-    levels = (route.header_mutations, virtual_host.header_mutations, config.header_mutations)
-    edits = compile_edits(levels[::-1] if config.most_specific_wins else levels)
+    edits = compile_edits(tuple(level.header_mutations for level in mutation_levels(config, virtual_host, route)))
     # The share's come first, whoever is to win among the others.
     own = compile_edits((share.header_mutations,)) if share is not None else HeaderEdits()
     host, path, by_head = None, None, own.constant and edits.constant
@@ -68,7 +84,6 @@ def compile_finish(
             by_head = by_head and action.host_rewrite.kind != "path_regex" and action.host_rewrite.value != ":path"
         if action.path_rewrite is not None:
             path = compile_path_rewrite(action.path_rewrite, route.match)
-            by_head = False
     share_host = compile_share_host(share) if share is not None and share.host else None
     count, told = virtual_host.request_attempt_count, virtual_host.response_attempt_count
     request_steps = (count, own.request, share_host, edits.request, host, path)
@@ -76,6 +91,7 @@ def compile_finish(
     return Finish(
         _request(*request_steps) if any(request_steps) else None,
         _response(*response_steps) if any(response_steps) else None,
+        path,
         by_head,
     )
 
@@ -86,7 +102,7 @@ def _request(
     share_host: RewriteHost | None,
     edits: EditHeaders | None,
     host: RewriteHost | None,
-    path: Callable[[Request, bool], None] | None,
+    path: RewritePath | None,
 ) -> FinishRequest:
     def finish(request: Request, info: StreamInfo, tell: bool) -> None:
         if count:
@@ -100,7 +116,7 @@ def _request(
         if host is not None:
             host(request)
         if path is not None:
-            path(request, tell)
+            rewrite_path(request, path, tell=tell)
 
     return finish
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from proxy.config.common import HeaderMatcher, StringMatcher
 from proxy.http.headers import Headers
+from proxy.http.stream_info import StreamInfo
 from proxy.route.regex import compile_regex
 
 
@@ -29,6 +30,11 @@ class RequestHead(Protocol):
     @property
     def random(self) -> int:
         """A number drawn once per request, below 2**64: what decides about shares of requests."""
+        ...
+
+    @property
+    def info(self) -> StreamInfo | None:
+        """What is known of the request's exchange, while its route is looked for; None if nobody says."""
         ...
 
 

@@ -10,7 +10,7 @@ from proxy.http.authority import port_start
 from proxy.http.identity import XFP
 from proxy.http.request import Request
 from proxy.route.path import without_query
-from proxy.route.rewrite import compile_path_rewrite
+from proxy.route.rewrite import compile_path_rewrite, rewrite_path
 
 Reply = Callable[[Request, bool], ProxyError]
 """Takes the request, and whether its headers are to tell the path as it was; gives what is to be raised."""
@@ -48,7 +48,7 @@ def _compile_redirect(action: RedirectAction, match: RouteMatch) -> Reply:
 
     def reply(request: Request, tell: bool) -> ProxyError:
         if rewrite is not None:
-            rewrite(request, tell)
+            rewrite_path(request, rewrite, tell=tell)
         new_scheme = scheme or request.scheme
         new_host = host or _host(request, new_scheme, new_port=bool(port))
         new_path = path or request.path

@@ -130,6 +130,11 @@ class RetryState:
         self.remaining = retries
         self.backoff = BackOff(policy.base_interval, policy.max_interval)
 
+    @property
+    def conditions(self) -> Conditions:
+        """On which a retry is wanted."""
+        return self._on
+
     def wants_response(self, status: int, headers: Headers) -> bool:
         """Whether a response of this head is one to be retried, however many retries are left."""
         on = self._on

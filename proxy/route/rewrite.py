@@ -14,8 +14,8 @@ ORIGINAL_PATH = b"x-envoy-original-path"
 ORIGINAL_HOST = b"x-envoy-original-host"
 FORWARDED_HOST = b"x-forwarded-host"
 
-RewritePath = Callable[[Request, bool], None]
-"""Takes the request, and whether the upstream is told the path as it was."""
+RewritePath = Callable[[bytes], bytes | None]
+"""What becomes of a path, with its query; None if it stays what it is."""
 
 RewriteHost = Callable[[Request], None]
 
@@ -34,16 +34,11 @@ def _replace_prefix(match: RouteMatch, replacement: bytes) -> RewritePath:
     matched = match.value.encode()
     folded = matched.lower()
 
-    def rewrite(request: Request, tell: bool) -> None:
-        path = request.path
-        if not path:  # CONNECT has none
-            return
+    def rewrite(path: bytes) -> bytes | None:
         beginning = path[: len(matched)]
         if beginning != matched if match.case_sensitive else beginning.lower() != folded:
-            return
-        if tell:
-            request.headers.set(ORIGINAL_PATH, path)
-        request.path = replacement + path[len(matched) :]
+            return None
+        return replacement + path[len(matched) :]
 
     return rewrite
 
@@ -51,16 +46,22 @@ def _replace_prefix(match: RouteMatch, replacement: bytes) -> RewritePath:
 def _replace_path(substitute: Callable[[bytes], bytes]) -> RewritePath:
     """The path in front of the query."""
 
-    def rewrite(request: Request, tell: bool) -> None:
-        path = request.path
-        if not path:
-            return
-        if tell:
-            request.headers.set(ORIGINAL_PATH, path)
+    def rewrite(path: bytes) -> bytes:
         before = without_query(path)
-        request.path = substitute(before) + path[len(before) :]
+        return substitute(before) + path[len(before) :]
 
     return rewrite
+
+
+def rewrite_path(request: Request, rewrite: RewritePath, *, tell: bool) -> None:
+    """`tell`: the upstream learns what the path was. CONNECT has none."""
+    path = request.path
+    found = rewrite(path) if path else None
+    if found is None:
+        return
+    if tell:
+        request.headers.set(ORIGINAL_PATH, path)
+    request.path = found
 
 
 def compile_host_rewrite(rewrite: HostRewrite, *, append: bool) -> RewriteHost | None:

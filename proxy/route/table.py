@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from proxy.config.route import RedirectAction, Route, RouteConfiguration, RouteMatch, VirtualHost
 from proxy.http.authority import without_port
 from proxy.http.identity import INTERNAL, XFP
+from proxy.http.request import Request
+from proxy.http.stream_info import StreamInfo
+from proxy.route.conditions import beyond_head
 from proxy.route.domains import DomainTable
 from proxy.route.entry import RouteEntry
 from proxy.route.finish import CompileEdits, no_edits
@@ -29,16 +32,20 @@ class VirtualHostRoutes:
 
     `by_path_alone`: no route of this virtual host looks at anything but the path. Then the same path always finds the
     same route, and a caller may keep what `find` returned for as long as the table lives.
-    `by_chance`: a route takes a share of requests only (`RequestHead.random`), so each is asked for once, by itself.
+    `beyond_head`: a route looks at more than the head, at `RequestHead.random` or `RequestHead.info`, so each request
+    is asked for once, by itself. `entries` are the routes in listed order. `to_tls` takes requests that ought to have
+    come by TLS, if there are any.
     """
 
-    __slots__ = ("by_chance", "by_path_alone", "find", "reads_fields")
+    __slots__ = ("beyond_head", "by_path_alone", "entries", "find", "reads_fields", "to_tls")
 
     def __init__(self, routes: Sequence[RouteEntry], *, part: PathPart = without_query) -> None:
         """`part`: what routes are to see of a path."""
+        self.entries = routes
+        self.to_tls: RouteEntry | None = None
         connect = [entry for entry in routes if entry.route.match.kind == "connect"]
         routes = [entry for entry in routes if entry.route.match.kind != "connect"] if connect else routes
-        self.by_chance = any(entry.route.match.runtime_fraction is not None for entry in (*routes, *connect))
+        self.beyond_head = any(beyond_head(entry.route.match) for entry in (*routes, *connect))
         self.by_path_alone = all(entry.by_path_alone for entry in (*routes, *connect))
         self.reads_fields = any(entry.reads_fields for entry in (*routes, *connect))
         self.find: Find = _find_by_index(RouteIndex(routes), part, connect)
@@ -48,6 +55,7 @@ class VirtualHostRoutes:
     def require_tls(self, entry: RouteEntry, *, of_all: bool) -> None:
         """Let requests that did not come by TLS find `entry`; unless `of_all`, only those from outside."""
         self.by_path_alone = False
+        self.to_tls = entry
         find = self.find
 
         def find_if_secure(path: bytes, request: RequestHead) -> RouteEntry | None:
@@ -64,7 +72,7 @@ class RouteTable:
 
     Ways to ask, from the whole to its parts, for callers that ask often:
 
-    * `match(request)`: the route of a request, its weighted cluster drawn;
+    * `match(request, info)`: the route of a request, its weighted cluster drawn; `info`: facts of its exchange;
     * `find(authority, path, request)`: the same before the draw, from parts of the head. `request` is touched only by
       routes with conditions, and by a table whose virtual hosts are named by a header;
     * `virtual_host(authority)`, or `virtual_host_of(request)` for tables of either kind, and its `find(path, request)`.
@@ -72,16 +80,19 @@ class RouteTable:
       virtual hosts.
 
     `reads_fields`: a route, or the choice of a virtual host, may look at the values of any fields beyond matching.
+    `path_part` is what routes see of a path.
 
     Costs do not grow with the table where its shape allows it: see `RouteIndex`. An authority in any case will do.
     `compile_edits` compiles the routes' header mutations.
     """
 
-    __slots__ = ("_header", "by_authority_and_path", "reads_fields", "virtual_host")
+    __slots__ = ("_header", "_without_port", "by_authority_and_path", "path_part", "reads_fields", "virtual_host")
 
     def __init__(self, config: RouteConfiguration, compile_edits: CompileEdits = no_edits) -> None:
         hosts = [(host, _routes(config, host, compile_edits)) for host in config.virtual_hosts]
         self._header = config.virtual_host_header.encode()
+        self._without_port = config.ignore_port
+        self.path_part = _part(config)
         self.by_authority_and_path = not self._header and all(routes.by_path_alone for _, routes in hosts)
         self.reads_fields = bool(self._header) or any(routes.reads_fields for _, routes in hosts)
         domains = DomainTable((domain, routes) for host, routes in hosts for domain in host.domains)
@@ -89,6 +100,11 @@ class RouteTable:
         self.virtual_host: Callable[[bytes], VirtualHostRoutes | None] = find
         if config.ignore_port:
             self.virtual_host = lambda authority: find(without_port(authority))
+
+    def compared_with_domains(self, request: RequestHead) -> bytes:
+        """What of `request` names its virtual host."""
+        named = (request.headers.get(self._header) or b"") if self._header else request.authority
+        return without_port(named) if self._without_port else named
 
     def virtual_host_of(self, request: RequestHead) -> VirtualHostRoutes | None:
         """The virtual host of `request`."""
@@ -101,19 +117,27 @@ class RouteTable:
         routes = self.virtual_host_of(request) if self._header else self.virtual_host(authority)
         return None if routes is None else routes.find(path, request)
 
-    def match(self, request: RequestHead) -> RouteEntry | None:
+    def match(self, request: Request, info: StreamInfo | None = None) -> RouteEntry | None:
         """The route for `request`, or None (404, flag NR)."""
-        entry = self.find(request.authority, request.path, request)
+        request.info = info
+        try:
+            entry = self.find(request.authority, request.path, request)
+        finally:
+            request.info = None
         return None if entry is None else entry.choose(request)
 
 
 def _routes(config: RouteConfiguration, host: VirtualHost, compile_edits: CompileEdits) -> VirtualHostRoutes:
     entries = [RouteEntry(config, host, route, compile_edits=compile_edits) for route in host.routes]
-    part = _without_query_and_parameters if config.ignore_path_parameters else without_query
-    routes = VirtualHostRoutes(entries, part=part)
+    routes = VirtualHostRoutes(entries, part=_part(config))
     if host.require_tls != "NONE":
         routes.require_tls(_redirect_to_tls(host), of_all=host.require_tls == "ALL")
     return routes
+
+
+def _part(config: RouteConfiguration) -> PathPart:
+    """What the routes of `config` are to see of a path."""
+    return _without_query_and_parameters if config.ignore_path_parameters else without_query
 
 
 def _redirect_to_tls(host: VirtualHost) -> RouteEntry:

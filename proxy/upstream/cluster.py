@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+import itertools
+from collections.abc import Callable, Container, Iterator
+
+import trio
 
 from proxy import registry
 from proxy.config.cluster import Cluster as ClusterConfig
@@ -10,7 +13,7 @@ from proxy.config.cluster import ClusterEndpoints, Host
 from proxy.errors import ProxyError
 from proxy.http.codec import ClientCodec
 from proxy.http.codec_h1_client import H1ClientCodec
-from proxy.http.stream_info import StreamInfo
+from proxy.http.stream_info import StreamInfo, UpstreamConnection
 from proxy.stats import Stats
 from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
@@ -27,7 +30,8 @@ from proxy.upstream.tcp import TcpConnection
 class Cluster:
     """Opens streams to the hosts of `config`, for as long as that stays the same; endpoints change while it lives.
 
-    A pool belongs to a host's identity (slot, address, hostname): it survives a change of weight or locality.
+    `numbers` are for connections (`%UPSTREAM_CONNECTION_ID%`). A pool belongs to a host's identity (slot, address,
+    hostname): it survives a change of weight or locality.
     """
 
     def __init__(
@@ -38,8 +42,10 @@ class Cluster:
         tables: Tables,
         *,
         seed: int,
+        numbers: Iterator[int] | None = None,
     ) -> None:
         self.config = config
+        self._numbers = numbers or itertools.count(1)
         self.stats = ClusterStats(stats, config.stat_name)
         self._hosts = tables.hosts
         slot = endpoints.slot if endpoints is not None else 0
@@ -84,14 +90,20 @@ class Cluster:
             self.stats.outcomes(internal=internal).charge(error.status)
             raise error
         if info is not None:
-            info.upstream_tried = pool.host.address
+            info.upstream_tried, info.upstream_hostname = pool.host.address, pool.host.hostname
         try:
-            return UpstreamStream(pool, await pool.acquire(), internal=internal, judge=judge)
+            connection = await pool.acquire()
         except ProxyError as error:
             if judge is None or not judge.reset(error, request_started=False):
                 self.stats.outcomes(internal=internal).charge(error.status)
             pool.count(HostColumn.RQ_ERROR)
             raise
+        finally:
+            if info is not None:
+                info.pool_ready = trio.current_time()
+        if info is not None:
+            info.upstream_connection = connection.identity
+        return UpstreamStream(pool, connection, internal=internal, judge=judge)
 
     def pick_untried(self, tried: Container[object], attempts: int) -> Pool | None:
         """The pool of the next host whose address is not among `tried`; after `attempts` more picks whichever comes."""
@@ -115,9 +127,15 @@ class Cluster:
             self.stats.cx_none_healthy.inc()
             raise failures.no_healthy_upstream()
         info.upstream_host = info.upstream_tried = host.address
+        info.upstream_hostname = host.hostname
         connection = TcpConnection(host, self.config, self.stats, self.breaker, self._hosts, self._tcp.discard)
         self._tcp.add(connection)
-        await connection.open()
+        began = trio.current_time()
+        try:
+            await connection.open()
+        finally:
+            info.pool_ready = trio.current_time()
+        info.upstream_connection = UpstreamConnection(next(self._numbers), began, info.pool_ready)
         return connection
 
     def charge_attempts_exceeded(self) -> None:
@@ -175,7 +193,7 @@ class Cluster:
         identity = _identity(host)
         pool = self._pools.get(identity)
         if pool is None:
-            pool = Pool(host, self.config, self.stats, self.breaker, self._hosts, self._make_codec)
+            pool = Pool(host, self.config, self.stats, self.breaker, self._hosts, self._make_codec, self._numbers)
             self._pools[identity] = pool
             if self._retired:
                 pool.drain()

@@ -9,6 +9,7 @@ import trio
 
 from proxy.config.common import Address
 from proxy.http.codec import ClientCodec
+from proxy.http.stream_info import UpstreamConnection
 from proxy.limits import PIPE_SIZE, READ_SIZE
 from proxy.net import poller
 from proxy.net.peer import address_of
@@ -40,8 +41,8 @@ class ConnectionLost(Exception):
 class Connection:
     """Carries one request at a time.
 
-    `requests` counts those that began here. `buffer_limit` (bytes) bounds what is held. Times are
-    trio's clock, in seconds.
+    `identity` is its number and when it was made. `requests` counts those that began here. `buffer_limit` (bytes)
+    bounds what is held. Times are trio's clock, in seconds.
     """
 
     __slots__ = (
@@ -52,13 +53,20 @@ class Connection:
         "buffer_limit",
         "codec",
         "created",
+        "identity",
         "idle_since",
         "requests",
         "watch",
     )
 
     def __init__(
-        self, sock: socket.socket, codec: ClientCodec, stats: ClusterStats, *, buffer_limit: int = PIPE_SIZE
+        self,
+        sock: socket.socket,
+        codec: ClientCodec,
+        stats: ClusterStats,
+        *,
+        buffer_limit: int = PIPE_SIZE,
+        identity: UpstreamConnection | None = None,
     ) -> None:
         self._sock = sock
         self._local: Address | None = None
@@ -68,7 +76,8 @@ class Connection:
         self.watch = poller.watch(sock.fileno())
         self.codec = codec
         self.requests = 0
-        self.created = self.idle_since = trio.current_time()
+        self.created = self.idle_since = now = trio.current_time()
+        self.identity = identity or UpstreamConnection(0, now, now)
 
     @property
     def socket(self) -> socket.socket:

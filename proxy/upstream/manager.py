@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import weakref
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 
 import trio
 
@@ -36,11 +37,13 @@ class ClusterManager:
     """`prepare` and `commit` lead from one configuration to the next; endpoints are replaced at any time.
 
     A cluster whose configuration is the same is the same object: it keeps pools and claims. One that is replaced or
-    removed finishes what it has; `draining` says so for as long as anybody could still use it.
+    removed finishes what it has; `draining` says so for as long as anybody could still use it. `numbers` are for
+    upstream connections.
     """
 
-    def __init__(self, stats: Stats, tables: Tables) -> None:
+    def __init__(self, stats: Stats, tables: Tables, numbers: Iterator[int] | None = None) -> None:
         self.now: Mapping[str, Cluster] = {}
+        self._numbers = numbers or itertools.count(1)
         self._stats = stats
         self._tables = tables
         self._retired: weakref.WeakSet[Cluster] = weakref.WeakSet()
@@ -101,7 +104,8 @@ class ClusterManager:
 
     def _new(self, config: ClusterConfig, endpoints: Endpoints) -> Cluster:
         hosts = endpoints.clusters.get(config.name)
-        return Cluster(config, hosts, self._stats, self._tables, seed=random.getrandbits(32))
+        seed = random.getrandbits(32)
+        return Cluster(config, hosts, self._stats, self._tables, seed=seed, numbers=self._numbers)
 
     def _ensure_rows(self, endpoints: Endpoints) -> None:
         clusters = endpoints.clusters.values()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import trio
 
 from proxy.config.cluster import Cluster, Host
 from proxy.errors import ProxyError
 from proxy.http.codec import ClientCodec
+from proxy.http.stream_info import UpstreamConnection
 from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.connect import ConnectFailed, connect
@@ -22,7 +23,8 @@ from proxy.upstream.tables import HostColumn, Table
 class Pool:
     """HTTP/1.1: one request per connection at a time.
 
-    `acquire` gives a connection with a claimed request; exactly one of `release` and `discard` takes it back.
+    `acquire` gives a connection with a claimed request; exactly one of `release` and `discard` takes it back. `numbers`
+    are for new connections.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Pool:
         breaker: CircuitBreaker,
         hosts: Table,
         make_codec: Callable[[], ClientCodec],
+        numbers: Iterator[int],
     ) -> None:
         self.host = host
         self.stats = stats
@@ -40,6 +43,7 @@ class Pool:
         self._breaker = breaker
         self._hosts = hosts
         self._make_codec = make_codec
+        self._numbers = numbers
         self._core: PoolCore[Connection] = PoolCore(breaker)
         self._draining = False
 
@@ -199,7 +203,8 @@ class Pool:
             self._forget(began, remote=False)
             raise
         limit = self._config.per_connection_buffer_limit_bytes
-        connection = Connection(sock, self._make_codec(), stats, buffer_limit=limit)
+        identity = UpstreamConnection(next(self._numbers), began, trio.current_time())
+        connection = Connection(sock, self._make_codec(), stats, buffer_limit=limit, identity=identity)
         connection.created = began
         connection.watch.on_unasked = functools.partial(self._unasked, connection)
         stats.cx_connect_ms.record(_milliseconds(began))

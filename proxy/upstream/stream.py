@@ -26,7 +26,8 @@ CANARY = (b"x-envoy-upstream-canary", b"true")
 
 
 class UpstreamStream:
-    """Sending and receiving may run in two tasks. `bytes_*` count what went over the wire for this request.
+    """Sending and receiving may run in two tasks. `bytes_*` count what went over the wire for this request,
+    `header_bytes_sent` its fields; `heads` are those of its responses as they came.
 
     `judge`, if there is one, decides which responses and failures are for the client; the others raise and are counted
     as retried. `gone_out_at` is set while the stream is told a request that was sent before (`going_on`).
@@ -49,6 +50,8 @@ class UpstreamStream:
         "bytes_received",
         "bytes_sent",
         "gone_out_at",
+        "header_bytes_sent",
+        "heads",
         "host",
         "judge",
         "peer_gone",
@@ -75,6 +78,8 @@ class UpstreamStream:
         self.peer_gone = False
         self.bytes_sent = 0
         self.bytes_received = 0
+        self.header_bytes_sent = 0
+        self.heads: tuple[bytes, ...] = ()
 
     @classmethod
     def going_on(
@@ -122,6 +127,7 @@ class UpstreamStream:
             self._stream_id = codec.send_request(method, path, authority, headers, end_stream=end_stream)
         except CodecError as error:
             raise _unwritable(error) from error
+        self.header_bytes_sent = codec.header_bytes_sent(self._stream_id)
         if flush:
             await self._flush()
         if end_stream:
@@ -157,6 +163,7 @@ class UpstreamStream:
             await self._read()
         event = self._events.popleft()
         if isinstance(event, ResponseReceived):
+            self.heads += (event.head,)
             if self.judge is not None and self.judge.response(event.status, event.headers):
                 raise self._retried(event)
             self._charge_response(event)
@@ -166,6 +173,7 @@ class UpstreamStream:
         elif isinstance(event, StreamEnded):
             self._end_response()
         elif isinstance(event, InformationalReceived):
+            self.heads += (event.head,)
             self._outcomes.charge(event.status)
         return event
 

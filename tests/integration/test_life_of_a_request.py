@@ -91,7 +91,7 @@ def test_a_request_through_the_rest() -> None:
         assert '"GET /foo/ HTTP/1.1" 404 NR' in log.read_text()
 
 
-@pytest.mark.parity("life of a request: what is left of it without TLS, HTTP/2 and sinks")
+@pytest.mark.parity("rule 1", "rule 3")
 def test_the_rest_as_envoy_serves_it() -> None:
     # One host, because Envoy begins its round at a random one.
     with Origin() as origin, run_pair(remainder(origin.port)) as pair:
@@ -101,7 +101,7 @@ def test_the_rest_as_envoy_serves_it() -> None:
                 pair.send(request.encode()).assert_same()
 
 
-@pytest.mark.parity("life of a request: the whole configuration is valid")
+@pytest.mark.parity("rule 66")
 def test_envoy_accepts_the_whole(tmp_path: Path) -> None:
     openssl = shutil.which("openssl")
     if openssl is None:

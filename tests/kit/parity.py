@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+from tests.kit import ledger
 from tests.kit.client import Address, Connection, ConnectionEnded, Response
 from tests.kit.envoy import Envoy
 from tests.kit.proxy import Proxy
@@ -81,13 +83,27 @@ class Pair:
 
 
 @contextlib.contextmanager
-def run_pair(bootstrap: str, *, concurrency: int = 1, arguments: tuple[str, ...] = ()) -> Iterator[Pair]:
-    """Both proxies on `bootstrap`, with `arguments` that both know; skips, with the reason, where there is no Envoy."""
+def run_pair(
+    bootstrap: str,
+    *,
+    concurrency: int = 1,
+    arguments: tuple[str, ...] = (),
+    otherwise: Mapping[str, str] = MappingProxyType({}),
+    apart: str = "",
+) -> Iterator[Pair]:
+    """Both proxies on `bootstrap`, with `arguments` that both know; skips, with the reason, where there is no Envoy.
+
+    In the end both have written the same access log and counted the same, but for the stats that a pattern of
+    `otherwise` matches; its values are the reasons. `apart` is the reason why there is nothing to compare.
+    """
+    text = bootstrap if apart else ledger.recorded(bootstrap)
     with (
-        Envoy(bootstrap, concurrency=concurrency, arguments=arguments) as envoy,
-        Proxy(bootstrap, concurrency=concurrency, arguments=arguments) as ours,
+        Envoy(text, concurrency=concurrency, arguments=(*ledger.FLUSH, *arguments)) as envoy,
+        Proxy(text, concurrency=concurrency, arguments=arguments) as ours,
     ):
         yield Pair(envoy, ours)
+        if not apart:
+            ledger.assert_same(envoy, ours, otherwise)
 
 
 def exchange(

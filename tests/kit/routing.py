@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 from tests.kit.bootstrap import Fields
-from tests.kit.envoy import Envoy
 from tests.kit.parity import Answers, Pair
 from tests.kit.process import wait_for
-from tests.kit.proxy import Proxy
 
 LOG = "access.log"
 FORMAT = (
@@ -55,13 +51,6 @@ def ask(pair: Pair, listener: str, data: bytes) -> Answers:
     answers = pair.send(data, listener=listener)
     answers.assert_same()
     return answers
-
-
-@contextlib.contextmanager
-def logging_pair(bootstrap: str) -> Iterator[Pair]:
-    """As `run_pair`; Envoy's access log is not late."""
-    with Envoy(bootstrap, arguments=("--file-flush-interval-msec", "100")) as envoy, Proxy(bootstrap) as ours:
-        yield Pair(envoy, ours)
 
 
 def logs(pair: Pair) -> list[list[str]]:

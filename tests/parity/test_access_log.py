@@ -20,6 +20,7 @@ from tests.kit.origin import Origin
 from tests.kit.parity import Pair
 from tests.kit.process import wait_for
 from tests.kit.proxy import Proxy
+from tests.parity.rules import HCM, of
 
 FILE = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
 ADDRESSES = [
@@ -204,7 +205,13 @@ def masked(line: bytes) -> bytes:
     return re.sub(rb' MS \d+ "', b' MS MS "', line)
 
 
-@pytest.mark.parity("rules 30, 31, 45: lines of the access log")
+@pytest.mark.parity(
+    "rule 30",
+    "rule 31",
+    "rule 45",
+    *of(HCM, "access_log"),
+    *of("extensions.access_loggers.file.v3.FileAccessLog", "path", "log_format"),
+)
 @pytest.mark.parametrize("name", REQUESTS)
 def test_the_same_lines(pair: Pair, name: str) -> None:
     before = [lengths(where) for where in directories(pair)]
@@ -221,7 +228,7 @@ def abandon(address: Address, data: bytes, seconds: float, *, reset: bool) -> No
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-@pytest.mark.parity("rule 31: a client that goes away")
+@pytest.mark.parity("rule 31")
 @pytest.mark.parametrize("reset", [False, True])
 def test_a_client_that_goes_away(pair: Pair, reset: bool) -> None:
     before = [lengths(where) for where in directories(pair)]

@@ -7,6 +7,7 @@ import pytest
 from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, static_cluster, virtual_host
 from tests.kit.origin import Origin
 from tests.parity.log_lines import log, run_logs, text, with_end
+from tests.parity.rules import of
 
 IDS = [
     "00000000-0000-4000-8000-000000000000",
@@ -64,7 +65,20 @@ def lines() -> dict[str, tuple[list[str], list[str]]]:
             return {name: both.lines(name) for name in FILTERS}
 
 
-@pytest.mark.parity("features 11.9: access log filters")
+@pytest.mark.parity(
+    *of("config.accesslog.v3.AccessLog", "filter"),
+    *of(
+        "config.accesslog.v3.AccessLogFilter",
+        "runtime_filter",
+        "grpc_status_filter",
+        "log_type_filter",
+        "and_filter",
+        "header_filter",
+    ),
+    *of("config.accesslog.v3.RuntimeFilter", "percent_sampled", "use_independent_randomness"),
+    *of("config.accesslog.v3.GrpcStatusFilter", "statuses", "exclude"),
+    *of("config.accesslog.v3.LogTypeFilter", "types", "exclude"),
+)
 @pytest.mark.parametrize("name", FILTERS)
 def test_the_same_requests_are_logged(lines: dict[str, tuple[list[str], list[str]]], name: str) -> None:
     envoy, ours = lines[name]

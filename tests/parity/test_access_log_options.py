@@ -9,6 +9,7 @@ import pytest
 from tests.kit.bootstrap import bootstrap, http_listener, route, static_cluster, virtual_host
 from tests.kit.origin import Origin
 from tests.parity.log_lines import END, json_of, log, run_logs, with_end
+from tests.parity.rules import HCM, of
 
 OPERATORS = [
     "ACCESS_LOG_TYPE", "REQ(:PATH)", "REQ(:METHOD)", "REQ(X-FORWARDED-PROTO)", "PROTOCOL", "RESPONSE_CODE",
@@ -56,7 +57,7 @@ def _before_probe(entries: list[dict[str, Any]], name: str) -> list[dict[str, An
     return entries[:end]
 
 
-@pytest.mark.parity("features 11.10: entries when a request begins")
+@pytest.mark.parity(*of(HCM, "access_log_options"), f"{HCM}.HcmAccessLogOptions.flush_access_log_on_new_request")
 @pytest.mark.parametrize("name", REQUESTS)
 def test_the_same_entries(entries: Entries, name: str) -> None:
     envoy, ours = (

@@ -10,6 +10,7 @@ from tests.kit.bootstrap import Fields, bootstrap, socket_address, static_cluste
 from tests.kit.client import Address
 from tests.kit.origin import Origin
 from tests.parity.log_lines import END, json_of, log, run_logs, text
+from tests.parity.rules import of
 
 TCP_PROXY = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 OPERATORS = [
@@ -41,7 +42,10 @@ def talk(address: Address) -> None:
             pass
 
 
-@pytest.mark.parity("features 11.10: TcpAccessLogOptions")
+@pytest.mark.parity(
+    *of("extensions.filters.network.tcp_proxy.v3.TcpProxy", "access_log", "access_log_options"),
+    "extensions.filters.network.tcp_proxy.v3.TcpProxy.TcpAccessLogOptions.flush_access_log_on_connected",
+)
 @pytest.mark.field(f"{TCP_PROXY}.access_log_options", f"{TCP_PROXY}.TcpAccessLogOptions.flush_access_log_on_connected")
 def test_the_same_entries() -> None:
     with Origin() as origin:

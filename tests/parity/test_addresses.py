@@ -13,6 +13,7 @@ from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, socket_
 from tests.kit.origin import Origin
 from tests.kit.parity import Answers, Pair, exchange, run_pair
 from tests.kit.proxy import Proxy
+from tests.parity.rules import of
 
 
 def pipe(path: str, **fields: int) -> Fields:
@@ -70,7 +71,9 @@ def get(target: str) -> bytes:
     return f"GET {target} HTTP/1.1\r\nHost: h\r\n\r\n".encode()
 
 
-@pytest.mark.parity("config.listener.v3.Listener.address")
+@pytest.mark.parity(
+    *of("config.listener.v3.Listener", "address"), *of("config.core.v3.SocketAddress", "address", "port_value")
+)
 @pytest.mark.parametrize("listener", ["four", "six", "several"])
 def test_tcp_listener(pair: Pair, listener: str) -> None:
     answers = pair.send(get("/"), listener=listener)
@@ -78,7 +81,7 @@ def test_tcp_listener(pair: Pair, listener: str) -> None:
     answers.assert_same()
 
 
-@pytest.mark.parity("config.listener.v3.Listener.additional_addresses")
+@pytest.mark.parity(*of("config.listener.v3.Listener", "additional_addresses"))
 def test_every_additional_address_serves(pair: Pair) -> None:
     envoys, ours = pair.envoy.listeners["several"], pair.ours.listeners()["several"]
     assert [host for host, _ in ours] == [host for host, _ in envoys] == ["127.0.0.1", "127.0.0.2", "::1"]
@@ -86,14 +89,14 @@ def test_every_additional_address_serves(pair: Pair) -> None:
         Answers(*(exchange(address, get("/")) for address in addresses)).assert_same()
 
 
-@pytest.mark.parity("config.core.v3.Pipe as a listener's address")
+@pytest.mark.parity(*of("config.core.v3.Pipe", "path"))
 def test_unix_listener(pair: Pair) -> None:
     paths = [proxy.directory / "in.sock" for proxy in (pair.envoy, pair.ours)]
     assert len({stat.S_IMODE(path.stat().st_mode) for path in paths}) == 1
     Answers(*(exchange(path, get("/")) for path in paths)).assert_same()
 
 
-@pytest.mark.parity("config.core.v3.Pipe and IPv6 as an endpoint's address")
+@pytest.mark.parity(*of("config.core.v3.Pipe", "path"), *of("config.endpoint.v3.Endpoint", "address"))
 @pytest.mark.parametrize("cluster", ["unix", "six", "missing"])
 def test_upstream_address(pair: Pair, cluster: str) -> None:
     answers = pair.send(get(f"/{cluster}"), listener="four")

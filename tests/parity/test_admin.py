@@ -128,7 +128,7 @@ def test_status_headers_and_body_are_equal(both: Both, method: str, target: str)
     assert ours.body == theirs.body
 
 
-@pytest.mark.parity("features 11.18: the same form, with the same values filled in")
+@pytest.mark.parity("rule 73")
 @pytest.mark.parametrize("form", ["html", "active-html"])
 def test_stats_as_html(both: Both, form: str) -> None:
     target = f"/stats?format={form}&usedonly=on&type=Gauges&histogram_buckets=detailed&filter=%22%3E%3Cb%3Eserver"
@@ -165,7 +165,7 @@ def controls(body: bytes) -> dict[str, tuple[str | None, list[str]]]:
     return found
 
 
-@pytest.mark.parity("features 11.18")
+@pytest.mark.parity("rule 73")
 @pytest.mark.parametrize(
     "query",
     [
@@ -185,7 +185,7 @@ def test_logging_is_answered_alike(both: Both, query: str) -> None:
     assert b"\n  admin: info\n" in theirs.body
 
 
-@pytest.mark.parity("features 11.18")
+@pytest.mark.parity("rule 73")
 def test_memory_has_envoys_fields(both: Both) -> None:
     ours, theirs = both.ask_json("/memory")
     assert list(ours) == list(theirs)
@@ -210,7 +210,7 @@ def test_an_unknown_path_gets_the_help(both: Both) -> None:
     assert both.ask("/nope/ready")[0].status == both.ask("/nope/ready")[1].status == 404
 
 
-@pytest.mark.parity("features 11.18")
+@pytest.mark.parity("rule 73")
 def test_pages_that_both_have_are_described_alike(both: Both) -> None:
     ours, theirs = (set(answer.body.decode().splitlines()) for answer in both.ask("/help"))
     own = {line for line in ours - theirs if not line.startswith("      ")}
@@ -229,19 +229,19 @@ def test_pages_that_both_have_are_described_alike(both: Both) -> None:
     }
 
 
-@pytest.mark.parity("features 11.20")
+@pytest.mark.parity("rule 73")
 def test_clusters_as_text(both: Both) -> None:
     ours, theirs = (sorted(answer.body.decode().splitlines()) for answer in both.ask("/clusters"))
     assert ours == theirs
 
 
-@pytest.mark.parity("features 11.20")
+@pytest.mark.parity("rule 73")
 def test_clusters_as_text_keep_envoys_order_inside_a_cluster(both: Both) -> None:
     ours, theirs = (answer.body for answer in both.ask("/clusters?filter=back"))
     assert ours == theirs
 
 
-@pytest.mark.parity("features 11.20")
+@pytest.mark.parity("rule 73")
 def test_clusters_as_json(both: Both) -> None:
     ours, theirs = both.ask_json("/clusters?format=json")
     by_name = [{status["name"]: status for status in part["cluster_statuses"]} for part in (ours, theirs)]
@@ -250,7 +250,7 @@ def test_clusters_as_json(both: Both) -> None:
     assert ours_raw == theirs_raw
 
 
-@pytest.mark.parity("features 11.18")
+@pytest.mark.parity("rule 73")
 def test_server_info_has_envoys_keys(both: Both) -> None:
     ours, theirs = both.ask_json("/server_info")
     assert list(ours) == list(theirs)
@@ -292,7 +292,7 @@ def times(value: Any) -> Iterator[str]:
             yield from times(inner)
 
 
-@pytest.mark.parity("features 11.18")
+@pytest.mark.parity("rule 73")
 @pytest.mark.parametrize(
     "target",
     ["/config_dump", "/config_dump?resource=static_clusters", "/config_dump?resource=static_listeners",
@@ -311,7 +311,7 @@ def test_config_dump(both: Both, target: str) -> None:
     assert len(list(times(ours))) == len(list(times(theirs)))
 
 
-@pytest.mark.parity("features 11.18")
+@pytest.mark.parity("rule 73")
 @pytest.mark.parametrize(
     "query",
     [
@@ -339,7 +339,7 @@ def test_the_gauges_that_we_derive_from_the_view_are_envoys_with_its_values(both
     assert ours == {name: theirs.get(name) for name in ours}
 
 
-@pytest.mark.parity("features 11.17")
+@pytest.mark.parity("rule 52")
 def test_the_admin_interface_counts_itself_under_envoys_names(both: Both) -> None:
     ours, theirs = (
         {stat.get("name", "") for stat in json.loads(answer.body)["stats"]}
@@ -359,7 +359,7 @@ static_resources:
 """
 
 
-@pytest.mark.parity("features 11.18")
+@pytest.mark.parity("rule 73")
 def test_secrets_are_blanked_as_envoy_blanks_them() -> None:
     source = SECRETS.replace("KEY", base64.b64encode(b"k" * 80).decode())
     with Envoy(source) as envoy:

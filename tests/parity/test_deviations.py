@@ -61,11 +61,11 @@ OTHERWISE = [
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
-    with Origin() as origin, run_pair(one_cluster(origin.port)) as running:
+    with Origin() as origin, run_pair(one_cluster(origin.port), apart="all cases differ") as running:
         yield running
 
 
-@pytest.mark.parity("docs/parity.md")
+@pytest.mark.parity("rule 68")
 @pytest.mark.parametrize(("row", "status", "data"), REFUSED)
 def test_refused_by_us(pair: Pair, row: str, status: int, data: bytes) -> None:
     answers = pair.send(data)
@@ -73,7 +73,7 @@ def test_refused_by_us(pair: Pair, row: str, status: int, data: bytes) -> None:
     assert answers.envoy.status != status, f"Envoy does the same: take the row {row!r} away"
 
 
-@pytest.mark.parity("docs/parity.md")
+@pytest.mark.parity("rule 68")
 @pytest.mark.parametrize(("row", "data"), OTHERWISE)
 def test_served_otherwise(pair: Pair, row: str, data: bytes) -> None:
     answers = pair.send(data)

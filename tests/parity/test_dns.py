@@ -25,8 +25,12 @@ from proxy.stats import MemoryStats
 from tests.kit.dns_server import DnsServer
 from tests.kit.envoy import Envoy
 from tests.kit.process import wait_for
+from tests.parity.rules import of
 
-pytestmark = pytest.mark.parity("config.cluster.v3.Cluster.DiscoveryType")
+pytestmark = pytest.mark.parity(
+    "rule 70",
+    *of("config.cluster.v3.Cluster", "type", "dns_lookup_family", "dns_refresh_rate", "typed_dns_resolver_config"),
+)
 COUNTERS = ("update_attempt", "update_success", "update_failure", "update_empty", "update_no_rebuild")
 LONG = 1_000.0  # seconds between lookups: both sides look once
 

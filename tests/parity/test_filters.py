@@ -11,6 +11,7 @@ import pytest
 from tests.kit.bootstrap import bootstrap, http_listener, route, socket_address, static_cluster, virtual_host
 from tests.kit.origin import Origin
 from tests.kit.parity import Pair, run_pair
+from tests.parity.rules import of
 
 FILTERS = "type.googleapis.com/envoy.extensions.filters"
 MUTATION = f"{FILTERS}.http.header_mutation.v3.HeaderMutation"
@@ -161,28 +162,44 @@ def head(target: str, *lines: str, method: str = "GET") -> bytes:
 NAMES = ("x-add", "x-absent", "x-over", "x-exists", "x-empty", "x-kept", "x-gone", "x-twice")
 
 
-@pytest.mark.parity("rule 11: every append_action, on a request with no, one and two such headers")
+@pytest.mark.parity(
+    "rule 11",
+    *of("extensions.filters.http.header_mutation.v3.Mutations", "request_mutations"),
+    *of("config.core.v3.HeaderValueOption", "append_action", "keep_empty_value"),
+)
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_mutations_of_requests(pair: Pair, count: int) -> None:
     lines = [f"{name}: {number}" for number in range(count) for name in NAMES]
     pair.send(head("/", *lines), listener="mutate").assert_same()
 
 
-@pytest.mark.parity("rule 11: every append_action, on a response with no, one and two such headers")
+@pytest.mark.parity("rule 11", *of("extensions.filters.http.header_mutation.v3.Mutations", "response_mutations"))
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_mutations_of_responses(pair: Pair, count: int) -> None:
     script = "&".join(f"header={name}:{number}" for number in range(count) for name in NAMES)
     pair.send(head(f"/?body=3&{script}"), listener="mutate").assert_same()
 
 
-@pytest.mark.parity("rule 10: route, virtual host, route configuration, in both orders")
+@pytest.mark.parity(
+    "rule 10",
+    *of(
+        "extensions.filters.http.header_mutation.v3.HeaderMutation", "mutations", "most_specific_header_mutations_wins"
+    ),
+    *of("extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute", "mutations"),
+    "config.route.v3.Route.typed_per_filter_config",
+    "config.route.v3.VirtualHost.typed_per_filter_config",
+    "config.route.v3.RouteConfiguration.typed_per_filter_config",
+)
 @pytest.mark.parametrize("listener", ["least", "most"])
 @pytest.mark.parametrize("target", ["/special", "/", "/special?body=1", "/?body=1"])
 def test_levels(pair: Pair, listener: str, target: str) -> None:
     pair.send(head(target), listener=listener).assert_same()
 
 
-@pytest.mark.parity("buffer: content-length known, chunked, at the limit and beyond, per route")
+@pytest.mark.parity(
+    *of("extensions.filters.http.buffer.v3.Buffer", "max_request_bytes"),
+    *of("extensions.filters.http.buffer.v3.BufferPerRoute", "disabled", "buffer"),
+)
 @pytest.mark.parametrize("target", ["/", "/off", "/more"])
 @pytest.mark.parametrize("size", [0, 1, 100, 101, 201, 40000])
 @pytest.mark.parametrize("chunked", [False, True])
@@ -198,21 +215,26 @@ def test_buffer(pair: Pair, target: str, size: int, chunked: bool) -> None:
     answers.assert_same()
 
 
-@pytest.mark.parity("buffer: a request without body, and one that waits for 100 Continue")
+@pytest.mark.parity("rule 20", *of("extensions.filters.http.buffer.v3.Buffer", "max_request_bytes"))
 def test_buffer_of_nothing_and_of_a_body_that_waits(pair: Pair) -> None:
     pair.send(head("/"), listener="buffer").assert_same()
     data = head("/", "Expect: 100-continue", "Content-Length: 3", method="POST")
     pair.send(data, listener="buffer", then=b"abc").assert_same()
 
 
-@pytest.mark.parity("rules 8, 9: config.route.v3.DirectResponseAction by status and body")
+@pytest.mark.parity(
+    "rule 8",
+    "rule 9",
+    *of("config.route.v3.DirectResponseAction", "status", "body"),
+    *of("config.core.v3.DataSource", "inline_string", "inline_bytes"),
+)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 @pytest.mark.parametrize("target", DIRECT)
 def test_direct_response(pair: Pair, target: str, method: str) -> None:
     pair.send(head(f"{target}?a=b", "Content-Length: 0", method=method), listener="direct").assert_same()
 
 
-@pytest.mark.parity("docs/parity.md: content-length beside 204")
+@pytest.mark.parity("rule 68")
 def test_direct_response_without_content(pair: Pair) -> None:
     answers = pair.send(head("/text-no-content"), listener="direct")
     assert answers.envoy.only.value("content-length") == "7"
@@ -220,12 +242,12 @@ def test_direct_response_without_content(pair: Pair) -> None:
     assert answers.ours.status == answers.envoy.status == 204
 
 
-@pytest.mark.parity("a direct response does not wait for the body")
+@pytest.mark.parity("rule 9", "rule 20")
 def test_direct_response_before_the_body(pair: Pair) -> None:
     pair.send(head("/plain", "Content-Length: 9", method="POST") + b"abc", listener="direct").assert_same()
 
 
-@pytest.mark.parity("http.<p>.rq_direct_response and rq_total")
+@pytest.mark.parity("rule 9", "rule 52")
 def test_direct_response_stats(pair: Pair) -> None:
     names = [f"http.direct.{name}" for name in ("rq_direct_response", "rq_total", "downstream_rq_2xx")]
     before = pair.ours.stats(), pair.envoy.stats()
@@ -238,7 +260,7 @@ def test_direct_response_stats(pair: Pair) -> None:
     assert ours["http.direct.rq_direct_response"] > 0
 
 
-@pytest.mark.parity("filters.network.direct_response: the bytes, then the end, whatever the client sends")
+@pytest.mark.parity(*of("extensions.filters.network.direct_response.v3.Config", "response"))
 @pytest.mark.parametrize("data", [b"", b"x" * 1000])
 def test_network_direct_response(pair: Pair, data: bytes) -> None:
     seen = []

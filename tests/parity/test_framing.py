@@ -13,9 +13,16 @@ from tests.kit.parity import Pair, run_pair
 HOST = "Host: h"
 
 
+BROKEN = "what is broken right behind the head goes to nobody (docs/parity.md)"
+OTHERWISE = {
+    '"http1.(codec_error|headers_too_large)"': BROKEN,
+    r"cluster\.origin\.upstream_(cx_|rq_(total|cancelled|pending_total)).*|http\.main\.rq_total": BROKEN,
+}
+
+
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
-    with Origin() as origin, run_pair(one_cluster(origin.port)) as running:
+    with Origin() as origin, run_pair(one_cluster(origin.port), otherwise=OTHERWISE) as running:
         yield running
 
 
@@ -30,7 +37,7 @@ def post(*lines: str, body: bytes = b"") -> bytes:
 CHUNKED = b"3\r\nabc\r\n5\r\ndefgh\r\n0\r\n\r\n"
 
 
-@pytest.mark.parity("RFC 9112 section 6: requests with bodies")
+@pytest.mark.parity("rule 63")
 @pytest.mark.parametrize(
     "data",
     [
@@ -54,7 +61,7 @@ def test_request_body(pair: Pair, data: bytes) -> None:
     pair.send(data).assert_same()
 
 
-@pytest.mark.parity("rule 14: framing that is refused")
+@pytest.mark.parity("rule 14")
 @pytest.mark.parametrize(
     "data",
     [
@@ -94,7 +101,7 @@ def test_refused_framing(pair: Pair, data: bytes) -> None:
     pair.send(data).assert_same()
 
 
-@pytest.mark.parity("RFC 9112 section 6: response framing")
+@pytest.mark.parity("rule 63")
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 @pytest.mark.parametrize(
     "script",
@@ -109,7 +116,7 @@ def test_response_body(pair: Pair, method: str, script: str) -> None:
     pair.send(head(*lines, first=f"{method} / HTTP/1.1")).assert_same()
 
 
-@pytest.mark.parity("RFC 9112 section 9: several requests on one connection")
+@pytest.mark.parity("rule 63")
 @pytest.mark.parametrize(
     ("data", "responses"),
     [
@@ -133,7 +140,7 @@ def test_several_requests(pair: Pair, data: bytes, responses: int) -> None:
     answers.assert_same()
 
 
-@pytest.mark.parity("rule 15: 60 KiB and 100 headers, then 431")
+@pytest.mark.parity("rule 15")
 @pytest.mark.parametrize(
     "lines",
     [
@@ -153,13 +160,13 @@ def test_header_limits(pair: Pair, lines: list[str]) -> None:
     pair.send(head(*lines)).assert_same()
 
 
-@pytest.mark.parity("rule 15: a request line that is too long")
+@pytest.mark.parity("rule 15")
 @pytest.mark.parametrize("length", [8000, 50000, 70000])
 def test_long_target(pair: Pair, length: int) -> None:
     pair.send(head(first=f"GET /{'x' * length} HTTP/1.1")).assert_same()
 
 
-@pytest.mark.parity("rule 15: too large trailers")
+@pytest.mark.parity("rule 15")
 def test_request_trailers_over_the_limit(pair: Pair) -> None:
     body = b"3\r\nabc\r\n0\r\nx: " + b"v" * 70000 + b"\r\n\r\n"
     pair.send(post("Transfer-Encoding: chunked", body=body)).assert_same()

@@ -9,6 +9,7 @@ import pytest
 from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, static_cluster, virtual_host
 from tests.kit.origin import Origin
 from tests.parity.log_lines import END, Logs, log, run_logs, text, with_end
+from tests.parity.rules import HCM, of
 
 PACKAGE = "type.googleapis.com/envoy.extensions.http.original_ip_detection"
 INSIDE = {"cidr_ranges": [{"address_prefix": "10.0.0.0", "prefix_len": 8}]}
@@ -82,7 +83,24 @@ def logs() -> Iterator[Logs]:
             yield both
 
 
-@pytest.mark.parity("rules 21 to 23, features 10.13: original_ip_detection_extensions")
+@pytest.mark.parity(
+    "rule 21",
+    "rule 22",
+    "rule 23",
+    *of(HCM, "original_ip_detection_extensions"),
+    *of(
+        "extensions.http.original_ip_detection.xff.v3.XffConfig",
+        "xff_num_trusted_hops",
+        "skip_xff_append",
+        "xff_trusted_cidrs",
+    ),
+    *of(
+        "extensions.http.original_ip_detection.custom_header.v3.CustomHeaderConfig",
+        "header_name",
+        "allow_extension_to_set_address_as_trusted",
+        "reject_with_status",
+    ),
+)
 @pytest.mark.parametrize("detection", DETECTIONS)
 def test_the_same_client_is_found(logs: Logs, detection: str) -> None:
     """Each request is told from the others by its path."""
@@ -97,7 +115,7 @@ def test_the_same_client_is_found(logs: Logs, detection: str) -> None:
     logs.lines(END)
 
 
-@pytest.mark.parity("rule 24, features 10.12: forward_client_cert_details without TLS")
+@pytest.mark.parity("rule 24", *of(HCM, "forward_client_cert_details"))
 @pytest.mark.parametrize("mode", CLIENT_CERTS)
 def test_what_is_told_of_client_certificates(logs: Logs, mode: str) -> None:
     request = b"GET / HTTP/1.1\r\nHost: a\r\nx-forwarded-client-cert: By=a;Hash=b\r\n\r\n"

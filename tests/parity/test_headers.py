@@ -7,13 +7,17 @@ from collections.abc import Iterator
 import pytest
 
 from tests.kit.bootstrap import one_cluster
+from tests.kit.ledger import REFUSED_HEADS
 from tests.kit.origin import Origin
 from tests.kit.parity import Pair, run_pair
+
+SEVERAL_1XX = {r"cluster\.origin\..*upstream_rq_(103|1xx|completed)": "Envoy passes on the first of several 1xx"}
 
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
-    with Origin() as origin, run_pair(one_cluster(origin.port)) as running:
+    otherwise = {**REFUSED_HEADS, **SEVERAL_1XX, '"http1.(codec_error|invalid_characters)"': "docs/parity.md"}
+    with Origin() as origin, run_pair(one_cluster(origin.port), otherwise=otherwise) as running:
         yield running
 
 
@@ -21,7 +25,7 @@ def head(*lines: str, first: str = "GET / HTTP/1.1") -> bytes:
     return "".join(f"{line}\r\n" for line in (first, *lines, "")).encode("latin-1")
 
 
-@pytest.mark.parity("rule 14: HTTP/1.0 is 426 low_version; missing Host and broken request lines are 400")
+@pytest.mark.parity("rule 14")
 @pytest.mark.parametrize(
     "data",
     [
@@ -44,7 +48,7 @@ def test_request_line_and_host(pair: Pair, data: bytes) -> None:
     pair.send(data).assert_same()
 
 
-@pytest.mark.parity("RFC 9112 section 5: field syntax that must be refused")
+@pytest.mark.parity("rule 64")
 @pytest.mark.parametrize(
     "line",
     [
@@ -57,7 +61,7 @@ def test_field_syntax(pair: Pair, line: str) -> None:
     pair.send(head("Host: h", line)).assert_same()
 
 
-@pytest.mark.parity("rule 16: hop-by-hop fields are dropped, names go lower-case, order stays")
+@pytest.mark.parity("rule 16")
 @pytest.mark.parametrize(
     "lines",
     [
@@ -85,7 +89,7 @@ def test_request_headers(pair: Pair, lines: list[str]) -> None:
     pair.send(head("Host: h", *lines)).assert_same()
 
 
-@pytest.mark.parity("rules 22, 25, 26: what a client may claim, with use_remote_address off")
+@pytest.mark.parity("rule 22", "rule 25", "rule 26")
 @pytest.mark.parametrize(
     "line",
     [
@@ -100,9 +104,7 @@ def test_claims_of_the_client(pair: Pair, line: str) -> None:
     pair.send(head("Host: h", line)).assert_same()
 
 
-@pytest.mark.parity(
-    "rule 24: what only an internal request may claim, and with nothing configured no request is internal"
-)
+@pytest.mark.parity("rule 23", "rule 24")
 @pytest.mark.parametrize(
     "line",
     [
@@ -123,7 +125,7 @@ def test_claims_of_internal_clients(pair: Pair, line: str) -> None:
     pair.send(head("Host: h", line)).assert_same()
 
 
-@pytest.mark.parity("rule 17: absolute-form")
+@pytest.mark.parity("rule 17")
 @pytest.mark.parametrize(
     "target",
     [
@@ -135,12 +137,12 @@ def test_absolute_form(pair: Pair, target: str) -> None:
     pair.send(head("Host: h", first=f"GET {target} HTTP/1.1")).assert_same()
 
 
-@pytest.mark.parity("rule 17: https in absolute form over plaintext")
+@pytest.mark.parity("rule 17")
 def test_absolute_form_claims_https(pair: Pair) -> None:
     pair.send(head("Host: h", first="GET https://other/ HTTP/1.1")).assert_same()
 
 
-@pytest.mark.parity("rules 12 and 13: the path is kept as it came")
+@pytest.mark.parity("rule 12", "rule 13")
 @pytest.mark.parametrize(
     "target",
     [
@@ -152,13 +154,13 @@ def test_path(pair: Pair, target: str) -> None:
     pair.send(head("Host: h", first=f"GET {target} HTTP/1.1")).assert_same()
 
 
-@pytest.mark.parity("rule 18: CONNECT without connect_matcher")
+@pytest.mark.parity("rule 18")
 @pytest.mark.parametrize("target", ["h:443", "h", "/", "http://h/"])
 def test_connect(pair: Pair, target: str) -> None:
     pair.send(head("Host: h:443", first=f"CONNECT {target} HTTP/1.1")).assert_same()
 
 
-@pytest.mark.parity("methods")
+@pytest.mark.parity("rule 64")
 @pytest.mark.parametrize(
     "method", ["GET", "DELETE", "OPTIONS", "PATCH", "TRACE", "PROPFIND", "BREW", "get", "M-SEARCH"]
 )
@@ -166,7 +168,7 @@ def test_method(pair: Pair, method: str) -> None:
     pair.send(head("Host: h", first=f"{method} / HTTP/1.1")).assert_same()
 
 
-@pytest.mark.parity("rule 16: order of the response; rule 27: server, date, x-envoy-upstream-service-time")
+@pytest.mark.parity("rule 16", "rule 27")
 @pytest.mark.parametrize(
     "script",
     [
@@ -194,7 +196,7 @@ def test_response_headers(pair: Pair, script: str) -> None:
     pair.send(head("Host: h", f"x-script: {script}")).assert_same()
 
 
-@pytest.mark.parity("reason phrases are Envoy's own, for every status")
+@pytest.mark.parity("rule 64")
 def test_reason_phrases(pair: Pair) -> None:
     statuses = [*range(200, 304), *range(305, 600)]
     requests = b"".join(head("Host: h", f"x-script: status={status}&body=0") for status in statuses)
@@ -204,26 +206,26 @@ def test_reason_phrases(pair: Pair) -> None:
     assert ours == envoys
 
 
-@pytest.mark.parity("rule 20: Expect: 100-continue is answered by the proxy and taken away; 1xx of the origin")
+@pytest.mark.parity("rule 20")
 def test_expect_continue(pair: Pair) -> None:
     data = head("Host: h", "Expect: 100-continue", "Content-Length: 3", first="POST / HTTP/1.1")
     pair.send(data, then=b"abc").assert_same()
     pair.send(data + b"abc").assert_same()
 
 
-@pytest.mark.parity("rule 20: other expectations")
+@pytest.mark.parity("rule 20")
 @pytest.mark.parametrize("value", ["100-Continue", "x", "100-continue, x", ""])
 def test_expect_other(pair: Pair, value: str) -> None:
     pair.send(head("Host: h", f"Expect: {value}", "Content-Length: 3", first="POST / HTTP/1.1") + b"abc").assert_same()
 
 
-@pytest.mark.parity("rule 20: 1xx responses of the origin")
+@pytest.mark.parity("rule 20")
 @pytest.mark.parametrize("script", ["informational=100", "informational=103", "informational=102&informational=103"])
 def test_informational(pair: Pair, script: str) -> None:
     pair.send(head("Host: h", f"x-script: {script}")).assert_same()
 
 
-@pytest.mark.parity("rule 20: a response before the request is complete ends the connection")
+@pytest.mark.parity("rule 20")
 def test_early_response(pair: Pair) -> None:
     data = head("Host: h", "x-script: early=1&status=413&body=5", "Content-Length: 1000", first="POST / HTTP/1.1")
     pair.send(data + b"abc").assert_same()

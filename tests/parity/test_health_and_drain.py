@@ -28,7 +28,9 @@ def pair() -> Iterator[Pair]:
     """Listeners of each kind that the orders tell apart."""
     everything = virtual_host("all", ["*"], {"match": {"prefix": "/"}, "direct_response": {"status": 200}})
     listeners = [http_listener(everything, name=name) | more for name, more in LISTENERS.items()]
-    with run_pair(bootstrap(listeners, []), arguments=("--drain-time-s", "2", "--drain-strategy", "immediate")) as pair:
+    draining = ("--drain-time-s", "2", "--drain-strategy", "immediate")
+    apart = "a test asks as often as it takes"
+    with run_pair(bootstrap(listeners, []), arguments=draining, apart=apart) as pair:
         yield pair
 
 

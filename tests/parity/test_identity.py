@@ -10,8 +10,10 @@ import pytest
 
 from tests.kit.bootstrap import bootstrap, http_listener, route, static_cluster, virtual_host
 from tests.kit.client import Response
+from tests.kit.ledger import REFUSED_HEADS
 from tests.kit.origin import Origin
 from tests.kit.parity import Pair, run_pair
+from tests.parity.rules import HCM, of
 
 LOOPBACK = {"cidr_ranges": [{"address_prefix": "127.0.0.0", "prefix_len": 8}]}
 TEN = {"cidr_ranges": [{"address_prefix": "fd00::", "prefix_len": 8}, {"address_prefix": "10.1.2.3", "prefix_len": 8}]}
@@ -57,8 +59,10 @@ def pair() -> Iterator[Pair]:
     for listener in listeners:
         manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
         manager["route_config"]["internal_only_headers"] = ["X-Only"]
-    with Origin() as origin, run_pair(bootstrap(listeners, [static_cluster("origin", origin.port)])) as running:
-        yield running
+    with Origin() as origin:
+        text = bootstrap(listeners, [static_cluster("origin", origin.port)])
+        with run_pair(text, otherwise=REFUSED_HEADS) as running:
+            yield running
 
 
 def head(*lines: str, first: str = "GET / HTTP/1.1") -> bytes:
@@ -79,7 +83,32 @@ def settle(response: Response, pair: Pair, listener: str) -> None:
         response.body = json.dumps(echo).encode()
 
 
-@pytest.mark.parity("rules 21 to 26: x-forwarded-*, x-envoy-*, x-request-id, via, server")
+@pytest.mark.parity(
+    "rule 21",
+    "rule 22",
+    "rule 23",
+    "rule 24",
+    "rule 25",
+    "rule 26",
+    *of(
+        HCM,
+        "use_remote_address",
+        "xff_num_trusted_hops",
+        "internal_address_config",
+        "skip_xff_append",
+        "append_x_forwarded_port",
+        "preserve_external_request_id",
+        "always_set_request_id_in_response",
+        "generate_request_id",
+        "via",
+        "server_name",
+        "server_header_transformation",
+        "scheme_header_transformation",
+    ),
+    *of("config.core.v3.HttpProtocolOptions", "headers_with_underscores_action"),
+    *of("config.route.v3.RouteConfiguration", "internal_only_headers"),
+    *of("config.core.v3.SchemeHeaderTransformation", "scheme_to_overwrite"),
+)
 @pytest.mark.parametrize("listener", LISTENERS)
 def test_claims(pair: Pair, listener: str) -> None:
     for lines in CLAIMS:
@@ -93,7 +122,17 @@ def test_claims(pair: Pair, listener: str) -> None:
         answers.assert_same()
 
 
-@pytest.mark.parity("rule 14: HTTP/1.0, and other options of HTTP/1")
+@pytest.mark.parity(
+    "rule 14",
+    *of(HCM, "http_protocol_options"),
+    *of(
+        "config.core.v3.Http1ProtocolOptions",
+        "accept_http_10",
+        "default_host_for_http_10",
+        "allow_custom_methods",
+        "allow_absolute_url",
+    ),
+)
 @pytest.mark.parametrize(
     ("listener", "data"),
     [
@@ -115,7 +154,7 @@ def test_http1_options(pair: Pair, listener: str, data: bytes) -> None:
     pair.send(data, listener=listener).assert_same()
 
 
-@pytest.mark.parity("rule 16: stats of refused and dropped headers")
+@pytest.mark.parity("rule 16", "rule 52")
 def test_counters(pair: Pair) -> None:
     before = pair.envoy.stats(), pair.ours.stats()
     pair.send(head("Host: h", "x_y: 1"), listener="reject")

@@ -11,6 +11,7 @@ from tests.kit.bootstrap import bootstrap, http_listener, route, static_cluster,
 from tests.kit.origin import Origin
 from tests.kit.parity import Answers, Pair, run_pair
 from tests.kit.process import wait_for
+from tests.parity.rules import of
 
 EXPECTED = "x-envoy-expected-rq-timeout-ms"
 # Who asks, by listener: the peer itself, or the one address in x-forwarded-for.
@@ -75,7 +76,7 @@ def told(answers: Answers) -> list[list[str]]:
     return [[value for name, value in answer.echo["headers"] if name == EXPECTED] for answer in answers]
 
 
-@pytest.mark.parity("rule 24: what callers from inside may ask of the router, and what the origin sees of it")
+@pytest.mark.parity("rule 24")
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize("target", ["/", "/unlimited"])
 def test_wishes(pair: Pair, caller: str, target: str) -> None:
@@ -89,7 +90,7 @@ def test_wishes(pair: Pair, caller: str, target: str) -> None:
         answers.assert_same()
 
 
-@pytest.mark.parity("rule 27: suppress_envoy_headers tells the origin nothing, and wishes count all the same")
+@pytest.mark.parity("rule 27", *of("extensions.filters.http.router.v3.Router", "suppress_envoy_headers"))
 def test_wishes_with_suppressed_headers(pair: Pair) -> None:
     for wish in WISHES:
         answers = pair.send(head("/", *wish), listener="quiet")
@@ -98,7 +99,7 @@ def test_wishes_with_suppressed_headers(pair: Pair) -> None:
         answers.assert_same()
 
 
-@pytest.mark.parity("rule 24: x-envoy-upstream-rq-timeout-ms and x-envoy-upstream-rq-timeout-alt-response")
+@pytest.mark.parity("rule 24")
 @pytest.mark.parametrize("target", ["/?delay=1", "/unlimited?delay=1"])
 @pytest.mark.parametrize("alternative", [[], ["X-Envoy-Upstream-Rq-Timeout-Alt-Response: yes"]])
 def test_timeout_by_header(pair: Pair, target: str, alternative: list[str]) -> None:
@@ -109,7 +110,7 @@ def test_timeout_by_header(pair: Pair, target: str, alternative: list[str]) -> N
     assert_same_deltas(pair, before)
 
 
-@pytest.mark.parity("rule 24: an outside caller's timeout does not count")
+@pytest.mark.parity("rule 24")
 def test_no_timeout_by_header_from_outside(pair: Pair) -> None:
     answers = pair.send(head("/?delay=0.1", "X-Envoy-Upstream-Rq-Timeout-Ms: 10"), listener="behind")
     assert answers.ours.status == 200
@@ -140,7 +141,7 @@ def assert_same_deltas(pair: Pair, before: list[dict[str, int]]) -> dict[str, in
     return ours
 
 
-@pytest.mark.parity("cluster.<c>.internal.*, cluster.<c>.external.*")
+@pytest.mark.parity("rule 72")
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize(("target", "status"), [("/", 200), ("/?status=404&informational=103", 404), ("/nobody", 503)])
 def test_stats(pair: Pair, caller: str, target: str, status: int) -> None:
@@ -153,7 +154,7 @@ def test_stats(pair: Pair, caller: str, target: str, status: int) -> None:
     assert ours[f"cluster.{cluster}.{kind}.upstream_rq_{status}"] == 1
 
 
-@pytest.mark.parity("cluster.<c>.canary.*")
+@pytest.mark.parity("rule 72")
 @pytest.mark.parametrize("value", ["true", "false", "True", "1"])
 def test_canary(pair: Pair, value: str) -> None:
     before = stats(pair)
@@ -164,7 +165,7 @@ def test_canary(pair: Pair, value: str) -> None:
     assert ours.get("cluster.origin.canary.upstream_rq_201", 0) == (value == "true")
 
 
-@pytest.mark.parity("cluster.<c>.internal.upstream_rq_time and its like")
+@pytest.mark.parity("rule 72")
 def test_times(pair: Pair) -> None:
     for listener in ("edge", "behind"):
         pair.send(head("/", "x-script: header=x-envoy-upstream-canary:true"), listener=listener)

@@ -31,6 +31,7 @@ from tests.kit.process import wait_for
 from tests.kit.proxy import Proxy
 from tests.kit.trio import run_trio
 from tests.kit.unreachable import Unreachable, envoy_address
+from tests.parity.rules import HCM, of
 from tests.unit.proxy.rig import compiled, serving
 from tests.unit.proxy.rig import route as rig_route
 
@@ -313,7 +314,11 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcomes]:
             yield Outcomes(*pool.map(run_cases, (envoy, ours), ({**CASES, **OVERFLOWS}, CASES)))
 
 
-@pytest.mark.parity("rules 28, 30, 31: local replies, their headers, flags and details")
+@pytest.mark.parity(
+    *("rule 28", "rule 30", "rule 31", "rule 43", "rule 56"),
+    *of(HCM, "stream_idle_timeout", "request_timeout", "request_headers_timeout", "common_http_protocol_options"),
+    *("config.core.v3.HttpProtocolOptions.idle_timeout", "config.cluster.v3.Cluster.connect_timeout"),
+)
 @pytest.mark.parametrize("name", CASES)
 def test_local_reply(outcomes: Outcomes, name: str) -> None:
     envoy, ours = outcomes.envoy[name], outcomes.ours[name]
@@ -329,7 +334,7 @@ def test_local_reply(outcomes: Outcomes, name: str) -> None:
     assert seen(ours.answer, CASES[name]) == seen(envoy.answer, CASES[name])
 
 
-@pytest.mark.parity("rule 28: overflow")
+@pytest.mark.parity("rule 28", "rule 38")
 @pytest.mark.parametrize("name", OVERFLOWS)
 @run_trio
 async def test_overflow(outcomes: Outcomes, name: str) -> None:

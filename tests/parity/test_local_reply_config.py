@@ -9,6 +9,7 @@ import pytest
 from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, static_cluster, virtual_host
 from tests.kit.origin import Origin
 from tests.parity.log_lines import Logs, json_of, log, run_logs, with_end
+from tests.parity.rules import HCM, of
 
 
 def status(op: str, value: int) -> Fields:
@@ -124,7 +125,22 @@ TOLD = ("broken", "formatted")
 """A deviation: Envoy sets the flag of a head that it cannot read only after the reply."""
 
 
-@pytest.mark.parity("rules 28 and 29, features 4: local_reply_config")
+@pytest.mark.parity(
+    "rule 28",
+    "rule 29",
+    *of(HCM, "local_reply_config"),
+    *of("extensions.filters.network.http_connection_manager.v3.LocalReplyConfig", "mappers", "body_format"),
+    *of(
+        "extensions.filters.network.http_connection_manager.v3.ResponseMapper",
+        "filter",
+        "status_code",
+        "body",
+        "body_format_override",
+        "headers_to_add",
+    ),
+    *of("config.accesslog.v3.StatusCodeFilter", "comparison"),
+    *of("config.accesslog.v3.ResponseFlagFilter", "flags"),
+)
 @pytest.mark.parametrize(
     ("name", "listener"),
     [(name, listener) for name in CASES for listener in ("mapped", "formatted") if (name, listener) != TOLD],
@@ -136,7 +152,7 @@ def test_the_same_reply(logs: Logs, name: str, listener: str) -> None:
     assert ours[:1] == envoy[:1]
 
 
-@pytest.mark.parity("deviation: the flag DPE in a body")
+@pytest.mark.parity("rule 68")
 def test_the_flag_of_a_broken_head_is_told(logs: Logs) -> None:
     answers = logs.send(CASES["broken"], listener="formatted")
     logs.values("entries")
@@ -146,7 +162,7 @@ def test_the_flag_of_a_broken_head_is_told(logs: Logs) -> None:
     )
 
 
-@pytest.mark.parity("an empty local_reply_config changes nothing")
+@pytest.mark.parity(*of(HCM, "local_reply_config"))
 @pytest.mark.parametrize("name", ["404 status", "503 json", "grpc 503", "broken"])
 def test_without_mappers(logs: Logs, name: str) -> None:
     logs.send(CASES[name], listener="empty").assert_same()

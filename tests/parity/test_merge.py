@@ -51,7 +51,7 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parity("Server::InstanceUtil::loadBootstrapConfig: MergeFrom")
+@pytest.mark.parity("rule 67")
 @pytest.mark.parametrize("option", [text for _, text in OPTIONS], ids=[rule for rule, _ in OPTIONS])
 def test_merge(option: str) -> None:
     file = with_free_ports(FILE)

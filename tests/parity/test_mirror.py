@@ -12,6 +12,7 @@ from tests.kit.attempts import Both, Side, both, rounded
 from tests.kit.bootstrap import Fields, route, static_cluster
 from tests.kit.origin import Origin
 from tests.kit.process import wait_for
+from tests.parity.rules import of
 
 
 def mirrored(**fields: Any) -> Fields:
@@ -97,7 +98,19 @@ CASES = [
 
 
 @pytest.mark.parametrize(("path", "script", "request_", "mirrors"), CASES, ids=itertools.count())
-@pytest.mark.parity("rule 61")
+@pytest.mark.parity(
+    "rule 61",
+    *of("config.route.v3.RouteAction", "request_mirror_policies"),
+    *of(
+        "config.route.v3.RouteAction.RequestMirrorPolicy",
+        "cluster",
+        "cluster_header",
+        "runtime_fraction",
+        "disable_shadow_host_suffix_append",
+        "host_rewrite_literal",
+    ),
+    *of("config.route.v3.VirtualHost", "request_mirror_policies"),
+)
 def test_what_the_mirror_gets(proxies: Both, path: str, script: str, request_: dict[str, Any], mirrors: int) -> None:
     envoy, ours = (ask(side, path, script, mirrors, **request_) for side in (proxies.envoy, proxies.ours))
     for found in (envoy, ours):

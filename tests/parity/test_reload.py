@@ -121,7 +121,7 @@ STEPS: dict[str, Callable[[Origin], Configuration]] = {
 }
 
 
-@pytest.mark.parity("what a change of listeners and clusters counts")
+@pytest.mark.parity("rule 69")
 @pytest.mark.parametrize("step", STEPS)
 def test_counters(sides: Sides, origin: Origin, step: str) -> None:
     before = sides.envoy.stats()
@@ -145,7 +145,7 @@ def test_counters(sides: Sides, origin: Origin, step: str) -> None:
     wait_for(same, deadline=10, what=f"the same: {sides.counted()}")
 
 
-@pytest.mark.parity("connections of a listener that changes, and of one that does not")
+@pytest.mark.parity("rule 69")
 def test_who_has_to_leave(sides: Sides, origin: Origin) -> None:
     """Of the changed listener each response is the last one; the other's connections go on."""
     two = [listener("one"), listener("one", name="other")]
@@ -166,7 +166,7 @@ def test_who_has_to_leave(sides: Sides, origin: Origin) -> None:
     assert answers[:2] == answers[2:] == [["close"], []]
 
 
-@pytest.mark.parity("a deviation: what changes in place here, Envoy closes connections for")
+@pytest.mark.parity("rule 68", "rule 69")
 def test_what_stays_open(sides: Sides, origin: Origin) -> None:
     """Routes: the client's connection. Hosts: the connection to a host that stays."""
     with Connection(sides.ours.address()) as ours, Connection(sides.envoy.address()) as theirs:

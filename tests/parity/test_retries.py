@@ -12,6 +12,7 @@ import pytest
 from tests.kit.attempts import Both, both
 from tests.kit.bootstrap import Fields, route, static_cluster
 from tests.kit.origin import Origin
+from tests.parity.rules import of
 
 FAST = {"base_interval": "0.001s", "max_interval": "0.002s"}
 PREVIOUS_HOSTS = {
@@ -176,7 +177,25 @@ CASES = [
 
 
 @pytest.mark.parametrize(("path", "script", "attempts"), CASES, ids=itertools.count())
-@pytest.mark.parity("rule 46")
+@pytest.mark.parity(
+    "rule 40",
+    "rule 46",
+    *of("config.route.v3.RouteAction", "retry_policy"),
+    *of("config.route.v3.VirtualHost", "retry_policy", "include_is_timeout_retry_header"),
+    *of(
+        "config.route.v3.RetryPolicy",
+        "retry_on",
+        "num_retries",
+        "per_try_timeout",
+        "per_try_idle_timeout",
+        "retriable_status_codes",
+        "retriable_headers",
+        "retry_back_off",
+        "rate_limited_retry_back_off",
+    ),
+    *of("config.route.v3.RetryPolicy.RateLimitedRetryBackOff", "reset_headers", "max_interval"),
+    *of("config.route.v3.RetryPolicy.ResetHeader", "name", "format"),
+)
 def test_what_is_retried(proxies: Both, path: str, script: str, attempts: int) -> None:
     assert len(proxies.assert_same(path, script)["attempts"]) == attempts
 
@@ -218,7 +237,7 @@ ASKED = [
 
 
 @pytest.mark.parametrize(("path", "script", "headers", "attempts"), ASKED, ids=itertools.count())
-@pytest.mark.parity("rules 24 and 46")
+@pytest.mark.parity("rule 24", "rule 46", *of("config.route.v3.RetryPolicy", "retriable_request_headers"))
 def test_what_a_request_from_inside_asks_for(
     proxies: Both, path: str, script: str, headers: str, attempts: int
 ) -> None:
@@ -236,7 +255,9 @@ BODIES = [
 
 
 @pytest.mark.parametrize(("path", "script", "body", "attempts"), BODIES, ids=itertools.count())
-@pytest.mark.parity("rule 46")
+@pytest.mark.parity(
+    "rule 46", *of("config.route.v3.Route", "request_body_buffer_limit", "per_request_buffer_limit_bytes")
+)
 def test_a_body_is_sent_again_if_it_was_kept(proxies: Both, path: str, script: str, body: bytes, attempts: int) -> None:
     seen = proxies.assert_same(path, script, body=body, method="POST")["attempts"]
     assert [echo["body_length"] for echo in seen] == [len(body)] * attempts
@@ -248,7 +269,9 @@ def test_a_head_request_is_retried_too(proxies: Both) -> None:
     assert len(proxies.assert_same("/5xx/", "status=503&fails=1", method="HEAD")["attempts"]) == 2
 
 
-@pytest.mark.parity("rule 46")
+@pytest.mark.parity(
+    "rule 46", *of("config.route.v3.RetryPolicy", "retry_host_predicate", "host_selection_retry_max_attempts")
+)
 def test_another_host_is_preferred(proxies: Both) -> None:
     for _ in range(4):
         for found in proxies.ask("/half/", ""):

@@ -17,6 +17,7 @@ from proxy.upstream.lb.round_robin import RoundRobin
 from tests.kit.client import Connection
 from tests.kit.envoy import Envoy
 from tests.kit.origin import Origin
+from tests.parity.rules import of
 
 EXTENSIONS = "type.googleapis.com/envoy.extensions.filters"
 
@@ -53,7 +54,11 @@ def bootstrap(ports: list[int], weights: list[int]) -> str:
     return yaml.safe_dump({"static_resources": {"listeners": [listener], "clusters": [cluster]}})
 
 
-@pytest.mark.parity("Cluster.lb_policy ROUND_ROBIN: earliest deadline first by load_balancing_weight")
+@pytest.mark.parity(
+    "rule 71",
+    *of("config.cluster.v3.Cluster", "lb_policy"),
+    *of("config.endpoint.v3.LbEndpoint", "load_balancing_weight"),
+)
 @pytest.mark.parametrize("weights", [[1, 1, 1], [4, 1, 1], [4, 2, 1], [8, 2, 4, 1]])
 def test_the_same_rotation(weights: list[int]) -> None:
     with contextlib.ExitStack() as stack:

@@ -16,10 +16,11 @@ import pytest
 from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, static_cluster, virtual_host
 from tests.kit.envoy import Envoy
 from tests.kit.origin import Origin
-from tests.kit.parity import Pair, exchange
+from tests.kit.parity import Pair, exchange, run_pair
 from tests.kit.process import wait_for
 from tests.kit.proxy import Proxy
-from tests.kit.routing import access_log, ask, head, logging_pair, logs, on
+from tests.kit.routing import access_log, ask, head, logs, on
+from tests.parity.rules import HCM, of
 
 HOSTS = (
     virtual_host("tls", ["tls"], route("/", "origin")) | {"require_tls": "ALL"},
@@ -114,37 +115,42 @@ def pair() -> Iterator[Pair]:
             *(listener(f"path-{name}", ANY, **hcm) for name, hcm in PATHS.items()),
             *(listener(f"host-{name}", NAMES, route_config=rc, **hcm) for name, (hcm, rc) in AUTHORITIES.items()),
         ]
-        with logging_pair(bootstrap(listeners, clusters)) as running:
+        with run_pair(bootstrap(listeners, clusters)) as running:
             yield running
 
 
-@pytest.mark.parity("VirtualHost.require_tls")
+@pytest.mark.parity(*of("config.route.v3.VirtualHost", "require_tls"))
 @pytest.mark.parametrize("host", ["tls", "external", "external:80"])
 @pytest.mark.parametrize("lines", [[], ["x-forwarded-proto: https"], ["x-envoy-internal: true"]])
 def test_require_tls(pair: Pair, host: str, lines: list[str]) -> None:
     ask(pair, "hosts", head("/x?y", host, *lines))
 
 
-@pytest.mark.parity("rule 27: include_request_attempt_count, include_attempt_count_in_response")
+@pytest.mark.parity(
+    "rule 27", *of("config.route.v3.VirtualHost", "include_request_attempt_count", "include_attempt_count_in_response")
+)
 @pytest.mark.parametrize("target", ["/a", "/nobody", "/direct", "/none"])
 @pytest.mark.parametrize("lines", [[], ["x-envoy-attempt-count: 7"]])
 def test_attempt_counts(pair: Pair, target: str, lines: list[str]) -> None:
     ask(pair, "hosts", head(target, "attempts", *lines))
 
 
-@pytest.mark.parity("rule 18: RouteMatch.connect_matcher without an upgrade")
+@pytest.mark.parity("rule 18", *of("config.route.v3.RouteMatch", "connect_matcher"))
 @pytest.mark.parametrize(("target", "method"), [("connect:80", "CONNECT"), ("nobody:80", "CONNECT"), ("/", "GET")])
 def test_connect_matcher(pair: Pair, target: str, method: str) -> None:
     ask(pair, "hosts", head(target, target if method == "CONNECT" else "connect", method=method))
 
 
-@pytest.mark.parity("RouteMatch.tls_context on plain text")
+@pytest.mark.parity(
+    *of("config.route.v3.RouteMatch", "tls_context"),
+    *of("config.route.v3.RouteMatch.TlsContextMatchOptions", "presented", "validated"),
+)
 @pytest.mark.parametrize("name", ["presented", "none", "validated", "invalid", "any"])
 def test_tls_context(pair: Pair, name: str) -> None:
     ask(pair, "hosts", head(f"/{name}", "certificates"))
 
 
-@pytest.mark.parity("RouteConfiguration.ignore_path_parameters_in_path_matching")
+@pytest.mark.parity(*of("config.route.v3.RouteConfiguration", "ignore_path_parameters_in_path_matching"))
 @pytest.mark.parametrize(
     "target",
     ["/a/b;x=1", "/a;x/b", "/a/b;x?q;y", "/a/b", "/a/bc", "/re/abc;d", "/re;x/abc", "/p/x;v=1/y", "/p;v/x", "/p/x/y;z"],
@@ -153,7 +159,9 @@ def test_path_parameters(pair: Pair, target: str) -> None:
     ask(pair, "parameters", head(target))
 
 
-@pytest.mark.parity("rules 12 and 13: normalize_path, merge_slashes, path_with_escaped_slashes_action")
+@pytest.mark.parity(
+    "rule 12", "rule 13", *of(HCM, "normalize_path", "merge_slashes", "path_with_escaped_slashes_action")
+)
 @pytest.mark.parametrize("name", PATHS)
 @pytest.mark.parametrize(
     "target",
@@ -171,7 +179,11 @@ def test_path(pair: Pair, name: str, target: str) -> None:
     ask(pair, f"path-{name}", head(target))
 
 
-@pytest.mark.parity("rule 2: strip_*_host_port, strip_trailing_host_dot, ignore_port_in_host_matching, vhost_header")
+@pytest.mark.parity(
+    "rule 2",
+    *of(HCM, "strip_any_host_port", "strip_matching_host_port", "strip_trailing_host_dot"),
+    *of("config.route.v3.RouteConfiguration", "ignore_port_in_host_matching"),
+)
 @pytest.mark.parametrize("name", AUTHORITIES)
 @pytest.mark.parametrize(
     "host",
@@ -192,7 +204,7 @@ def test_host(pair: Pair, name: str, host: str) -> None:
         assert len({host.rpartition(":")[0] or host for host in hosts}) == 1
 
 
-@pytest.mark.parity("RouteConfiguration.vhost_header")
+@pytest.mark.parity(*of("config.route.v3.RouteConfiguration", "vhost_header"))
 @pytest.mark.parametrize("lines", [["x-host: h"], ["x-host: nobody"], ["x-host: a.s", "x-host: nobody"], []])
 def test_host_of_a_header(pair: Pair, lines: list[str]) -> None:
     ask(pair, "host-named", head("/", "h", *lines))
@@ -210,7 +222,12 @@ def counters(proxy: Envoy | Proxy) -> dict[str, int]:
     return found
 
 
-@pytest.mark.parity("VirtualHost.virtual_clusters, Route.stat_prefix; downstream_rq_failed_path_normalization")
+@pytest.mark.parity(
+    "rule 52",
+    *of("config.route.v3.VirtualHost", "virtual_clusters"),
+    *of("config.route.v3.VirtualCluster", "name", "headers"),
+    *of("config.route.v3.Route", "stat_prefix"),
+)
 def test_stats(pair: Pair) -> None:
     for data in (
         head("/users/1", "observed"),
@@ -236,7 +253,7 @@ def test_stats(pair: Pair) -> None:
     assert counters(pair.envoy)["vhost.observed.vcluster.users.upstream_rq_2xx"] > 0
 
 
-@pytest.mark.parity("rules 2, 12, 13: the access log shows host and path as they were made")
+@pytest.mark.parity("rule 2", "rule 12", "rule 13")
 def test_access_log(pair: Pair) -> None:
     pair.send(head("/a/../b", "h"), listener="path-normal")
     pair.send(head("/", "h:80"), listener="host-strip-any")

@@ -22,6 +22,7 @@ from proxy.route.matcher import JOINED
 from proxy.route.table import RouteTable
 from tests.kit.client import Connection
 from tests.kit.envoy import Envoy
+from tests.parity.rules import of
 
 NO_ROUTE = "(no route)"
 EXTENSIONS = "type.googleapis.com/envoy.extensions.filters"
@@ -328,48 +329,72 @@ def sides() -> Iterator[Sides]:
         both.connection.close()
 
 
-@pytest.mark.parity("features 13.1: exact, suffix, prefix, `*`; features 13.2: case and port")
+@pytest.mark.parity("rule 1", "rule 2", *of("config.route.v3.VirtualHost", "domains"))
 def test_virtual_hosts(sides: Sides) -> None:
     chosen = {sides.assert_same(authority, "/", (("x-default", "1"),)) for authority in AUTHORITIES}
     assert len(chosen) > len(DOMAINS) - 2  # the table is not trivial
 
 
-@pytest.mark.parity("features 13.3: first full match; features 13.4: path matchers, query, case_sensitive")
+@pytest.mark.parity(
+    "rule 3",
+    "rule 4",
+    *of("config.route.v3.RouteMatch", "prefix", "path", "path_separated_prefix", "safe_regex", "case_sensitive"),
+)
 @pytest.mark.parametrize("path", PATHS)
 def test_paths(sides: Sides, path: str) -> None:
     sides.assert_same("paths.test", path)
     sides.assert_same("paths.test", path, (("x-p", "1"),))
 
 
-@pytest.mark.parity("HeaderMatcher: every kind, invert_match, treat_missing_header_as_empty, several lines")
+@pytest.mark.parity(
+    "rule 3",
+    *of("config.route.v3.RouteMatch", "headers"),
+    *of(
+        "config.route.v3.HeaderMatcher",
+        "name",
+        "string_match",
+        "range_match",
+        "present_match",
+        "invert_match",
+        "treat_missing_header_as_empty",
+    ),
+    *of("type.matcher.v3.StringMatcher", "exact", "prefix", "suffix", "contains", "safe_regex", "ignore_case"),
+)
 @pytest.mark.parametrize("case", HEADER_CASES)
 def test_headers(sides: Sides, case: str) -> None:
     for values in HEADER_VALUES:
         sides.assert_same(f"header-{case}.test", "/", tuple(("x-p", value) for value in values))
 
 
-@pytest.mark.parity("HeaderMatcher: lines that Envoy's header map joins, and lines that it keeps apart")
+@pytest.mark.parity(*of("config.route.v3.HeaderMatcher", "string_match"))
 @pytest.mark.parametrize("name", SEVERAL_LINES)
 def test_several_lines_of_one_name(sides: Sides, name: str) -> None:
     for values in [("a", "b"), ("b", "a"), ("a", "c"), ("a,b",), ("b",), ("a", "b", "b")]:
         sides.assert_same(f"lines-{name}.test", "/", tuple((name, value) for value in values))
 
 
-@pytest.mark.parity("HeaderMatcher.name: :method, :path, :authority, host, :scheme")
+@pytest.mark.parity(*of("config.route.v3.HeaderMatcher", "name"))
 @pytest.mark.parametrize("case", ["method", "path", "authority", "host", "scheme"])
 def test_pseudo_headers(sides: Sides, case: str) -> None:
     for port, path, method in itertools.product(["", ":80", ":81"], ["/", "/?q=1", "/?q=12"], ["GET", "POST"]):
         sides.assert_same(f"header-{case}.test{port}", path, method=method)
 
 
-@pytest.mark.parity("QueryParameterMatcher: string_match, present_match; the first value counts, nothing is decoded")
+@pytest.mark.parity(
+    *of("config.route.v3.RouteMatch", "query_parameters"),
+    *of("config.route.v3.QueryParameterMatcher", "name", "string_match", "present_match"),
+)
 @pytest.mark.parametrize("case", [name for name in OTHER_CASES if name.startswith("query")])
 def test_query_parameters(sides: Sides, case: str) -> None:
     for path in QUERIES:
         sides.assert_same(f"{case}.other.test", path)
 
 
-@pytest.mark.parity("RouteMatch.grpc, runtime_fraction, and all conditions together")
+@pytest.mark.parity(
+    *of("config.route.v3.RouteMatch", "grpc", "runtime_fraction"),
+    *of("config.core.v3.RuntimeFractionalPercent", "default_value"),
+    *of("type.v3.FractionalPercent", "numerator", "denominator"),
+)
 @pytest.mark.parametrize("case", [name for name in OTHER_CASES if not name.startswith("query")])
 def test_other_conditions(sides: Sides, case: str) -> None:
     for content_type, method in itertools.product(CONTENT_TYPES, ["GET", "POST"]):
@@ -378,7 +403,7 @@ def test_other_conditions(sides: Sides, case: str) -> None:
         sides.assert_same(f"{case}.other.test", "/s/m", headers, method=method)
 
 
-@pytest.mark.parity("features 13.1 to 13.4 together")
+@pytest.mark.parity("rule 1", "rule 2", "rule 3", "rule 4")
 def test_a_thousand_combinations(sides: Sides) -> None:
     random_choice = random.Random(7).choice
     headers = [f"header-{name}.test" for name in HEADER_CASES]

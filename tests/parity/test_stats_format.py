@@ -192,7 +192,7 @@ def test_json(shown: Shown, mode: str) -> None:
     assert json_format.render(shown.stats, mode) == shown.answers[f"json {mode}".strip()]
 
 
-@pytest.mark.parity("rules 50 and 52")
+@pytest.mark.parity("rule 50", "rule 52")
 @pytest.mark.parametrize("mode", ["", "summary"])
 def test_prometheus_names_labels_order_and_values(shown: Shown, mode: str) -> None:
     ours = "".join(prometheus.render(shown.stats, mode))

@@ -101,7 +101,7 @@ def of_traffic(stats: dict[str, int]) -> dict[str, int]:
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
     """Both after the same traffic, all of whose connections are closed."""
-    with Origin() as origin, run_pair(BOOTSTRAP % origin.port) as pair:
+    with Origin() as origin, run_pair(BOOTSTRAP % origin.port, apart="the tests compare all stats") as pair:
         for request in REQUESTS:
             pair.send(request)
 
@@ -138,7 +138,7 @@ def used(side: Envoy | Proxy, query: str) -> set[str]:
     return set(of_traffic({line.partition(": ")[0]: 0 for line in body.splitlines()}))
 
 
-@pytest.mark.parity("rule 51: usedonly")
+@pytest.mark.parity("rule 51")
 @pytest.mark.parametrize("kind", ["Counters", "Gauges"])
 def test_the_same_stats_were_used(pair: Pair, kind: str) -> None:
     envoy, ours = used(pair.envoy, f"type={kind}"), used(pair.ours, f"type={kind}")
@@ -149,7 +149,7 @@ def test_the_same_stats_were_used(pair: Pair, kind: str) -> None:
         assert "cluster.back.upstream_rq_active" in ours  # back at zero, but used
 
 
-@pytest.mark.parity("rule 51: usedonly, of the server itself")
+@pytest.mark.parity("rule 51")
 def test_what_a_start_writes_is_used(pair: Pair) -> None:
     query = "type=Gauges&filter=%5E(server%7Ccluster_manager%7Clistener_manager%7Cruntime)"
     envoy, ours = (
@@ -171,7 +171,7 @@ MUST_DIFFER = {
 }
 
 
-@pytest.mark.parity("rule 52: the server's own values")
+@pytest.mark.parity("rule 52")
 def test_the_server_says_the_same_of_itself(pair: Pair) -> None:
     ours, envoy = pair.ours.stats(), pair.envoy.stats()
     shared = {name for name in ours.keys() & envoy.keys() if OURSELVES.match(name)}
@@ -185,7 +185,7 @@ def test_the_server_says_the_same_of_itself(pair: Pair) -> None:
     assert "listener_manager.listener_create_success" in shared - different
 
 
-@pytest.mark.parity("rule 52: the admin interface's own values")
+@pytest.mark.parity("rule 52")
 def test_the_admin_interface_counts_alike(pair: Pair) -> None:
     """What one more request, on a connection of its own, adds."""
 

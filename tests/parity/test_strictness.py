@@ -165,7 +165,7 @@ CASES = {
 }
 
 
-@pytest.mark.parity("protobuf's JSON parser in legacy mode; validate.rules")
+@pytest.mark.parity("rule 66")
 @pytest.mark.parametrize("name", CASES)
 def test_same_verdict(name: str) -> None:
     accepted, output = validate(CASES[name])
@@ -182,7 +182,7 @@ DEVIATIONS = {
 }
 
 
-@pytest.mark.parity("what Envoy silently drops or ignores is an error")
+@pytest.mark.parity("rule 66", "rule 68")
 @pytest.mark.parametrize("name", DEVIATIONS)
 def test_refused_by_us_alone(name: str) -> None:
     accepted, output = validate(DEVIATIONS[name])

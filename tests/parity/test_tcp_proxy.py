@@ -20,6 +20,7 @@ from tests.kit.envoy import Envoy, validate
 from tests.kit.parity import Pair
 from tests.kit.process import wait_for
 from tests.kit.proxy import Proxy
+from tests.parity.rules import of
 
 TCP_PROXY = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 LINE = (
@@ -226,7 +227,20 @@ def run(proxy: Envoy | Proxy, name: str, origin: Origin) -> Seen:
     return Seen(seen, list(origin.saw), changed, seconds, lines)
 
 
-@pytest.mark.parity("features 13.62, 13.28 and rows 2.22 to 2.24, 2.28: ends, resets, timeouts, attempts, counters")
+@pytest.mark.parity(
+    "rule 28",
+    "rule 62",
+    *of(
+        "extensions.filters.network.tcp_proxy.v3.TcpProxy",
+        "cluster",
+        "weighted_clusters",
+        "idle_timeout",
+        "max_connect_attempts",
+        "max_downstream_connection_duration",
+        "access_log",
+    ),
+    *of("config.cluster.v3.Cluster", "connect_timeout"),
+)
 @pytest.mark.parametrize("name", CASES)
 def test_the_same_ends_and_counters(pair: Pair, origin: Origin, name: str) -> None:
     envoy = run(pair.envoy, name, origin)
@@ -238,13 +252,16 @@ def test_the_same_ends_and_counters(pair: Pair, origin: Origin, name: str) -> No
     assert envoy.stats[f"tcp.{name}.downstream_cx_total"] == 1
 
 
-@pytest.mark.parity("row 2.22: every stat of the TCP proxy exists from the start")
+@pytest.mark.parity("rule 52", "rule 62")
 def test_the_same_names(pair: Pair) -> None:
     ours, envoy = ({key for key in side.stats() if key.startswith("tcp.idle.")} for side in (pair.ours, pair.envoy))
     assert ours == envoy
 
 
-@pytest.mark.parity("row 2.23: no idle timeout closes earlier than configured")
+@pytest.mark.parity(
+    "rule 62",
+    *of("extensions.filters.network.tcp_proxy.v3.TcpProxy", "idle_timeout", "max_downstream_connection_duration"),
+)
 @pytest.mark.parametrize("name", ["idle", "duration"])
 def test_no_timeout_comes_early(pair: Pair, origin: Origin, name: str) -> None:
     assert min(run(side, name, origin).seconds for side in (pair.ours, pair.envoy)) >= 0.39
@@ -263,7 +280,7 @@ VERDICTS = (
 )
 
 
-@pytest.mark.parity("what a TcpProxy may say")
+@pytest.mark.parity("rule 62", "rule 66")
 @pytest.mark.parametrize("fields", VERDICTS)
 def test_the_same_verdict(fields: str) -> None:
     listeners = listener("l", fields).replace("{directory}", "/tmp")

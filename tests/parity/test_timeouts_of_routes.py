@@ -13,6 +13,7 @@ from tests.kit.attempts import Both, both
 from tests.kit.bootstrap import Fields, route, static_cluster
 from tests.kit.client import Connection, ConnectionEnded
 from tests.kit.origin import Origin
+from tests.parity.rules import HCM, of
 
 OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 GRPC = "content-type: application/grpc\r\n"
@@ -100,7 +101,24 @@ CASES = [
 
 
 @pytest.mark.parametrize(("path", "script", "headers"), CASES, ids=itertools.count())
-@pytest.mark.parity("rules 28 and 39 to 44")
+@pytest.mark.parity(
+    "rule 28",
+    "rule 29",
+    "rule 39",
+    "rule 41",
+    "rule 42",
+    "rule 44",
+    *of("config.route.v3.RouteAction", "timeout", "idle_timeout", "max_stream_duration"),
+    *of(
+        "config.route.v3.RouteAction.MaxStreamDuration",
+        "max_stream_duration",
+        "grpc_timeout_header_max",
+        "grpc_timeout_header_offset",
+    ),
+    *of(HCM, "stream_idle_timeout"),
+    *of("config.core.v3.HttpProtocolOptions", "max_stream_duration"),
+    *of("extensions.upstreams.http.v3.HttpProtocolOptions", "common_http_protocol_options"),
+)
 def test_what_takes_too_long(proxies: Both, path: str, script: str, headers: str) -> None:
     proxies.assert_same(path, script, headers=headers)
 
@@ -112,7 +130,11 @@ def downstream(both: Both, *names: str) -> list[dict[str, int]]:
     ]
 
 
-@pytest.mark.parity("rule 42")
+@pytest.mark.parity(
+    "rule 42",
+    *of(HCM, "common_http_protocol_options"),
+    *of("config.core.v3.HttpProtocolOptions", "max_stream_duration"),
+)
 def test_the_connection_managers_stream_duration() -> None:
     with Origin() as origin:
         options = {"max_stream_duration": "0.3s"}
@@ -144,7 +166,7 @@ def lines(side: Any, requests: int, pause: float = 0.0) -> list[Any]:
     return found
 
 
-@pytest.mark.parity("features 9.15")
+@pytest.mark.parity(*of("config.core.v3.HttpProtocolOptions", "max_requests_per_connection"))
 def test_requests_per_downstream_connection() -> None:
     with Origin() as origin:
         options = {"max_requests_per_connection": 2}
@@ -155,7 +177,7 @@ def test_requests_per_downstream_connection() -> None:
             assert downstream(found, *names)[0] == downstream(found, *names)[1]
 
 
-@pytest.mark.parity("features 4.1")
+@pytest.mark.parity(*of("config.core.v3.HttpProtocolOptions", "max_connection_duration"), *of(HCM, "drain_timeout"))
 def test_a_downstream_connections_duration() -> None:
     with Origin() as origin:
         options = {"max_connection_duration": "0.5s"}
@@ -175,7 +197,10 @@ def test_a_downstream_connections_duration() -> None:
             assert downstream(found, *names)[1] == downstream(found, *names)[0]
 
 
-@pytest.mark.parity("features 9.15")
+@pytest.mark.parity(
+    "rule 56",
+    *of("config.core.v3.HttpProtocolOptions", "max_requests_per_connection", "max_connection_duration", "idle_timeout"),
+)
 def test_upstream_connections_end_in_time() -> None:
     with Origin() as origin:
         clusters = [

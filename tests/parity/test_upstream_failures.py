@@ -197,7 +197,7 @@ async def run_ours(rig: Rig, name: str, outcomes: list[dict[str, Any]], counters
         counters.update(compared(rig.nonzero()))
 
 
-@pytest.mark.parity("features 13.28: flags, details and bodies; 13.56: what is pooled; cluster.<c>.upstream_*")
+@pytest.mark.parity("rule 28", "rule 56")
 @pytest.mark.parametrize("name", [*SCRIPTS, "refused", "never-accepted", "no-such-socket", "dead-socket"])
 def test_outcome_and_counters(bench: Bench, name: str) -> None:
     theirs = bench.outcomes(name)

@@ -9,6 +9,7 @@ from tests.kit.config import bootstrap, findings
 from tests.kit.envoy import validate
 from tests.kit.origin import Origin
 from tests.kit.parity import run_pair
+from tests.parity.rules import of
 
 REQUESTS = 300
 CLUSTERS = (
@@ -40,7 +41,7 @@ def with_clusters(clusters: str, port: int = 1) -> str:
     )
 
 
-@pytest.mark.parity("row 5.7: what weighted_clusters may say")
+@pytest.mark.parity("rule 66", *of("config.route.v3.RouteAction", "weighted_clusters"))
 @pytest.mark.parametrize("clusters", CLUSTERS)
 def test_the_same_verdict(clusters: str) -> None:
     text = with_clusters(clusters)
@@ -48,9 +49,12 @@ def test_the_same_verdict(clusters: str) -> None:
     assert (findings(text) == []) == accepted, said
 
 
-@pytest.mark.parity("row 5.7: the shares")
+@pytest.mark.parity(
+    *of("config.route.v3.RouteAction", "weighted_clusters"),
+    *of("config.route.v3.WeightedCluster.ClusterWeight", "weight"),
+)
 def test_the_same_shares() -> None:
-    with Origin() as origin, run_pair(with_clusters(CLUSTERS[0], origin.port)) as pair:
+    with Origin() as origin, run_pair(with_clusters(CLUSTERS[0], origin.port), apart="each draws on its own") as pair:
         for side in (pair.envoy, pair.ours):
             with Connection(side.address()) as connection:
                 for _ in range(REQUESTS):

@@ -77,7 +77,7 @@ def ways() -> Iterator[Ways]:
         yield both
 
 
-@pytest.mark.parity("features §13 rules 14-18: what a client gets and what an origin sees")
+@pytest.mark.parity("rule 14", "rule 15", "rule 16", "rule 17", "rule 18")
 @pytest.mark.parametrize("file", files("request"), ids=name_of)
 def test_request(file: Path, ways: Ways) -> None:
     if not expected(name_of(file), *(way.seen[file.stem] for way in ways)):

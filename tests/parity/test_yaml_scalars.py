@@ -20,7 +20,7 @@ from master.config.source import Source
 from tests.kit.envoy import Envoy
 from tests.kit.process import wait_for
 
-pytestmark = pytest.mark.parity("YAML scalars: parseYamlNode of yaml_utility.cc, then protobuf's JSON parser")
+pytestmark = pytest.mark.parity("rule 65")
 
 # (rule, scalar as it stands in the file)
 SCALARS = [

@@ -288,7 +288,7 @@ SCRIPTS = st.tuples(st.lists(EXCHANGES, max_size=2), LAST).map(lambda parts: [*p
 LONG = Body(1_000_000)
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(script=SCRIPTS, threshold=st.sampled_from([1, SPLICE_FROM]), buffers=st.booleans())
 @example(script=[Step(LONG, LONG)] * 2, threshold=SPLICE_FROM, buffers=False)
 @example(script=[Step(LONG, LONG, slow=True, expects=True)] * 2, threshold=SPLICE_FROM, buffers=False)

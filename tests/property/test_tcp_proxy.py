@@ -80,7 +80,7 @@ class Peer:
         return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(peers, peers)
 def test_whatever_the_peers_do(client_script: tuple[list[int], str], origin_script: tuple[list[int], str]) -> None:
     async def main() -> None:

@@ -38,6 +38,7 @@ def compile_bootstrap(
     context = Context(
         clusters=frozenset(cluster.name for cluster in resources.clusters),
         unsupported=frozenset(unsupported),
+        node=_node(message.node),
         to_come=frozenset(to_come),
     )
     here = context.at("static_resources")
@@ -51,7 +52,7 @@ def compile_bootstrap(
         return None, context.findings
     config = CompiledConfig(
         version=version,
-        node=_node(message.node),
+        node=context.node,
         listeners=listeners,
         clusters=clusters,
         endpoints=Endpoints(version=1, clusters=hosts),

@@ -6,13 +6,15 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from master.config.compile import access_log, data_source, plain_value, plugins, route, route_match
+from master.config.compile import access_log, data_source, metadata_match, plain_value, plugins, route, route_match
 from master.config.compile.regex import regex_fault
 from master.config.finding import Finding, Kind
 from master.config.suggest import nearest
 from master.config.walk import Path
 from proxy.config.access_log import AccessLog
-from proxy.config.common import HeaderMatcher, PluginConfig
+from proxy.config.bootstrap import Node
+from proxy.config.common import HeaderMatcher, PluginConfig, StringMatcher
+from proxy.config.metadata import MetadataMatcher
 from proxy.config.route import RouteConfiguration
 
 DEFAULT_BUFFER_LIMIT = 1024 * 1024
@@ -37,9 +39,10 @@ class Context:
     findings: list[Finding] = dataclasses.field(default_factory=list)
     any_cluster: bool = False
     to_come: frozenset[str] = frozenset()
+    node: Node = dataclasses.field(default_factory=Node)
 
     def at(self, *path: str | int) -> Context:
-        return Context(self.clusters, self.unsupported, self.path + path, self.findings, self.any_cluster, self.to_come)
+        return dataclasses.replace(self, path=self.path + path)
 
     def will_exist(self, directory: str) -> bool:
         return directory in self.to_come
@@ -91,14 +94,26 @@ class Context:
     def header_matcher(self, value: Any) -> HeaderMatcher:
         return route_match.compile_header_matcher(value, self)
 
+    def string_matcher(self, value: Any, *path: str | int) -> StringMatcher:
+        return route_match.compile_string_matcher(value, self.at(*path))
+
+    def metadata_matcher(self, value: Any) -> MetadataMatcher:
+        return metadata_match.compile_metadata_matcher(value, self)
+
     def access_logs(self, values: Iterable[Any]) -> tuple[AccessLog, ...]:
         return access_log.compile_access_logs(values, self)
 
     def extensions(self, values: Iterable[Any], table: Mapping[str, str], what: str) -> tuple[PluginConfig, ...]:
         return plugins.compile_extensions(values, self, table, what)
 
+    def plugin(self, name: str, value: Any, table: Mapping[str, str], what: str) -> PluginConfig | None:
+        return plugins.compile_plugin(name, value, self, table, what)
+
     def plain_value(self, value: Any, *path: str | int) -> Any:
         return plain_value.read(value, self.at(*path))
+
+    def struct(self, value: Any) -> dict[str, Any]:
+        return plain_value.struct(value)
 
     def http_filters(self, values: Iterable[Any]) -> tuple[PluginConfig, ...]:
         return plugins.compile_http_filters(values, self)

@@ -19,11 +19,17 @@ def read(value: Any, context: Context) -> Any:
         return None
     name = message.DESCRIPTOR.full_name
     if name == "google.protobuf.Struct":
-        return _whole(json_format.MessageToDict(message))
+        return struct(message)
     if name in ("google.protobuf.StringValue", "google.protobuf.BytesValue"):
         return message.value
     context.error((), f"{name} is no configuration of a filter", "google.protobuf.Struct, StringValue or BytesValue")
     return None
+
+
+def struct(message: Any) -> dict[str, Any]:
+    """What a `google.protobuf.Struct` holds; whole numbers are integers."""
+    whole: dict[str, Any] = _whole(json_format.MessageToDict(message))
+    return whole
 
 
 def _whole(value: Any) -> Any:

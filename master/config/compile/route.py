@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from master.config.compile.forwarding import compile_forwarding
+from master.config.compile.metadata import compile_metadata
 from master.config.compile.rewrites import header_name
 from master.config.compile.route_action import compile_action, compile_direct_response, compile_redirect
 from master.config.compile.route_match import compile_header_matcher, compile_match
@@ -62,6 +63,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "include_request_attempt_count",
         "include_attempt_count_in_response",
         "virtual_clusters",
+        "metadata",
         *MUTATIONS,
     ),
     "envoy.config.route.v3.Route": (
@@ -72,6 +74,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "direct_response",
         "typed_per_filter_config",
         "stat_prefix",
+        "metadata",
         *MUTATIONS,
     ),
     "envoy.config.route.v3.VirtualCluster": ("name", "headers"),
@@ -142,6 +145,7 @@ def _virtual_host(message: Any, limit: int, context: Context) -> VirtualHost:
             _virtual_cluster(cluster, context.at("virtual_clusters", index))
             for index, cluster in enumerate(message.virtual_clusters)
         ),
+        metadata=compile_metadata(message.metadata, context),
     )
 
 
@@ -177,4 +181,5 @@ def _route(message: Any, host: Any, limit: int, context: Context, host_context: 
         typed_per_filter_config=per_filter,
         header_mutations=mutations,
         stat_prefix=message.stat_prefix,
+        metadata=compile_metadata(message.metadata, context),
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from master.config.compile.metadata_match import compile_filter_state_matcher, compile_metadata_matcher
 from master.config.compile.rewrites import path_template
 from proxy.config.common import HeaderMatcher, StringMatcher
 from proxy.config.route import QueryParameterMatcher, RouteMatch
@@ -38,7 +39,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "query_parameters",
         "grpc",
         "runtime_fraction",
-        "connect_matcher",
+        "dynamic_metadata",
+        "filter_state",
     ),
     "envoy.config.route.v3.RouteMatch.TlsContextMatchOptions": ("presented", "validated"),
     "envoy.config.route.v3.QueryParameterMatcher": ("name", "string_match", "present_match"),
@@ -69,6 +71,14 @@ def compile_match(message: Any, context: Context) -> RouteMatch | None:
         _query_parameter(parameter, context.at("query_parameters", index))
         for index, parameter in enumerate(message.query_parameters)
     )
+    metadata = tuple(
+        compile_metadata_matcher(matcher, context.at("dynamic_metadata", index))
+        for index, matcher in enumerate(message.dynamic_metadata)
+    )
+    state = tuple(
+        compile_filter_state_matcher(matcher, context.at("filter_state", index))
+        for index, matcher in enumerate(message.filter_state)
+    )
     if path is None:
         return None
     share = fraction(message.runtime_fraction.default_value) if message.HasField("runtime_fraction") else None
@@ -80,6 +90,8 @@ def compile_match(message: Any, context: Context) -> RouteMatch | None:
         runtime_fraction=share,
         tls_presented=message.tls_context.presented.value if message.tls_context.HasField("presented") else None,
         tls_validated=message.tls_context.validated.value if message.tls_context.HasField("validated") else None,
+        dynamic_metadata=metadata,
+        filter_state=state,
     )
 
 
@@ -131,6 +143,11 @@ def compile_header_matcher(message: Any, context: Context) -> HeaderMatcher:
         invert=message.invert_match,
         treat_missing_as_empty=message.treat_missing_header_as_empty,
     )
+
+
+def compile_string_matcher(message: Any, context: Context) -> StringMatcher:
+    """A `StringMatcher`; one of no kind of ours, which is reported elsewhere, is an empty one."""
+    return _string(message, context) or StringMatcher("exact", "")
 
 
 def _string(message: Any, context: Context) -> StringMatcher | None:

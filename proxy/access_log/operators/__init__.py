@@ -10,11 +10,13 @@ from proxy.access_log.operators import (
     durations,
     grpc,
     header,
+    metadata,
     process,
     request,
     response,
     sizes,
     upstream,
+    wire,
 )
 from proxy.http import express_varying
 
@@ -24,17 +26,20 @@ OPERATORS: dict[str, Build] = {
     **coalesce.OPERATORS,
     **durations.OPERATORS,
     **grpc.OPERATORS,
+    **metadata.OPERATORS,
     **process.OPERATORS,
     **request.OPERATORS,
     **response.OPERATORS,
     **sizes.OPERATORS,
     **upstream.OPERATORS,
+    **wire.OPERATORS,
 }
 
 WITH_LENGTH = frozenset(
     {
-        "COALESCE", "ENVIRONMENT", "PATH", "QUERY_PARAM", "QUERY_PARAMS", "REQ", "REQUEST_HEADER", "RESP",
-        "RESPONSE_HEADER", "RESPONSE_TRAILER", "TRAILER",
+        "COALESCE", "DYNAMIC_METADATA", "ENVIRONMENT", "FILTER_STATE", "METADATA", "PATH", "QUERY_PARAM",
+        "QUERY_PARAMS", "REQ", "REQUEST_HEADER", "RESP", "RESPONSE_HEADER", "RESPONSE_TRAILER", "TRAILER",
+        "UPSTREAM_FILTER_STATE",
     }
 )  # fmt: skip
 """Operators that take a maximal length (`%REQ(X):10%`)."""
@@ -56,26 +61,15 @@ def is_of_heads(name: str, parameter: str | None) -> bool:
 
 
 _TLS = "there is no TLS yet"
-_METADATA = "there is no metadata yet"
+_METADATA = "clusters and hosts have no metadata yet"
 _TRACING = "there is no tracing yet"
-_NOT_COUNTED = "these bytes are not counted yet; %UPSTREAM_WIRE_BYTES_SENT% and %UPSTREAM_WIRE_BYTES_RECEIVED% are"
-_ATTEMPTS = "attempts are not kept by name yet"
 _CLOSE = "how a socket was closed is not kept yet"
-_INTERNAL = "there are no internal listeners"
 
 NOT_SUPPORTED: dict[str, str] = {
     "CEL": "there is no CEL yet",
     "CLUSTER_METADATA": _METADATA,
-    "CUSTOM_FLAGS": "no filter sets any",
     "DOWNSTREAM_CX_RTT": "",
-    "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED": _NOT_COUNTED,
-    "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT": _NOT_COUNTED,
-    "DOWNSTREAM_DETECTED_CLOSE_TYPE": _CLOSE,
-    "DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID": _INTERNAL,
     "DOWNSTREAM_HANDSHAKE_DURATION": _TLS,
-    "DOWNSTREAM_HEADER_BYTES_RECEIVED": _NOT_COUNTED,
-    "DOWNSTREAM_HEADER_BYTES_SENT": _NOT_COUNTED,
-    "DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID": _INTERNAL,
     "DOWNSTREAM_LOCAL_CLOSE_REASON": _CLOSE,
     **{f"DOWNSTREAM_LOCAL_{kind}_SAN": _TLS for kind in ("DNS", "EMAIL", "IP", "OTHERNAME", "URI")},
     "DOWNSTREAM_LOCAL_SUBJECT": _TLS,
@@ -96,44 +90,20 @@ NOT_SUPPORTED: dict[str, str] = {
     "DOWNSTREAM_TLS_SESSION_ID": _TLS,
     "DOWNSTREAM_TLS_VERSION": _TLS,
     "DOWNSTREAM_TRANSPORT_FAILURE_REASON": _TLS,
-    "DOWNSTREAM_WIRE_BYTES_RECEIVED": _NOT_COUNTED,
-    "DOWNSTREAM_WIRE_BYTES_SENT": _NOT_COUNTED,
-    "DYNAMIC_METADATA": _METADATA,
-    "FILTER_CHAIN_NAME": "",
-    "FILTER_STATE": _METADATA,
-    "METADATA": _METADATA,
     "REQUESTED_SERVER_NAME": _TLS,
     "REQ_WITHOUT_QUERY": "%PATH(NQ)% is the path without the query",
-    "ROUNDTRIP_DURATION": "there is no HTTP/3 yet",
     "SPAN_ID": _TRACING,
     "TLS_JA3_FINGERPRINT": _TLS,
     "TLS_JA4_FINGERPRINT": _TLS,
     "TRACE_ID": _TRACING,
-    "UPSTREAM_CONNECTION_ID": _ATTEMPTS,
-    "UPSTREAM_CONNECTION_IDS_ATTEMPTED": _ATTEMPTS,
-    "UPSTREAM_CONNECTION_POOL_READY_DURATION": "",
-    "UPSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED": _NOT_COUNTED,
-    "UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT": _NOT_COUNTED,
-    "UPSTREAM_DETECTED_CLOSE_TYPE": _CLOSE,
-    "UPSTREAM_FILTER_STATE": _METADATA,
-    "UPSTREAM_HEADER_BYTES_RECEIVED": _NOT_COUNTED,
-    "UPSTREAM_HEADER_BYTES_SENT": _NOT_COUNTED,
-    "UPSTREAM_HOSTS_ATTEMPTED": _ATTEMPTS,
-    "UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT": _ATTEMPTS,
-    "UPSTREAM_HOST_NAME": "%UPSTREAM_HOST% is its address",
-    "UPSTREAM_HOST_NAMES_ATTEMPTED": _ATTEMPTS,
-    "UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT": _ATTEMPTS,
-    "UPSTREAM_HOST_NAME_WITHOUT_PORT": "%UPSTREAM_HOST% is its address",
     "UPSTREAM_LOCAL_CLOSE_REASON": _CLOSE,
     "UPSTREAM_METADATA": _METADATA,
     **{f"UPSTREAM_PEER_{kind}_SAN": _TLS for kind in ("DNS", "IP", "URI")},
     "UPSTREAM_PEER_CERT": _TLS,
     "UPSTREAM_PEER_ISSUER": _TLS,
     "UPSTREAM_PEER_SUBJECT": _TLS,
-    "UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID": _INTERNAL,
     "UPSTREAM_SERVER_NAME": _TLS,
     "UPSTREAM_TLS_CIPHER": _TLS,
     "UPSTREAM_TLS_VERSION": _TLS,
-    "VIRTUAL_CLUSTER_NAME": "there are no virtual clusters yet",
 }
 """Operators of Envoy that we do not have, and what to say about them."""

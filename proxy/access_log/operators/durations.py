@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from proxy.access_log.operator import Build, FormatError, Getter, Value, plain, required
+from proxy.access_log.operator import Build, FormatError, Getter, Value, constant, plain, required
 from proxy.http.stream_info import StreamInfo
 
 Point = Callable[[StreamInfo], float]
 
+
+def _opened(info: StreamInfo) -> float:
+    return info.connection.opened_at if info.connection is not None else 0.0
+
+
 POINTS: dict[str, Point] = {
+    "DS_CX_BEG": lambda info: _opened(info) if info.is_http else info.started,
+    "DS_CX_END": lambda info: info.connection_ended,
     "DS_RX_BEG": lambda info: info.started,
     "DS_RX_END": lambda info: info.request_received,
+    "US_CX_BEG": lambda info: info.upstream_connection.began if info.upstream_connection is not None else 0.0,
+    "US_CX_END": lambda info: info.upstream_connection.connected if info.upstream_connection is not None else 0.0,
     "US_TX_BEG": lambda info: info.request_begun,
     "US_TX_END": lambda info: info.request_sent,
     "US_RX_BEG": lambda info: info.response_begun,
+    "US_RX_BODY_BEG": lambda info: info.response_body_begun,
     "US_RX_END": lambda info: info.response_received,
+    "DS_TX_BEG": lambda info: info.response_out,
     "DS_TX_END": lambda info: info.ended if info.response_complete else 0.0,
 }
 _PRECISIONS = {"ms": 1e3, "us": 1e6, "ns": 1e9}
@@ -55,4 +66,5 @@ OPERATORS: dict[str, Build] = {
     "REQUEST_TX_DURATION": plain(_between(POINTS["DS_RX_BEG"], POINTS["US_TX_END"])),
     "RESPONSE_DURATION": plain(_between(POINTS["DS_RX_BEG"], POINTS["US_RX_BEG"])),
     "RESPONSE_TX_DURATION": plain(_between(POINTS["US_RX_BEG"], POINTS["DS_TX_END"])),
+    "ROUNDTRIP_DURATION": plain(constant(None)),  # there is no HTTP/3
 }

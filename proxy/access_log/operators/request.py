@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from urllib.parse import unquote_to_bytes
 
 from proxy.access_log.operator import Build, FormatError, Getter, Value, plain, required
 from proxy.access_log.operators.header import lookup, names, one_line
-from proxy.http.identity import new_request_id
+from proxy.http import request_id
 from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo
 from proxy.route.path import without_query
@@ -92,13 +93,34 @@ def _query_param(parameter: str | None) -> Getter:
 
 def _query_params(parameter: str | None) -> Getter:
     """All of the query, as it came."""
-    if parameter not in (None, "ORIG"):
-        raise FormatError(f"option {parameter!r} is not supported", "ORIG")
-    return _of_request(lambda request: _whole_query(request) or None)
+    if parameter not in (None, "ORIG", "DECODED"):
+        raise FormatError(f"unknown option {parameter!r}", "ORIG or DECODED")
+    if parameter == "DECODED":
+        return _of_request(lambda request: _decoded(_whole_query(request)))
+    return _of_request(_whole_query)
 
 
-def _whole_query(request: Request) -> bytes:
-    return request.path.partition(b"?")[2]
+def _whole_query(request: Request) -> bytes | None:
+    _, mark, query = request.path.partition(b"?")
+    return query if mark else None
+
+
+# Envoy decodes what stands for a character that a URL may have, and leaves a `%` out that stands for none.
+_ESCAPED = re.compile(
+    rb"%(?:(2[13-9A-Fa-f]|3[0-9ABDFabdf]|[46][0-9A-Fa-f]|5[0-9ABDFabdf]|7[0-9AEae])|(?=[0-9A-Fa-f]{2})|(?=..))"
+)
+
+
+def _decoded(query: bytes | None) -> bytes | None:
+    if query is None or b"%" not in query:
+        return query
+    return _ESCAPED.sub(_decode, query)
+
+
+def _decode(found: re.Match[bytes]) -> bytes:
+    if found[1] is not None:
+        return bytes.fromhex(found[1].decode())
+    return b"%" if found.string[found.end() : found.end() + 2].strip(b"0123456789abcdefABCDEF") == b"" else b""
 
 
 def _query(request: Request) -> bytes:
@@ -113,7 +135,7 @@ def _protocol(info: StreamInfo) -> Value:
 
 
 def _unique_id(info: StreamInfo) -> Value:
-    return new_request_id()
+    return request_id.generate()
 
 
 OPERATORS: dict[str, Build] = {

@@ -9,6 +9,8 @@ HTTP_FILTERS: dict[str, str] = {
         "proxy.filters.http.header_mutation:HeaderMutation"
     ),
     "envoy.extensions.filters.http.router.v3.Router": "proxy.filters.http.router:Router",
+    "envoy.extensions.filters.http.set_filter_state.v3.Config": "proxy.filters.http.set_filter_state:SetFilterState",
+    "envoy.extensions.filters.http.set_metadata.v3.Config": "proxy.filters.http.set_metadata:SetMetadata",
 }
 
 HTTP_ROUTE_CONFIGS: dict[str, str] = {

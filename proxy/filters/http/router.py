@@ -62,6 +62,26 @@ class Router:
         self._rq_total.inc()
 
     async def __call__(self, exchange: Exchange, call_next: CallNext) -> None:
+        forwarding = self.prepare(exchange)
+        options = forwarding.options
+        if exchange.info.upgrade == "connect":
+            connect = options.upgrade("connect")
+            if connect is not None and connect.terminates:
+                await connect_upstream.run(forwarding)
+                return
+        if not options.mirrors or exchange.info.upgrade:
+            await self._forward(forwarding, exchange.body, options)
+            return
+        body = self._mirroring.begin(exchange, options.mirrors, forwarding.terms, forwarding.cluster)
+        try:
+            await self._forward(forwarding, body, options)
+        finally:
+            body.leave()
+
+    def prepare(self, exchange: Exchange) -> Forwarding:
+        """Settle where the request goes and on what terms, and make it the upstream's. Raises `ProxyError`, which may
+        be the route's own answer.
+        """
         handover = exchange.handover
         if handover is None or handover.upstream is None:
             self.charge()
@@ -89,21 +109,9 @@ class Router:
         exchange.deadlines.no_content_on_timeout = terms.no_content
         if entry.finish_request is not None:
             entry.finish_request(exchange.request, exchange.info, self.envoy_headers)
-        options = action.forwarding
-        forwarding = Forwarding(exchange, entry, cluster, terms, self._pipes, service_time=self.envoy_headers)
-        if exchange.info.upgrade == "connect":
-            connect = options.upgrade("connect")
-            if connect is not None and connect.terminates:
-                await connect_upstream.run(forwarding)
-                return
-        if not options.mirrors or exchange.info.upgrade:
-            await self._forward(forwarding, exchange.body, options)
-            return
-        body = self._mirroring.begin(exchange, options.mirrors, terms, cluster)
-        try:
-            await self._forward(forwarding, body, options)
-        finally:
-            body.leave()
+        return Forwarding(
+            exchange, entry, cluster, terms, action.forwarding, self._pipes, service_time=self.envoy_headers
+        )
 
     async def _forward(self, forwarding: Forwarding, body: Source, options: Options) -> None:
         retry = forwarding.terms.retry

@@ -213,6 +213,11 @@ class Lane:
         destination = self._destination = self._route(arrival, progress)
         if destination is None or self._head is None:
             return None
+        path: bytes | None = arrival.path
+        if destination.rewrite_path is not None:
+            path = express_request.plain_path(destination.rewrite_path(arrival.path))
+        if path is None:
+            return None
         pool = destination.cluster.pick()
         if pool is None:
             return None
@@ -221,8 +226,8 @@ class Lane:
         if upstream is None:
             return None
         request_id = progress.request_id = self._head.plan.new_id()
-        progress.values = (*arrival.varying, request_id)
-        head = destination.head.render(arrival.method, arrival.path, progress.values)
+        progress.path, progress.values = path, (*arrival.varying, request_id, arrival.path)
+        head = destination.head.render(arrival.method, path, progress.values)
         data = head + arrival.body if arrival.body else head
         if not upstream.send_now(data):
             # The host has left since we last heard of it. It got nothing whole, so another connection may be asked.
@@ -255,7 +260,7 @@ class Lane:
         body = memoryview(progress.received)[answer.head_size :]
         sent = self._connection.send_now(head, body)
         if sent < len(head) + len(body):
-            progress.unsent = (head + body)[sent:]
+            progress.unsent, progress.answered = (head + body)[sent:], sent
             return False
         milliseconds = round((now - progress.started) * 1000)  # the request was sent in the same breath
         pool: Pool = progress.pool
@@ -269,8 +274,8 @@ class Lane:
         if manager.express_logs:
             assert self._head is not None
             assert self._arrival is not None
-            log = manager.express_logs.of(self._head.plan, destination, answer, progress.values)
-            log(self._arrival, progress, self._connection, self._hop, now)
+            log = manager.express_logs.of(self._head.plan, destination, answer, progress)
+            log(self._arrival, progress, self._connection, self._hop, now, len(head))
         progress.upstream.watch.on_ready = None
         pool.release(progress.upstream, now)
         self.progress = None

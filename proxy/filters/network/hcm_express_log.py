@@ -41,15 +41,13 @@ class ExpressLogs:
         """Destinations have changed."""
         self._known.clear()
 
-    def of(
-        self, plan: RequestPlan, destination: Destination, answer: ResponsePlan, values: tuple[bytes, ...]
-    ) -> _HeadsLog:
-        """What logs exchanges with these heads, of which this one has `values` in the holes of its request."""
+    def of(self, plan: RequestPlan, destination: Destination, answer: ResponsePlan, progress: Handover) -> _HeadsLog:
+        """What logs exchanges with these heads, of which `progress` is one."""
         known = self._known.get((destination, answer))
         if known is None:
             if len(self._known) >= _MAX_LOGS:
                 self._known.clear()
-            known = self._known[destination, answer] = _HeadsLog(self._logs, plan, destination, answer, values)
+            known = self._known[destination, answer] = _HeadsLog(self._logs, plan, destination, answer, progress)
         return known
 
 
@@ -64,7 +62,9 @@ class _HeadsLog:
         "_plan",
         "_planned",
         "_repeats",
+        "_request_line",
         "_sent",
+        "_status_line",
         "_time_at",
         "_upstreamed",
         "_varying",
@@ -76,7 +76,7 @@ class _HeadsLog:
         plan: RequestPlan,
         destination: Destination,
         answer: ResponsePlan,
-        values: tuple[bytes, ...],
+        progress: Handover,
     ) -> None:
         self._logs = logs
         self._plan = plan
@@ -88,24 +88,30 @@ class _HeadsLog:
         template = plan.request
         request.method, request.scheme, request.authority = template.method, template.scheme, destination.head.authority
         request.protocol = template.protocol
-        request.headers = destination.head.fields(values)
+        request.headers = destination.head.fields(progress.values)
         response = info.response_headers = answer.headers.copy()
         self._varying = destination.head.varying
         self._repeats = len({name for name, _ in request.headers}) < len(request.headers)
         names = [name for name, _ in response]
         self._time_at = names.index(SERVICE_TIME) if answer.after else -1
         self._sent, self._got = index(request.headers), index(response)
+        self._status_line = answer.before.index(b"\r\n") + 4  # with its end, and that of the head
+        self._request_line = len(request.method) + len(b"  HTTP/1.1\r\n\r\n")  # the same, less the path
+        info.response_heads = (progress.received[: answer.head_size],)
         info.stream_id = 1
         info.status, info.detail = answer.status, "via_upstream"
         info.bytes_received, info.bytes_sent = plan.content_length, answer.content_length
         info.request_complete = info.response_complete = True
+        info.entry = destination.entry
         info.route_name = destination.entry.route.name
         info.upstream_cluster = destination.cluster.config.name
         info.upstream_attempts = 1
         info.internal = plan.internal
 
-    def __call__(self, arrival: Arrival, progress: Handover, connection: Connection, hop: Hop, now: float) -> None:
-        """Log an exchange that is over `now`."""
+    def __call__(
+        self, arrival: Arrival, progress: Handover, connection: Connection, hop: Hop, now: float, head_size: int
+    ) -> None:
+        """Log an exchange that is over `now`; the response's head was `head_size` bytes long."""
         info, sent_at = self._info, progress.sent_at
         info.begin(progress.started, now)
         info.connection = connection
@@ -113,7 +119,7 @@ class _HeadsLog:
         request = info.request
         assert request is not None
         assert info.response_headers is not None
-        request.path = arrival.path
+        request.path = progress.path
         self._upstreamed.fill(request.headers, progress.values)
         if self._repeats:
             self._sent = index(request.headers)
@@ -130,6 +136,15 @@ class _HeadsLog:
         info.upstream_local = progress.upstream.local
         info.upstream_bytes_sent = progress.sent
         info.upstream_bytes_received = len(progress.received)
+        info.request_head = arrival.data
+        info.received_before = connection.bytes_received - len(arrival.data)
+        info.sent_before = connection.bytes_sent - head_size - info.bytes_sent
+        info.header_bytes_sent = head_size - self._status_line
+        info.upstream_header_bytes_sent = progress.sent - info.bytes_received - len(progress.path) - self._request_line
+        info.upstream_hostname = progress.pool.host.hostname
+        info.upstream_connection = progress.upstream.identity
+        info.attempt_begun = info.pool_ready = sent_at
+        info.response_body_begun = info.response_out = now
         self._log(info)
         info.connection = None  # which may end, while this is kept
 

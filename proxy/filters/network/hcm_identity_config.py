@@ -4,11 +4,30 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import msgspec
+
 from proxy.config.common import PluginConfig
 from proxy.config.context import CompileContext
-from proxy.config.identity import Http1Options, Identity, InternalAddresses, ServerHeader
+from proxy.config.identity import (
+    ClientCert,
+    ClientCertDetail,
+    Http1Options,
+    Identity,
+    InternalAddresses,
+    ServerHeader,
+    UserAgent,
+)
 from proxy.http.original_ip import ORIGINAL_IP_DETECTIONS
+from proxy.http.request_id import REQUEST_IDS, UuidRequestId
 from proxy.net.cidr import ranges_from_proto
+
+CLIENT_CERT_MODES: tuple[
+    Literal["SANITIZE", "FORWARD_ONLY", "APPEND_FORWARD", "SANITIZE_SET", "ALWAYS_FORWARD_ONLY"], ...
+] = ("SANITIZE", "FORWARD_ONLY", "APPEND_FORWARD", "SANITIZE_SET", "ALWAYS_FORWARD_ONLY")
+"""`HttpConnectionManager.ForwardClientCertDetails`, by number."""
+
+CLIENT_CERT_DETAILS: tuple[ClientCertDetail, ...] = ("cert", "chain", "subject", "uri", "dns")
+"""The fields of `SetCurrentClientCertDetails`, in the order in which Envoy writes what they ask for."""
 
 HCM_FIELDS = (
     "server_name",
@@ -25,12 +44,17 @@ HCM_FIELDS = (
     "via",
     "http_protocol_options",
     "original_ip_detection_extensions",
-    "forward_client_cert_details=ALWAYS_FORWARD_ONLY",
+    *(f"forward_client_cert_details={mode}" for mode in CLIENT_CERT_MODES if mode != "SANITIZE"),
+    "set_current_client_cert_details",
+    "add_user_agent",
+    "request_id_extension",
 )
 """Fields of `HttpConnectionManager` that are read here."""
 
 HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 FIELDS: dict[str, tuple[str, ...]] = {
+    f"{HCM}.SetCurrentClientCertDetails": CLIENT_CERT_DETAILS,
+    "envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension": ("typed_config",),
     f"{HCM}.InternalAddressConfig": ("unix_sockets", "cidr_ranges"),
     "envoy.config.core.v3.CidrRange": ("address_prefix", "prefix_len"),
     "envoy.config.core.v3.SchemeHeaderTransformation": ("scheme_to_overwrite",),
@@ -71,8 +95,10 @@ def identity(message: Any, context: CompileContext) -> Identity:
         via=message.via,
         scheme=message.scheme_header_transformation.scheme_to_overwrite,
         underscores=UNDERSCORES[message.common_http_protocol_options.headers_with_underscores_action],
-        keeps_client_cert=message.forward_client_cert_details == message.ALWAYS_FORWARD_ONLY,
+        client_cert=_client_cert(message),
         detections=_detections(message, context),
+        user_agent=UserAgent(context.node.cluster, context.node.id) if message.add_user_agent.value else None,
+        packs_trace_reason=_packs_trace_reason(message, context),
         internal_only_headers=tuple(name.lower() for name in message.route_config.internal_only_headers),
     )
 
@@ -90,6 +116,22 @@ def http1_options(message: Any) -> Http1Options:
         allow_absolute_url=message.allow_absolute_url.value if message.HasField("allow_absolute_url") else True,
         allow_custom_methods=message.allow_custom_methods,
     )
+
+
+def _client_cert(message: Any) -> ClientCert:
+    asked = message.set_current_client_cert_details
+    details = tuple(name for name in CLIENT_CERT_DETAILS if _is_set(asked, name))
+    return ClientCert(CLIENT_CERT_MODES[message.forward_client_cert_details], details)
+
+
+def _packs_trace_reason(message: Any, context: CompileContext) -> bool:
+    if not message.HasField("request_id_extension"):
+        return True
+    here = context.at("request_id_extension", "typed_config")
+    plugin = here.plugin("", message.request_id_extension.typed_config, REQUEST_IDS, "request id extension")
+    if plugin is None:
+        return True
+    return msgspec.msgpack.decode(plugin.config, type=UuidRequestId.Config).packs_trace_reason
 
 
 def _internal_addresses(message: Any, context: CompileContext) -> InternalAddresses:

@@ -21,6 +21,7 @@ from proxy.http.identity import Hop, Identities
 from proxy.http.stream_info import StreamInfo
 from proxy.http.target import Target
 from proxy.route.entry import RouteEntry
+from proxy.route.rewrite import ORIGINAL_PATH
 from proxy.route.table import RouteTable, VirtualHostRoutes
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.manager import ClusterView
@@ -43,7 +44,7 @@ def _of_the_first_attempt(edit: Callable[[Headers, StreamInfo], None]) -> Callab
 class Destination:
     """Where a route leads, and what becomes of a plan's head on the way there."""
 
-    __slots__ = ("cluster", "entry", "head", "outcomes", "responses")
+    __slots__ = ("cluster", "entry", "head", "outcomes", "responses", "rewrite_path")
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class Destination:
         outcomes: Outcomes,
     ) -> None:
         self.entry = entry
+        self.rewrite_path = entry.rewrite_path
         self.cluster = cluster
         self.head = head
         self.responses = responses
@@ -90,7 +92,7 @@ class PlannedHead:
     def route(self, path: bytes) -> RouteEntry | None:
         """The route of a request of this kind for `path`, drawn if it is shared; None if the lane has none."""
         routes, request, found = self._routes, self.plan.request, self._found
-        if routes is None or routes.by_chance:  # the plan's request would keep its first draw
+        if routes is None or routes.beyond_head:  # the plan's request would keep its first draw
             return None
         if path != request.path or found is None or not routes.by_path_alone:
             if not self._keeps(path):
@@ -165,13 +167,12 @@ class Plans:
         """The plan for the head of `arrival`; None if the general path has to see to it."""
         if len(arrival.fields) > _MAX_FIELDS:
             return self._plan(arrival, hop)
-        on_hop = hop.appended, hop.port, hop.peer.internal
-        key: tuple[object, ...] = (arrival.method, arrival.fields, on_hop)
+        key: tuple[object, ...] = (arrival.method, arrival.fields, hop.kind)
         if key in self._plans:
             return self._plans[key]
         skeleton = express_varying.skeleton(arrival.fields)
         if skeleton is not None:
-            whole, key = key, (arrival.method, *skeleton.key, on_hop)
+            whole, key = key, (arrival.method, *skeleton.key, hop.kind)
             if key not in self._plans:
                 self._keep(key, self._plan_with_marks(arrival, hop, skeleton.values))
             planned = self._plans[key]
@@ -223,6 +224,8 @@ class Plans:
         terms = settle(request, action, entry.retry, tell=router.envoy_headers)
         if entry.finish_request is not None:
             entry.finish_request(request, _FIRST_ATTEMPT, router.envoy_headers)
+            if entry.rewrite_path is not None and router.envoy_headers:
+                plan.tell_path(request.headers, ORIGINAL_PATH)
         head = plan.upstreamed(request)
         if head is None or not _plain(entry, action.forwarding, terms, cluster):
             return None

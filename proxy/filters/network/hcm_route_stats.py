@@ -15,9 +15,10 @@ OTHER = "other"
 
 
 class Observed:
-    """One name's stats, of the requests that reached a cluster."""
+    """One name's stats, of the requests that reached a cluster. `virtual_cluster` is the name, if it is one's."""
 
-    def __init__(self, stats: Stats, prefix: str) -> None:
+    def __init__(self, stats: Stats, prefix: str, virtual_cluster: str = "") -> None:
+        self.virtual_cluster = virtual_cluster
         self._outcomes = Outcomes(stats, prefix)
         self._total = stats.counter(f"{prefix}upstream_rq_total")
         self._timeout = stats.counter(f"{prefix}upstream_rq_timeout")
@@ -79,7 +80,10 @@ def _virtual_clusters(host: VirtualHost, stats: Stats) -> list[tuple[list[Header
     """In listed order; the last one takes everything."""
     prefix = f"vhost.{host.name}.vcluster."
     found = [
-        ([compile_header(header) for header in cluster.headers], Observed(stats, f"{prefix}{cluster.name}."))
+        (
+            [compile_header(header) for header in cluster.headers],
+            Observed(stats, f"{prefix}{cluster.name}.", cluster.name),
+        )
         for cluster in host.virtual_clusters
     ]
     return [*found, ([], Observed(stats, f"{prefix}{OTHER}."))]

@@ -42,6 +42,7 @@ class Session:
         "_hop",
         "_lifetime",
         "_manager",
+        "_received",
         "_stats",
         "active",
         "we_close",
@@ -57,6 +58,7 @@ class Session:
         self._hop = hop
         limited = config.max_connection_duration or config.max_requests_per_connection
         self._lifetime = Lifetime(config, manager.stats) if limited else None
+        self._received = 0  # what the exchanges up to here have taken
         self.active = False
         self._client_closes = False
         self.we_close = False
@@ -76,8 +78,10 @@ class Session:
             await self._serve_http2(handover.arrived)
             return False
         self._downstream.take_over(handover.arrived, handover.unsent)
+        self._received = self._downstream.received
         begun: Handover | None = handover
         while await self._exchange(begun):
+            self._received = self._downstream.received
             if not self._downstream.begin_next():
                 return True
             begun = None
@@ -127,6 +131,8 @@ class Session:
         stream = ActiveStream(manager, connection, self._hop, self._downstream, started)
         exchange = stream.exchange
         exchange.handover = handover
+        exchange.info.received_before = self._received
+        exchange.info.sent_before = connection.bytes_sent - (handover.answered if handover is not None else 0)
         if self._lifetime is not None:
             self._lifetime.begin(exchange)
         self.active = True

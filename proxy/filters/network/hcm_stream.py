@@ -11,7 +11,6 @@ import trio
 from proxy.config.route import ClusterAction
 from proxy.errors import ProxyError
 from proxy.filters.network import hcm_record, hcm_route_timeouts
-from proxy.filters.network.hcm_route_stats import Observed
 from proxy.flight_recorder import FAILED_STATUS, own_failure
 from proxy.http.deadlines import NEVER, Deadlines, Phase
 from proxy.http.downstream import Downstream
@@ -24,6 +23,7 @@ from proxy.http.target import REDIRECT_STATUS
 from proxy.http.underscores import drop_underscores, refuse_underscores
 from proxy.net.connection import Connection
 from proxy.net.peer import cut_off, disconnected
+from proxy.route.entry import RouteEntry
 
 if TYPE_CHECKING:
     from proxy.filters.network.http_connection_manager import HttpConnectionManager
@@ -34,7 +34,7 @@ log = logging.getLogger("proxy.http")
 class ActiveStream:
     """`run` once, then `end`, in `finally`. The exchange began at `started` (`trio.current_time()`)."""
 
-    __slots__ = ("_config", "_connection", "_downstream", "_hop", "_manager", "_observed", "exchange")
+    __slots__ = ("_config", "_connection", "_downstream", "_hop", "_manager", "exchange")
 
     def __init__(
         self, manager: HttpConnectionManager, connection: Connection, hop: Hop, downstream: Downstream, started: float
@@ -45,7 +45,6 @@ class ActiveStream:
         self._connection = connection
         self._hop = hop
         self._downstream = downstream
-        self._observed: list[Observed] = []
         deadlines = Deadlines(config.stream_idle_timeout, started)
         deadlines.arm_from(Phase.STREAM_DURATION, started, config.max_stream_duration)
         self.exchange = Exchange(downstream, deadlines, StreamInfo(started, connection), manager.policy)
@@ -73,8 +72,6 @@ class ActiveStream:
         info = exchange.info
         now = info.ended = trio.current_time()
         manager.stats.charge_exchange(exchange, now - info.started, http2=self._downstream.multiplexed)
-        for observed in self._observed:
-            observed.charge(exchange)
         for access_log in manager.access_logs:
             access_log.log(info)
         if info.flags or info.status >= FAILED_STATUS or now - info.started >= manager.recorder.slow:
@@ -125,18 +122,38 @@ class ActiveStream:
         entry = handover.entry if handover is not None else None
         if handover is not None and handover.request_id:
             request.headers.set(REQUEST_ID, handover.request_id)
-        exchange.route = entry = entry or self._manager.routes.match(request)
+        exchange.routes = self._manager.routes
         exchange.clusters = self._manager.clusters.now
-        if entry is not None:
-            exchange.info.route_name = entry.route.name
-            exchange.info.upstream_cluster = entry.cluster_name(request)
-            action = entry.route.action
-            if isinstance(action, ClusterAction):
-                hcm_route_timeouts.apply(exchange, action.forwarding, config.max_stream_duration)
-            if self._manager.route_stats.observes:
-                self._observed = self._manager.route_stats.of(entry, request)
+        exchange.routing = self
+        if entry is None:
+            exchange.route = self.choose(exchange)
+        else:
+            exchange.route = entry
+            self._enter(exchange, entry)
         if config.log_new_requests:
             self._log_beginning(exchange.info)
+
+    def choose(self, exchange: Exchange) -> RouteEntry | None:
+        """As `Routing`."""
+        assert exchange.routes is not None
+        entry = exchange.routes.match(exchange.request, exchange.info)
+        exchange.info.route_name = exchange.info.upstream_cluster = ""
+        exchange.info.entry = None
+        if entry is not None:
+            self._enter(exchange, entry)
+        return entry
+
+    def _enter(self, exchange: Exchange, entry: RouteEntry) -> None:
+        """What follows from a route at once, whatever the filters do."""
+        exchange.info.entry = entry
+        exchange.info.route_name = entry.route.name
+        exchange.info.upstream_cluster = entry.cluster_name(exchange.request)
+        action = entry.route.action
+        if isinstance(action, ClusterAction):
+            hcm_route_timeouts.apply(exchange, action.forwarding, self._config.max_stream_duration)
+        if self._manager.route_stats.observes:
+            observed = exchange.info.observed = self._manager.route_stats.of(entry, exchange.request)
+            exchange.info.virtual_cluster = observed[-1].virtual_cluster if observed else ""
 
     async def _chain(self, exchange: Exchange) -> None:
         manager = self._manager

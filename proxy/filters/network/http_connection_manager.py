@@ -38,6 +38,8 @@ from proxy.net.connection import Connection
 from proxy.net.own_address import own_address
 from proxy.route.table import RouteTable
 
+BuildFilter = Callable[[PluginConfig, FilterContext], Any]
+
 
 class HttpConnectionManager:
     """Built once per filter chain; what depends on configuration alone is done here. Terminal: calls no next filter.
@@ -50,7 +52,11 @@ class HttpConnectionManager:
     terminal = True
     from_proto = staticmethod(hcm_config.from_proto)
 
-    def __init__(self, name: str, config: hcm_config.Config, context: FilterContext) -> None:
+    def __init__(
+        self, name: str, config: hcm_config.Config, context: FilterContext, *, build: BuildFilter | None = None
+    ) -> None:
+        """`build` makes the HTTP filters, by default those that the configuration names."""
+        build = build or build_filter
         self.config = config
         self.activity = context.activity
         self.drain = context.drain
@@ -66,13 +72,13 @@ class HttpConnectionManager:
         self.codec_options = _codec_options(config)
         self.routes = RouteTable(config.route_config, RouteEdits())
         http_context = dataclasses.replace(context, stat_prefix=f"http.{config.stat_prefix}.")
-        filters = [_build(plugin, http_context) for plugin in config.http_filters]
+        filters = [build(plugin, http_context) for plugin in config.http_filters]
         self.route_stats = RouteStats(config.route_config, context.stats)
         self._all_stats = context.stats
         self.chain = build_chain(filters)
         self.upgrades = Upgrades(
             config.upgrades,
-            lambda plugins: build_chain([_build(plugin, http_context) for plugin in plugins]),
+            lambda plugins: build_chain([build(plugin, http_context) for plugin in plugins]),
             self.stats,
         )
         self.express = context.express
@@ -204,8 +210,8 @@ def _codec_options(config: hcm_config.Config) -> dict[str, Any]:
     }
 
 
-def _build(plugin: PluginConfig, context: FilterContext) -> Any:
-    """The filter, which a class may leave to its `build`: it is then not the class's own instance."""
+def build_filter(plugin: PluginConfig, context: FilterContext) -> Any:
+    """The HTTP filter, which a class may leave to its `build`: it is then not the class's own instance."""
     filter_class = registry.load(HTTP_FILTERS, plugin.type_url)
     build = getattr(filter_class, "build", filter_class)
     return build(plugin.name, _decode(plugin, filter_class.Config), context)

@@ -99,7 +99,7 @@ class TcpProxy:
                 self._log(connection, info)
                 info.log_type = b"TcpConnectionEnd"
             idle = Idle(scope, self._config.idle_timeout, end=end)
-            relay = Relay(*self._directions(connection, upstream), self._pipes, idle)
+            relay = Relay(*self._directions(connection, upstream, info), self._pipes, idle)
             await relay.run()
             remote = (relay.reset_by or relay.last) == "upstream"
             reset = relay.reset_by is not None
@@ -108,17 +108,19 @@ class TcpProxy:
         if not reset:
             return
         if remote:  # a reset is passed on as one, in both directions
+            info.upstream_close_type = b"RemoteReset"
             info.flags.add(Flag.UPSTREAM_REMOTE_RESET)
             connection.reset()
         else:
             connection.closed_by_peer = True
+            connection.close_type = b"RemoteReset"
 
     async def _connect(self, info: StreamInfo) -> TcpConnection:
         """A connection to a host of a cluster, after `max_connect_attempts` at most. Raises `ProxyError`."""
         cluster = self._pick(info)
         while True:
-            info.upstream_attempts += 1
             began = trio.current_time()
+            info.begin_attempt(began)
             try:
                 return await cluster.open_connection(info)
             except ProxyError as error:
@@ -144,7 +146,9 @@ class TcpProxy:
             raise ProxyError("cluster_not_found", side="internal", status=0, flag=Flag.NO_CLUSTER_FOUND)
         return cluster
 
-    def _directions(self, connection: Connection, upstream: TcpConnection) -> tuple[Direction, Direction]:
+    def _directions(
+        self, connection: Connection, upstream: TcpConnection, info: StreamInfo
+    ) -> tuple[Direction, Direction]:
         stats, cluster = self._stats, upstream.stats
 
         def received(count: int) -> None:
@@ -154,6 +158,14 @@ class TcpProxy:
         def sent(count: int) -> None:
             connection.bytes_sent += count
             stats.cx_tx_bytes_total.inc(count)
+
+        def upstream_received(count: int) -> None:
+            info.upstream_bytes_received += count
+            cluster.cx_rx_bytes_total.inc(count)
+
+        def upstream_sent(count: int) -> None:
+            info.upstream_bytes_sent += count
+            cluster.cx_tx_bytes_total.inc(count)
 
         def upstream_blocked(count: int) -> None:
             (stats.paused_reading if count > 0 else stats.resumed_reading).inc()
@@ -165,7 +177,7 @@ class TcpProxy:
                 upstream.sock,
                 limit=upstream.limit,
                 received=received,
-                sent=cluster.cx_tx_bytes_total.inc,
+                sent=upstream_sent,
                 blocked=upstream_blocked,
             ),
             Direction(
@@ -173,7 +185,7 @@ class TcpProxy:
                 upstream.sock,
                 connection.socket,
                 limit=upstream.limit,
-                received=cluster.cx_rx_bytes_total.inc,
+                received=upstream_received,
                 sent=sent,
                 blocked=stats.cx_tx_bytes_buffered.add,
             ),

@@ -38,7 +38,7 @@ async def _connect(forwarding: Forwarding) -> TcpConnection:
     exchange, cluster = forwarding.exchange, forwarding.cluster
     info, began = exchange.info, trio.current_time()
     forwarding.request_complete(began)
-    info.upstream_attempts += 1
+    info.begin_attempt(began)
     try:
         return await cluster.open_connection(info)
     except ProxyError as error:

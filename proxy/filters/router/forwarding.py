@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import trio
 
+from proxy.config.forwarding import Forwarding as Options
 from proxy.filters.http.router_headers import Terms
 from proxy.http.deadlines import Phase
 from proxy.http.exchange import Exchange
@@ -13,7 +14,8 @@ from proxy.upstream.cluster import Cluster
 
 
 class Forwarding:
-    """An exchange on its way to `cluster` on `terms`, by the route `entry`. Long bodies go through `pipes`.
+    """An exchange on its way to `cluster` on `terms`, by the route `entry`, whose `options` these are. Long bodies go
+    through `pipes`.
 
     `complete_at` is when the client's request was complete, None before. `service_time`: the client is told how long
     the upstream took. `pipes` are for bodies that nobody looks at. `stream_duration` is how long an attempt may last,
@@ -26,6 +28,7 @@ class Forwarding:
         "entry",
         "exchange",
         "limits_attempts",
+        "options",
         "pipes",
         "service_time",
         "stream_duration",
@@ -38,6 +41,7 @@ class Forwarding:
         entry: RouteEntry,
         cluster: Cluster,
         terms: Terms,
+        options: Options,
         pipes: PipePool,
         *,
         service_time: bool,
@@ -47,6 +51,7 @@ class Forwarding:
         self.pipes = pipes
         self.cluster = cluster
         self.terms = terms
+        self.options = options
         self.service_time = service_time
         self.complete_at: float | None = None
         duration = terms.stream_duration

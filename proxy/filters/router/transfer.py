@@ -61,6 +61,7 @@ async def download(
         if heard is not None:
             heard()
         if isinstance(piece, DataReceived):
+            exchange.info.response_body_begun = exchange.info.response_body_begun or trio.current_time()
             await exchange.send_data(piece.data, flush=not stream.pending)
         else:
             await exchange.send_end()

@@ -42,9 +42,9 @@ class UpstreamRequest:
         exchange, info = self._exchange, self._exchange.info
         if self._source.ended:
             self._request_sent(self._started)
-        info.upstream_attempts += 1
+        info.begin_attempt(self._started)
         try:
-            self._stream = stream = await self._open(pool)
+            self._stream = info.transfer = stream = await self._open(pool)
             info.upstream_host = info.upstream_remote = stream.host.address
             info.upstream_local = stream.local
             info.upstream_failure = ""
@@ -66,8 +66,7 @@ class UpstreamRequest:
             raise
         finally:
             if self._stream is not None:
-                info.upstream_bytes_sent += self._stream.bytes_sent
-                info.upstream_bytes_received += self._stream.bytes_received
+                info.end_transfer()
                 self._stream.close()
 
     async def _open(self, pool: Pool | None) -> UpstreamStream:
@@ -77,7 +76,9 @@ class UpstreamRequest:
             return await cluster.open_stream(info, pool, self._judge)
         if handover.upstream is None:
             return await cluster.open_stream(info, handover.pool, self._judge)
-        info.upstream_tried = handover.pool.host.address
+        host = handover.pool.host
+        info.upstream_tried, info.upstream_hostname = host.address, host.hostname
+        info.upstream_connection, info.pool_ready = handover.upstream.identity, handover.sent_at
         return UpstreamStream.going_on(
             handover.pool, handover.upstream, sent_at=handover.sent_at, internal=info.internal, judge=self._judge
         )

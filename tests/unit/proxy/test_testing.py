@@ -130,3 +130,22 @@ def test_functions_and_head() -> None:
 
     result = testing.run(function, method="HEAD", upstream=testing.Response(body=b"abc"))
     assert (result.headers.get(b"content-length"), result.body) == (b"3", b"")
+
+
+def test_what_a_filter_leaves_at_the_exchange() -> None:
+    async def leaves(exchange: Exchange, call_next: CallNext) -> None:
+        exchange.info.set_dynamic_metadata("my.filter", {"user": "ada"})
+        exchange.info.set_filter_state("my.key", "text")
+        await call_next(exchange)
+
+    result = testing.run(leaves)
+    assert result.dynamic_metadata == {"my.filter": {"user": "ada"}}
+    assert result.filter_state == {"my.key": b"text"}
+
+
+def test_a_filter_that_leaves_too_much() -> None:
+    async def leaves(exchange: Exchange, call_next: CallNext) -> None:
+        exchange.info.set_filter_state("my.key", "x" * 2**20)
+
+    result = testing.run(leaves)
+    assert (result.status, result.detail, result.exceptions) == (500, "stream_data_too_large", ())

@@ -79,7 +79,7 @@ def test_attempt_counts() -> None:
         (ClusterAction("c", host_rewrite=HostRewrite("header", ":path")), False),
         (ClusterAction("c", host_rewrite=HostRewrite("path_regex", "h", ".*")), False),
         (ClusterAction("c", host_rewrite=HostRewrite("auto")), False),
-        (ClusterAction("c", path_rewrite=PathRewrite("prefix", "/")), False),
+        (ClusterAction("c", path_rewrite=PathRewrite("prefix", "/")), True),
     ],
 )
 def test_what_the_express_lane_may_serve(action: ClusterAction, by_head: bool) -> None:
@@ -91,3 +91,4 @@ def test_a_plain_route_has_nothing_to_finish() -> None:
     host = VirtualHost("v", ("*",), (route,))
     found = RouteEntry(RouteConfiguration("r", (host,)), host, route)
     assert (found.finish_request, found.finish_response, found.reply, found.by_head) == (None, None, None, True)
+    assert found.rewrite_path is None

@@ -6,13 +6,13 @@ import pytest
 
 from proxy.config.route import ClusterWeight, HostRewrite, PathRewrite, RouteMatch
 from proxy.http.request import Request
-from proxy.route.rewrite import compile_host_rewrite, compile_path_rewrite, compile_share_host
+from proxy.route.rewrite import compile_host_rewrite, compile_path_rewrite, compile_share_host, rewrite_path
 from tests.unit.route.requests import request
 
 
 def rewritten(rewrite: PathRewrite, match: RouteMatch, path: str, *, tell: bool = True) -> Request:
     found = request(path)
-    compile_path_rewrite(rewrite, match)(found, tell)
+    rewrite_path(found, compile_path_rewrite(rewrite, match), tell=tell)
     return found
 
 

@@ -145,4 +145,4 @@ def test_the_table_says_where_a_match_is_drawn() -> None:
     plain = VirtualHost("plain", ("b.com",), (route("r", RouteMatch("prefix", "/")),))
     routes = RouteTable(RouteConfiguration("rc", (drawn, plain)))
     found = [routes.virtual_host(authority) for authority in (b"a.com", b"b.com")]
-    assert [host and host.by_chance for host in found] == [True, False]
+    assert [host and host.beyond_head for host in found] == [True, False]

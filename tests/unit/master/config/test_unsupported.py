@@ -35,14 +35,15 @@ def test_a_field_that_nobody_reads_is_named_once_at_the_highest_path() -> None:
 
 def test_every_unsupported_field_is_named_in_any_lists_and_maps_too() -> None:
     text = bootstrap(
-        hcm="add_user_agent: true\ntracing: {}",
+        hcm="append_local_overload: true\ntracing: {}",
         route_config="""
             name: local
             virtual_hosts:
             - name: a
               domains: [a]
               routes:
-              - match: {prefix: /, filter_state: [{key: a, string_match: {exact: b}}]}
+              - match: {prefix: /}
+                tracing: {client_sampling: {numerator: 1}}
                 route: {cluster: origin, priority: HIGH}
               - match: {prefix: /}
                 non_forwarding_action: {}
@@ -59,13 +60,13 @@ def test_every_unsupported_field_is_named_in_any_lists_and_maps_too() -> None:
     host = f"{MANAGER}.route_config.virtual_hosts[0]"
     assert sorted(paths(text)) == sorted(
         [
-            f"{host}.routes[0].match.filter_state",
+            f"{host}.routes[0].tracing",
             f"{host}.routes[0].route.priority",
             f"{host}.routes[1].non_forwarding_action",
             f"{host}.typed_per_filter_config.cors",
             f"{MANAGER}.http_filters[0].typed_config",
             f"{MANAGER}.tracing",
-            f"{MANAGER}.add_user_agent",
+            f"{MANAGER}.append_local_overload",
         ]
     )
 
@@ -107,8 +108,8 @@ def test_what_follows_from_something_unsupported_is_not_reported_again(severity:
 
 
 def test_a_user_who_accepts_it_gets_warnings_and_a_configuration_without_it() -> None:
-    text = bootstrap(hcm="add_user_agent: true").replace(
-        'prefix: "/"}', 'prefix: "/", dynamic_metadata: [{filter: a, path: [{key: b}], value: {present_match: true}}]}'
+    text = bootstrap(hcm="append_local_overload: true").replace(
+        'prefix: "/"}', 'prefix: "/"}\n                tracing: {client_sampling: {numerator: 1}}'
     )
     result = checked(text, allow_unsupported=True)
     assert [finding.severity for finding in result.findings] == ["warning", "warning"]
@@ -135,7 +136,7 @@ def test_a_listener_whose_only_ways_in_are_unsupported_is_dropped() -> None:
 
 def test_other_faults_stay_errors_for_a_user_who_accepts_it() -> None:
     result = checked(
-        bootstrap(hcm="add_user_agent: true").replace("cluster: origin", "cluster: x"), allow_unsupported=True
+        bootstrap(hcm="append_local_overload: true").replace("cluster: origin", "cluster: x"), allow_unsupported=True
     )
     assert [finding.severity for finding in result.findings] == ["warning", "error"]
     assert result.config is None

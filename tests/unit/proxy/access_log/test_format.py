@@ -90,6 +90,10 @@ PARAMETERS = {
     "REQUEST_HEADER": "x",
     "RESPONSE_HEADER": "x",
     "RESPONSE_TRAILER": "x",
+    "DYNAMIC_METADATA": "namespace:key",
+    "FILTER_STATE": "key",
+    "METADATA": "DYNAMIC:namespace",
+    "UPSTREAM_FILTER_STATE": "key",
 }
 
 

@@ -79,10 +79,9 @@ def send_all(codec: H1ClientCodec, data: bytes) -> None:
 
 def test_a_response_in_pieces() -> None:
     codec = asking()
-    assert codec.receive(b"HTTP/1.1 200 ") == []
-    assert codec.receive(b"OK\r\nContent-Length: 4\r\n\r\n") == [
-        ResponseReceived(1, 200, "HTTP/1.1", SIZED, end_stream=False)
-    ]
+    first, second = b"HTTP/1.1 200 ", b"OK\r\nContent-Length: 4\r\n\r\n"
+    assert codec.receive(first) == []
+    assert codec.receive(second) == [ResponseReceived(1, 200, "HTTP/1.1", SIZED, end_stream=False, head=first + second)]
     assert codec.receive(b"abc") == [DataReceived(1, b"abc")]
     assert not codec.reusable
     assert codec.receive(b"d") == [DataReceived(1, b"d"), StreamEnded(1)]
@@ -91,10 +90,11 @@ def test_a_response_in_pieces() -> None:
 
 def test_interim_responses() -> None:
     codec = asking()
-    events = codec.receive(response(b"HTTP/1.1 100 Continue") + response(b"HTTP/1.1 103 Early", b"Link: a") + EMPTY)
+    going_on, early = response(b"HTTP/1.1 100 Continue"), response(b"HTTP/1.1 103 Early", b"Link: a")
+    events = codec.receive(going_on + early + EMPTY)
     assert events[:2] == [
-        InformationalReceived(1, 100, NO_HEADERS),
-        InformationalReceived(1, 103, Headers([(b"link", b"a")])),
+        InformationalReceived(1, 100, NO_HEADERS, going_on),
+        InformationalReceived(1, 103, Headers([(b"link", b"a")]), early),
     ]
     assert codec.reusable
 

@@ -36,6 +36,7 @@ def test_a_request() -> None:
             protocol="HTTP/1.1",
             headers=Headers([(b"accept", b"*/*")]),
             end_stream=True,
+            head=raw,
         )
     ]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import uuid
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from proxy.config.common import Address, PipeAddress, SocketAddress
 from proxy.config.identity import Identity, InternalAddresses
 from proxy.http.headers import Headers
-from proxy.http.identity import ROUTER_HEADERS, Caller, Identities, new_request_id
+from proxy.http.identity import ROUTER_HEADERS, Caller, Identities
 
 PEER = SocketAddress("192.0.2.9", 4711)
 LOCAL = SocketAddress("192.0.2.1", 8080)
@@ -205,11 +204,10 @@ def test_what_connection_drops_is_not_taken_into_account() -> None:
     assert headers.get_all(b"via") == [b"us"]
 
 
-def test_request_ids_are_random_uuids_of_version_4() -> None:
-    ids = {new_request_id() for _ in range(100)}
-    assert len(ids) == 100
-    for text in ids:
-        parsed = uuid.UUID(text.decode())
-        assert str(parsed).encode() == text
-        assert parsed.version == 4
-        assert parsed.variant == uuid.RFC_4122
+def test_a_local_peer_is_not_taken_for_one_of_the_address_that_we_tell_of_it() -> None:
+    """Both are told alike in `x-forwarded-for`, but not in `x-envoy-external-address`."""
+    rules = Identities(Identity(use_remote_address=True), "198.51.100.1")
+    hops = [rules.hop(SocketAddress(host, 1), LOCAL, b"http") for host in ("127.0.0.1", "198.51.100.1")]
+    assert hops[0].appended == hops[1].appended
+    assert hops[0].kind != hops[1].kind
+    assert hops[0].kind == rules.hop(SocketAddress("127.0.0.1", 2), LOCAL, b"http").kind

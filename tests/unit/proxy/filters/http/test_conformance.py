@@ -30,6 +30,11 @@ SAMPLES: dict[str, tuple[str, ...]] = {
     f"{HTTP}.header_mutation.v3.HeaderMutation": (
         f"mutations: {{request_mutations: [{{{ONE_LINE}}}], response_mutations: [{{{ONE_LINE}}}]}}",
     ),
+    f"{HTTP}.set_filter_state.v3.Config": (
+        "on_request_headers: [{object_key: k, factory_key: envoy.string, "
+        "format_string: {text_format_source: {inline_string: '%REQ(:PATH)%'}}}]",
+    ),
+    f"{HTTP}.set_metadata.v3.Config": ("metadata: [{metadata_namespace: a, value: {b: 1}}]",),
 }
 """A configuration of each filter that lets requests pass."""
 

@@ -1,0 +1,1 @@
+"""What would become of a request, in words, with the place in the configuration behind each decision."""

@@ -1,0 +1,116 @@
+"""The cluster that a request goes to, with its hosts as they are now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from master.explain.request.answer import Breaker, Cluster, Host, Share
+from master.explain.request.paths import Paths, to_cluster
+from master.explain.request.place import Place, Places
+from proxy.config.bootstrap import CompiledConfig
+from proxy.config.cluster import Cluster as ClusterConfig
+from proxy.config.cluster import ClusterEndpoints, Endpoints
+from proxy.config.route import ClusterAction
+from proxy.explain.routing import Routing
+from proxy.upstream.tables import ClusterColumn, HostColumn
+from shm.table import TableReader
+
+LIMITS = (
+    ("max_connections", ClusterColumn.CONNECTIONS),
+    ("max_pending_requests", ClusterColumn.PENDING),
+    ("max_requests", ClusterColumn.REQUESTS),
+    ("max_retries", ClusterColumn.RETRIES),
+)
+
+
+class Counts(NamedTuple):
+    """The shared tables of the proxy that runs."""
+
+    hosts: TableReader
+    clusters: TableReader
+
+
+def cluster(
+    name: str,
+    how: str,
+    place: Place,
+    config: CompiledConfig,
+    endpoints: Endpoints,
+    places: Places,
+    counts: Counts | None,
+) -> Cluster:
+    """The cluster called `name`, whether it exists or not. `place` is what names it."""
+    known = next((one for one in config.clusters if one.name == name), None)
+    if known is None:
+        return Cluster(name, how, False, place)
+    hosts = tuple(_hosts(endpoints.clusters.get(name), counts))
+    note = ""
+    if not hosts:
+        unresolved = known.dns is not None and counts is None
+        note = "its hosts are not known before it runs: their names are resolved then" if unresolved else "no hosts"
+    breakers = tuple(_breakers(known, endpoints.clusters.get(name), places, counts, to_cluster(places, config, name)))
+    return Cluster(name, how, True, place, known.type, hosts, breakers, (), note)
+
+
+def named_by(routing: Routing, places: Places, paths: Paths) -> tuple[str, Place]:
+    """How the route of `routing` names its cluster, and where."""
+    assert routing.entry is not None
+    action = routing.entry.route.action
+    assert isinstance(action, ClusterAction)
+    if routing.share >= 0:
+        share = action.weighted[routing.share]
+        how = f"header {share.cluster_header}" if share.cluster_header else "a weighted cluster"
+        return how, places.of(*paths.share, "cluster_header" if share.cluster_header else "name")
+    if action.cluster_header:
+        return f"header {action.cluster_header}", places.of(*paths.action, "cluster_header")
+    return "the route", places.of(*paths.action, "cluster")
+
+
+def shares(routing: Routing, places: Places, paths: Paths) -> tuple[Share, ...]:
+    """All weighted clusters of the route; empty if it has none."""
+    action = routing.entry.route.action if routing.entry is not None else None
+    if not isinstance(action, ClusterAction) or not action.weighted:
+        return ()
+    total = sum(share.weight for share in action.weighted)
+    at = (*paths.action, "weighted_clusters", "clusters")
+    return tuple(
+        Share(
+            share.name or f"(header {share.cluster_header})",
+            share.weight,
+            100 * share.weight / total,
+            index == routing.share,
+            Place(places.index(at, index, len(action.weighted))),
+        )
+        for index, share in enumerate(action.weighted)
+    )
+
+
+def _hosts(endpoints: ClusterEndpoints | None, counts: Counts | None) -> Iterator[Host]:
+    for locality in endpoints.localities if endpoints is not None else ():
+        where = "/".join(filter(None, (locality.region, locality.zone, locality.sub_zone)))
+        for host in locality.hosts:
+            cx_active = rq_active = None
+            if counts is not None:
+                cx_active = max(0, counts.hosts.total(host.slot, HostColumn.CX_ACTIVE))
+                rq_active = max(0, counts.hosts.total(host.slot, HostColumn.RQ_ACTIVE))
+            # As in /clusters.
+            yield Host(
+                str(host.address), host.hostname, "healthy", host.weight, where, locality.priority, cx_active, rq_active
+            )
+
+
+def _breakers(
+    config: ClusterConfig,
+    endpoints: ClusterEndpoints | None,
+    places: Places,
+    counts: Counts | None,
+    at: tuple[str | int, ...],
+) -> Iterator[Breaker]:
+    thresholds = places.value((*at, "circuit_breakers", "thresholds")) or []
+    own = next((index for index, one in enumerate(thresholds) if one.get("priority", "DEFAULT") == "DEFAULT"), None)
+    for name, column in LIMITS:
+        place = places.of(*at, "circuit_breakers", "thresholds", own, name) if own is not None else Place()
+        slot = endpoints.slot if endpoints is not None else 0
+        used = max(0, counts.clusters.total(slot, column)) if counts is not None else None
+        yield Breaker(name, getattr(config.breaker, name), used, place)

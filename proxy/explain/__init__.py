@@ -1,0 +1,1 @@
+"""What would become of a request: for `proxyctl explain`, which serves none."""

@@ -1,0 +1,57 @@
+"""What an upstream is told of the client's certificate. The element itself is held against the real Envoy's in
+`tests/parity/test_client_cert.py`; here is which of the header's elements go on.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.config.common import SocketAddress
+from proxy.config.identity import ClientCert, Identity
+from proxy.http.client_cert import element
+from proxy.http.headers import Headers
+from proxy.http.identity import CLIENT_CERT, Identities
+from proxy.net.certificates import Certificates, PeerCertificate
+
+PEER = PeerCertificate((b"leaf", b"ca"), "CN=a", ("spiffe://a",), ("a.test", "b.test"))
+REMOTE = SocketAddress("192.0.2.9", 1)
+
+
+def test_nothing_is_said_of_a_client_without_a_certificate() -> None:
+    assert element(None, ("subject",)) is None
+    assert element(Certificates(own_uri_sans=("spiffe://us",)), ("subject",)) is None
+
+
+def test_details_that_there_are_none_of() -> None:
+    poor = Certificates(PeerCertificate((b"leaf",)))
+    said = element(poor, ("subject", "uri", "dns"))
+    assert said is not None
+    assert said.endswith(b';Subject="";URI=')
+
+
+@pytest.mark.parametrize(
+    ("mode", "certified", "expected"),
+    [
+        ("SANITIZE", False, []),
+        ("SANITIZE", True, []),
+        ("FORWARD_ONLY", False, []),
+        ("FORWARD_ONLY", True, [b"By=x", b"By=y"]),
+        ("APPEND_FORWARD", False, []),
+        ("APPEND_FORWARD", True, [b"By=x,By=y,OURS"]),
+        ("SANITIZE_SET", False, []),
+        ("SANITIZE_SET", True, [b"OURS"]),
+        ("ALWAYS_FORWARD_ONLY", False, [b"By=x", b"By=y"]),
+        ("ALWAYS_FORWARD_ONLY", True, [b"By=x", b"By=y"]),
+    ],
+)
+@pytest.mark.parametrize("internal", [False, True])
+def test_modes(mode: str, certified: bool, expected: list[bytes], internal: bool) -> None:
+    config = Identity(client_cert=ClientCert(mode, ("uri",)), generate_request_id=False)  # type: ignore[arg-type]
+    rules = Identities(config, "198.51.100.1")
+    certificates = Certificates(PEER) if certified else Certificates()
+    hop = rules.hop(REMOTE, SocketAddress("192.0.2.1", 2), b"https", certificates)
+    headers = Headers([(CLIENT_CERT, b"By=x"), (CLIENT_CERT, b"By=y")])
+    rules.admit(headers, hop)
+    ours = hop.client_cert or b""
+    assert [value.replace(ours, b"OURS") if ours else value for value in headers.get_all(CLIENT_CERT)] == expected
+    assert not certified or ours.endswith(b";URI=spiffe://a")
