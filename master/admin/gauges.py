@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from master.admin.view import ServerView
 from proxy.config.cluster import Cluster, ClusterEndpoints
-from proxy.upstream.tables import ClusterColumn
+from proxy.upstream.circuit_breaker import DEFAULT, HIGH
 
 
 def known(view: ServerView) -> dict[str, int]:
@@ -18,7 +18,7 @@ def _all(view: ServerView) -> Iterator[tuple[str, int]]:
     for cluster in view.config.clusters:
         prefix = f"cluster.{cluster.stat_name}."
         yield from _membership(prefix, cluster, view.endpoints.clusters.get(cluster.name))
-        yield from _breaker(prefix, cluster, view)
+        yield from _breakers(prefix, cluster, view)
 
 
 def _membership(prefix: str, cluster: Cluster, endpoints: ClusterEndpoints | None) -> Iterator[tuple[str, int]]:
@@ -32,14 +32,27 @@ def _membership(prefix: str, cluster: Cluster, endpoints: ClusterEndpoints | Non
     yield f"{prefix}max_host_weight", max(weights, default=0)
 
 
-def _breaker(prefix: str, cluster: Cluster, view: ServerView) -> Iterator[tuple[str, int]]:
-    """`*_open` is 1 at the limit (features §13 rule 38), over all workers."""
-    limits, endpoints = cluster.breaker, view.endpoints.clusters.get(cluster.name)
+def _breakers(prefix: str, cluster: Cluster, view: ServerView) -> Iterator[tuple[str, int]]:
+    """`*_open` is 1 at the limit (features §13 rule 38), over all workers; `remaining_*` only where it is asked for."""
+    endpoints = view.endpoints.clusters.get(cluster.name)
     slot = endpoints.slot if endpoints is not None else 0
-    for name, column, limit in (
-        ("cx_open", ClusterColumn.CONNECTIONS, limits.max_connections),
-        ("rq_pending_open", ClusterColumn.PENDING, limits.max_pending_requests),
-        ("rq_open", ClusterColumn.REQUESTS, limits.max_requests),
-        ("rq_retry_open", ClusterColumn.RETRIES, limits.max_retries),
-    ):
-        yield f"{prefix}circuit_breakers.default.{name}", int(view.clusters.total(slot, column) >= limit)
+    for priority, limits, columns in (("default", cluster.breaker, DEFAULT), ("high", cluster.high_breaker, HIGH)):
+        here = f"{prefix}circuit_breakers.{priority}."
+        most = (limits.max_connections, limits.max_pending_requests, limits.max_requests, limits.max_retries)
+        for name, column, limit in zip(("cx", "rq_pending", "rq", "rq_retry"), columns, most, strict=True):
+            taken = max(0, view.clusters.total(slot, column))
+            yield f"{here}{name}_open", int(taken >= limit)
+            if limits.track_remaining:
+                yield f"{here}{REMAINING[name]}", max(0, limit - taken)
+        if limits.track_remaining:
+            yield f"{here}remaining_cx_pools", MAX_POOLS
+
+
+REMAINING = {
+    "cx": "remaining_cx",
+    "rq_pending": "remaining_pending",
+    "rq": "remaining_rq",
+    "rq_retry": "remaining_retries",
+}
+MAX_POOLS = 2**32 - 1
+"""Pools have no limit here."""

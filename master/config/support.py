@@ -9,6 +9,7 @@ from master.config import compile as bootstrap
 from master.config.compile import (
     access_log,
     address,
+    circuit_breakers,
     cluster,
     data_source,
     endpoints,
@@ -97,6 +98,7 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         bootstrap,
         access_log,
         address,
+        circuit_breakers,
         cluster,
         data_source,
         endpoints,

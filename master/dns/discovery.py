@@ -95,4 +95,5 @@ def _host(endpoint: DnsEndpoint, address: str, slot_of: Callable[[str], int]) ->
         address=socket_address,
         hostname=endpoint.hostname or endpoint.name,
         weight=endpoint.weight,
+        metadata=endpoint.metadata,
     )

@@ -30,8 +30,7 @@ CLUSTER_COUNTERS = _names("""
 """Behind `cluster.<name>.`: retries, HTTP/2 and 3, zones, subsets, flow control."""
 
 CLUSTER_GAUGES = _names("""
-    circuit_breakers.default.cx_pool_open circuit_breakers.high.cx_open circuit_breakers.high.cx_pool_open
-    circuit_breakers.high.rq_open circuit_breakers.high.rq_pending_open circuit_breakers.high.rq_retry_open
+    circuit_breakers.default.cx_pool_open circuit_breakers.high.cx_pool_open
     lb_subsets_active upstream_cx_rx_bytes_buffered upstream_cx_tx_bytes_buffered upstream_queue_overloaded
     version warming_state
 """)

@@ -8,18 +8,23 @@ import msgspec
 
 from proxy.config.common import Address
 
+HostMetadata = tuple[tuple[str, str], ...]
+"""`config.core.v3.Metadata.filter_metadata`: name → its Struct as JSON with sorted keys, so that it can be hashed."""
+
 
 class Host(msgspec.Struct, frozen=True, gc=False):
     """One upstream host with a resolved address.
 
     `slot` is its row in the shared hosts table (assigned by the controller; reused only after every worker has
-    acknowledged endpoints without it). `hostname` is the DNS name or `Endpoint.hostname`, else "".
+    acknowledged endpoints without it). `hostname` is the DNS name or `Endpoint.hostname`, else "". `metadata` is
+    `LbEndpoint.metadata`.
     """
 
     slot: int
     address: Address
     hostname: str = ""
     weight: int = 1
+    metadata: HostMetadata = ()
 
 
 class LocalityHosts(msgspec.Struct, frozen=True):
@@ -59,6 +64,7 @@ class DnsEndpoint(msgspec.Struct, frozen=True, gc=False):
     port: int
     hostname: str = ""
     weight: int = 1
+    metadata: HostMetadata = ()
 
 
 class DnsLocality(msgspec.Struct, frozen=True):
@@ -84,12 +90,14 @@ class Dns(msgspec.Struct, frozen=True):
 
 
 class CircuitBreaker(msgspec.Struct, frozen=True, gc=False):
-    """Limits of one priority over all workers (`CircuitBreakers.Thresholds`); Envoy's defaults."""
+    """Limits of one priority over all workers (`CircuitBreakers.Thresholds`); Envoy's defaults. `track_remaining`:
+    gauges tell what is left."""
 
     max_connections: int = 1024
     max_pending_requests: int = 1024
     max_requests: int = 1024
     max_retries: int = 3
+    track_remaining: bool = False
 
 
 class Cluster(msgspec.Struct, frozen=True):
@@ -112,6 +120,7 @@ class Cluster(msgspec.Struct, frozen=True):
     max_response_headers_kb: int = 60
     max_response_headers_count: int = 100
     breaker: CircuitBreaker = CircuitBreaker()
+    high_breaker: CircuitBreaker = CircuitBreaker()
     dns: Dns | None = None
 
     @property

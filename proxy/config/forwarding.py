@@ -19,10 +19,14 @@ class ResetHeader(msgspec.Struct, frozen=True, gc=False):
     format: Literal["SECONDS", "UNIX_TIMESTAMP"] = "SECONDS"
 
 
+Labels = tuple[tuple[str, str], ...]
+"""Keys of a host's `envoy.lb` metadata and what they are, as JSON with sorted keys."""
+
+
 class RetryPolicy(msgspec.Struct, frozen=True, gc=False):
     """`config.route.v3.RetryPolicy`. `retry_on` holds names of `proxy.route.retry.RetryOn`; `max_interval` is at least
-    `base_interval`. `avoid_previous_hosts`: prefer a host that has not been tried, and look for one
-    `host_selection_retry_max_attempts` times.
+    `base_interval`. `avoid_previous_hosts`, `omit_canary_hosts`, `omit_host_metadata`: which hosts another attempt is
+    not for, for want of which it looks for others `host_selection_retry_max_attempts` times.
     """
 
     retry_on: tuple[str, ...] = ()
@@ -37,6 +41,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, gc=False):
     retriable_headers: tuple[HeaderMatcher, ...] = ()
     retriable_request_headers: tuple[HeaderMatcher, ...] = ()
     avoid_previous_hosts: bool = False
+    omit_canary_hosts: bool = False
+    omit_host_metadata: tuple[Labels, ...] = ()
     host_selection_retry_max_attempts: int = 1
 
 
@@ -76,7 +82,7 @@ class Forwarding(msgspec.Struct, frozen=True, gc=False):
     """`idle_timeout` takes the place of the connection manager's, None leaves that.
 
     `buffer_limit`: bytes of a request's body that are kept for retries; None leaves the listener's limit. `retry` is
-    None where nothing retries, unless a request asks for it.
+    None where nothing retries, unless a request asks for it. `high_priority`: has the limits of that priority.
     """
 
     idle_timeout: float | None = None
@@ -86,6 +92,8 @@ class Forwarding(msgspec.Struct, frozen=True, gc=False):
     buffer_limit: int | None = None
     include_is_timeout_retry_header: bool = False
     upgrades: tuple[RouteUpgrade, ...] = ()
+    hedge_on_per_try_timeout: bool = False
+    high_priority: bool = False
 
     def upgrade(self, kind: str) -> RouteUpgrade | None:
         """What the route says about `kind` (lower case); None if nothing."""

@@ -94,6 +94,8 @@ class H2ServerCodec(H2Connection):
             raise self._refusal(stream_id, ErrorCode.PROTOCOL_ERROR, h2_strict.RULE)
         stream = self._open(stream_id)
         stream.headed = True
+        stream.meter.received = frames.HEAD_SIZE + len(block)
+        stream.meter.header_received = len(block)
         stream.expected = head.content_length
         stream.remote_ended = end_stream
         stream.no_body = head.method == b"HEAD"
@@ -149,6 +151,8 @@ class H2ServerCodec(H2Connection):
             raise StreamFailed(stream_id, ErrorCode.INTERNAL_ERROR, str(error)) from None
         except Malformed as error:
             raise StreamFailed(stream_id, ErrorCode.PROTOCOL_ERROR, str(error), invalid=True) from None
+        stream.meter.received += frames.HEAD_SIZE + len(block)
+        stream.meter.header_received += len(block)
         self._trailers(stream, flags, items)
 
     def _close(self, stream: Stream, *, ours: bool) -> None:
@@ -190,7 +194,7 @@ class H2ServerCodec(H2Connection):
     def _send_head(self, stream: Stream, status: int, headers: Headers, *, end_stream: bool) -> None:
         fields = h2_strict.without_connection(headers)
         block = self._encoder.encode(((b":status", b"%d" % status),), fields)
-        self._queue(frames.header_frames(stream.id, block, self.peer_frame_size, end_stream=end_stream))
+        self._queue_block(stream, block, end_stream=end_stream)
 
     def send_data(self, stream_id: int, data: bytes) -> None:
         """Queue body bytes; of a response that may have none they are dropped."""

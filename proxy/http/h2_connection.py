@@ -136,6 +136,7 @@ class H2Connection(H2Sender):
         if size > stream.receive_window:
             raise StreamFailed(stream_id, ErrorCode.FLOW_CONTROL_ERROR, "http2.flow_control_error")
         stream.receive_window -= size
+        stream.meter.received += frames.HEAD_SIZE + size
         stream.received += len(data)
         if size != len(data):
             self.credit(stream_id, size - len(data))

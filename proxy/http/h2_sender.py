@@ -12,7 +12,7 @@ from proxy.http.h2_budget import Budget
 from proxy.http.h2_frames import ConnectionFailed, ErrorCode
 from proxy.http.h2_hpack import BlockEncoder
 from proxy.http.h2_stats import Http2Stats
-from proxy.http.h2_stream import Stream
+from proxy.http.h2_stream import Meter, Stream
 from proxy.http.headers import Headers
 
 OUTPUT_LIMIT = 256 * 1024
@@ -150,8 +150,7 @@ class H2Sender:
 
     def _finish(self, stream: Stream, trailers: Headers | None) -> None:
         if trailers is not None:
-            block = self._encoder.encode((), trailers)
-            self._queue(frames.header_frames(stream.id, block, self.peer_frame_size, end_stream=True))
+            self._queue_block(stream, self._encoder.encode((), trailers), end_stream=True)
         elif self._last_data is not None and self._last_data[0] == stream.id:
             at = self._last_data[1]
             head = self._output[at]
@@ -162,6 +161,7 @@ class H2Sender:
 
     def _frame_data(self, stream: Stream, data: bytes | memoryview) -> None:
         size = len(data)
+        stream.meter.sent += frames.HEAD_SIZE + size
         stream.send_window -= size
         self._send_window -= size
         self._budget.data_sent += 1
@@ -211,6 +211,14 @@ class H2Sender:
                 self._finish(stream, stream.trailers)
         return True
 
+    def meter(self, stream_id: int) -> Meter:
+        """What counts the bytes of an open stream, also when it is over."""
+        return self._streams[stream_id].meter
+
+    def header_bytes_sent(self, stream_id: int) -> int:
+        """`meter` counts."""
+        return 0
+
     def credit(self, stream_id: int, size: int) -> None:
         """`size` body bytes that came are used up: the peer may send as many more, once they are worth a frame."""
         self._give_back(size)
@@ -257,6 +265,12 @@ class H2Sender:
     @property
     def has_output(self) -> bool:
         return bool(self._output)
+
+    def _queue_block(self, stream: Stream, block: bytes, *, end_stream: bool) -> None:
+        sent = frames.header_frames(stream.id, block, self.peer_frame_size, end_stream=end_stream)
+        stream.meter.sent += len(sent)
+        stream.meter.header_sent += len(block)
+        self._queue(sent)
 
     def _answer(self, frame: bytes) -> None:
         """Queue what the peer has made us say."""

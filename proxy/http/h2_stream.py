@@ -7,6 +7,15 @@ from collections import deque
 from proxy.http.headers import Headers
 
 
+class Meter:
+    """Bytes of one stream on the wire, frames' heads included, and those of its header blocks among them."""
+
+    __slots__ = ("header_received", "header_sent", "received", "sent")
+
+    def __init__(self) -> None:
+        self.received = self.sent = self.header_received = self.header_sent = 0
+
+
 class Stream:
     """`send_window` and `receive_window` are in bytes; `consumed` have been read by whoever wanted them, and are not
     yet given back to the peer. `queue` waits for windows, `queued` bytes of it; `ends`: what waits is the last, but for
@@ -22,6 +31,7 @@ class Stream:
         "headed",
         "id",
         "local_ended",
+        "meter",
         "no_body",
         "opened_at",
         "queue",
@@ -52,3 +62,4 @@ class Stream:
         self.headed = False  # its request's head went out, or came
         self.no_body = False  # its response has none, whatever content-length says
         self.tunnel = False
+        self.meter = Meter()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from proxy.config.common import Address
 from proxy.errors import Flag
@@ -11,6 +11,7 @@ from proxy.http import stream_data
 from proxy.http.stream_data import Metadata, StateObject, Struct
 
 if TYPE_CHECKING:
+    from proxy.http.h2_stream import Meter
     from proxy.http.headers import Headers
     from proxy.http.request import Request
     from proxy.net.connection import Connection
@@ -88,10 +89,13 @@ class StreamInfo:
     in `upstream_bytes_*`, `upstream_header_bytes_sent` and `response_heads`. `response_body_begun` is when the first
     byte of the response's body came, `response_out` when its head was about to go to the client.
     `request_head` begins with the request's head as it came. `received_before` and `sent_before` are what had passed
-    the connection before this exchange. `header_bytes_sent` are those of the response's fields on the wire.
+    the connection before this exchange; `meter` counts instead where it was not alone there (HTTP/2).
+    `header_bytes_sent` are those of the response's fields on the wire.
     `virtual_cluster` is the name of the virtual cluster that the request belongs to.
     `attempts` are those that failed, `cause` is what lies behind a failure: the text of an error, or a traceback.
     `upstream_close_type` says how the upstream's connection ended (`%UPSTREAM_DETECTED_CLOSE_TYPE%`).
+    `observed` are the stats of the virtual cluster and of the route that the request counts in
+    (`proxy.upstream.observed.Observed`).
 
     `dynamic_metadata` (namespace → struct) and `filter_state` (key → object) are what filters have left here, None as
     long as none has: to be read, and to be written by `set_dynamic_metadata`, `merge_dynamic_metadata` and
@@ -120,6 +124,8 @@ class StreamInfo:
         "is_http",
         "local_reply_body",
         "log_type",
+        "meter",
+        "observed",
         "pool_ready",
         "received_before",
         "request",
@@ -172,6 +178,7 @@ class StreamInfo:
         self.status = NO_STATUS
         self.detail = ""
         self.local_reply_body = b""
+        self.meter: Meter | None = None
         self.upgrade = ""
         self.flags = Flags()
         self.bytes_received = self.bytes_sent = 0
@@ -184,6 +191,7 @@ class StreamInfo:
         self.downstream_remote: Address | None = None
         self.attempts: tuple[Attempt, ...] = ()
         self.cause = ""
+        self.observed: tuple[Any, ...] = ()
         self.upstream_tried: Address | None = None
         self.upstream_remote: Address | None = None
         self.upstream_local: Address | None = None

@@ -29,9 +29,9 @@ class Connection:
     when a `send` was cancelled: the peer has a part of it, and nothing may follow. `close_type` is how it ended
     (`%DOWNSTREAM_DETECTED_CLOSE_TYPE%`). `bytes_received` and `bytes_sent` count what passed the socket. `id` is the
     connection's number (`%CONNECTION_ID%`). `buffer_limit` (bytes) bounds what is held, and so one receive.
-    `filter_chain` is the name of the listener's chain that serves it. `protocol` is what the peer speaks ("http1", "http2"), empty while that is not
-    known. `stateful`: both ends share a state that no other process could take over. `receive` and `send` raise
-    `ProxyError` (flag DC) when the peer is gone.
+    `filter_chain` is the name of the listener's chain that serves it. `protocol` is what the peer speaks ("http1",
+    "http2"), empty while that is not known. `stateful`: both ends share a state that no other process could take over.
+    `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone.
     """
 
     __slots__ = (

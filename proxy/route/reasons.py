@@ -13,11 +13,12 @@ import msgspec
 from proxy.config.common import HeaderMatcher, StringMatcher
 from proxy.config.metadata import FilterStateMatcher, MetadataMatcher, ValueMatcher
 from proxy.config.route import QueryParameterMatcher, RouteMatch
-from proxy.http.stream_data import ABSENT, text
-from proxy.http.stream_data import lookup as lookup_metadata
+from proxy.http.stream_data import ABSENT, lookup, text
+from proxy.http.stream_info import StreamInfo
 from proxy.route.conditions import Part, first_value, parts
 from proxy.route.entry import RouteEntry
-from proxy.route.matcher import RequestHead, lookup
+from proxy.route.matcher import RequestHead
+from proxy.route.matcher import lookup as lookup_header
 
 MAX_SHOWN = 120
 """Characters of a value."""
@@ -83,12 +84,10 @@ def _wanted(part: Part) -> str:
         return f"header {asked.name} {wanted_value(asked)}"
     if isinstance(asked, QueryParameterMatcher):
         return f"query parameter {asked.name} {wanted_value(asked)}"
+    if isinstance(asked, MetadataMatcher | FilterStateMatcher):
+        return f"{_subject(asked)} {_wanted_of_filters(asked)}"
     if isinstance(asked, tuple):
         return f"{100 * asked[0] / asked[1]:g} % of requests"
-    if isinstance(asked, MetadataMatcher):
-        return f"{_place(asked)} {wanted_metadata(asked)}"
-    if isinstance(asked, FilterStateMatcher):
-        return f"filter state {asked.key} {_wanted_state(asked)}"
     return "gRPC" if part.field == ("grpc",) else "a client certificate"
 
 
@@ -106,13 +105,15 @@ def wanted_method(match: RouteMatch) -> str:
 def _condition_reason(part: Part, request: RequestHead) -> Reason:
     asked = part.asked
     if isinstance(asked, HeaderMatcher):
-        values = lookup(asked.name)(request)
+        values = lookup_header(asked.name)(request)
         return Reason(part.field, f"header {asked.name}", _seen(values), wanted_value(asked))
     if isinstance(asked, QueryParameterMatcher):
         value = first_value(request.path, asked.name.encode())
         return Reason(
             part.field, f"query parameter {asked.name}", _seen([] if value is None else [value]), wanted_value(asked)
         )
+    if isinstance(asked, MetadataMatcher | FilterStateMatcher):
+        return Reason(part.field, _subject(asked), _left_by_filters(asked, request.info), _wanted_of_filters(asked))
     if part.field == ("runtime_fraction",):
         assert isinstance(asked, tuple)
         numerator, denominator = asked
@@ -123,54 +124,7 @@ def _condition_reason(part: Part, request: RequestHead) -> Reason:
     if part.field == ("grpc",):
         seen = _seen(request.headers.get_all(b"content-type"))
         return Reason(part.field, "header content-type", seen, "that of gRPC")
-    if isinstance(asked, MetadataMatcher):
-        found = lookup_metadata(request.info.dynamic_metadata if request.info else None, asked.namespace, asked.path)
-        return Reason(part.field, _place(asked), _json(found), wanted_metadata(asked))
-    if isinstance(asked, FilterStateMatcher):
-        states = (request.info.filter_state if request.info else None) or {}
-        seen = _seen([text(states[asked.key])] if asked.key in states else [])
-        return Reason(part.field, f"filter state {asked.key}", seen, _wanted_state(asked))
     return Reason(part.field, "the client's certificate", "absent", "one that is presented")
-
-
-def _place(asked: MetadataMatcher) -> str:
-    return f"metadata {':'.join([asked.namespace, *asked.path])}"
-
-
-def wanted_metadata(asked: MetadataMatcher) -> str:
-    """What is asked of a value in metadata: `exact 'gold'`, `anything but null`."""
-    return f"anything but {_wanted_json(asked.value)}" if asked.invert else _wanted_json(asked.value)
-
-
-def _wanted_json(asked: ValueMatcher) -> str:
-    match asked.kind:
-        case "string":
-            assert asked.string is not None
-            return _wanted_string(asked.string)
-        case "double" if asked.range is not None:
-            return f"a number from {asked.range[0]:g} to below {asked.range[1]:g}"
-        case "double":
-            return f"{asked.exact:g}"
-        case "bool":
-            return "true" if asked.wanted else "false"
-        case "present":
-            return "to be there" if asked.wanted else "what nothing is (present_match: false)"
-        case "list":
-            return f"a list with {_wanted_json(asked.of[0])}"
-        case "or":
-            return " or ".join(map(_wanted_json, asked.of))
-        case "null":
-            return "null"
-
-
-def _json(value: object) -> str:
-    return "absent" if value is ABSENT else quoted(msgspec.json.encode(value))
-
-
-def _wanted_state(asked: FilterStateMatcher) -> str:
-    if asked.string is not None:
-        return _wanted_string(asked.string)
-    return f"an address in {', '.join(asked.ranges or ())}"
 
 
 def wanted_value(asked: HeaderMatcher | QueryParameterMatcher) -> str:
@@ -183,6 +137,49 @@ def wanted_value(asked: HeaderMatcher | QueryParameterMatcher) -> str:
         inverted = isinstance(asked, HeaderMatcher) and asked.invert
         return "to be absent" if (asked.present is False) != inverted else "to be there"
     return f"anything but {text}" if isinstance(asked, HeaderMatcher) and asked.invert else text
+
+
+def _subject(asked: MetadataMatcher | FilterStateMatcher) -> str:
+    if isinstance(asked, FilterStateMatcher):
+        return f"filter state {asked.key}"
+    return f"metadata {':'.join((asked.namespace, *asked.path))}"
+
+
+def _left_by_filters(asked: MetadataMatcher | FilterStateMatcher, info: StreamInfo | None) -> str:
+    """What filters have left at the exchange when its route is looked for, which is before they have run as a rule."""
+    if isinstance(asked, FilterStateMatcher):
+        state = (info.filter_state or {}).get(asked.key) if info is not None else None
+        return "absent" if state is None else quoted(text(state))
+    value = lookup(info.dynamic_metadata if info is not None else None, asked.namespace, asked.path)
+    return "absent" if value is ABSENT else quoted(msgspec.json.encode(value))
+
+
+def _wanted_of_filters(asked: MetadataMatcher | FilterStateMatcher) -> str:
+    if isinstance(asked, MetadataMatcher):
+        wanted = _wanted_of_value(asked.value)
+        return f"anything but {wanted}" if asked.invert else wanted
+    return f"an address in {', '.join(asked.ranges or ())}" if asked.string is None else _wanted_string(asked.string)
+
+
+def _wanted_of_value(asked: ValueMatcher) -> str:
+    match asked.kind:
+        case "double":
+            if asked.range is None:
+                return f"the number {asked.exact:g}"
+            return f"a number from {asked.range[0]:g} to below {asked.range[1]:g}"
+        case "string":
+            assert asked.string is not None
+            return _wanted_string(asked.string)
+        case "bool":
+            return "true" if asked.wanted else "false"
+        case "present":
+            return "to be there" if asked.wanted else "what nothing is (present_match: false)"
+        case "list":
+            return f"a list with {_wanted_of_value(asked.of[0])}"
+        case "or":
+            return " or ".join(map(_wanted_of_value, asked.of))
+        case "null":
+            return "null"
 
 
 def _wanted_string(string: StringMatcher) -> str:

@@ -12,6 +12,7 @@ from proxy.config.forwarding import RetryPolicy
 from proxy.errors import Flag, ProxyError
 from proxy.http.headers import Headers
 from proxy.route.backoff import BackOff
+from proxy.route.host_predicates import compile_rejects
 from proxy.route.matcher import HeaderPredicate, RequestHead, compile_header
 
 Conditions = frozenset[str]
@@ -74,7 +75,7 @@ def parse_names(text: str) -> Conditions:
 class RetryRules:
     """A route's policy, compiled once."""
 
-    __slots__ = ("_codes", "_headers", "_on", "_request_headers", "policy")
+    __slots__ = ("_codes", "_headers", "_on", "_request_headers", "policy", "rejects")
 
     def __init__(self, policy: RetryPolicy) -> None:
         self.policy = policy
@@ -82,6 +83,7 @@ class RetryRules:
         self._codes = frozenset(policy.retriable_status_codes)
         self._headers = tuple(map(compile_header, policy.retriable_headers))
         self._request_headers = tuple(map(compile_header, policy.retriable_request_headers))
+        self.rejects = compile_rejects(policy)
 
     def begin(self, request: RequestHead) -> RetryState | None:
         """What may be retried of `request`, whose own wishes (`x-envoy-retry-on`, …) join the policy; None: nothing."""
@@ -103,7 +105,7 @@ class RetryRules:
         if text := asked.joined(HEADER_NAMES):
             headers += tuple(_named(text.split(b",")))
         retries = self.policy.num_retries if number is None else number
-        return RetryState(conditions, self.policy, retries, codes, headers)
+        return RetryState(conditions, self, retries, codes, headers)
 
 
 NO_POLICY = RetryRules(RetryPolicy())
@@ -111,14 +113,14 @@ NO_POLICY = RetryRules(RetryPolicy())
 
 
 class RetryState:
-    """One request's conditions and the retries that are left."""
+    """One request's conditions and the retries that are left, by `rules`."""
 
-    __slots__ = ("_codes", "_headers", "_on", "backoff", "policy", "remaining")
+    __slots__ = ("_codes", "_headers", "_on", "backoff", "policy", "rejects", "remaining")
 
     def __init__(
         self,
         conditions: Conditions,
-        policy: RetryPolicy,
+        rules: RetryRules,
         retries: int,
         codes: frozenset[int] = frozenset(),
         headers: tuple[HeaderPredicate, ...] = (),
@@ -126,7 +128,8 @@ class RetryState:
         self._on = conditions
         self._codes = codes
         self._headers = headers
-        self.policy = policy
+        self.policy = policy = rules.policy
+        self.rejects = rules.rejects
         self.remaining = retries
         self.backoff = BackOff(policy.base_interval, policy.max_interval)
 

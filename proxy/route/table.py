@@ -33,8 +33,8 @@ class VirtualHostRoutes:
     `by_path_alone`: no route of this virtual host looks at anything but the path. Then the same path always finds the
     same route, and a caller may keep what `find` returned for as long as the table lives.
     `beyond_head`: a route looks at more than the head, at `RequestHead.random` or `RequestHead.info`, so each request
-    is asked for once, by itself. `entries` are the routes in listed order. `to_tls` takes requests that ought to have
-    come by TLS, if there are any.
+    is asked for once, by itself.
+    `entries` are the routes in listed order. `to_tls` takes requests that ought to have come by TLS, if there are any.
     """
 
     __slots__ = ("beyond_head", "by_path_alone", "entries", "find", "reads_fields", "to_tls")

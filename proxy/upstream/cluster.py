@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
 
 import trio
 
@@ -20,6 +20,7 @@ from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.judge import Judge
 from proxy.upstream.lb import POLICIES, LoadBalancer
+from proxy.upstream.observed import Together
 from proxy.upstream.pool import Pool
 from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.stream import UpstreamStream
@@ -31,7 +32,8 @@ class Cluster:
     """Opens streams to the hosts of `config`, for as long as that stays the same; endpoints change while it lives.
 
     `numbers` are for connections (`%UPSTREAM_CONNECTION_ID%`). A pool belongs to a host's identity (slot, address,
-    hostname): it survives a change of weight or locality.
+    hostname): it survives a change of weight or locality. Requests of high priority (`high`) have pools, and limits, of
+    their own.
     """
 
     def __init__(
@@ -50,8 +52,9 @@ class Cluster:
         self._hosts = tables.hosts
         slot = endpoints.slot if endpoints is not None else 0
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
+        self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
         self._balancer: LoadBalancer = registry.load(POLICIES, config.lb_policy)(seed)
-        self._pools: dict[object, Pool] = {}
+        self._pools: dict[tuple[object, bool], Pool] = {}  # by host and priority
         self._draining: list[Pool] = []
         self._retired = False
         self._tcp: set[TcpConnection] = set()
@@ -64,13 +67,23 @@ class Cluster:
         """What responses count in; see `ClusterStats.outcomes`."""
         return self.stats.outcomes(internal=internal)
 
-    def pick(self) -> Pool | None:
+    def outcomes_of(self, info: StreamInfo | None) -> Outcomes:
+        """What responses to the request of `info` count in."""
+        outcomes = self.stats.outcomes(internal=info is not None and info.internal)
+        return Together((outcomes, *info.observed)) if info is not None and info.observed else outcomes
+
+    def pick(self, *, high: bool = False) -> Pool | None:
         """The pool of the balancer's next host; None if no host is healthy."""
         host = self._balancer.pick()
-        return None if host is None else self._pool(host)
+        return None if host is None else self._pool(host, high=high)
 
     async def open_stream(
-        self, info: StreamInfo | None = None, pool: Pool | None = None, judge: Judge | None = None
+        self,
+        info: StreamInfo | None = None,
+        pool: Pool | None = None,
+        judge: Judge | None = None,
+        *,
+        high: bool = False,
     ) -> UpstreamStream:
         """A stream to the next host of the balancer, or to that of `pool`, which was picked already.
 
@@ -81,13 +94,13 @@ class Cluster:
         The local reply that follows from an error is already counted among the cluster's responses, unless `judge`
         wants another attempt.
         """
-        internal = info is not None and info.internal
-        pool = pool or self.pick()
+        outcomes = self.outcomes_of(info)
+        pool = pool or self.pick(high=high)
         if pool is None:
             self.stats.lb_healthy_panic.inc()
             self.stats.cx_none_healthy.inc()
             error = failures.no_healthy_upstream()
-            self.stats.outcomes(internal=internal).charge(error.status)
+            outcomes.charge(error.status)
             raise error
         if info is not None:
             info.upstream_tried, info.upstream_hostname = pool.host.address, pool.host.hostname
@@ -95,7 +108,7 @@ class Cluster:
             connection = await pool.acquire()
         except ProxyError as error:
             if judge is None or not judge.reset(error, request_started=False):
-                self.stats.outcomes(internal=internal).charge(error.status)
+                outcomes.charge(error.status)
             pool.count(HostColumn.RQ_ERROR)
             raise
         finally:
@@ -103,32 +116,33 @@ class Cluster:
                 info.pool_ready = trio.current_time()
         if info is not None:
             info.upstream_connection = connection.identity
-        return UpstreamStream(pool, connection, internal=internal, judge=judge)
+        return UpstreamStream(pool, connection, outcomes, judge)
 
-    def pick_untried(self, tried: Container[object], attempts: int) -> Pool | None:
-        """The pool of the next host whose address is not among `tried`; after `attempts` more picks whichever comes."""
-        pool = self.pick()
-        while pool is not None and attempts and pool.host.address in tried:
-            pool = self.pick()
+    def pick_another(self, rejects: Callable[[Host], bool], attempts: int, *, high: bool = False) -> Pool | None:
+        """The pool of the next host that is not rejected; after `attempts` more picks whichever comes."""
+        pool = self.pick(high=high)
+        while pool is not None and attempts and rejects(pool.host):
+            pool = self.pick(high=high)
             attempts -= 1
         return pool
 
-    async def open_connection(self, info: StreamInfo) -> TcpConnection:
+    async def open_connection(self, info: StreamInfo, *, high: bool = False) -> TcpConnection:
         """A connection of its own to the next host of the balancer; the caller closes it.
 
         Raises `ProxyError`: UO at the limit of connections (none waits for a free one), UH, UF. `info` learns the host.
         """
-        if not self.breaker.claim_connection(force=False):
+        breaker = self.high_breaker if high else self.breaker
+        if not breaker.claim_connection(force=False):
             raise failures.reset("overflow")
         host = self._balancer.pick()
         if host is None:
-            self.breaker.release_connection()
+            breaker.release_connection()
             self.stats.lb_healthy_panic.inc()
             self.stats.cx_none_healthy.inc()
             raise failures.no_healthy_upstream()
         info.upstream_host = info.upstream_tried = host.address
         info.upstream_hostname = host.hostname
-        connection = TcpConnection(host, self.config, self.stats, self.breaker, self._hosts, self._tcp.discard)
+        connection = TcpConnection(host, self.config, self.stats, breaker, self._hosts, self._tcp.discard)
         self._tcp.add(connection)
         began = trio.current_time()
         try:
@@ -142,15 +156,17 @@ class Cluster:
         """A TCP connection's last attempt to reach a host of this cluster failed."""
         self.stats.cx_connect_attempts_exceeded.inc()
 
-    def charge_timeout(self, stream: UpstreamStream | None, status: int = 504, *, internal: bool = False) -> None:
-        """The route's timeout ended a request of this cluster, which is answered with `status`. `stream` is None if
-        none was open yet.
+    def charge_timeout(self, stream: UpstreamStream | None, info: StreamInfo, status: int = 504) -> None:
+        """The route's timeout ended a request of this cluster, that of `info`, which is answered with `status`.
+        `stream` is None if none was open yet.
         """
         self.stats.rq_timeout.inc()
+        for observed in info.observed:
+            observed.rq_timeout.inc()
         if stream is not None:
             stream.charge_timeout(status)
         else:
-            self.stats.outcomes(internal=internal).charge(status)
+            self.outcomes_of(info).charge(status)
 
     def update_endpoints(self, endpoints: ClusterEndpoints | None) -> None:
         """Balance over `endpoints` from now on. Pools of hosts that left close their idle connections now.
@@ -163,8 +179,8 @@ class Cluster:
         hosts = HostSet(endpoints)
         self._balancer.update(hosts.eligible())
         kept = self._identities = {_identity(host) for host in hosts.hosts}
-        for identity in self._pools.keys() - kept:
-            self._retire(self._pools.pop(identity))
+        for key in [key for key in self._pools if key[0] not in kept]:
+            self._retire(self._pools.pop(key))
 
     @property
     def draining(self) -> bool:
@@ -189,12 +205,13 @@ class Cluster:
         self._retired = True
         self.close()
 
-    def _pool(self, host: Host) -> Pool:
-        identity = _identity(host)
-        pool = self._pools.get(identity)
+    def _pool(self, host: Host, *, high: bool) -> Pool:
+        key = _identity(host), high
+        pool = self._pools.get(key)
         if pool is None:
-            pool = Pool(host, self.config, self.stats, self.breaker, self._hosts, self._make_codec, self._numbers)
-            self._pools[identity] = pool
+            breaker = self.high_breaker if high else self.breaker
+            pool = Pool(host, self.config, self.stats, breaker, self._hosts, self._make_codec, self._numbers)
+            self._pools[key] = pool
             if self._retired:
                 pool.drain()
         return pool

@@ -11,6 +11,7 @@ from proxy.config.cluster import Cluster, Host
 from proxy.errors import ProxyError
 from proxy.http.codec import ClientCodec
 from proxy.http.stream_info import UpstreamConnection
+from proxy.route.host_predicates import is_canary
 from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.connect import ConnectFailed, connect
@@ -38,6 +39,7 @@ class Pool:
         numbers: Iterator[int],
     ) -> None:
         self.host = host
+        self.canary = is_canary(host)
         self.stats = stats
         self._config = config
         self._breaker = breaker
@@ -73,8 +75,8 @@ class Pool:
 
     def take(self, now: float) -> Connection | None:
         """A free connection for one request, as `acquire` gives it; None if there is none, or no more requests may run:
-        `acquire` then tells why."""
-        connection = self._take_idle(now)
+        `acquire` then tells why. Responses of canaries count elsewhere, so they are not had like this."""
+        connection = None if self.canary else self._take_idle(now)
         if connection is None:
             return None
         if not self._breaker.try_claim_request():

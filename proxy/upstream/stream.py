@@ -58,12 +58,10 @@ class UpstreamStream:
         "reused",
     )
 
-    def __init__(
-        self, pool: Pool, connection: Connection, *, internal: bool = False, judge: Judge | None = None
-    ) -> None:
+    def __init__(self, pool: Pool, connection: Connection, outcomes: Outcomes, judge: Judge | None = None) -> None:
         self._pool = pool
         self.judge = judge
-        self._outcomes = pool.stats.outcomes(internal=internal)
+        self._outcomes = outcomes
         self._canary: Outcomes | None = None
         self._connection = connection
         self._events: deque[Event] = deque()
@@ -83,11 +81,11 @@ class UpstreamStream:
 
     @classmethod
     def going_on(
-        cls, pool: Pool, connection: Connection, *, sent_at: float, internal: bool, judge: Judge | None = None
+        cls, pool: Pool, connection: Connection, outcomes: Outcomes, *, sent_at: float, judge: Judge | None = None
     ) -> UpstreamStream:
         """A stream whose whole request went out at `sent_at`. It still has to be told the request, which `send_*` do
         without sending anything."""
-        stream = cls(pool, connection, internal=internal, judge=judge)
+        stream = cls(pool, connection, outcomes, judge)
         stream.gone_out_at = sent_at
         return stream
 
@@ -319,7 +317,7 @@ class UpstreamStream:
     def _charge_response(self, response: ResponseReceived) -> None:
         self._response_started = True
         self._outcomes.charge(response.status)
-        if CANARY in response.headers.items:
+        if self._pool.canary or CANARY in response.headers.items:
             self._canary = self._pool.stats.canary()
             self._canary.charge(response.status)
         self._pool.charge_response(response.status)

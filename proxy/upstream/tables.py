@@ -26,12 +26,16 @@ HOST_GAUGES = (HostColumn.CX_ACTIVE, HostColumn.RQ_ACTIVE)
 
 
 class ClusterColumn(enum.IntEnum):
-    """What circuit breakers limit over all workers (row = `Cluster.slot`)."""
+    """What circuit breakers limit over all workers (row = `Cluster.slot`): of default and of high priority."""
 
     CONNECTIONS = 0
     PENDING = 1
     REQUESTS = 2
     RETRIES = 3
+    HIGH_CONNECTIONS = 4
+    HIGH_PENDING = 5
+    HIGH_REQUESTS = 6
+    HIGH_RETRIES = 7
 
 
 CLUSTER_GAUGES = tuple(ClusterColumn)

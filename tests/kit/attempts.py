@@ -41,6 +41,11 @@ class Side:
         self._origin = origin
         self._log = Path(proxy.directory) / "access.log"
 
+    @property
+    def logged(self) -> int:
+        """How many lines the access log has."""
+        return len(self._lines())
+
     def ask(self, path: str, script: str, headers: str = "", body: bytes | None = None, method: str = "GET") -> Fields:
         """What became of one request; `script` is the origin's."""
         key = f"k{next(_serial)}"

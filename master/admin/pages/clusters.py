@@ -11,6 +11,7 @@ from master.admin import envoy_json, parameters
 from master.admin.page import JSON, Context, Reply, Request
 from master.admin.view import ServerView
 from proxy.config.cluster import CircuitBreaker, Cluster, Host, LocalityHosts
+from proxy.route.host_predicates import is_canary
 from proxy.upstream.tables import HostColumn
 
 # Per host, in Envoy's order: the text lists all by name, the JSON counters before gauges. `rq_pending_active` counts
@@ -43,7 +44,7 @@ async def page(request: Request, context: Context) -> Reply:
 
 
 def _priorities(cluster: Cluster) -> tuple[tuple[str, CircuitBreaker], ...]:
-    return (("default", cluster.breaker), ("high", CircuitBreaker()))
+    return (("default", cluster.breaker), ("high", cluster.high_breaker))
 
 
 def _limits(breaker: CircuitBreaker) -> dict[str, int]:
@@ -87,7 +88,7 @@ def _host(view: ServerView, locality: LocalityHosts, host: Host) -> Iterator[tup
     yield "region", locality.region
     yield "zone", locality.zone
     yield "sub_zone", locality.sub_zone
-    yield "canary", "false"
+    yield "canary", str(is_canary(host)).lower()
     yield "priority", locality.priority
     yield "success_rate", -1
     yield "local_origin_success_rate", -1

@@ -6,6 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Any, Literal
 
 from master.config.compile import endpoints
+from master.config.compile.circuit_breakers import compile_breakers
 from master.config.compile.upstream_http import compile_http_options
 from proxy.config.cluster import Cluster, ClusterEndpoints, Dns, LocalityHosts
 
@@ -83,12 +84,15 @@ def _cluster(message: Any, context: Context) -> Cluster:
     connect_timeout = DEFAULT_CONNECT_TIMEOUT
     if message.HasField("connect_timeout"):
         connect_timeout = context.duration(message.connect_timeout, "connect_timeout")
+    breaker, high_breaker = compile_breakers(message.circuit_breakers, context.at("circuit_breakers"))
     return Cluster(
         name=message.name,
         type="STATIC" if dns is None else "LOGICAL_DNS" if kind == "LOGICAL_DNS" else "STRICT_DNS",
         alt_stat_name=message.alt_stat_name,
         connect_timeout=connect_timeout,
         per_connection_buffer_limit_bytes=context.buffer_limit(message),
+        breaker=breaker,
+        high_breaker=high_breaker,
         dns=dns,
         **compile_http_options(
             message.typed_extension_protocol_options, context.at("typed_extension_protocol_options")

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from master.config.compile.address import compile_address
-from proxy.config.cluster import DnsEndpoint, DnsLocality, Host, LocalityHosts
+from master.config.compile.metadata import compile_host_metadata
+from proxy.config.cluster import DnsEndpoint, DnsLocality, Host, HostMetadata, LocalityHosts
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.endpoint.v3.ClusterLoadAssignment": ("endpoints",),
     "envoy.config.endpoint.v3.LocalityLbEndpoints": ("locality", "lb_endpoints"),
-    "envoy.config.endpoint.v3.LbEndpoint": ("endpoint", "load_balancing_weight"),
+    "envoy.config.endpoint.v3.LbEndpoint": ("endpoint", "load_balancing_weight", "metadata"),
     "envoy.config.endpoint.v3.Endpoint": ("address", "hostname"),
     "envoy.config.core.v3.Locality": ("region", "zone", "sub_zone"),
 }
@@ -33,7 +34,7 @@ def compile_hosts(assignment: Any, slots: Iterator[int], context: Context) -> tu
                 continue
             address = compile_address(endpoint.endpoint.address, here.at("address"), hint=HINT)
             if address is not None:
-                hosts.append(Host(next(slots), address, endpoint.endpoint.hostname, _weight(endpoint)))
+                hosts.append(Host(next(slots), address, endpoint.endpoint.hostname, *_balanced(endpoint)))
         at = locality.locality
         localities.append(LocalityHosts(0, tuple(hosts), at.region, at.zone, at.sub_zone))
     return tuple(localities)
@@ -53,11 +54,13 @@ def compile_names(assignment: Any, context: Context) -> tuple[DnsLocality, ...]:
                 here.error((), "a DNS cluster resolves names", "socket_address", kind="address")
                 continue
             socket = address.socket_address
-            names.append(DnsEndpoint(socket.address, socket.port_value, endpoint.endpoint.hostname, _weight(endpoint)))
+            host = endpoint.endpoint.hostname
+            names.append(DnsEndpoint(socket.address, socket.port_value, host, *_balanced(endpoint)))
         at = locality.locality
         localities.append(DnsLocality(0, tuple(names), at.region, at.zone, at.sub_zone))
     return tuple(localities)
 
 
-def _weight(endpoint: Any) -> int:
-    return int(endpoint.load_balancing_weight.value) or 1
+def _balanced(endpoint: Any) -> tuple[int, HostMetadata]:
+    """An endpoint's weight and metadata."""
+    return int(endpoint.load_balancing_weight.value) or 1, compile_host_metadata(endpoint.metadata)

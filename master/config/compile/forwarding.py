@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from master.config.compile.circuit_breakers import HIGH
 from master.config.compile.retry import compile_retry_policy
 from master.config.compile.route_match import fraction
 from proxy.config.forwarding import Forwarding, MaxStreamDuration, Mirror, RouteUpgrade
@@ -18,6 +19,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "max_stream_duration",
         "request_mirror_policies",
         "upgrade_configs",
+        "priority",
     ),
     "envoy.config.route.v3.RouteAction.UpgradeConfig": ("upgrade_type", "enabled", "connect_config"),
     "envoy.config.route.v3.Route": ("per_request_buffer_limit_bytes", "request_body_buffer_limit"),
@@ -43,31 +45,47 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 
 
-def compile_forwarding(route: Any, host: Any, context: Context, host_context: Context) -> Forwarding:
-    """Of a `Route` with a `RouteAction` in a `VirtualHost`; the contexts stand for these two. A policy of the route
-    takes the place of the virtual host's: they are never merged.
+class Levels(NamedTuple):
+    """A `Route`, its `VirtualHost` and its `RouteConfiguration`, with the contexts that stand for them."""
+
+    route: Any
+    context: Context
+    host: Any
+    host_context: Context
+    config: Any
+    config_context: Context
+
+    @property
+    def action_context(self) -> Context:
+        """Stands for the route's `RouteAction`."""
+        return self.context.at("route")
+
+
+def compile_forwarding(levels: Levels) -> Forwarding:
+    """Of a `Route` with a `RouteAction`. A policy of the route takes the place of the virtual host's, and that of the
+    route configuration's: they are never merged.
     """
-    action, here = route.route, context.at("route")
+    route, host = levels.route, levels.host
+    action, here = route.route, levels.action_context
 
     def optional(field: str) -> float | None:
         return here.duration(getattr(action, field), field) if action.HasField(field) else None
 
-    owner, at = (action, here) if action.HasField("retry_policy") else (host, host_context)
+    owner, at = (action, here) if action.HasField("retry_policy") else (host, levels.host_context)
     retry = None
     if owner.HasField("retry_policy"):
         retry = compile_retry_policy(owner.retry_policy, at.at("retry_policy"))
-    owner, at = (action, here) if action.request_mirror_policies else (host, host_context)
+    hedging = action if action.HasField("hedge_policy") else host
     return Forwarding(
         idle_timeout=optional("idle_timeout"),
         max_stream_duration=_max_stream_duration(action, here),
         retry=retry,
-        mirrors=tuple(
-            _mirror(mirror, at.at("request_mirror_policies", index))
-            for index, mirror in enumerate(owner.request_mirror_policies)
-        ),
+        mirrors=_mirrors(levels),
         buffer_limit=_buffer_limit(route, host),
         include_is_timeout_retry_header=host.include_is_timeout_retry_header,
         upgrades=_upgrades(action.upgrade_configs, here),
+        hedge_on_per_try_timeout=hedging.hedge_policy.hedge_on_per_try_timeout,
+        high_priority=action.priority == HIGH,
     )
 
 
@@ -107,6 +125,21 @@ def _buffer_limit(route: Any, host: Any) -> int | None:
             if message.HasField(field):
                 return int(getattr(message, field).value)
     return None
+
+
+def _mirrors(levels: Levels) -> tuple[Mirror, ...]:
+    """Those of the most specific level that has any."""
+    for message, context in (
+        (levels.route.route, levels.action_context),
+        (levels.host, levels.host_context),
+        (levels.config, levels.config_context),
+    ):
+        if message.request_mirror_policies:
+            return tuple(
+                _mirror(mirror, context.at("request_mirror_policies", index))
+                for index, mirror in enumerate(message.request_mirror_policies)
+            )
+    return ()
 
 
 def _mirror(message: Any, context: Context) -> Mirror:

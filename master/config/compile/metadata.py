@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf import json_format
+
+from proxy.config.cluster import HostMetadata
 from proxy.config.common import Metadata
+from proxy.route.host_predicates import canonical
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
@@ -15,3 +19,15 @@ FIELDS: dict[str, tuple[str, ...]] = {"envoy.config.core.v3.Metadata": ("filter_
 def compile_metadata(message: Any, context: Context) -> Metadata:
     """By namespace; {} for a message that is not set."""
     return {name: context.struct(message.filter_metadata[name]) for name in sorted(message.filter_metadata)}
+
+
+def compile_host_metadata(message: Any) -> HostMetadata:
+    """The same of a host."""
+    structs = message.filter_metadata
+    return tuple((name, canonical(json_format.MessageToDict(structs[name]))) for name in sorted(structs))
+
+
+def compile_labels(message: Any, name: str) -> tuple[tuple[str, str], ...]:
+    """The keys of the Struct called `name` of a `Metadata` message, and their values."""
+    fields = json_format.MessageToDict(message.filter_metadata[name]) if name in message.filter_metadata else {}
+    return tuple((key, canonical(fields[key])) for key in sorted(fields))

@@ -5,15 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from master.config import any_types
+from master.config.compile.metadata import compile_labels
 from master.config.compile.route_match import compile_header_matcher
 from master.config.suggest import nearest
+from master.config.walk import unpack
 from proxy.config.forwarding import ResetHeader, RetryPolicy
+from proxy.route.host_predicates import LB
 from proxy.route.retry import GRPC_NAMES, NAMES, parse_names
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
 
 PREVIOUS_HOSTS = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+OMIT_CANARIES = "envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate"
+OMIT_METADATA = "envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig"
+HOST_PREDICATES = (PREVIOUS_HOSTS, OMIT_CANARIES, OMIT_METADATA)
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.route.v3.RetryPolicy": (
@@ -34,6 +40,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.route.v3.RetryPolicy.ResetHeader": ("name", "format"),
     "envoy.config.route.v3.RetryPolicy.RetryHostPredicate": ("typed_config",),
     PREVIOUS_HOSTS: (),
+    OMIT_CANARIES: (),
+    OMIT_METADATA: ("metadata_match",),
 }
 
 FORMATS: dict[int, Literal["SECONDS", "UNIX_TIMESTAMP"]] = {0: "SECONDS", 1: "UNIX_TIMESTAMP"}
@@ -67,7 +75,7 @@ def compile_retry_policy(message: Any, context: Context) -> RetryPolicy:
         retriable_status_codes=tuple(message.retriable_status_codes),
         retriable_headers=_matchers(message.retriable_headers, context.at("retriable_headers")),
         retriable_request_headers=_matchers(message.retriable_request_headers, context.at("retriable_request_headers")),
-        avoid_previous_hosts=_avoids_previous_hosts(message, context.at("retry_host_predicate")),
+        **_host_predicates(message, context.at("retry_host_predicate")),
         host_selection_retry_max_attempts=message.host_selection_retry_max_attempts or 1,
     )
 
@@ -103,15 +111,26 @@ def _matchers(messages: Any, context: Context) -> tuple[Any, ...]:
     return tuple(compile_header_matcher(message, context.at(index)) for index, message in enumerate(messages))
 
 
-def _avoids_previous_hosts(message: Any, context: Context) -> bool:
-    found = False
+def _host_predicates(message: Any, context: Context) -> dict[str, Any]:
+    """The fields of `RetryPolicy` about hosts."""
+    kinds, labels = set(), []
     for index, predicate in enumerate(message.retry_host_predicate):
         here = context.at(index)
         kind = any_types.split_url(predicate.typed_config.type_url) or ""
-        if kind == PREVIOUS_HOSTS:
-            found = True
-        elif (*here.path, "typed_config") not in here.unsupported:
+        kinds.add(kind)
+        if kind == OMIT_METADATA:
+            config: Any = unpack(predicate.typed_config)
+            if config is not None:
+                labels.append(compile_labels(config.metadata_match, LB))
+        elif kind not in HOST_PREDICATES and (*here.path, "typed_config") not in here.unsupported:
             here.error(
-                ("typed_config",), f"no retry host predicate has the type {kind}", PREVIOUS_HOSTS, kind="reference"
+                ("typed_config",),
+                f"no retry host predicate has the type {kind}",
+                ", ".join(HOST_PREDICATES),
+                kind="reference",
             )
-    return found
+    return {
+        "avoid_previous_hosts": PREVIOUS_HOSTS in kinds,
+        "omit_canary_hosts": OMIT_CANARIES in kinds,
+        "omit_host_metadata": tuple(labels),
+    }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from master.config.compile.forwarding import compile_forwarding
+from master.config.compile.forwarding import Levels, compile_forwarding
 from master.config.compile.metadata import compile_metadata
 from master.config.compile.rewrites import header_name
 from master.config.compile.route_action import compile_action, compile_direct_response, compile_redirect
@@ -94,7 +94,7 @@ def compile_route_configuration(message: Any, context: Context) -> RouteConfigur
     return RouteConfiguration(
         name=message.name,
         virtual_hosts=tuple(
-            _virtual_host(host, limit, context.at("virtual_hosts", index))
+            _virtual_host(host, limit, context.at("virtual_hosts", index), message, context)
             for index, host in enumerate(message.virtual_hosts)
         ),
         typed_per_filter_config=context.at("typed_per_filter_config").typed_per_filter_config(
@@ -124,10 +124,10 @@ def _check_domains(message: Any, context: Context) -> None:
                 seen[key] = host.name
 
 
-def _virtual_host(message: Any, limit: int, context: Context) -> VirtualHost:
-    """`limit`: bytes of a direct response's body."""
+def _virtual_host(message: Any, limit: int, context: Context, config: Any, config_context: Context) -> VirtualHost:
+    """`limit`: bytes of a direct response's body. `config` is the whole route configuration."""
     routes = (
-        _route(route, message, limit, context.at("routes", index), context)
+        _route(Levels(route, context.at("routes", index), message, context, config, config_context), limit)
         for index, route in enumerate(message.routes)
     )
     return VirtualHost(
@@ -158,8 +158,9 @@ def _virtual_cluster(message: Any, context: Context) -> VirtualCluster:
     )
 
 
-def _route(message: Any, host: Any, limit: int, context: Context, host_context: Context) -> Route | None:
+def _route(levels: Levels, limit: int) -> Route | None:
     """None for a route whose match or action is not one of ours; others name that as unsupported or invalid."""
+    message, context = levels.route, levels.context
     match = compile_match(message.match, context.at("match"))
     action: ClusterAction | DirectResponseAction | RedirectAction | None
     if message.HasField("direct_response"):
@@ -173,7 +174,7 @@ def _route(message: Any, host: Any, limit: int, context: Context, host_context: 
     if match is None or action is None:
         return None
     if isinstance(action, ClusterAction):
-        action = msgspec.structs.replace(action, forwarding=compile_forwarding(message, host, context, host_context))
+        action = msgspec.structs.replace(action, forwarding=compile_forwarding(levels))
     return Route(
         match=match,
         action=action,

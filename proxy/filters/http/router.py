@@ -11,7 +11,7 @@ from proxy.config.forwarding import Forwarding as Options
 from proxy.config.route import ClusterAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.context import FilterContext
-from proxy.filters.http.router_headers import settle
+from proxy.filters.http.router_headers import finish_terms, settle
 from proxy.filters.router import connect_upstream, retrying
 from proxy.filters.router.forwarding import Forwarding
 from proxy.filters.router.request_body import Source
@@ -102,13 +102,14 @@ class Router:
             status = action.not_found_status
             raise ProxyError("cluster_not_found", side="internal", status=status, flag=Flag.NO_CLUSTER_FOUND)
         terms = settle(exchange.request, action, entry.retry, tell=self.envoy_headers)
+        if entry.finish_request is not None:
+            entry.finish_request(exchange.request, exchange.info, self.envoy_headers)
+        finish_terms(exchange.request, terms, entry)
         if terms.timeout != action.timeout:
             exchange.deadlines.asked_timeout = terms.timeout
         if entry.retry is None or terms.per_try_timeout != entry.retry.policy.per_try_timeout:
             exchange.deadlines.asked_per_try_timeout = terms.per_try_timeout or None
         exchange.deadlines.no_content_on_timeout = terms.no_content
-        if entry.finish_request is not None:
-            entry.finish_request(exchange.request, exchange.info, self.envoy_headers)
         return Forwarding(
             exchange, entry, cluster, terms, action.forwarding, self._pipes, service_time=self.envoy_headers
         )

@@ -123,6 +123,7 @@ class Http2Session:
         assert self._nursery is not None
         downstream = self._streams[event.stream_id] = H2Downstream(self, event.stream_id, event)
         exchange = ActiveStream(self._manager, self.connection, self._hop, downstream, _now())
+        exchange.exchange.info.meter = self.codec.meter(event.stream_id)
         self._exchanges[event.stream_id] = exchange
         self._manager.begin_exchange(http2=True)
         self._requests += 1

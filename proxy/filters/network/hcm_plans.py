@@ -10,7 +10,7 @@ from proxy.config.forwarding import Forwarding
 from proxy.config.route import ClusterAction
 from proxy.filters.express_watch import LEAST_TIMEOUT
 from proxy.filters.http.router import Router
-from proxy.filters.http.router_headers import Terms, settle
+from proxy.filters.http.router_headers import Terms, finish_terms, settle
 from proxy.filters.network.hcm_route_stats import observed
 from proxy.http import express_request, express_varying
 from proxy.http.exchange import Policy
@@ -226,6 +226,7 @@ class Plans:
             entry.finish_request(request, _FIRST_ATTEMPT, router.envoy_headers)
             if entry.rewrite_path is not None and router.envoy_headers:
                 plan.tell_path(request.headers, ORIGINAL_PATH)
+        finish_terms(request, terms, entry)
         head = plan.upstreamed(request)
         if head is None or not _plain(entry, action.forwarding, terms, cluster):
             return None
@@ -259,6 +260,8 @@ def _plain(entry: RouteEntry, options: Forwarding, terms: Terms, cluster: Cluste
         and not (terms.retry is not None and terms.asked)
         and not any(0 < limit < LEAST_TIMEOUT for limit in (*times, *durations))
         and options.max_stream_duration is None
+        and not options.high_priority
+        and not terms.hedge
         and not options.mirrors
         and not (entry.retry is not None and entry.retry.policy.retriable_request_headers)
     )

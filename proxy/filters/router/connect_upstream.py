@@ -15,7 +15,7 @@ from proxy.upstream.tcp import TcpConnection
 
 async def run(forwarding: Forwarding) -> None:
     """Connect, say so, and pass bytes on to the end. Raises `ProxyError`."""
-    exchange, outcomes = forwarding.exchange, forwarding.cluster.outcomes(internal=forwarding.exchange.info.internal)
+    exchange, outcomes = forwarding.exchange, forwarding.cluster.outcomes_of(forwarding.exchange.info)
     info = exchange.info
     upstream = await _connect(forwarding)
     ended_by = None
@@ -40,9 +40,9 @@ async def _connect(forwarding: Forwarding) -> TcpConnection:
     forwarding.request_complete(began)
     info.begin_attempt(began)
     try:
-        return await cluster.open_connection(info)
+        connection = await cluster.open_connection(info, high=forwarding.high)
     except ProxyError as error:
-        cluster.outcomes(internal=info.internal).charge(error.status)
+        cluster.outcomes_of(info).charge(error.status)
         info.upstream_failure = error.transport_failure
         if info.upstream_tried is not None:
             took = trio.current_time() - began
@@ -51,5 +51,8 @@ async def _connect(forwarding: Forwarding) -> TcpConnection:
         raise
     except trio.Cancelled:
         if exchange.deadlines.fired() is Phase.ROUTE:
-            cluster.charge_timeout(None, exchange.deadlines.timeout_status, internal=info.internal)
+            cluster.charge_timeout(None, info, exchange.deadlines.timeout_status)
         raise
+    for observed in info.observed:
+        observed.rq_total.inc()
+    return connection

@@ -10,6 +10,7 @@ from proxy.http.deadlines import Phase
 from proxy.http.exchange import Exchange
 from proxy.net.pipe import PipePool
 from proxy.route.entry import RouteEntry
+from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.cluster import Cluster
 
 
@@ -19,7 +20,7 @@ class Forwarding:
 
     `complete_at` is when the client's request was complete, None before. `service_time`: the client is told how long
     the upstream took. `pipes` are for bodies that nobody looks at. `stream_duration` is how long an attempt may last,
-    in seconds, 0 for ever; `limits_attempts`: an attempt has limits of its own at all.
+    in seconds, 0 for ever; `limits_attempts`: an attempt has limits of its own at all. `high`: of high priority.
     """
 
     __slots__ = (
@@ -27,6 +28,7 @@ class Forwarding:
         "complete_at",
         "entry",
         "exchange",
+        "high",
         "limits_attempts",
         "options",
         "pipes",
@@ -53,10 +55,16 @@ class Forwarding:
         self.terms = terms
         self.options = options
         self.service_time = service_time
+        self.high = options.high_priority
         self.complete_at: float | None = None
         duration = terms.stream_duration
         self.stream_duration = cluster.config.max_stream_duration if duration is None else duration
         self.limits_attempts = bool(self.stream_duration or terms.per_try_timeout or terms.per_try_idle_timeout)
+
+    @property
+    def breaker(self) -> CircuitBreaker:
+        """The cluster's, of the request's priority."""
+        return self.cluster.high_breaker if self.high else self.cluster.breaker
 
     def request_complete(self, now: float) -> None:
         """The whole request has been received. Only the first call counts."""

@@ -25,12 +25,13 @@ class Retries:
     the decision on and until the next one. `wait`: seconds before the attempt that was granted last; None if none was.
     """
 
-    __slots__ = ("_claimed", "_forwarding", "_state", "wait")
+    __slots__ = ("_asked", "_claimed", "_forwarding", "_state", "wait")
 
     def __init__(self, forwarding: Forwarding, state: RetryState) -> None:
         self._forwarding = forwarding
         self._state: RetryState | None = state
         self._claimed = False
+        self._asked = False
         self.wait: float | None = None
 
     def response(self, status: int, headers: Headers) -> bool:
@@ -53,6 +54,13 @@ class Retries:
         self._set_wait(state, None)
         return True
 
+    def charge(self) -> None:
+        """The attempt that was granted last goes out, which is when it counts."""
+        stats = self._forwarding.cluster.stats
+        for counted in (stats, *self._forwarding.exchange.info.observed):
+            counted.rq_retry.inc()
+        (stats.rq_retry_backoff_ratelimited if self._asked else stats.rq_retry_backoff_exponential).inc()
+
     def give_up(self) -> None:
         """Nothing is retried any more."""
         self._state = None
@@ -62,35 +70,34 @@ class Retries:
         """The retry that was claimed is over."""
         if self._claimed:
             self._claimed = False
-            self._forwarding.cluster.breaker.release_retry()
+            self._forwarding.breaker.release_retry()
 
     def _granted(self, state: RetryState, *, wanted: bool) -> bool:
-        stats, flags = self._forwarding.cluster.stats, self._forwarding.exchange.info.flags
+        info, cluster = self._forwarding.exchange.info, self._forwarding.cluster
+        counted = (cluster.stats, *info.observed)
         if self._claimed and not wanted:
-            stats.rq_retry_success.inc()
+            for stats in counted:
+                stats.rq_retry_success.inc()
         self.release()
         if not wanted:
             return False
         if state.remaining == 0:
-            stats.rq_retry_limit_exceeded.inc()
-            flags.add(Flag.UPSTREAM_RETRY_LIMIT_EXCEEDED)
+            for stats in counted:
+                stats.rq_retry_limit_exceeded.inc()
+            info.flags.add(Flag.UPSTREAM_RETRY_LIMIT_EXCEEDED)
             return False
         state.remaining -= 1
-        if not self._forwarding.cluster.breaker.claim_retry():
-            flags.add(Flag.UPSTREAM_OVERFLOW)
+        if not self._forwarding.breaker.claim_retry():
+            for observed in info.observed:
+                observed.rq_retry_overflow.inc()
+            info.flags.add(Flag.UPSTREAM_OVERFLOW)
             return False
         self._claimed = True
-        stats.rq_retry.inc()
         return True
 
     def _set_wait(self, state: RetryState, asked: float | None) -> None:
-        stats = self._forwarding.cluster.stats
-        if asked is None:
-            self.wait = state.backoff.next()
-            stats.rq_retry_backoff_exponential.inc()
-        else:
-            self.wait = backoff.ratelimited(asked)
-            stats.rq_retry_backoff_ratelimited.inc()
+        self._asked = asked is not None
+        self.wait = state.backoff.next() if asked is None else backoff.ratelimited(asked)
 
 
 async def run(
@@ -113,6 +120,7 @@ async def run(
 
     body = KeptBody(source, limit, give_up)
     tried: set[object] = set()
+    entry_rejects = state.rejects
     pool = None
     try:
         while True:
@@ -125,10 +133,13 @@ async def run(
                     raise
                 after_timeout = error.flag is Flag.UPSTREAM_REQUEST_TIMEOUT
             await trio.sleep(retries.wait)
+            retries.charge()
             exchange.handover = None
-            if policy.avoid_previous_hosts:
-                tried.add(exchange.info.upstream_tried)
-                pool = cluster.pick_untried(tried, policy.host_selection_retry_max_attempts)
+            tried.add(exchange.info.upstream_tried)
+            if entry_rejects is not None:
+                pool = cluster.pick_another(
+                    entry_rejects(tried), policy.host_selection_retry_max_attempts, high=forwarding.high
+                )
             _prepare(forwarding, after_timeout=after_timeout if tell_timeout_retry else None)
     finally:
         retries.release()

@@ -76,15 +76,15 @@ class Shadow:
         """Send the copy and drop the answer. Raises nothing: what fails is in the cluster's stats."""
         self._scope.deadline = trio.current_time() + (self._timeout or SHADOW_DEADLINE)
         stream = None
+        info = StreamInfo(trio.current_time())
+        info.internal = True
         try:
             with self._scope as scope:
-                info = StreamInfo(trio.current_time())
-                info.internal = True
                 stream = await self._cluster.open_stream(info)
                 await self._send(stream)
                 await self._drop_answer(stream)
             if scope.cancelled_caught and scope.deadline <= trio.current_time():
-                self._cluster.charge_timeout(stream, internal=True)
+                self._cluster.charge_timeout(stream, info)
         except ProxyError as error:
             log.debug("mirrored request: %s", error.detail)
         except Exception:

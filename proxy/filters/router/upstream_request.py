@@ -47,6 +47,8 @@ class UpstreamRequest:
             self._stream = info.transfer = stream = await self._open(pool)
             info.upstream_host = info.upstream_remote = stream.host.address
             info.upstream_local = stream.local
+            for observed in info.observed:
+                observed.rq_total.inc()
             info.upstream_failure = ""
             if self._forwarding.entry.auto_host:
                 self._forwarding.entry.name_host(exchange.request, stream.host.hostname)
@@ -59,9 +61,7 @@ class UpstreamRequest:
                 info.upstream_host = info.upstream_tried
                 info.upstream_failure = error.transport_failure if isinstance(error, ProxyError) else ""
             if exchange.deadlines.fired() is Phase.ROUTE:
-                self._forwarding.cluster.charge_timeout(
-                    self._stream, exchange.deadlines.timeout_status, internal=info.internal
-                )
+                self._forwarding.cluster.charge_timeout(self._stream, info, exchange.deadlines.timeout_status)
             self._record(error)
             raise
         finally:
@@ -73,14 +73,14 @@ class UpstreamRequest:
         """A stream, or the one on which the express lane has sent the request already."""
         handover, info, cluster = self._exchange.handover, self._exchange.info, self._forwarding.cluster
         if handover is None:
-            return await cluster.open_stream(info, pool, self._judge)
+            return await cluster.open_stream(info, pool, self._judge, high=self._forwarding.high)
         if handover.upstream is None:
-            return await cluster.open_stream(info, handover.pool, self._judge)
+            return await cluster.open_stream(info, handover.pool, self._judge, high=self._forwarding.high)
         host = handover.pool.host
         info.upstream_tried, info.upstream_hostname = host.address, host.hostname
         info.upstream_connection, info.pool_ready = handover.upstream.identity, handover.sent_at
         return UpstreamStream.going_on(
-            handover.pool, handover.upstream, sent_at=handover.sent_at, internal=info.internal, judge=self._judge
+            handover.pool, handover.upstream, cluster.outcomes_of(info), sent_at=handover.sent_at, judge=self._judge
         )
 
     def _request_sent(self, now: float) -> None:

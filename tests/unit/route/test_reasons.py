@@ -7,18 +7,20 @@ from typing import Any
 import pytest
 
 from proxy.config.common import HeaderMatcher, StringMatcher
+from proxy.config.metadata import FilterStateMatcher, MetadataMatcher, ValueMatcher
 from proxy.config.route import ClusterAction, QueryParameterMatcher, Route, RouteConfiguration, RouteMatch, VirtualHost
+from proxy.http.stream_info import StreamInfo
 from proxy.route.entry import RouteEntry
 from proxy.route.path import without_query
 from proxy.route.reasons import Reason, describe, quoted, why_not
 from tests.unit.route.requests import request
 
 
-def why(match: RouteMatch, path: str = "/api?q=1", **head: Any) -> Reason | None:
+def why(match: RouteMatch, path: str = "/api?q=1", *, info: StreamInfo | None = None, **head: Any) -> Reason | None:
     route = Route(match, ClusterAction("c"))
     host = VirtualHost("v", ("*",), (route,))
     asked = request(path=path, **head)
-    asked.random = 505050
+    asked.random, asked.info = 505050, info
     return why_not(RouteEntry(RouteConfiguration("r", (host,)), host, route), without_query(asked.path), asked)
 
 
@@ -96,6 +98,51 @@ def test_a_condition_that_does_not_hold(match: RouteMatch, words: str) -> None:
     reason = why(match, headers=(("x-env", "dev"),))
     assert reason is not None
     assert (str(reason), reason.by_path) == (words, False)
+
+
+def of_metadata(value: ValueMatcher, *, invert: bool = False) -> RouteMatch:
+    return RouteMatch("prefix", "/", dynamic_metadata=(MetadataMatcher("ns", ("a", "b"), value, invert),))
+
+
+def of_state(**options: Any) -> RouteMatch:
+    return RouteMatch("prefix", "/", filter_state=(FilterStateMatcher("k", **options),))
+
+
+EXACT_X = ValueMatcher("string", StringMatcher("exact", "x"))
+
+
+@pytest.mark.parametrize(
+    ("match", "words"),
+    [
+        (of_metadata(EXACT_X), "metadata ns:a:b is '1', wants exact 'x'"),
+        (of_metadata(ValueMatcher("double", exact=2.0)), "metadata ns:a:b is '1', wants the number 2"),
+        (of_metadata(ValueMatcher("double", range=(2, 3))), "metadata ns:a:b is '1', wants a number from 2 to below 3"),
+        (of_metadata(ValueMatcher("bool", wanted=True)), "metadata ns:a:b is '1', wants true"),
+        (of_metadata(ValueMatcher("null")), "metadata ns:a:b is '1', wants null"),
+        (of_metadata(ValueMatcher("list", of=(EXACT_X,))), "metadata ns:a:b is '1', wants a list with exact 'x'"),
+        (
+            of_metadata(ValueMatcher("or", of=(EXACT_X, ValueMatcher("null")))),
+            "metadata ns:a:b is '1', wants exact 'x' or null",
+        ),
+        (
+            of_metadata(ValueMatcher("present", wanted=True), invert=True),
+            "metadata ns:a:b is '1', wants anything but to be there",
+        ),
+        (of_state(string=StringMatcher("exact", "x")), "filter state k is 'v', wants exact 'x'"),
+        (of_state(ranges=("10.0.0.0/8",)), "filter state k is 'v', wants an address in 10.0.0.0/8"),
+    ],
+)
+def test_what_filters_have_left(match: RouteMatch, words: str) -> None:
+    info = StreamInfo(0.0)
+    info.dynamic_metadata = {"ns": {"a": {"b": 1}}}
+    info.filter_state = {"k": b"v"}
+    reason = why(match, info=info)
+    assert str(reason) == words
+
+
+def test_what_no_filter_has_left_is_absent() -> None:
+    assert str(why(of_metadata(EXACT_X))) == "metadata ns:a:b is absent, wants exact 'x'"
+    assert str(why(of_state(string=StringMatcher("exact", "x")))) == "filter state k is absent, wants exact 'x'"
 
 
 def test_the_first_condition_that_fails_is_told_with_its_place() -> None:

@@ -11,6 +11,7 @@ import trio.testing
 from proxy.config.common import PipeAddress, SocketAddress
 from proxy.errors import Flag, ProxyError
 from proxy.http.headers import Headers
+from proxy.http.stream_info import StreamInfo
 from proxy.upstream.tables import HostColumn
 from tests.kit.leaks import no_leaks
 from tests.kit.trio import run_trio
@@ -289,9 +290,9 @@ async def test_a_route_timeout_is_charged() -> None:
     async with origin(silent) as server, Rig(server.address) as rig:
         stream = await rig.cluster.open_stream()
         await stream.send_request(b"GET", b"/", b"h", Headers(), end_stream=True)
-        rig.cluster.charge_timeout(stream)
+        rig.cluster.charge_timeout(stream, StreamInfo(0.0))
         stream.close()
-        rig.cluster.charge_timeout(None)
+        rig.cluster.charge_timeout(None, StreamInfo(0.0))
         assert [rig.stat(name) for name in ("rq_timeout", "rq_504", "cx_destroy_local_with_active_rq")] == [2, 2, 1]
         assert [rig.host(column) for column in (HostColumn.RQ_TIMEOUT, HostColumn.RQ_ERROR)] == [1, 1]
         assert rig.in_use() == {}

@@ -21,14 +21,12 @@ def paths(text: str) -> list[str]:
 
 
 def test_a_field_that_nobody_reads_is_named_once_at_the_highest_path() -> None:
-    text = bootstrap(
-        clusters="- {name: origin, circuit_breakers: {thresholds: [{max_requests: 1}, {max_requests: 2}]}}"
-    )
+    text = bootstrap(clusters="- {name: origin, outlier_detection: {consecutive_5xx: 1, interval: 2s}}")
     assert findings(text) == [
         Finding(
             "unsupported",
-            ("static_resources", "clusters", 0, "circuit_breakers"),
-            "envoy.config.cluster.v3.Cluster.circuit_breakers is not supported",
+            ("static_resources", "clusters", 0, "outlier_detection"),
+            "envoy.config.cluster.v3.Cluster.outlier_detection is not supported",
         )
     ]
 
@@ -44,7 +42,7 @@ def test_every_unsupported_field_is_named_in_any_lists_and_maps_too() -> None:
               routes:
               - match: {prefix: /}
                 tracing: {client_sampling: {numerator: 1}}
-                route: {cluster: origin, priority: HIGH}
+                route: {cluster: origin, include_vh_rate_limits: true}
               - match: {prefix: /}
                 non_forwarding_action: {}
               typed_per_filter_config:
@@ -61,7 +59,7 @@ def test_every_unsupported_field_is_named_in_any_lists_and_maps_too() -> None:
     assert sorted(paths(text)) == sorted(
         [
             f"{host}.routes[0].tracing",
-            f"{host}.routes[0].route.priority",
+            f"{host}.routes[0].route.include_vh_rate_limits",
             f"{host}.routes[1].non_forwarding_action",
             f"{host}.typed_per_filter_config.cors",
             f"{MANAGER}.http_filters[0].typed_config",

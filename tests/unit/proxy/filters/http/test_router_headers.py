@@ -6,19 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.route import ClusterAction
+from proxy.config.route import ClusterAction, Route, RouteConfiguration, RouteMatch, VirtualHost
 from proxy.filters.http import router_headers
 from proxy.filters.http.router_headers import EXPECTED_TIMEOUT, NO_CONTENT_ON_TIMEOUT, TIMEOUT, Terms
 from proxy.http.headers import Headers
 from proxy.http.identity import ROUTER_HEADERS
 from proxy.http.request import Request
+from proxy.route.entry import RouteEntry
 
 
 def settle(headers: Headers, timeout: float, *, tell: bool) -> Terms:
     """The terms of a request with `headers`, which are edited, on a plain route."""
     request = Request()
     request.headers = headers
-    return router_headers.settle(request, ClusterAction("c", timeout), None, tell=tell)
+    action = ClusterAction("c", timeout)
+    terms = router_headers.settle(request, action, None, tell=tell)
+    entry = RouteEntry(RouteConfiguration("", ()), VirtualHost("", (), ()), Route(RouteMatch("prefix", "/"), action))
+    router_headers.finish_terms(request, terms, entry)
+    return terms
 
 
 def pair(terms: Terms) -> tuple[float, bool]:
