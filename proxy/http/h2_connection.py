@@ -78,7 +78,6 @@ class H2Connection(H2Sender):
         buffer += data
         at = 0
         try:
-            self._check_unsent()
             at = self._skip_preface()
             end = len(buffer) if self._begun else 0
             while end - at >= frames.HEAD_SIZE:
@@ -95,6 +94,7 @@ class H2Connection(H2Sender):
                     self._on_frame(kind, flags, stream_id & frames.MAX_STREAM_ID, payload)
                 except StreamFailed as failed:
                     self._fail_stream(failed)
+            self._check_unsent()
         except ConnectionFailed as failed:
             self._fail(failed)
         del buffer[:at]

@@ -77,6 +77,7 @@ class ActiveStream:
         if info.flags or info.status >= FAILED_STATUS or now - info.started >= manager.recorder.slow:
             hcm_record.add(exchange, connection, manager)
             manager.activity.failed += own_failure(info)
+        exchange.routing = None  # it refers to us: nobody waits for the garbage collector
 
     async def _answer(self, exchange: Exchange) -> None:
         """Read the head and run the filters, which answer; reply to what fails outside of them, or in all of them."""
