@@ -52,7 +52,7 @@ def listener_change(before: Listener, now: Listener) -> Change | None:
 
 
 def _chain_in_place(before: FilterChain, now: FilterChain) -> bool:
-    if before.name != now.name or len(before.filters) != len(now.filters):
+    if msgspec.structs.replace(before, filters=now.filters) != now or len(before.filters) != len(now.filters):
         return False
     return all(filter_in_place(old, new) for old, new in zip(before.filters, now.filters, strict=True))
 

@@ -29,6 +29,7 @@ MAX_ATTEMPTS = 4
 _LIMITS = {
     "request_id": 64, "method": 16, "authority": 128, "path": 256, "protocol": 12, "downstream": 64, "listener": 48,
     "route": 64, "virtual_host": 64, "cluster": 64, "upstream": 64, "detail": 160, "flags": 48, "cause": 480,
+    "url": 256, "peer": 64,
 }  # fmt: skip
 _ATTEMPT_HOST, _ATTEMPT_ERROR = 64, 96
 
@@ -44,6 +45,8 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True):
     reached: `request_ms` the request was complete, `response_ms` the response's head was on its way, `total_ms` the
     end. `limits` are the configured values that may have decided, by Envoy's field (`RouteAction.timeout`), in seconds
     or units. `cause` is the innermost error, or the traceback of an exception. `truncated`: a text was cut.
+    `url` is what the client asked for, and `peer` the other end of its connection, where `authority` and `path`, and
+    `downstream`, do not say it. `headers` are the lines that decide about its route; `reproducible`: all of them.
     """
 
     when: float
@@ -73,6 +76,10 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True):
     bytes_sent: int = 0
     limits: dict[str, float] = {}
     truncated: bool = False
+    url: str = ""
+    peer: str = ""
+    headers: tuple[str, ...] = ()
+    reproducible: bool = False
 
 
 class Recorder(Protocol):
@@ -184,6 +191,8 @@ def _bounded(record: Record, share: float) -> Record:
         )
         for attempt in attempts
     )
+    if share < 1 and record.headers:
+        cut |= {"headers": (), "reproducible": False}
     if short != record.attempts:
         cut["attempts"] = short
     return msgspec.structs.replace(record, **cut, truncated=True) if cut else record

@@ -98,3 +98,11 @@ SHADOW_DEADLINE = 300.0
 
 MAX_STREAM_DATA = 256 * 1024
 """What filters may write at one exchange as dynamic metadata and filter state, all in all. Envoy has no limit."""
+
+TLS_HANDSHAKE_TIMEOUT = 15.0
+"""How long a TLS handshake may take where `transport_socket_connect_timeout` does not say (Envoy's default for
+`listener_filters_timeout`; for this it has none)."""
+
+MAX_HANDSHAKES = 1024
+"""TLS handshakes of one worker that are not complete, some 50 KiB each; the one that has waited longest makes room for
+another."""

@@ -28,6 +28,7 @@ COMPONENTS = (
     "proxy.listener",
     "proxy.net",
     "proxy.server",
+    "proxy.tls",
     "root",
     "supervisor",
     "template",

@@ -172,8 +172,7 @@ class Server:
             self._activity.connections += 1
             self._connections[connection] = target
             target.opened()
-            if not target.begin(connection, self):
-                self.start_task(connection, target.serve)
+            target.begin(connection, self)
 
         return start
 
@@ -278,12 +277,14 @@ class Server:
                 connection.end()
 
     def idle_connections(self, listener: str, limit: int) -> list[Connection]:
-        """At most `limit` connections of `listener` that wait for a request of which nothing has been read."""
+        """At most `limit` connections of `listener` that wait for a request of which nothing has been read, and that
+        another process could go on with: what TLS has agreed on stays in this one.
+        """
         target = self._snapshot.listeners.get(listener)
         idle = (
-            connection
-            for connection, its in self._connections.items()
-            if its is target and connection.idle and not connection.stateful
+            each
+            for each, its in self._connections.items()
+            if its is target and each.idle and each.tls is None and not each.stateful
         )
         return list(itertools.islice(idle, limit))
 

@@ -7,19 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any
 
-import msgspec
 import trio
 
-from proxy import registry
 from proxy.changes import listener_change
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Endpoints
-from proxy.config.common import PluginConfig
 from proxy.config.listener import Listener as ListenerConfig
-from proxy.filters.context import CallNextNetwork, FilterContext, Keeper, NetworkFilter
-from proxy.filters.network import NETWORK_FILTERS
+from proxy.filter_chain import FilterChain
+from proxy.filters.context import FilterContext, Keeper
 from proxy.net.connection import Connection
 from proxy.net.drain import ListenerDrain
 from proxy.upstream.cluster import Cluster
@@ -60,20 +56,17 @@ class Listener:
             buffer_limit=config.per_connection_buffer_limit_bytes,
         )
         self.buffer_limit = config.per_connection_buffer_limit_bytes
-        self._chain_name = config.filter_chains[0].name
-        self._filters = [_build(plugin, context) for plugin in config.filter_chains[0].filters]
         self.connections = 0
-        self._chain = _chain(self._filters)
-        self._begin = getattr(self._filters[0], "begin", None) if len(self._filters) == 1 else None
+        if not config.filter_chains:
+            raise ValueError(f"listener {config.name!r} has no filter chain")
+        self._chains = [FilterChain(chain, context) for chain in config.filter_chains]
 
-    def begin(self, connection: Connection, keeper: Keeper) -> bool:
-        """Serve it without a task, if its only filter can do that."""
-        connection.filter_chain = self._chain_name
-        return self._begin is not None and self._begin(connection, keeper)
-
-    async def serve(self, connection: Connection) -> None:
-        """Serve it in a task, to its end."""
-        await self._chain(connection)
+    def begin(self, connection: Connection, keeper: Keeper) -> None:
+        """Serve it, without a task where that is possible."""
+        (chain,) = self._chains
+        connection.filter_chain = chain.config.name
+        if not chain.begin(connection, keeper):
+            keeper.start_task(connection, lambda connection: chain.serve(connection, keeper))
 
     def opened(self) -> None:
         self.connections += 1
@@ -91,17 +84,13 @@ class Listener:
 
     def renew(self, config: ListenerConfig) -> Callable[[], None]:
         """Get ready for a `config` that changes this one in place; what is returned puts it into effect."""
-        plugins = zip(self._filters, self.config.filter_chains[0].filters, config.filter_chains[0].filters, strict=True)
-        commits = [
-            network_filter.renew(_decode(now, type(network_filter)))
-            for network_filter, before, now in plugins
-            if before != now
-        ]
+        chains = zip(self._chains, self.config.filter_chains, config.filter_chains, strict=True)
+        commits = [chain.renew(now) for chain, before, now in chains if before != now]
 
         def commit() -> None:
             self.config = config
-            for commit_filter in commits:
-                commit_filter()
+            for commit_chain in commits:
+                commit_chain()
 
         return commit
 
@@ -109,15 +98,13 @@ class Listener:
         """Names mean these clusters from now on; `changed`: some mean another one than before."""
         self.clusters.now = clusters
         if changed:
-            for network_filter in self._filters:
-                if hasattr(network_filter, "on_clusters_changed"):
-                    network_filter.on_clusters_changed()
+            for chain in self._chains:
+                chain.tell("on_clusters_changed")
 
     def on_retired(self) -> None:
         """Its last connection has ended: nothing of it is to wait for the garbage collector."""
-        for network_filter in self._filters:
-            if hasattr(network_filter, "on_retired"):
-                network_filter.on_retired()
+        for chain in self._chains:
+            chain.tell("on_retired")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,29 +174,3 @@ class SnapshotBuilder:
                 renewals.append(old.renew(config))
                 return old
         return Listener(config, clusters, self._context, worker_index=self._worker_index)
-
-
-def _build(plugin: PluginConfig, context: FilterContext) -> Any:
-    filter_class = registry.load(NETWORK_FILTERS, plugin.type_url)
-    return filter_class(plugin.name, _decode(plugin, filter_class), context)
-
-
-def _decode(plugin: PluginConfig, filter_class: Any) -> Any:
-    return msgspec.msgpack.decode(plugin.config, type=filter_class.Config)
-
-
-def _chain(filters: Sequence[NetworkFilter]) -> CallNextNetwork:
-    async def end(connection: Connection) -> None:
-        """Past the last filter there is nothing to do: the connection closes."""
-
-    chain: CallNextNetwork = end
-    for network_filter in reversed(filters):
-        chain = _link(network_filter, chain)
-    return chain
-
-
-def _link(network_filter: NetworkFilter, call_next: CallNextNetwork) -> CallNextNetwork:
-    async def call(connection: Connection) -> None:
-        await network_filter(connection, call_next)
-
-    return call

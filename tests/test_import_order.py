@@ -19,7 +19,7 @@ FLOORS_OF_PROXY = (
     ("net", "http", "route", "flight_recorder", "sessions"),
     ("upstream",),
     ("filters", "access_log", "python_filter"),
-    ("changes", "explain"),
+    ("changes", "explain", "filter_chain"),
     ("snapshot",),
     ("server", "testing"),
 )

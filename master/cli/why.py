@@ -95,6 +95,8 @@ def _lines(failure: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield from _headed("attempts", list(_attempts(failure)))
     yield from _headed("decided", words["decided"])
     yield "next", words["next"]
+    if words.get("explain"):
+        yield "explain", words["explain"]
     yield "where", ", ".join(_place(failure))
     yield "took", ", ".join(_times(failure))
 

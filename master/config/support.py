@@ -23,6 +23,7 @@ from master.config.compile import (
     route,
     route_action,
     route_match,
+    tls,
     upstream_http,
 )
 from proxy import registry
@@ -48,6 +49,7 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.core.v3.JsonFormatOptions": ("sort_properties",),  # keys of JSON logs are sorted either way
     "envoy.config.core.v3.RuntimeFractionalPercent": ("runtime_key",),  # as for the next
     "envoy.config.core.v3.RuntimeUInt32": ("runtime_key",),  # obligatory, and without a runtime the default counts
+    "envoy.config.core.v3.TransportSocket": ("name",),  # the type of `typed_config` decides
     "envoy.config.core.v3.SubstitutionFormatString": ("json_format_options",),
     "envoy.config.route.v3.RouteAction": ("flush_timeout",),  # as for stream_flush_timeout
     "envoy.config.core.v3.TypedExtensionConfig": ("name",),  # the type of `typed_config` decides
@@ -112,6 +114,7 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         rewrites,
         route_action,
         route_match,
+        tls,
         upstream_http,
     ):
         yield module.FIELDS

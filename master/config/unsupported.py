@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from master.config import any_types, well_known
 from master.config.finding import Finding
+from master.config.reasons import REASONS
 from master.config.support import accepted
 from master.config.walk import Path, unpack
 
@@ -71,7 +72,8 @@ def _field(
 ) -> Iterator[Finding]:
     """The finding for a field that is not supported as a whole. `field=VALUE` in `names` supports that value alone."""
     if enum is None:
-        yield Finding("unsupported", path, f"{field.full_name} is not supported")
+        reason = REASONS.get(field.full_name)
+        yield Finding("unsupported", path, f"{field.full_name} is not supported{f': {reason}' if reason else ''}")
         return
     ours = sorted(name.partition("=")[2] for name in names if name.startswith(f"{field.name}="))
     for number in value if field.is_repeated else [value]:

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from proxy.config.common import Address
+from proxy.config.http1 import UpstreamHttp1Options
 
 HostMetadata = tuple[tuple[str, str], ...]
 """`config.core.v3.Metadata.filter_metadata`: name → its Struct as JSON with sorted keys, so that it can be hashed."""
@@ -119,6 +120,7 @@ class Cluster(msgspec.Struct, frozen=True):
     max_stream_duration: float = 0.0
     max_response_headers_kb: int = 60
     max_response_headers_count: int = 100
+    http1: UpstreamHttp1Options = UpstreamHttp1Options()
     breaker: CircuitBreaker = CircuitBreaker()
     high_breaker: CircuitBreaker = CircuitBreaker()
     dns: Dns | None = None

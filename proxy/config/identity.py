@@ -67,12 +67,3 @@ class ServerHeader(msgspec.Struct, frozen=True, gc=False):
 
     name: str = "envoy"
     transformation: Literal["OVERWRITE", "APPEND_IF_ABSENT", "PASS_THROUGH"] = "OVERWRITE"
-
-
-class Http1Options(msgspec.Struct, frozen=True, gc=False):
-    """`Http1ProtocolOptions` of a listener."""
-
-    accept_http_10: bool = False
-    default_host_for_http_10: str = ""
-    allow_absolute_url: bool = True
-    allow_custom_methods: bool = False

@@ -7,16 +7,22 @@ from typing import Literal
 import msgspec
 
 from proxy.config.common import Address, PluginConfig
+from proxy.config.tls import DownstreamTls
 
 TrafficDirection = Literal["UNSPECIFIED", "INBOUND", "OUTBOUND"]
 DrainType = Literal["DEFAULT", "MODIFY_ONLY"]
 
 
 class FilterChain(msgspec.Struct, frozen=True):
-    """`config.listener.v3.FilterChain`: the network filters that run on a connection, first to last."""
+    """`config.listener.v3.FilterChain`: the network filters that run on a connection, first to last.
+
+    `tls` comes before them; its handshake may take `transport_socket_connect_timeout` seconds, 0 for our default.
+    """
 
     name: str
     filters: tuple[PluginConfig, ...]
+    tls: DownstreamTls | None = None
+    transport_socket_connect_timeout: float = 0.0
 
 
 class Listener(msgspec.Struct, frozen=True):

@@ -53,7 +53,7 @@ class TracedTable:
         self.last: Routing | None = None
 
     def match(self, request: Request, info: StreamInfo | None = None) -> RouteEntry | None:
-        """As `RouteTable.match`."""
+        """As `RouteTable.match`. A filter may have a route chosen again: then `last` is the last one."""
         request.random, request.info = self._drawn, info
         try:
             self.last = routing = self._route(request)

@@ -45,7 +45,8 @@ class Activity:
 @dataclass(frozen=True)
 class FilterContext:
     """`listener_prefix` is `listener.<address>.`; `stat_prefix` is the HTTP scope `http.<prefix>.`, "" for network
-    filters. `drain` is the listener's, and so is `buffer_limit`, its `per_connection_buffer_limit_bytes`."""
+    filters. `drain` is the listener's, and so is `buffer_limit`, its `per_connection_buffer_limit_bytes`. `scheme` is
+    what connections of the filter chain speak: `https` over TLS."""
 
     stats: Stats
     clusters: ClusterView
@@ -59,6 +60,7 @@ class FilterContext:
     shadows: Shadows = field(default_factory=Shadows)
     stat_prefix: str = ""
     buffer_limit: int = 1024 * 1024
+    scheme: bytes = b"http"
     log_writer: LogWriter = field(default_factory=lambda: LogWriter(MemoryStats()))
 
 

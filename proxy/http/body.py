@@ -40,8 +40,8 @@ class RequestBody:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing is left to read."""
-        return self._info.request_complete and not self._held
+        """Whether nothing is left to read, nor any trailers to send behind it."""
+        return self._info.request_complete and not self._held and self.trailers is None
 
     @property
     def pending(self) -> bool:
@@ -83,6 +83,10 @@ class RequestBody:
         self._info.request_received = trio.current_time()
         self._deadlines.disarm(Phase.REQUEST)
         return b""
+
+    @property
+    def splices(self) -> bool:
+        return self._downstream.splices
 
     @property
     def body_ahead(self) -> int:

@@ -9,14 +9,16 @@ import trio
 
 from proxy.limits import FAIR_BURST, READ_SIZE, SPLICE_FROM
 from proxy.net.passage import Carrier
-from proxy.net.pipe import PipePool
+from proxy.net.pipe import Memory, PipePool
 
 
 class Source(Protocol):
     """Where a body comes from. `body_ahead` bytes of what comes next may go around; `fill` takes up to `limit` of them
-    that are here, and says how many: 0 at the end of the stream, None if none is here.
+    that are here, and says how many: 0 at the end of the stream, None if none is here. `splices`: by a pipe.
     """
 
+    @property
+    def splices(self) -> bool: ...
     @property
     def body_ahead(self) -> int: ...
     def fill(self, carrier: Carrier, limit: int) -> int | None: ...
@@ -28,6 +30,8 @@ class Sink(Protocol):
     and calls `moved` as it goes. Less is taken only if the peer is gone for good; `body_room` is 0 then.
     """
 
+    @property
+    def splices(self) -> bool: ...
     @property
     def body_room(self) -> int: ...
     async def send_around(self, carrier: Carrier, moved: Callable[[], None]) -> None: ...
@@ -41,7 +45,8 @@ async def pass_around(source: Source, sink: Sink, pipes: PipePool, moved: Callab
         return
     burst = 0
     while limit := min(source.body_ahead, sink.body_room):
-        carrier = pipes.take()  # held only while there are bytes in it
+        # Held only while there are bytes in it. Without a pipe, memory goes past the codecs as well.
+        carrier = pipes.take() if source.splices and sink.splices else Memory()
         try:
             taken = source.fill(carrier, limit)
             if taken:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from proxy.http import h1_connection, h1_head, h1_outgoing
+from proxy.config.http1 import UpstreamHttp1Options
+from proxy.http import h1_connection, h1_head, h1_outgoing, h1_target, header_case
 from proxy.http.codec import CodecError
 from proxy.http.events import (
     ConnectionEnded,
@@ -37,7 +38,16 @@ class H1ClientCodec:
     through both ways, and the upstream's end of sending is a `StreamEnded`.
     """
 
-    def __init__(self, *, max_headers_bytes: int = 60 * 1024, max_headers_count: int = 100) -> None:
+    def __init__(
+        self,
+        *,
+        max_headers_bytes: int = 60 * 1024,
+        max_headers_count: int = 100,
+        options: UpstreamHttp1Options = UpstreamHttp1Options(enable_trailers=True),  # noqa: B008 (frozen)
+    ) -> None:
+        self._options = options
+        self._remember = header_case.reader(options.header_case)
+        self._key_format = header_case.written_here(options.header_case)
         self._max_headers_bytes = max_headers_bytes
         self._max_headers_count = max_headers_count
         self._inbox = Inbox()
@@ -82,8 +92,12 @@ class H1ClientCodec:
         if method != b"CONNECT" and not _PATH.fullmatch(path):
             raise unwritable("path", status=400)
         fields, framing, writer = h1_outgoing.frame_request(method, headers, end_stream=end_stream)
-        first_line = b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, target, authority)
-        head = render_head(first_line, fields + framing, status=400)
+        if self._options.send_fully_qualified_url and method != b"CONNECT":
+            target = h1_target.absolute(headers.get(b"x-forwarded-proto"), authority, path)
+        key_format = headers.key_format or self._key_format
+        host = b"host" if key_format is None else key_format(b"host")
+        first_line = b"%b %b HTTP/1.1\r\n%b: %b\r\n" % (method, target, host, authority)
+        head = render_head(first_line, fields + framing, status=400, key_format=key_format)
         self._output.append(head)
         self._header_bytes_sent = len(head) - head.index(b"\r\n") - 4
         self._stream_id += 1
@@ -112,7 +126,7 @@ class H1ClientCodec:
     def send_end(self, stream_id: int, trailers: Headers | None = None) -> None:
         """End the request. A body shorter than promised raises `CodecError`; the connection must be closed then."""
         try:
-            self._output += self._open_writer().end(trailers)
+            self._output += self._open_writer().end(trailers if self._options.enable_trailers else None)
         except CodecError:
             self._close = True
             raise
@@ -163,7 +177,9 @@ class H1ClientCodec:
             raw = self._read_head()
             if raw is None:
                 return events
-            head = h1_head.parse_response(raw, max_headers_count=self._max_headers_count, upgrading=self._upgrading)
+            head = h1_head.parse_response(
+                raw, max_headers_count=self._max_headers_count, upgrading=self._upgrading, remember=self._remember
+            )
             if head.status < 200 and head.status != 101:
                 self._count_informational()
                 events.append(InformationalReceived(self._stream_id, head.status, head.headers, raw))
@@ -240,7 +256,7 @@ class H1ClientCodec:
         if data:
             events.append(DataReceived(self._stream_id, data))
         if body.complete or (self._ended and body.end_of_input()):
-            events.append(StreamEnded(self._stream_id, body.trailers))
+            events.append(StreamEnded(self._stream_id, body.trailers if self._options.enable_trailers else None))
             self._finish()
         elif self._ended:
             raise _truncated()

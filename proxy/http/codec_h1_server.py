@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from proxy.config.http1 import HeaderCase
 from proxy.http import h1_connection, h1_head, h1_outgoing
+from proxy.http import header_case as header_case_of
 from proxy.http.codec import CodecError
 from proxy.http.events import ConnectionEnded, DataReceived, Event, RequestReceived, StreamEnded
 from proxy.http.h1_framing import BodyReader, ChunkedReader, SizedReader, UntilCloseReader
 from proxy.http.h1_head import HeadReader, RequestHead
 from proxy.http.h1_inbox import Inbox
 from proxy.http.h1_writer import BodyWriter, render_head, unwritable
-from proxy.http.headers import Headers
+from proxy.http.headers import Headers, KeyFormat
 
 
 class H1ServerCodec:
@@ -20,8 +24,9 @@ class H1ServerCodec:
     * A 101, or a 2xx to CONNECT, opens a tunnel: `next_exchange()` then hands out what the client had already sent,
       `receive` and `send_data` pass bytes through, and the client's end of sending is a `StreamEnded`.
     * `scheme` is the one of the connection (https over TLS); an absolute-form target overrules it.
-    * `accept_http_10`, `default_host_for_http_10`, `allow_absolute_url` and `allow_custom_methods` are
-      `Http1ProtocolOptions`' fields. Without absolute URLs such a target is a path, which its reader refuses.
+    * `accept_http_10`, `default_host_for_http_10`, `allow_absolute_url`, `allow_custom_methods` and `enable_trailers`
+      are `Http1ProtocolOptions`' fields. Without absolute URLs such a target is a path, which its reader refuses.
+      `ignores_upgrade` says of a lower-case protocol whether an offer of it is passed over.
     """
 
     def __init__(
@@ -34,6 +39,9 @@ class H1ServerCodec:
         default_host_for_http_10: bytes = b"",
         allow_absolute_url: bool = True,
         allow_custom_methods: bool = False,
+        enable_trailers: bool = True,
+        header_case: HeaderCase | None = None,
+        ignores_upgrade: Callable[[bytes], bool] | None = None,
     ) -> None:
         self._max_headers_bytes = max_headers_bytes
         self._max_headers_count = max_headers_count
@@ -42,6 +50,10 @@ class H1ServerCodec:
         self._default_host_for_http_10 = default_host_for_http_10
         self._allow_absolute_url = allow_absolute_url
         self._allow_custom_methods = allow_custom_methods
+        self._enable_trailers = enable_trailers
+        self._ignores_upgrade = ignores_upgrade
+        self._remember = header_case_of.reader(header_case)
+        self._key_format = header_case_of.written_here(header_case)
         self._inbox = Inbox()
         self._heads = HeadReader(self._inbox, max_headers_bytes)
         self._output: list[bytes] = []
@@ -141,12 +153,13 @@ class H1ServerCodec:
             default_host_for_http_10=self._default_host_for_http_10,
             allow_absolute_url=self._allow_absolute_url,
             allow_custom_methods=self._allow_custom_methods,
+            remember=self._remember,
         )
         self._request = head
         self._body = self._body_reader(head)
         self._close = self._close or h1_connection.closes(head.headers, head.version)
         if head.version == b"1.1":
-            self._upgrade = h1_connection.take_upgrade(head.headers)
+            self._upgrade = h1_connection.take_upgrade(head.headers, self._ignores_upgrade)
         events.append(
             RequestReceived(
                 stream_id=self._stream_id,
@@ -157,7 +170,7 @@ class H1ServerCodec:
                 protocol=f"HTTP/{head.version.decode('ascii')}",
                 headers=head.headers,
                 end_stream=self._body.complete,
-                expect_continue=head.version == b"1.1" and h1_connection.take_expect_continue(head.headers),
+                expect_continue=head.version == b"1.1" and h1_connection.expects_continue(head.headers),
                 upgrade=self._upgrade,
                 head=raw,
             )
@@ -174,7 +187,7 @@ class H1ServerCodec:
         if data:
             events.append(DataReceived(self._stream_id, data))
         if body.complete or (self._ended and body.end_of_input()):
-            events.append(StreamEnded(self._stream_id, body.trailers))
+            events.append(StreamEnded(self._stream_id, body.trailers if self._enable_trailers else None))
         elif self._ended:
             raise CodecError("downstream_remote_disconnect", status=0)
 
@@ -187,7 +200,7 @@ class H1ServerCodec:
         if not 100 <= status < 200 or status == 101:
             raise unwritable("status", status=502)
         if self._request is not None and self._request.version == b"1.1":
-            self._queue_head(h1_outgoing.status_line(status), headers.items)
+            self._queue_head(h1_outgoing.status_line(status, reason=headers.reason), headers.items, headers.key_format)
 
     def send_headers(self, stream_id: int, status: int, headers: Headers, *, end_stream: bool) -> None:
         """Queue the final response head. Framing and `connection: close` are the codec's to add.
@@ -213,7 +226,7 @@ class H1ServerCodec:
         if close and not announced and not opens_tunnel:
             fields.append((b"connection", b"close"))
         fields += framing
-        self._queue_head(h1_outgoing.status_line(status, version), fields)
+        self._queue_head(h1_outgoing.status_line(status, version, headers.reason), fields, headers.key_format)
         self._writer = writer
         self._close = close
         if opens_tunnel:
@@ -222,8 +235,8 @@ class H1ServerCodec:
         if end_stream:
             self._responded = True
 
-    def _queue_head(self, first_line: bytes, fields: list[tuple[bytes, bytes]]) -> None:
-        head = render_head(first_line, fields, status=502)
+    def _queue_head(self, first_line: bytes, fields: list[tuple[bytes, bytes]], key_format: KeyFormat | None) -> None:
+        head = render_head(first_line, fields, status=502, key_format=key_format or self._key_format)
         self._output.append(head)
         self._header_bytes_sent += len(head) - len(first_line) - 2
 
@@ -242,7 +255,7 @@ class H1ServerCodec:
     def send_end(self, stream_id: int, trailers: Headers | None = None) -> None:
         """End the response. A body shorter than promised raises `CodecError`; the connection must be closed then."""
         try:
-            self._output += self._open_writer().end(trailers)
+            self._output += self._open_writer().end(trailers if self._enable_trailers else None)
         except CodecError:
             self._close = True
             raise

@@ -128,7 +128,7 @@ class H2ServerCodec(H2Connection):
             _PROTOCOL,
             headers,
             stream.remote_ended,
-            b"expect" in headers and h1_connection.take_expect_continue(headers),
+            b"expect" in headers and h1_connection.expects_continue(headers),
             upgrade,
         )
 

@@ -52,6 +52,11 @@ class Downstream(Protocol):
         ...
 
     @property
+    def splices(self) -> bool:
+        """Whether a pipe may carry bodies from and to this connection."""
+        ...
+
+    @property
     def body_ahead(self) -> int:
         """How many bytes that come next are of the request's body and may go around the codec."""
         ...
@@ -149,6 +154,11 @@ class H1Downstream:
         return any(isinstance(event, StreamEnded) for event in self._events) and (
             sum(len(event.data) for event in self._events if isinstance(event, DataReceived)) <= size
         )
+
+    @property
+    def splices(self) -> bool:
+        """Whether a pipe may carry bodies from and to this connection."""
+        return self.connection.tls is None
 
     @property
     def body_ahead(self) -> int:

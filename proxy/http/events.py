@@ -14,9 +14,8 @@ class RequestReceived(msgspec.Struct, frozen=True, gc=False):
     """A request head. `path` holds path and query; `authority` is Host or the absolute-form target's authority.
 
     `protocol` is "HTTP/1.0" or "HTTP/1.1"…; `headers` has no pseudo header and no `host`. `end_stream`: no body
-    follows. `expect_continue`: the client waits for a 100 (the codec has removed `expect`). `upgrade` is the
-    lower-case `upgrade` header if the request asks to leave HTTP, else "". `head`, here and below, is the head as it
-    came, empty if it did not come as text.
+    follows. `expect_continue`: the client waits for a 100. `upgrade` is the lower-case `upgrade` header if the request
+    asks to leave HTTP, else "". `head`, here and below, is the head as it came, empty if it did not come as text.
     """
 
     stream_id: int

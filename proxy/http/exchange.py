@@ -79,11 +79,27 @@ class Routing(Protocol):
         ...
 
 
+class Received:
+    """A request's head as it came. Later edits of the headers make a new list, or append to this one."""
+
+    __slots__ = ("_count", "_items", "authority", "path")
+
+    def __init__(self, event: RequestReceived) -> None:
+        self.authority, self.path = event.authority, event.path
+        self._items = event.headers.items
+        self._count = len(event.headers.items)
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return self._items[: self._count]
+
+
 class Exchange:
     """`request` may be edited before it is forwarded; `route` is None if no route matched; `info` tells the rest.
 
     `clusters` are those of the snapshot that the exchange began with, by name: the ones that its route means. `routes`
-    are the routes that it began with, `routing` chooses among them.
+    are the routes that it began with, `routing` chooses among them. `received` is the request's head before any edit,
+    None while none has been read.
 
     The response is sent with `send_headers`, `send_data`, `send_end`. A `ProxyError` that a filter raises becomes
     a local reply when it leaves that filter. `close` ends the connection with this exchange. `tells_request_id`: the
@@ -105,6 +121,7 @@ class Exchange:
         "drains",
         "handover",
         "info",
+        "received",
         "request",
         "response_started",
         "routes",
@@ -119,6 +136,7 @@ class Exchange:
         self._transforms: list[Transform] = []
         self.deadlines = deadlines
         self.info = info
+        self.received: Received | None = None
         self.request = Request()
         self.body = RequestBody(downstream, deadlines, info, expect_continue=False)
         self.routes: RouteTable | None = None
@@ -138,10 +156,13 @@ class Exchange:
         self.info.request_complete = event.end_stream
         if event.end_stream:
             self.info.request_received = trio.current_time()
+        self.received = Received(event)
         self.request = self.info.request = Request(event)
         self.info.request_head = event.head
         asks = event.expect_continue and not self._policy.proxy_100_continue
-        if event.expect_continue and not asks:
+        if asks:
+            event.headers.remove(b"expect")
+        elif event.expect_continue:
             event.headers.set(b"expect", b"100-continue")
         self.body = RequestBody(self._downstream, self.deadlines, self.info, expect_continue=asks)
 
@@ -249,6 +270,11 @@ class Exchange:
         await self._send_body(data, flush=flush)
 
     @property
+    def splices(self) -> bool:
+        """Whether a pipe may carry the response's body."""
+        return self._downstream.splices
+
+    @property
     def body_room(self) -> int:
         """How many body bytes may reach the client without being looked at; see `proxy/http/body_relay.py`."""
         return 0 if self._transforms else self._downstream.body_room
@@ -261,13 +287,13 @@ class Exchange:
         await passage.empty(carrier, self._downstream.connection, moved)
 
     async def send_end(self, trailers: Headers | None = None) -> None:
-        """The response is complete. HTTP/1 has no trailers without `enable_trailers`, as in Envoy."""
+        """The response is complete. The codec knows whether the client gets `trailers` (`enable_trailers`)."""
         rest = b""
         for transform in reversed(self._transforms):
             rest = (transform.feed(rest) if rest else b"") + transform.finish()
         await self._send_body(rest, flush=False)
         try:
-            self._downstream.codec.send_end(self.info.stream_id, trailers if self._downstream.multiplexed else None)
+            self._downstream.codec.send_end(self.info.stream_id, trailers)
         except CodecError as error:
             raise _unwritable(error) from error
         await self._flush()

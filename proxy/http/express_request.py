@@ -12,8 +12,9 @@ import re
 from typing import Any
 
 from proxy.config.common import Address
+from proxy.config.http1 import UpstreamHttp1Options
 from proxy.errors import ProxyError
-from proxy.http import express_varying, h1_connection, h1_head, request_id
+from proxy.http import express_varying, h1_connection, h1_head, header_case, request_id
 from proxy.http.codec import CodecError
 from proxy.http.codec_h1_client import H1ClientCodec
 from proxy.http.events import RequestReceived
@@ -28,6 +29,15 @@ _TARGET = re.compile(rb"/[\x21\x22\x24-\x7e]*")
 _LINE = re.compile(rb"(GET|POST|PUT|DELETE|PATCH|OPTIONS) (/[\x21\x22\x24-\x7e]*) HTTP/1\.1\r\n")
 
 _FRAMING = frozenset({b"connection", b"expect", b"host", b"transfer-encoding", b"upgrade"})
+
+# Options that heads are read with.
+_OF_HEADS = (
+    "max_headers_count",
+    "accept_http_10",
+    "default_host_for_http_10",
+    "allow_absolute_url",
+    "allow_custom_methods",
+)
 
 # What `plan` would find out at some length.
 _NOT_PLAIN = re.compile(rb"(?i)(?:^|\r\n)(?:expect|http2-settings|transfer-encoding|upgrade)[^\w-]")
@@ -143,9 +153,9 @@ class RequestPlan:
         """Leave a hole for the path as it was, in a field `name` of `headers`."""
         headers.set(name, express_varying.mark(self._varying + 1))
 
-    def upstreamed(self, request: Request) -> Upstreamed | None:
+    def upstreamed(self, request: Request, http1: UpstreamHttp1Options) -> Upstreamed | None:
         """The head for the upstream of `request`, which is the plan's own after the edits of filters, router and route;
-        None if it cannot be written, which is then the general path's to tell."""
+        `http1` are the upstream's options. None if it cannot be written, which is then the general path's to tell."""
         headers, theirs = request.headers, self.request.headers
         # Filters have edited them since.
         length, ids = headers.get_all(b"content-length"), headers.get_all(REQUEST_ID)
@@ -157,7 +167,7 @@ class RequestPlan:
             headers = headers.copy()
             headers.set(REQUEST_ID, express_varying.mark(self._varying))
         try:
-            codec = H1ClientCodec()
+            codec = H1ClientCodec(options=http1)
             codec.send_request(
                 request.method, request.path, request.authority, headers, end_stream=not self.content_length
             )
@@ -178,11 +188,11 @@ def plan(
     if _NOT_PLAIN.search(arrival.fields):
         return None
     head = b"%b %b HTTP/1.1\r\n%b" % (arrival.method, arrival.path, arrival.fields)
-    options = dict(options)
-    if len(head) > options.pop("max_headers_bytes"):
+    if len(head) > options["max_headers_bytes"]:
         return None
+    remember = header_case.reader(options["header_case"])
     try:
-        parsed = h1_head.parse_request(head, **options)
+        parsed = h1_head.parse_request(head, **{name: options[name] for name in _OF_HEADS}, remember=remember)
     except CodecError:
         return None
     headers = parsed.headers

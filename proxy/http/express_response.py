@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from proxy.http import h1_connection, h1_head, h1_outgoing
 from proxy.http.codec import CodecError
 from proxy.http.h1_writer import render_head
-from proxy.http.headers import Headers
+from proxy.http.headers import Headers, KeyFormat
 from proxy.http.response_head import ResponseRules, http_date
 
 SERVICE_TIME = b"x-envoy-upstream-service-time"
@@ -48,7 +48,7 @@ class Shelf:
 
 class ResponsePlan:
     """A response with the head `head_size` bytes long and `content_length` bytes of body. `before` and `after` stand
-    around the service time, of which there is none if `after` is empty.
+    around the service time, of which there is none if `after` is empty; `service_time` is how its name is written.
     """
 
     __slots__ = ("_date", "after", "before", "content_length", "head_size", "headers", "size", "status")
@@ -61,7 +61,7 @@ class ResponsePlan:
         headers: Headers,
         rendered: bytes,
         *,
-        service_time: bool,
+        service_time: bytes,
         date: bytes | None,
     ) -> None:
         self.status = status
@@ -71,7 +71,7 @@ class ResponsePlan:
         self.headers = headers
         self.before, self.after = rendered, b""
         if service_time:
-            before, name, after = rendered.partition(b"\r\n%b: " % SERVICE_TIME)
+            before, name, after = rendered.partition(b"\r\n%b: " % service_time)
             self.before, self.after = before + name, after[1:]  # behind the "0" that stands for the time
         self._date = date
 
@@ -100,10 +100,12 @@ class ResponsePlans:
     __slots__ = (
         "_closing",
         "_edits",
+        "_key_format",
         "_max_bytes",
         "_max_count",
         "_plans",
         "_refused",
+        "_remember",
         "_rules",
         "_service_time",
         "_shelf",
@@ -119,7 +121,11 @@ class ResponsePlans:
         max_count: int,
         service_time: bool,
         refused: Callable[[int, Headers], bool] | None = None,
+        remember: h1_head.Remember | None = None,
+        key_format: KeyFormat | None = None,
     ) -> None:
+        self._remember = remember
+        self._key_format = key_format
         self._refused = refused
         self._rules = rules
         self._edits = edits
@@ -148,7 +154,9 @@ class ResponsePlans:
 
     def _plan(self, head: bytes, *, close: bool) -> ResponsePlan | None:
         try:
-            parsed = h1_head.parse_response(head, max_headers_count=self._max_count, upgrading=False)
+            parsed = h1_head.parse_response(
+                head, max_headers_count=self._max_count, upgrading=False, remember=self._remember
+            )
         except CodecError:
             return None
         status, headers, length = parsed.status, parsed.headers, parsed.content_length
@@ -171,8 +179,10 @@ class ResponsePlans:
         )
         if close:
             fields.append((b"connection", b"close"))
+        key_format = headers.key_format or self._key_format
+        line = h1_outgoing.status_line(status, reason=headers.reason)
         try:
-            rendered = render_head(h1_outgoing.status_line(status), fields + framing, status=502)
+            rendered = render_head(line, fields + framing, status=502, key_format=key_format)
         except CodecError:
             return None
         return ResponsePlan(
@@ -181,6 +191,12 @@ class ResponsePlans:
             len(head),
             headers,
             rendered,
-            service_time=self._service_time and headers.get_all(SERVICE_TIME) == [b"0"],
+            service_time=self._written_time(key_format) if headers.get_all(SERVICE_TIME) == [b"0"] else b"",
             date=None if dated else http_date(),
         )
+
+    def _written_time(self, key_format: KeyFormat | None) -> bytes:
+        """The name of the service time on the wire; empty if none is told."""
+        if not self._service_time:
+            return b""
+        return SERVICE_TIME if key_format is None else key_format(SERVICE_TIME)

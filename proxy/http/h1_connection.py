@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from proxy.http.headers import Headers
 
 
@@ -22,22 +24,24 @@ def closes(headers: Headers, version: bytes) -> bool:
     return version == b"1.0" or b"close" in tokens(headers, b"connection") + tokens(headers, b"proxy-connection")
 
 
-def take_expect_continue(headers: Headers) -> bool:
-    """Whether the client waits for a 100; the field is removed then. Another expectation is left for the upstream."""
+def expects_continue(headers: Headers) -> bool:
+    """Whether the client waits for a 100. Another expectation is the upstream's to judge."""
     value = headers.joined(b"expect")
-    return value is not None and value.lower() == b"100-continue" and headers.remove(b"expect")
+    return value is not None and value.lower() == b"100-continue"
 
 
-def take_upgrade(headers: Headers) -> str:
-    """The protocol that the request asks to change to (lower case), or "".
+def take_upgrade(headers: Headers, ignores: Callable[[bytes], bool] | None = None) -> str:
+    """The protocol that the request asks to change to (lower case), or "". What `ignores` says true of, as it came, is
+    passed over.
 
     An offer of h2c is removed, with its HTTP2-Settings: an upstream that took it up would speak HTTP/2 past every
     check of this proxy. Envoy drops it as well.
     """
     if b"upgrade" not in tokens(headers, b"connection"):
         return ""
-    offered = tokens(headers, b"upgrade")
-    kept = [protocol for protocol in offered if protocol != b"h2c"]
+    offered = [part.strip(b" \t") for value in headers.get_all(b"upgrade") for part in value.split(b",")]
+    wanted = [protocol for protocol in offered if protocol and not (ignores is not None and ignores(protocol))]
+    kept = [protocol for protocol in map(bytes.lower, wanted) if protocol != b"h2c"]
     if len(kept) < len(offered):
         removed = {b"http2-settings"} if kept else {b"http2-settings", b"upgrade"}
         headers.remove(b"http2-settings")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import h11
 import msgspec
 
@@ -9,6 +11,9 @@ from proxy.http import h1_canonical, h1_strict, h1_target
 from proxy.http.codec import CodecError
 from proxy.http.h1_inbox import Inbox
 from proxy.http.headers import Headers
+
+Remember = Callable[[Headers, bytes, int], None]
+"""What is to be kept of how a head was written; its fields begin at the offset. See `header_case.reader`."""
 
 # RFC 9112 2.2: a server "SHOULD ignore at least one empty line (CRLF) received prior to the request-line". Bounded, so
 # that nobody keeps a connection alive for nothing.
@@ -86,6 +91,7 @@ def parse_request(
     default_host_for_http_10: bytes,
     allow_custom_methods: bool,
     allow_absolute_url: bool = True,
+    remember: Remember | None = None,
 ) -> RequestHead:
     method, target, version, fields_at = h1_strict.check_request_head(head, max_headers_count=max_headers_count)
     if version == b"1.0" and not accept_http_10:
@@ -111,19 +117,24 @@ def parse_request(
         raise CodecError("http1.invalid_transfer_encoding", status=501, body="Not Implemented")
     if method == b"CONNECT" and content_length:
         raise h1_strict.bad_request("http1.body_disallowed")
+    headers = Headers(pair for pair in fields if pair[0] not in (b"host", b"transfer-encoding"))
+    if remember is not None:
+        remember(headers, head, fields_at)
     return RequestHead(
         method=method,
         scheme=scheme,
         authority=authority,
         path=path,
         version=version,
-        headers=Headers(pair for pair in fields if pair[0] not in (b"host", b"transfer-encoding")),
+        headers=headers,
         chunked=chunked,
         content_length=content_length,
     )
 
 
-def parse_response(head: bytes, *, max_headers_count: int, upgrading: bool) -> ResponseHead:
+def parse_response(
+    head: bytes, *, max_headers_count: int, upgrading: bool, remember: Remember | None = None
+) -> ResponseHead:
     """`upgrading`: the request offered to leave HTTP, so that a 101 may come."""
     version, status, fields_at = h1_strict.check_response_head(head, max_headers_count=max_headers_count)
     if status == 101 and not upgrading:
@@ -142,10 +153,13 @@ def parse_response(head: bytes, *, max_headers_count: int, upgrading: bool) -> R
             raise h1_strict.bad_request("http1.transfer_encoding_not_allowed")
         if content_length:
             raise h1_strict.bad_request("http1.content_length_not_allowed")
+    headers = Headers(pair for pair in fields if pair[0] != b"transfer-encoding")
+    if remember is not None:
+        remember(headers, head, fields_at)
     return ResponseHead(
         status=status,
         version=version,
-        headers=Headers(pair for pair in fields if pair[0] != b"transfer-encoding"),
+        headers=headers,
         chunked=chunked,
         content_length=content_length,
     )

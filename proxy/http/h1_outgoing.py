@@ -17,8 +17,8 @@ _EMPTY: list[Field] = [(b"content-length", b"0")]
 _BODILESS_METHODS = frozenset({b"GET", b"HEAD", b"DELETE", b"CONNECT", b"TRACE"})
 
 
-def status_line(status: int, version: bytes = b"1.1") -> bytes:
-    return b"HTTP/%b %d %b\r\n" % (version, status, reason_phrase(status))
+def status_line(status: int, version: bytes = b"1.1", reason: bytes = b"") -> bytes:
+    return b"HTTP/%b %d %b\r\n" % (version, status, reason or reason_phrase(status))
 
 
 def frame_request(method: bytes, headers: Headers, *, end_stream: bool) -> tuple[list[Field], list[Field], BodyWriter]:

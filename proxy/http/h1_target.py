@@ -30,6 +30,13 @@ def parse_target(method: bytes, target: bytes, host: bytes) -> tuple[bytes, byte
     return _absolute(target)
 
 
+def absolute(scheme: bytes | None, authority: bytes, path: bytes) -> bytes:
+    """The target in absolute form (RFC 9112 section 3.2.2), for a proxy. `scheme` is what the client's hop spoke."""
+    if path == b"*":  # 3.2.4: "a proxy that receives an OPTIONS request with an absolute-form" of an empty path
+        path = b""
+    return b"%b://%b%b" % (b"https" if scheme == b"https" else b"http", authority, path)
+
+
 def _absolute(target: bytes) -> tuple[bytes, bytes, bytes]:
     parts = _ABSOLUTE.fullmatch(target)
     if not parts:

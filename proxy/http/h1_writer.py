@@ -8,7 +8,7 @@ from typing import Protocol
 
 from proxy.http.codec import CodecError
 from proxy.http.h1_strict import TOKEN, VALUE
-from proxy.http.headers import Headers
+from proxy.http.headers import Headers, KeyFormat
 
 
 def unwritable(what: str, *, status: int) -> CodecError:
@@ -16,14 +16,21 @@ def unwritable(what: str, *, status: int) -> CodecError:
     return CodecError(f"http1.unwritable_{what}", status=status)
 
 
-def render_head(first_line: bytes, headers: Iterable[tuple[bytes, bytes]], *, status: int) -> bytes:
-    """A message head. Raises `CodecError` with `status` for a field whose bytes could be read as something else."""
+def render_head(
+    first_line: bytes, headers: Iterable[tuple[bytes, bytes]], *, status: int, key_format: KeyFormat | None = None
+) -> bytes:
+    """A message head, with its names in lower case or as `key_format` has them. Raises `CodecError` with `status` for a
+    field whose bytes could be read as something else.
+    """
     pairs = list(headers)
     if pairs:
         names, values = zip(*pairs, strict=True)
         # Both grammars say which octets there may be, so all names, and all values, can be looked at in one piece.
         if not (all(names) and TOKEN.fullmatch(b"".join(names)) and VALUE.fullmatch(b"".join(values))):
             raise unwritable("header", status=status)
+    if key_format is not None:
+        pairs = [(key_format(name.lower()), value) for name, value in pairs]
+        return b"%b%b\r\n" % (first_line, b"".join([b"%b: %b\r\n" % pair for pair in pairs]))
     return b"%b%b\r\n" % (first_line, b"".join([b"%b: %b\r\n" % (name.lower(), value) for name, value in pairs]))
 
 

@@ -36,6 +36,7 @@ class H2Downstream:
 
     multiplexed = True
     torn = False
+    splices = False
     body_ahead = 0
     body_room = 0
 

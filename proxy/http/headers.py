@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+
+KeyFormat = Callable[[bytes], bytes]
+"""A lower-case name → how it is written on the wire."""
 
 
 class Headers:
     """Ordered (name, value) pairs. Names are lower-case bytes; several lines of one name stay several lines.
 
-    `items` is the list itself, for code on the hot path that only reads.
+    `items` is the list itself, for code on the hot path that only reads. `key_format` and `reason` are how their sender
+    wrote the names, and a response's reason phrase, where somebody wants to know (`header_case`).
     """
 
-    __slots__ = ("items",)
+    __slots__ = ("items", "key_format", "reason")
 
     def __init__(self, items: Iterable[tuple[bytes, bytes]] = ()) -> None:
         self.items: list[tuple[bytes, bytes]] = list(items)
+        self.key_format: KeyFormat | None = None
+        self.reason = b""
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
         return iter(self.items)
@@ -73,4 +79,6 @@ class Headers:
         return changed
 
     def copy(self) -> Headers:
-        return Headers(self.items)
+        other = Headers(self.items)
+        other.key_format, other.reason = self.key_format, self.reason
+        return other

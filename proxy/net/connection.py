@@ -6,6 +6,7 @@ import errno
 import socket
 import struct
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -16,6 +17,10 @@ from proxy.net import poller
 from proxy.net.peer import PEER_GONE, address_of, disconnected
 from proxy.stats import Counter
 
+if TYPE_CHECKING:  # who has no TLS loads none of it
+    from proxy.net.tls.session import TlsSession
+    from proxy.net.tls.socket import TlsSocket
+
 _WORTH_COPYING = 8 * 1024
 """Bytes that are copied to be sent in one piece, as that is cheaper than handing the kernel two."""
 
@@ -24,14 +29,15 @@ class Connection:
     """A non-blocking stream socket under one cancel scope.
 
     `scope` bounds everything that the connection's task does; `deadline(seconds)` rewrites its deadline for the next
-    phase. Without a task (`scope` is None), who serves the connection has set `on_end`. `opened_at` is the event loop's
-    time. `idle` is true while the connection waits for a request, so that a drain may close it. `sending` stays true
-    when a `send` was cancelled: the peer has a part of it, and nothing may follow. `close_type` is how it ended
-    (`%DOWNSTREAM_DETECTED_CLOSE_TYPE%`). `bytes_received` and `bytes_sent` count what passed the socket. `id` is the
-    connection's number (`%CONNECTION_ID%`). `buffer_limit` (bytes) bounds what is held, and so one receive.
+    phase. Without a task (`scope` is None), who serves the connection has set `on_end`. `opened_at` is the event
+    loop's time. `idle` is true while the connection waits for a request, so that a drain may close it. `sending`
+    stays true when a `send` was cancelled: the peer has a part of it, and nothing may follow. `close_type` is how it
+    ended (`%DOWNSTREAM_DETECTED_CLOSE_TYPE%`). `bytes_received` and `bytes_sent` count what passed the socket. `id`
+    is the connection's number (`%CONNECTION_ID%`). `buffer_limit` (bytes) bounds what is held, and so one receive.
     `filter_chain` is the name of the listener's chain that serves it. `protocol` is what the peer speaks ("http1",
     "http2"), empty while that is not known. `stateful`: both ends share a state that no other process could take over.
-    `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone.
+    `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone. `tls` is what was agreed on with a peer
+    that speaks TLS, None for one that does not.
     """
 
     __slots__ = (
@@ -59,6 +65,7 @@ class Connection:
         "scope",
         "sending",
         "stateful",
+        "tls",
     )
 
     def __init__(
@@ -86,6 +93,7 @@ class Connection:
         self.close_type = b"Normal"
         self.filter_chain = ""
         self.sending = False
+        self.tls: TlsSession | None = None
         self.bytes_received = 0
         self.bytes_sent = 0
 
@@ -94,12 +102,22 @@ class Connection:
         """The descriptor, for polling alone; -1 once closed."""
         return self._fd
 
+    def secure(self, wrap: Callable[[socket.socket], TlsSocket]) -> TlsSocket:
+        """Speak TLS from now on. The handshake is the caller's to run, and `tls` the caller's to set."""
+        sock = self._socket = wrap(self._socket)
+        return sock
+
     @property
     def socket(self) -> socket.socket:
         """For a relay (`proxy/net/relay.py`, `proxy/net/passage.py`), which reads and writes it itself and counts the
         bytes."""
         self._trio_knows = True
         return self._socket
+
+    async def wait_writable(self) -> None:
+        """Until the socket takes more."""
+        self._trio_knows = True
+        await trio.lowlevel.wait_writable(self._fd)
 
     def leave_watch(self) -> None:
         """A relay has the socket from now on, to its end; nobody else waits for it."""
@@ -192,7 +210,7 @@ class Connection:
         if not size:
             self.closed_by_peer = True
             return data
-        if self._watch is not None and size < self._read_size:
+        if self._watch is not None and size < self._read_size and self.tls is None:
             self._watch.drained()
         self.count_received(size)
         return data
@@ -217,8 +235,7 @@ class Connection:
         sent = self._send(data)
         while sent < len(data):
             self._burst = 1
-            self._trio_knows = True
-            await trio.lowlevel.wait_writable(self._fd)
+            await self.wait_writable()
             sent += self._send(memoryview(data)[sent:])
         self.sending = False
 

@@ -28,6 +28,7 @@ class MemoryConnection:
         self.closed_by_peer = False
         self.remote = remote
         self.local = local
+        self.tls = None
         self.bytes_received = self.bytes_sent = 0
         self.scope = trio.CancelScope()
         self.opened_at = 0.0

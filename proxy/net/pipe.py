@@ -77,6 +77,11 @@ class Memory:
         self._data = memoryview(b"")
 
 
+def splices(sock: socket.socket) -> bool:
+    """Whether the kernel can move its bytes: not those that are encrypted here."""
+    return type(sock) is socket.socket
+
+
 class PipePool:
     """The pipes of one worker. A direction holds one only while it has bytes that its sink did not take yet, so
     connections that wait for their peers hold none.

@@ -12,7 +12,7 @@ import trio
 
 from proxy.limits import FAIR_BURST, IDLE_SLACK, READ_SIZE
 from proxy.net.peer import PEER_GONE
-from proxy.net.pipe import Memory, Pipe, PipePool
+from proxy.net.pipe import Memory, Pipe, PipePool, splices
 
 Side = Literal["downstream", "upstream"]
 
@@ -55,7 +55,18 @@ class Direction:
     many bytes passed either socket, `blocked` how many (negative: no longer) wait for a slow sink.
     """
 
-    __slots__ = ("blocked", "first", "limit", "received", "sent", "sink", "sink_side", "source", "source_side")
+    __slots__ = (
+        "blocked",
+        "first",
+        "limit",
+        "received",
+        "sent",
+        "sink",
+        "sink_side",
+        "source",
+        "source_side",
+        "splices",
+    )
 
     def __init__(
         self,
@@ -72,6 +83,7 @@ class Direction:
         self.first = first
         self.source_side: Side = source_side
         self.sink_side: Side = "upstream" if source_side == "downstream" else "downstream"
+        self.splices = splices(source) and splices(sink)
         self.source = source
         self.sink = sink
         self.limit = limit
@@ -124,7 +136,7 @@ class Relay:
         if direction.first:
             await self._empty(Memory.holding(direction.first), direction)
         while True:
-            carrier = self._pipes.take()
+            carrier = self._pipes.take() if direction.splices else Memory()
             try:
                 taken = self._fill(carrier, direction)
                 if taken:

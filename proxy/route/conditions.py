@@ -5,13 +5,16 @@ what filters have left at its exchange.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from proxy.config.route import QueryParameterMatcher, RouteMatch
 from proxy.http import grpc
 from proxy.http.stream_info import StreamInfo
 from proxy.route.matcher import RequestHead, compile_header, compile_string
 from proxy.route.metadata import Predicate, compile_filter_state, compile_metadata
+
+if TYPE_CHECKING:
+    from proxy.net.tls.session import TlsSession
 
 Condition = Callable[[RequestHead], bool]
 
@@ -36,14 +39,16 @@ def by_path_alone(match: RouteMatch) -> bool:
 
 def beyond_head(match: RouteMatch) -> bool:
     """Whether they look at more than the head of the request."""
-    return match.runtime_fraction is not None or bool(match.dynamic_metadata or match.filter_state)
+    of_certificates = match.tls_presented is not None or match.tls_validated is not None
+    return match.runtime_fraction is not None or of_certificates or bool(match.dynamic_metadata or match.filter_state)
 
 
 def parts(match: RouteMatch) -> Iterator[Part]:
     """What `match` asks beyond the path, in the order in which it is asked."""
-    if match.tls_presented or match.tls_validated:
-        # There is no TLS yet, so no client has shown a certificate.
-        yield Part(("tls_context",), None, _never)
+    if match.tls_presented is not None:
+        yield Part(("tls_context", "presented"), match.tls_presented, _of_info(_presented(match.tls_presented)))
+    if match.tls_validated is not None:
+        yield Part(("tls_context", "validated"), match.tls_validated, _of_info(_validated(match.tls_validated)))
     if match.runtime_fraction is not None:
         yield Part(("runtime_fraction",), match.runtime_fraction, _compile_fraction(*match.runtime_fraction))
     for index, header in enumerate(match.headers):
@@ -65,8 +70,17 @@ def _of_info(predicate: Predicate) -> Condition:
     return lambda head: predicate(head.info or _NOTHING_KNOWN)
 
 
-def _never(head: RequestHead) -> bool:
-    return False
+def _presented(wanted: bool) -> Predicate:
+    """A client without TLS has presented no certificate."""
+    return lambda info: ((tls := _tls(info)) is not None and tls.peer is not None) is wanted
+
+
+def _validated(wanted: bool) -> Predicate:
+    return lambda info: ((tls := _tls(info)) is not None and tls.peer is not None and tls.validated) is wanted
+
+
+def _tls(info: StreamInfo) -> TlsSession | None:
+    return info.connection.tls if info.connection is not None else None
 
 
 def _compile_fraction(numerator: int, denominator: int) -> Condition:

@@ -229,4 +229,5 @@ def _codec_factory(config: ClusterConfig) -> Callable[[], ClientCodec]:
     return lambda: H1ClientCodec(
         max_headers_bytes=config.max_response_headers_kb * 1024,
         max_headers_count=config.max_response_headers_count,
+        options=config.http1,
     )

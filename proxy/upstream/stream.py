@@ -15,6 +15,7 @@ from proxy.http.events import ConnectionEnded, DataReceived, Event, Informationa
 from proxy.http.h1_connection import closes
 from proxy.http.headers import Headers
 from proxy.net import passage
+from proxy.net.pipe import splices
 from proxy.upstream import failures
 from proxy.upstream.connection import Connection, ConnectionLost
 from proxy.upstream.judge import Judge, Retried
@@ -98,6 +99,11 @@ class UpstreamStream:
     def local(self) -> Address:
         """Our end of the connection."""
         return self._connection.local
+
+    @property
+    def splices(self) -> bool:
+        """Whether a pipe may carry bodies from and to this connection."""
+        return splices(self._connection.socket)
 
     @property
     def pending(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,6 +99,20 @@ def test_a_file_needs_no_proxy(running: Running, tmp_path: Path) -> None:
     assert of_proxy["cluster"]["hosts"][0]["rq_active"] == 0
     for part in ("virtual_host", "tried", "route", "timeouts", "edits", "filters"):
         assert told[part] == of_proxy[part], part
+
+
+def test_why_says_how_to_explain_a_failure(running: Running) -> None:
+    request = b"GET /nothing?a='b' HTTP/1.1\r\nHost: shop.test\r\nx-env: dev\r\nx-request-id: lost\r\n\r\n"
+    assert fetch(("127.0.0.1", running.port), request).status == 404
+    (failure,) = json.loads(running.proxy.admin("/why?id=lost").body)["failures"]
+    words = shlex.split(failure["words"]["explain"])
+    assert words[:4] == ["proxyctl", "explain", "GET", "http://shop.test/nothing?a='b'"]
+    assert "x-env: dev" in words
+    told = command(running.proxy.runtime, *words[3:], "--json")
+    assert told.exit_code == 7
+    assert json.loads(told.stdout)["data"]["tried"][0]["why"] == "header x-env is 'dev', wants exact 'prod'"
+    shown = CliRunner().invoke(main, ["--runtime-dir", str(running.proxy.runtime), "why", "lost"]).stdout
+    assert f"  explain  {failure['words']['explain']}\n" in shown
 
 
 def test_exit_codes(running: Running, tmp_path: Path) -> None:

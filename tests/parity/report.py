@@ -52,12 +52,13 @@ class Cases:
             of_name[test] = of_name.get(test, 0) + 1
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Takes every collected case that has the mark."""
+        """Takes every collected case that has the mark. What it proves of a field by `field`, it shows beside Envoy."""
         for item in session.items:
-            marks = list(item.iter_markers("parity"))
-            if marks:
-                test = item.nodeid.removeprefix("tests/").partition("[")[0]
-                self.add(test, (name for mark in marks for name in mark.args))
+            names = [name for mark in item.iter_markers("parity") for name in mark.args]
+            if next(item.iter_markers("parity"), None) is not None:
+                proven = [path for mark in item.iter_markers("field") for path in mark.args]
+                names += [path.removeprefix("envoy.").partition("=")[0] for path in proven]
+                self.add(item.nodeid.removeprefix("tests/").partition("[")[0], names)
 
 
 def collected() -> Cases:

@@ -84,7 +84,7 @@ def lines() -> Lines:
         return {name: both.lines(name) for name in FORMATS}
 
 
-@pytest.mark.parity("rules 30, 45: metadata and filter state in the access log")
+@pytest.mark.parity("rule 30", "rule 45")
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_same_lines(lines: Lines, name: str) -> None:
     envoy, ours = lines[name]

@@ -21,6 +21,7 @@ from proxy.net.certificates import Certificates, PeerCertificate
 from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, static_cluster, virtual_host
 from tests.kit.envoy import Envoy
 from tests.kit.origin import Origin
+from tests.parity.rules import HCM, of
 
 DOWNSTREAM_TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
 OWN_URIS = ("spiffe://own/a", "spiffe://own/b")
@@ -126,7 +127,7 @@ def told_by_envoy(address: tuple[str, int], authority: Authority, client: str, t
     return [value for name, value in received if name == "x-forwarded-client-cert"]
 
 
-@pytest.mark.parity("features 10.12: x-forwarded-client-cert over TLS, each mode, with and without each detail")
+@pytest.mark.parity("rule 24", *of(HCM, "forward_client_cert_details", "set_current_client_cert_details"))
 @pytest.mark.parametrize("mode", CLIENT_CERT_MODES)
 @pytest.mark.parametrize("detailed", [False, True])
 def test_what_envoy_tells_of_a_certificate(envoy: Envoy, authority: Authority, mode: str, detailed: bool) -> None:

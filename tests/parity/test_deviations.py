@@ -56,6 +56,7 @@ OTHERWISE = [
     ("Repeated fields", get("Host: h", "Accept: a", "Accept: b")),
     ("Absolute form without a path", get("Host: h", first="GET http://other?q HTTP/1.1")),
     ("Empty x-forwarded-proto", get("Host: h", "x-forwarded-proto:")),
+    ("`Expect: 100-continue` without content", get("Host: h", "Expect: 100-continue")),
 ]
 
 

@@ -13,6 +13,7 @@ from proxy.net.own_address import own_address
 from tests.kit.bootstrap import bootstrap, http_listener, route, static_cluster, virtual_host
 from tests.kit.origin import Origin
 from tests.kit.parity import Answer, Pair, exchange, run_pair
+from tests.parity.rules import HCM, of
 
 UUID = "type.googleapis.com/envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig"
 INSIDE = {"cidr_ranges": [{"address_prefix": "127.0.0.0", "prefix_len": 8}]}
@@ -86,7 +87,9 @@ def ids_of(answer: Answer, lines: list[str]) -> list[str]:
     return ["generated" if GENERATED.fullmatch(value) and not value.startswith(kept) else value for value in told]
 
 
-@pytest.mark.parity("rules 24 and 26: request_id_extension, add_user_agent, forward_client_cert_details in plaintext")
+@pytest.mark.parity(
+    "rule 24", "rule 26", *of(HCM, "request_id_extension", "add_user_agent", "forward_client_cert_details")
+)
 @pytest.mark.parametrize("listener", LISTENERS)
 def test_claims(pair: Pair, listener: str) -> None:
     for lines in CLAIMS:
@@ -95,7 +98,7 @@ def test_claims(pair: Pair, listener: str) -> None:
         answers.assert_same()
 
 
-@pytest.mark.parity("rule 21: a peer that is not local; what represent_ipv4… is documented to change, and does not")
+@pytest.mark.parity("rule 21")
 @pytest.mark.parametrize("listener", ["mapped", "mapped-not-told", "edge"])
 def test_a_peer_that_is_not_local(pair: Pair, listener: str) -> None:
     own = own_address()

@@ -154,7 +154,7 @@ ORDER = [
 
 
 @pytest.mark.parametrize(("path", "script", "headers", "attempts"), ORDER, ids=itertools.count())
-@pytest.mark.parity("rule 46: terms of time before, terms of retries after the route's header mutations")
+@pytest.mark.parity("rule 46")
 def test_what_a_route_itself_asks_for(proxies: Both, path: str, script: str, headers: str, attempts: int) -> None:
     assert len(proxies.assert_same(path, script, headers=headers)["attempts"]) == attempts
 
@@ -186,7 +186,7 @@ def test_another_priority_has_another_breaker(proxies: Both) -> None:
     assert (len(found["attempts"]), found["log"]["flags"]) == (2, "URX")
 
 
-@pytest.mark.parity("features 9.13")
+@pytest.mark.parity("rule 38")
 @pytest.mark.field("envoy.config.cluster.v3.CircuitBreakers.Thresholds.track_remaining")
 def test_retries_under_way_count(proxies: Both) -> None:
     def gauges(side: Side) -> dict[str, int]:
@@ -267,7 +267,7 @@ def always_served(proxies: Both, path: str) -> None:
             assert found["status"] == 200
 
 
-@pytest.mark.parity("features 9.21")
+@pytest.mark.parity("rule 46", "config.route.v3.RetryPolicy.retry_host_predicate")
 @pytest.mark.field(
     "envoy.config.endpoint.v3.LbEndpoint.metadata",
     "envoy.config.core.v3.Metadata.filter_metadata",
@@ -278,21 +278,21 @@ def test_no_retry_is_for_a_canary(proxies: Both) -> None:
     always_served(proxies, "/canary/")
 
 
-@pytest.mark.parity("features 9.21")
+@pytest.mark.parity("rule 46", "config.route.v3.RetryPolicy.retry_host_predicate")
 @pytest.mark.field("envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig.metadata_match")
 def test_no_retry_is_for_hosts_of_all_labels(proxies: Both) -> None:
     always_served(proxies, "/labels/")
     always_served(proxies, "/lists/")
 
 
-@pytest.mark.parity("features 9.21")
+@pytest.mark.parity("rule 46", "config.route.v3.RetryPolicy.retry_host_predicate")
 def test_a_predicate_without_labels_omits_nobody(proxies: Both) -> None:
     envoy, ours = ([side.ask("/any/", "")["status"] for _ in range(8)] for side in (proxies.envoy, proxies.ours))
     assert sorted(ours) == sorted(envoy)
     assert 503 in ours
 
 
-@pytest.mark.parity("features 9.26")
+@pytest.mark.parity("rule 72")
 def test_canaries_count_apart(proxies: Both) -> None:
     """By their metadata, whatever they say themselves."""
     for _ in range(2):
@@ -310,7 +310,7 @@ COUNTED = [
 ]
 
 
-@pytest.mark.parity("features 5.20: stats of virtual clusters and of routes are those of the attempts")
+@pytest.mark.parity("rule 52", "config.route.v3.VirtualHost.virtual_clusters")
 def test_what_attempts_count_in(proxies: Both) -> None:
     def counted(side: Side) -> dict[str, int]:
         found = side.proxy.stats().items()

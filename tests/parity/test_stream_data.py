@@ -17,6 +17,7 @@ from tests.kit.origin import Origin
 from tests.kit.parity import Pair
 from tests.kit.proxy import Proxy
 from tests.kit.routing import ask, head, on
+from tests.parity.rules import of
 
 FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
 LUA = """
@@ -227,7 +228,10 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         yield Pair(envoy, ours)
 
 
-@pytest.mark.parity("RouteMatch.dynamic_metadata: type.matcher.v3.MetadataMatcher, ValueMatcher")
+@pytest.mark.parity(
+    *of("config.route.v3.RouteMatch", "dynamic_metadata"),
+    *of("type.matcher.v3.MetadataMatcher", "filter", "path", "value", "invert"),
+)
 @pytest.mark.parametrize("kind", ["v", "i"])
 @pytest.mark.parametrize("at", range(len(VALUES)))
 def test_metadata(pair: Pair, kind: str, at: int) -> None:
@@ -235,13 +239,20 @@ def test_metadata(pair: Pair, kind: str, at: int) -> None:
     assert {answer.ours.status for answer in answers} <= {200, 404}
 
 
-@pytest.mark.parity("RouteMatch.filter_state: type.matcher.v3.FilterStateMatcher; set_filter_state.v3.Config")
+@pytest.mark.parity(
+    *of("config.route.v3.RouteMatch", "filter_state"),
+    *of("type.matcher.v3.FilterStateMatcher", "key"),
+    *of("extensions.filters.http.set_filter_state.v3.Config", "on_request_headers"),
+)
 @pytest.mark.parametrize("at", range(len(STATES)))
 def test_filter_state(pair: Pair, at: int) -> None:
     ask(pair, "state", head("/s?x", "a", f"x-at: {at}"))
 
 
-@pytest.mark.parity("filters.http.set_metadata.v3.Config: metadata, allow_overwrite, the deprecated fields")
+@pytest.mark.parity(
+    *of("extensions.filters.http.set_metadata.v3.Config", "metadata", "metadata_namespace", "value"),
+    "extensions.filters.http.set_metadata.v3.Metadata.allow_overwrite",
+)
 @pytest.mark.parametrize("at", range(len(MERGED)))
 def test_set_metadata(pair: Pair, at: int) -> None:
     name = "http.metadata.set_metadata.overwrite_denied"
@@ -251,7 +262,7 @@ def test_set_metadata(pair: Pair, at: int) -> None:
     assert after[1] - before[1] == after[0] - before[0] > 0
 
 
-@pytest.mark.parity("Route.decorator without tracing, rule 24: x-envoy-decorator-operation")
+@pytest.mark.parity("rule 24", "config.route.v3.Route.decorator")
 @pytest.mark.parametrize("lines", [(), ("x-envoy-decorator-operation: mine",)])
 @pytest.mark.parametrize("target", ["/", "/?header=x-envoy-decorator-operation:theirs"])
 def test_decorator(pair: Pair, target: str, lines: tuple[str, ...]) -> None:

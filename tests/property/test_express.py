@@ -24,6 +24,7 @@ from proxy.config.access_log import AccessLog
 from proxy.config.common import HeaderMatcher, SocketAddress, StringMatcher
 from proxy.config.forwarding import Forwarding, MaxStreamDuration, RetryPolicy
 from proxy.config.header_mutation import HeaderMutations, Mutation
+from proxy.config.http1 import HeaderCase, Http1Options, UpstreamHttp1Options
 from proxy.config.identity import Identity
 from proxy.config.route import ClusterAction, HostRewrite, PathRewrite, Route, VirtualCluster
 from proxy.config.target import TargetRules
@@ -311,10 +312,10 @@ def request_end(data: bytes) -> int:
     head = data.find(b"\r\n\r\n") + 4
     if head < 4:
         return -1
-    if b"\r\ntransfer-encoding: chunked" in data[:head]:
+    if b"\r\ntransfer-encoding: chunked" in data[:head].lower():
         end = data.find(b"0\r\n\r\n", head)
         return -1 if end < 0 else end + 5
-    length = re.search(rb"\r\ncontent-length: (\d+)", data[:head])
+    length = re.search(rb"(?i)\r\ncontent-length: (\d+)", data[:head])
     end = head + (int(length[1]) if length else 0)
     return end if len(data) >= end else -1
 
@@ -329,10 +330,10 @@ class Outcome(NamedTuple):
 
 
 _VARIABLE = [
-    (re.compile(rb"(x-request-id: )(?!7a1d3f9e)[0-9a-f-]{36}"), rb"\1ID"),
-    (re.compile(rb"(x-envoy-upstream-service-time: )\d+"), rb"\g<1>0"),
-    (re.compile(rb"(x-envoy-expected-rq-timeout-ms: )(?:14|8)\d{3}"), rb"\1LEFT"),  # of 15 or 9 s, to a retry
-    (re.compile(rb"(date: )(?!Mon, 23 Nov 2026 00:00:00)[^\r]*"), rb"\1NOW"),
+    (re.compile(rb"(?i)(x-request-id: )(?!7a1d3f9e)[0-9a-f-]{36}"), rb"\1ID"),
+    (re.compile(rb"(?i)(x-envoy-upstream-service-time: )\d+"), rb"\g<1>0"),
+    (re.compile(rb"(?i)(x-envoy-expected-rq-timeout-ms: )(?:14|8)\d{3}"), rb"\1LEFT"),  # of 15 or 9 s, to a retry
+    (re.compile(rb"(?i)(date: )(?!Mon, 23 Nov 2026 00:00:00)[^\r]*"), rb"\1NOW"),
 ]
 
 
@@ -369,9 +370,9 @@ def answer_complete(data: bytes, request: bytes) -> bool:
         return False
     if request.startswith(b"HEAD") or head.split()[1] in (b"204", b"304"):
         return True
-    if b"\r\ntransfer-encoding: chunked" in head:
+    if b"\r\ntransfer-encoding: chunked" in head.lower():
         return body.endswith(b"0\r\n\r\n")
-    length = re.search(rb"\r\ncontent-length: (\d+)", head)
+    length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
     return bool(length) and len(body) >= int(length[1])  # type: ignore[index]
 
 
@@ -420,7 +421,7 @@ def run(
                     for step in script:
                         answer = await one_answer(client, step.request)
                         answers.append(normalised(answer))
-                        if answer.endswith((b"[end]", b"[reset]")) or b"connection: close" in answer:
+                        if answer.endswith((b"[end]", b"[reset]")) or b"connection: close" in answer.lower():
                             await trio.aclose_forcefully(client.stream)
                             await rig.quiet()
                             client = await rig.connect()
@@ -552,3 +553,35 @@ def test_plain_requests_take_the_lane(
     script = [Step(GET, answer)] * 3 + [Step(POST, answer)] * 2 + [query, browser]
     run(script, tmp_path / "log", lane=True, monkeypatch=monkeypatch, routing=routing)
     assert taken == len(script) - 1  # the first one has to open a connection
+
+
+CASES = st.sampled_from(
+    [
+        None,
+        HeaderCase(proper=True),
+        HeaderCase(preserves=True),
+        HeaderCase(preserves=True, proper=True, forwards_reason=True),
+    ]
+)
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(script=SCRIPTS, listener=CASES, cluster=CASES, whole=st.booleans())
+@example(script=[Step(GET, PLAIN)] * 4, listener=HeaderCase(preserves=True), cluster=HeaderCase(True), whole=False)
+@example(script=TRACED, listener=HeaderCase(proper=True), cluster=HeaderCase(proper=True), whole=False)
+def test_the_lane_changes_nothing_of_how_names_are_written(
+    script: list[Step],
+    listener: HeaderCase | None,
+    cluster: HeaderCase | None,
+    whole: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = {
+        "http1": Http1Options(header_case=listener),
+        "upstream": UpstreamHttp1Options(header_case=cluster, send_fully_qualified_url=whole),
+        "identity": Identity(use_remote_address=True, preserve_external_request_id=True),
+    }
+    with_lane = run(script, tmp_path / "with", lane=True, monkeypatch=monkeypatch, **options)
+    without = run(script, tmp_path / "without", lane=False, monkeypatch=monkeypatch, **options)
+    assert_same(with_lane, without, service_time=True)

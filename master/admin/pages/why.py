@@ -11,7 +11,7 @@ import trio
 
 from master.admin import envoy_json
 from master.admin.page import JSON, BadRequest, Context, Reply, Request
-from master.explain import failures
+from master.explain import failures, reproduce
 from master.explain.failures import Cursor
 from master.explain.story import tell
 from proxy.flight_recorder import Record
@@ -47,7 +47,13 @@ def _as_json(record: Record) -> dict[str, Any]:
     story = tell(record)
     fields = {name: getattr(record, name) for name in record.__struct_fields__}
     fields["attempts"] = [attempt._asdict() for attempt in record.attempts]
-    words = {"what": story.what, "fault": story.fault, "decided": list(story.decided), "next": story.look}
+    words: dict[str, Any] = {
+        "what": story.what,
+        "fault": story.fault,
+        "decided": list(story.decided),
+        "next": story.look,
+        "explain": reproduce.command(record),
+    }
     whole: dict[str, Any] = msgspec.to_builtins({**fields, "words": words})
     return whole
 

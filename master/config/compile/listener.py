@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from master.config.compile.address import compile_address
 from master.config.compile.plugins import compile_network_filters
+from master.config.compile.tls import compile_downstream
 from proxy.config.common import Address, SocketAddress
 from proxy.config.listener import DrainType, FilterChain, Listener, TrafficDirection
 
@@ -26,7 +27,12 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "drain_type",
     ),
     "envoy.config.listener.v3.AdditionalAddress": ("address",),
-    "envoy.config.listener.v3.FilterChain": ("name", "filters"),
+    "envoy.config.listener.v3.FilterChain": (
+        "name",
+        "filters",
+        "transport_socket",
+        "transport_socket_connect_timeout",
+    ),
 }
 
 TRAFFIC_DIRECTIONS: dict[int, TrafficDirection] = {0: "UNSPECIFIED", 1: "INBOUND", 2: "OUTBOUND"}
@@ -103,7 +109,13 @@ def _filter_chains(message: Any, context: Context) -> tuple[FilterChain, ...]:
     for index, chain in enumerate(message.filter_chains):
         here = context.at("filter_chains", index)
         filters = compile_network_filters(chain.filters, here.at("filters"))
-        chains.append(FilterChain(name=chain.name, filters=filters))
+        tls = (
+            compile_downstream(chain.transport_socket, here.at("transport_socket"))
+            if chain.HasField("transport_socket")
+            else None
+        )
+        timeout = here.duration(chain.transport_socket_connect_timeout, "transport_socket_connect_timeout")
+        chains.append(FilterChain(chain.name, filters, tls, timeout))
         if here.incomplete():
             continue
         if unconditional is not None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from master.config import any_types
 from master.config.walk import unpack
+from proxy.config.http1 import UpstreamHttp1Options
+from proxy.http import header_case
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
@@ -21,10 +23,21 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "max_connection_duration",
         "max_stream_duration",
         "max_requests_per_connection",
+        "max_headers_count",
+        "max_response_headers_kb",
     ),
+    "envoy.config.core.v3.Http1ProtocolOptions": ("header_key_format", "enable_trailers", "send_fully_qualified_url"),
+    **header_case.FIELDS,
 }
 
 IDLE_TIMEOUT = 3600.0
+_OF_SERVERS = (
+    "accept_http_10",
+    "default_host_for_http_10",
+    "allow_absolute_url",
+    "allow_custom_methods",
+    "ignore_http_11_upgrade",
+)
 
 
 def compile_http_options(values: Any, context: Context) -> dict[str, Any]:
@@ -42,9 +55,19 @@ def compile_http_options(values: Any, context: Context) -> dict[str, Any]:
             here.error((), "no upstream protocol is chosen", "explicit_http_config: {http_protocol_options: {}}")
         fields |= _common(message.common_http_protocol_options, here.at("common_http_protocol_options"))
         options = message.explicit_http_config.http_protocol_options
-        if options.ListFields() and not here.at("explicit_http_config", "http_protocol_options").incomplete():
-            here.error(("explicit_http_config", "http_protocol_options"), "these HTTP/1 options are for servers", "{}")
+        fields["http1"] = _http1(options, here.at("explicit_http_config", "http_protocol_options"))
     return fields
+
+
+def _http1(message: Any, context: Context) -> UpstreamHttp1Options:
+    for field in _OF_SERVERS:
+        if any(found.name == field for found, _ in message.ListFields()):
+            context.error((field,), "it says what clients may do", "the connection manager's field")
+    return UpstreamHttp1Options(
+        header_case=header_case.from_proto(message, context),
+        enable_trailers=message.enable_trailers,
+        send_fully_qualified_url=message.send_fully_qualified_url,
+    )
 
 
 def _common(message: Any, context: Context) -> dict[str, Any]:
@@ -61,4 +84,5 @@ def _common(message: Any, context: Context) -> dict[str, Any]:
         "max_stream_duration": seconds("max_stream_duration", 0.0),
         "max_requests_per_connection": message.max_requests_per_connection.value,
         "max_response_headers_count": message.max_headers_count.value or 100,
+        "max_response_headers_kb": message.max_response_headers_kb.value or 60,
     }

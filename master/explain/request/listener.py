@@ -46,15 +46,25 @@ def find(question: Question, listeners: Sequence[Listener], bound: Mapping[str, 
 
 
 def _named(question: Question, listeners: Sequence[Listener], bound: Mapping[str, Sequence[Address]]) -> Reached:
-    for index, listener in enumerate(listeners):
-        if listener.name == question.listener:
-            addresses = _addresses(listener, bound)
-            own = [address for address in addresses if _takes(address, question)]
-            return Reached(index, _local((own or addresses)[0], question), "named")
+    for name_of in (_name, _stat_prefix):
+        for number, listener in enumerate(listeners):
+            if name_of(listener) == question.listener:
+                addresses = _addresses(listener, bound)
+                own = [address for address in addresses if _takes(address, question)]
+                return Reached(number, _local((own or addresses)[0], question), "named")
     names = [listener.name for listener in listeners]
     meant = nearest(question.listener, names)
     hint = f"did you mean {meant}?" if meant else f"there are {', '.join(names[:10])}"
     raise QuestionError(f"no listener is called {question.listener!r}; {hint}")
+
+
+def _name(listener: Listener) -> str:
+    return listener.name
+
+
+def _stat_prefix(listener: Listener) -> str:
+    """What `why` calls it."""
+    return listener.stat_prefix
 
 
 def _addresses(listener: Listener, bound: Mapping[str, Sequence[Address]]) -> Sequence[Address]:

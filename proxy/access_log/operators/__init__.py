@@ -15,6 +15,7 @@ from proxy.access_log.operators import (
     request,
     response,
     sizes,
+    tls,
     upstream,
     wire,
 )
@@ -31,6 +32,7 @@ OPERATORS: dict[str, Build] = {
     **request.OPERATORS,
     **response.OPERATORS,
     **sizes.OPERATORS,
+    **tls.OPERATORS,
     **upstream.OPERATORS,
     **wire.OPERATORS,
 }
@@ -60,7 +62,7 @@ def is_of_heads(name: str, parameter: str | None) -> bool:
     return name in _OF_HEADS
 
 
-_TLS = "there is no TLS yet"
+_TLS = "not kept of TLS yet"
 _METADATA = "clusters and hosts have no metadata yet"
 _TRACING = "there is no tracing yet"
 _CLOSE = "how a socket was closed is not kept yet"
@@ -71,26 +73,10 @@ NOT_SUPPORTED: dict[str, str] = {
     "DOWNSTREAM_CX_RTT": "",
     "DOWNSTREAM_HANDSHAKE_DURATION": _TLS,
     "DOWNSTREAM_LOCAL_CLOSE_REASON": _CLOSE,
-    **{f"DOWNSTREAM_LOCAL_{kind}_SAN": _TLS for kind in ("DNS", "EMAIL", "IP", "OTHERNAME", "URI")},
-    "DOWNSTREAM_LOCAL_SUBJECT": _TLS,
-    **{f"DOWNSTREAM_PEER_{kind}_SAN": _TLS for kind in ("DNS", "EMAIL", "IP", "OTHERNAME", "URI")},
-    "DOWNSTREAM_PEER_CERT": _TLS,
-    "DOWNSTREAM_PEER_CERT_V_END": _TLS,
-    "DOWNSTREAM_PEER_CERT_V_START": _TLS,
-    "DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1": _TLS,
-    "DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256": _TLS,
-    "DOWNSTREAM_PEER_CHAIN_SERIALS": _TLS,
-    "DOWNSTREAM_PEER_FINGERPRINT_1": _TLS,
-    "DOWNSTREAM_PEER_FINGERPRINT_256": _TLS,
-    "DOWNSTREAM_PEER_ISSUER": _TLS,
-    "DOWNSTREAM_PEER_SERIAL": _TLS,
-    "DOWNSTREAM_PEER_SUBJECT": _TLS,
-    "DOWNSTREAM_TLS_CIPHER": _TLS,
-    "DOWNSTREAM_TLS_GROUP": _TLS,
+    "DOWNSTREAM_LOCAL_OTHERNAME_SAN": _TLS,
+    "DOWNSTREAM_PEER_OTHERNAME_SAN": _TLS,
     "DOWNSTREAM_TLS_SESSION_ID": _TLS,
-    "DOWNSTREAM_TLS_VERSION": _TLS,
     "DOWNSTREAM_TRANSPORT_FAILURE_REASON": _TLS,
-    "REQUESTED_SERVER_NAME": _TLS,
     "REQ_WITHOUT_QUERY": "%PATH(NQ)% is the path without the query",
     "SPAN_ID": _TRACING,
     "TLS_JA3_FINGERPRINT": _TLS,

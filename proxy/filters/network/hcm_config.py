@@ -9,12 +9,19 @@ import msgspec
 from proxy.config.access_log import AccessLog
 from proxy.config.common import PluginConfig
 from proxy.config.context import CompileContext
+from proxy.config.http1 import Http1Options
 from proxy.config.http2 import Http2Options
-from proxy.config.identity import Http1Options, Identity, ServerHeader
+from proxy.config.identity import Identity, ServerHeader
 from proxy.config.local_reply import LocalReplyConfig
 from proxy.config.route import RouteConfiguration
 from proxy.config.target import TargetRules
-from proxy.filters.network import hcm_http2_config, hcm_identity_config, hcm_local_reply, hcm_target_config
+from proxy.filters.network import (
+    hcm_http1_config,
+    hcm_http2_config,
+    hcm_identity_config,
+    hcm_local_reply,
+    hcm_target_config,
+)
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
@@ -37,6 +44,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "access_log_options",
         "local_reply_config",
         "http2_protocol_options",
+        "http_protocol_options",
         *hcm_identity_config.HCM_FIELDS,
         *hcm_target_config.HCM_FIELDS,
     ),
@@ -52,6 +60,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     ),
     **hcm_http2_config.FIELDS,
     **hcm_identity_config.FIELDS,
+    **hcm_http1_config.FIELDS,
     **hcm_local_reply.FIELDS,
 }
 
@@ -105,6 +114,8 @@ def from_proto(message: Any, context: CompileContext) -> Config:
 
     options = message.common_http_protocol_options
     at_options = context.at("common_http_protocol_options")
+    if options.HasField("max_response_headers_kb"):
+        at_options.error(("max_response_headers_kb",), "it says what upstreams may send", "the cluster's field")
     idle = at_options.duration(options.idle_timeout, "idle_timeout")
     return Config(
         stat_prefix=message.stat_prefix,
@@ -114,7 +125,7 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         server=hcm_identity_config.server_header(message),
         identity=hcm_identity_config.identity(message, context),
         target=hcm_target_config.target(message, context),
-        http1=hcm_identity_config.http1_options(message.http_protocol_options),
+        http1=hcm_http1_config.options(message.http_protocol_options, context.at("http_protocol_options")),
         http2=hcm_http2_config.http2_options(message.http2_protocol_options, context.at("http2_protocol_options")),
         max_request_headers_kb=message.max_request_headers_kb.value or 60,
         max_headers_count=options.max_headers_count.value or 100,

@@ -170,7 +170,7 @@ class Lane:
                     data = connection.receive_now()
             connection.idle = False
             if not connection.protocol:
-                if not data or hcm_protocol.may_be_http2(data, self._manager.config):
+                if not data or hcm_protocol.may_be_http2(connection, data, self._manager.config):
                     self.progress = Handover(data, trio.current_time())
                     return
                 self._manager.begin_protocol(connection, "http1")

@@ -1,4 +1,4 @@
-"""The connection manager's fields about identity headers, `server` and HTTP/1 options."""
+"""The connection manager's fields about identity headers and `server`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from proxy.config.context import CompileContext
 from proxy.config.identity import (
     ClientCert,
     ClientCertDetail,
-    Http1Options,
     Identity,
     InternalAddresses,
     ServerHeader,
@@ -42,7 +41,6 @@ HCM_FIELDS = (
     "preserve_external_request_id",
     "always_set_request_id_in_response",
     "via",
-    "http_protocol_options",
     "original_ip_detection_extensions",
     *(f"forward_client_cert_details={mode}" for mode in CLIENT_CERT_MODES if mode != "SANITIZE"),
     "set_current_client_cert_details",
@@ -58,12 +56,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     f"{HCM}.InternalAddressConfig": ("unix_sockets", "cidr_ranges"),
     "envoy.config.core.v3.CidrRange": ("address_prefix", "prefix_len"),
     "envoy.config.core.v3.SchemeHeaderTransformation": ("scheme_to_overwrite",),
-    "envoy.config.core.v3.Http1ProtocolOptions": (
-        "accept_http_10",
-        "default_host_for_http_10",
-        "allow_absolute_url",
-        "allow_custom_methods",
-    ),
 }
 
 UNDERSCORES: dict[int, Literal["ALLOW", "REJECT_REQUEST", "DROP_HEADER"]] = {
@@ -106,16 +98,6 @@ def identity(message: Any, context: CompileContext) -> Identity:
 def server_header(message: Any) -> ServerHeader:
     """What happens to `server`."""
     return ServerHeader(message.server_name or "envoy", SERVER_HEADER[message.server_header_transformation])
-
-
-def http1_options(message: Any) -> Http1Options:
-    """An `Http1ProtocolOptions` message."""
-    return Http1Options(
-        accept_http_10=message.accept_http_10,
-        default_host_for_http_10=message.default_host_for_http_10,
-        allow_absolute_url=message.allow_absolute_url.value if message.HasField("allow_absolute_url") else True,
-        allow_custom_methods=message.allow_custom_methods,
-    )
 
 
 def _client_cert(message: Any) -> ClientCert:

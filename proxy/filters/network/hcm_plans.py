@@ -12,7 +12,7 @@ from proxy.filters.express_watch import LEAST_TIMEOUT
 from proxy.filters.http.router import Router
 from proxy.filters.http.router_headers import Terms, finish_terms, settle
 from proxy.filters.network.hcm_route_stats import observed
-from proxy.http import express_request, express_varying
+from proxy.http import express_request, express_varying, header_case
 from proxy.http.exchange import Policy
 from proxy.http.express_request import Arrival, RequestPlan, Upstreamed
 from proxy.http.express_response import ResponsePlans, Shelf
@@ -227,7 +227,7 @@ class Plans:
             if entry.rewrite_path is not None and router.envoy_headers:
                 plan.tell_path(request.headers, ORIGINAL_PATH)
         finish_terms(request, terms, entry)
-        head = plan.upstreamed(request)
+        head = plan.upstreamed(request, cluster.config.http1)
         if head is None or not _plain(entry, action.forwarding, terms, cluster):
             return None
         edits = [edit_response for _, edit_response in reversed(editing)]
@@ -243,6 +243,8 @@ class Plans:
                 max_bytes=cluster.config.max_response_headers_kb * 1024,
                 max_count=cluster.config.max_response_headers_count,
                 service_time=router.envoy_headers,
+                remember=header_case.reader(cluster.config.http1.header_case),
+                key_format=header_case.written_here(self._codec_options["header_case"]),
                 refused=terms.retry.wants_response if terms.retry is not None else None,
             )
         outcomes = cluster.outcomes(internal=plan.internal)
@@ -257,6 +259,7 @@ def _plain(entry: RouteEntry, options: Forwarding, terms: Terms, cluster: Cluste
     durations = (terms.stream_duration or 0.0, cluster.config.max_stream_duration)
     return (
         not terms.no_content
+        and not cluster.config.http1.send_fully_qualified_url  # a plan's target is a path
         and not (terms.retry is not None and terms.asked)
         and not any(0 < limit < LEAST_TIMEOUT for limit in (*times, *durations))
         and options.max_stream_duration is None

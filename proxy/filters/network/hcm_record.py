@@ -9,6 +9,7 @@ from proxy.config.route import ClusterAction
 from proxy.filters.http.router_headers import PER_TRY_TIMEOUT, TIMEOUT
 from proxy.filters.network.hcm_config import Config
 from proxy.filters.network.recorded_limits import Limits, limits_of_cluster, limits_of_route
+from proxy.filters.network.recorded_request import asked
 from proxy.flight_recorder import Record, kind_of, now, text
 from proxy.http.exchange import Exchange
 from proxy.net.connection import Connection
@@ -44,6 +45,7 @@ def add(exchange: Exchange, connection: Connection, manager: HttpConnectionManag
     if kind is None:
         return
     request, entry = exchange.request, exchange.route
+    reproduced = asked(exchange, manager.headers_read)
     recorder.add(
         Record(
             now(),
@@ -72,6 +74,10 @@ def add(exchange: Exchange, connection: Connection, manager: HttpConnectionManag
             bytes_received=info.bytes_received,
             bytes_sent=info.bytes_sent,
             limits=limits(exchange, manager),
+            url=reproduced.url,
+            peer=str(connection.remote) if info.downstream_remote not in (None, connection.remote) else "",
+            headers=reproduced.headers,
+            reproducible=reproduced.complete,
         )
     )
 
@@ -82,8 +88,8 @@ def limits(exchange: Exchange, manager: HttpConnectionManager) -> Limits:
     action = exchange.route.route.action if exchange.route is not None else None
     if isinstance(action, ClusterAction):
         if detail == "response_timeout":
-            asked = deadlines.asked_timeout
-            return {"RouteAction.timeout": action.timeout} if asked is None else {TIMEOUT.decode(): asked}
+            timeout = deadlines.asked_timeout
+            return {"RouteAction.timeout": action.timeout} if timeout is None else {TIMEOUT.decode(): timeout}
         if detail == "upstream_per_try_timeout" and deadlines.asked_per_try_timeout is not None:
             return {PER_TRY_TIMEOUT.decode(): deadlines.asked_per_try_timeout}
         if found := limits_of_route(detail, action):

@@ -21,9 +21,6 @@ from proxy.net.connection import Connection
 if TYPE_CHECKING:
     from proxy.filters.network.http_connection_manager import HttpConnectionManager
 
-PLAINTEXT = b"http"
-"""The connection's scheme: an `https` in the request's target claims nothing about it (features §13 rule 17)."""
-
 log = logging.getLogger("proxy.http")
 
 
@@ -54,7 +51,7 @@ class Session:
         self._config = config
         self._stats = manager.stats
         self._connection = connection
-        self._downstream = H1Downstream(connection, H1ServerCodec(**manager.codec_options))
+        self._downstream = H1Downstream(connection, H1ServerCodec(**manager.codec_options, scheme=manager.scheme))
         self._hop = hop
         limited = config.max_connection_duration or config.max_requests_per_connection
         self._lifetime = Lifetime(config, manager.stats) if limited else None

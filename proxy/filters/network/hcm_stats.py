@@ -25,6 +25,8 @@ class HcmStats:
         self.cx_total = counter("cx_total")
         self.cx_http1_total = counter("cx_http1_total")
         self.cx_http2_total = counter("cx_http2_total")
+        self.cx_ssl_total = counter("cx_ssl_total")
+        self.cx_ssl_active = stats.gauge(f"{prefix}cx_ssl_active")
         self.cx_active = stats.gauge(f"{prefix}cx_active")
         self.cx_http1_active = stats.gauge(f"{prefix}cx_http1_active")
         self.cx_http2_active = stats.gauge(f"{prefix}cx_http2_active")
@@ -74,8 +76,11 @@ class HcmStats:
             (stats.counter(f"{prefix}rq_{n}xx"), stats.counter(f"{listener}rq_{n}xx")) for n in range(1, 6)
         )
 
-    def charge_connection(self) -> None:
+    def charge_connection(self, *, tls: bool) -> None:
         """One connection begins."""
+        if tls:
+            self.cx_ssl_total.inc()
+            self.cx_ssl_active.add(1)
         self.cx_total.inc()
         self.cx_active.add(1)
 
@@ -84,10 +89,12 @@ class HcmStats:
         (self.cx_http2_total if protocol == "http2" else self.cx_http1_total).inc()
         (self.cx_http2_active if protocol == "http2" else self.cx_http1_active).add(1)
 
-    def charge_destroy(self, protocol: str, *, remote: bool, active_rq: bool, length_ms: int) -> None:
+    def charge_destroy(self, protocol: str, *, remote: bool, active_rq: bool, length_ms: int, tls: bool) -> None:
         """One connection is over, which spoke `protocol`, if any. `remote`: the client ended it first; `active_rq`:
         within an exchange.
         """
+        if tls:
+            self.cx_ssl_active.add(-1)
         self.cx_active.add(-1)
         if protocol:
             (self.cx_http2_active if protocol == "http2" else self.cx_http1_active).add(-1)

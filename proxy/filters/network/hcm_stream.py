@@ -54,7 +54,7 @@ class ActiveStream:
         exchange = self.exchange
         try:
             await self._answer(exchange)
-        except trio.Cancelled:  # a drain's time was over
+        except (trio.Cancelled, BaseExceptionGroup):  # a drain's time was over; a group of it from several tasks
             if not (exchange.info.response_complete or exchange.info.flags):
                 exchange.note(cut_off())
             raise

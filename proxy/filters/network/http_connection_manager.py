@@ -12,7 +12,7 @@ import trio
 
 from proxy import registry
 from proxy.access_log.access_log import build_access_logs
-from proxy.config.common import PluginConfig
+from proxy.config.common import PluginConfig, StringMatcher
 from proxy.config.route import ClusterAction, RouteConfiguration
 from proxy.filters.context import CallNextNetwork, FilterContext, Keeper
 from proxy.filters.header_edits import RouteEdits
@@ -24,7 +24,7 @@ from proxy.filters.network.hcm_idle import IdleLanes
 from proxy.filters.network.hcm_local_reply import LocalReplies
 from proxy.filters.network.hcm_plans import Plans
 from proxy.filters.network.hcm_route_stats import RouteStats
-from proxy.filters.network.hcm_session import PLAINTEXT, Session
+from proxy.filters.network.hcm_session import Session
 from proxy.filters.network.hcm_stats import HcmStats
 from proxy.filters.network.hcm_upgrades import Upgrades
 from proxy.http.exchange import Policy
@@ -36,6 +36,8 @@ from proxy.http.response_head import ResponseRules
 from proxy.http.target import Target
 from proxy.net.connection import Connection
 from proxy.net.own_address import own_address
+from proxy.route.matcher import compile_string
+from proxy.route.reads import headers_read
 from proxy.route.table import RouteTable
 
 BuildFilter = Callable[[PluginConfig, FilterContext], Any]
@@ -69,8 +71,10 @@ class HttpConnectionManager:
         self.express_logs = ExpressLogs(self.access_logs)
         self.identities = Identities(config.identity, own_address())
         self.target = Target(config.target)
+        self.scheme = context.scheme
         self.codec_options = _codec_options(config)
         self.routes = RouteTable(config.route_config, RouteEdits())
+        self.headers_read = headers_read(config.route_config)
         http_context = dataclasses.replace(context, stat_prefix=f"http.{config.stat_prefix}.")
         filters = [build(plugin, http_context) for plugin in config.http_filters]
         self.route_stats = RouteStats(config.route_config, context.stats)
@@ -110,7 +114,7 @@ class HttpConnectionManager:
             identities=self.identities,
             target=self.target,
             codec_options=self.codec_options,
-            scheme=PLAINTEXT,
+            scheme=self.scheme,
         )
 
     @staticmethod
@@ -121,11 +125,13 @@ class HttpConnectionManager:
     def renew(self, config: hcm_config.Config) -> Callable[[], None]:
         """Get ready for a `config` that is `in_place`; what is returned puts it into effect."""
         routes = RouteTable(config.route_config, RouteEdits())
+        read = headers_read(config.route_config)
         route_stats = RouteStats(config.route_config, self._all_stats)
         policy = dataclasses.replace(self.policy, filter_configs=_decode_overrides(config))
 
         def commit() -> None:
             self.config, self.routes, self.policy, self.route_stats = config, routes, policy, route_stats
+            self.headers_read = read
             self._forget_plans()
 
         return commit
@@ -155,7 +161,7 @@ class HttpConnectionManager:
 
     def begin_connection(self, connection: Connection) -> None:
         """Count a connection and its bytes."""
-        self.stats.charge_connection()
+        self.stats.charge_connection(tls=connection.tls is not None)
         connection.count_bytes(self.stats.cx_rx_bytes_total, self.stats.cx_tx_bytes_total)
 
     def begin_protocol(self, connection: Connection, protocol: str) -> None:
@@ -170,6 +176,7 @@ class HttpConnectionManager:
             remote=connection.closed_by_peer and not (session is not None and session.we_close),
             active_rq=session is not None and session.active,
             length_ms=round((trio.current_time() - connection.opened_at) * 1000),
+            tls=connection.tls is not None,
         )
 
     def begin_exchange(self, *, http2: bool = False) -> None:
@@ -190,7 +197,7 @@ class HttpConnectionManager:
         return True
 
     async def __call__(self, connection: Connection, call_next: CallNextNetwork) -> None:
-        session = Session(self, connection, self.identities.hop(connection.remote, connection.local, PLAINTEXT))
+        session = Session(self, connection, self.identities.hop(connection.remote, connection.local, self.scheme))
         self.begin_connection(connection)
         try:
             await session.run()
@@ -207,7 +214,15 @@ def _codec_options(config: hcm_config.Config) -> dict[str, Any]:
         "default_host_for_http_10": config.http1.default_host_for_http_10.encode(),
         "allow_absolute_url": config.http1.allow_absolute_url,
         "allow_custom_methods": config.http1.allow_custom_methods,
+        "enable_trailers": config.http1.enable_trailers,
+        "header_case": config.http1.header_case,
+        "ignores_upgrade": _any_of(config.http1.ignored_upgrades),
     }
+
+
+def _any_of(matchers: tuple[StringMatcher, ...]) -> Callable[[bytes], bool] | None:
+    predicates = [compile_string(matcher) for matcher in matchers]
+    return (lambda text: any(matches(text) for matches in predicates)) if predicates else None
 
 
 def build_filter(plugin: PluginConfig, context: FilterContext) -> Any:

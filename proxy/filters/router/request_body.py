@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from proxy.http import body_relay
+from proxy.http.headers import Headers
 from proxy.limits import READ_SIZE, SMALL_BODY
 from proxy.net.passage import Carrier
 
@@ -15,6 +16,8 @@ class Source(body_relay.Source, Protocol):
 
     @property
     def ended(self) -> bool: ...
+    @property
+    def trailers(self) -> Headers | None: ...
     @property
     def pending(self) -> bool: ...
     @property
@@ -77,6 +80,10 @@ class Reader:
         self._at = 0
 
     @property
+    def trailers(self) -> Headers | None:
+        return self._body.trailers
+
+    @property
     def ended(self) -> bool:
         return self._body.ended and not self._kept.left(self._at)
 
@@ -88,6 +95,10 @@ class Reader:
     @property
     def pending(self) -> bool:
         return bool(self._kept.left(self._at)) or self._body.pending
+
+    @property
+    def splices(self) -> bool:
+        return self._body.splices
 
     @property
     def body_ahead(self) -> int:

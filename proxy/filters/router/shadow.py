@@ -135,6 +135,10 @@ class MirroredBody:
                 copy.push(b"")
 
     @property
+    def trailers(self) -> Headers | None:
+        return self._source.trailers
+
+    @property
     def ended(self) -> bool:
         return self._source.ended
 
@@ -145,6 +149,10 @@ class MirroredBody:
     @property
     def is_small(self) -> bool:
         return self._source.is_small
+
+    @property
+    def splices(self) -> bool:
+        return self._source.splices
 
     @property
     def body_ahead(self) -> int:

@@ -11,22 +11,22 @@ import trio
 from proxy.errors import ProxyError
 from proxy.filters.router.request_body import Source
 from proxy.http.body_relay import pass_around
-from proxy.http.events import DataReceived, InformationalReceived, ResponseReceived
+from proxy.http.events import DataReceived, InformationalReceived, ResponseReceived, StreamEnded
 from proxy.http.exchange import Exchange
 from proxy.net.pipe import PipePool
 from proxy.upstream.stream import UpstreamStream
 
 
 async def upload(exchange: Exchange, source: Source, stream: UpstreamStream, pipes: PipePool) -> None:
-    """Send what is left of the request's body, and its end. Trailers stay behind, as in Envoy without
-    `enable_trailers`. Raises `ProxyError`.
+    """Send what is left of the request's body, and its end, with its trailers where both codecs take them
+    (`enable_trailers`). Raises `ProxyError`.
     """
     touch = exchange.deadlines.touch
     while data := await source.read():
         await stream.send_data(data, flush=not source.pending)
         touch()
         await pass_around(source, stream, pipes, touch)
-    await stream.send_end()
+    await stream.send_end(source.trailers)
 
 
 async def receive_head(exchange: Exchange, stream: UpstreamStream) -> ResponseReceived:
@@ -64,7 +64,7 @@ async def download(
             exchange.info.response_body_begun = exchange.info.response_body_begun or trio.current_time()
             await exchange.send_data(piece.data, flush=not stream.pending)
         else:
-            await exchange.send_end()
+            await exchange.send_end(piece.trailers if isinstance(piece, StreamEnded) else None)
             ended = True
 
 

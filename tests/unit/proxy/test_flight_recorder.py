@@ -26,6 +26,7 @@ records = st.builds(
                   seconds=st.floats(0, 1e6)),
         max_size=9,
     ).map(tuple),
+    url=texts, peer=texts, headers=st.lists(st.text(max_size=60), max_size=4).map(tuple), reproducible=st.booleans(),
 )  # fmt: skip
 
 

@@ -158,7 +158,7 @@ async def test_what_cannot_be_built_changes_nothing() -> None:
         broken = with_listener(config(one.address), filter_chains=())
         try:
             await prepared(rig.server, broken)
-        except IndexError:
+        except ValueError:
             assert (await rig.ask(GET.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))).endswith(b"ok")
         else:
             raise AssertionError("a listener without a filter chain was built")
@@ -173,7 +173,7 @@ async def test_a_listener_that_was_replaced_is_gone_with_its_last_connection() -
             await client.send(GET)
             await client.response()
         (listener,) = (await prepared(rig.server, config(one.address))).listeners.values()
-        old, manager = weakref.ref(listener), weakref.ref(listener._filters[0])
+        old, manager = weakref.ref(listener), weakref.ref(listener._chains[0]._filters[0])
         del listener
         gc.disable()
         try:

@@ -96,7 +96,7 @@ def endpoints(*addresses: Address, weights: tuple[int, ...] = (), version: int =
 class Rig:
     """A cluster `c` with what its stats and tables say."""
 
-    def __init__(self, *addresses: Address, breaker: dict[str, int] | None = None, **config: Any) -> None:
+    def __init__(self, *addresses: Address, breaker: dict[str, Any] | None = None, **config: Any) -> None:
         self.memory = MemoryStats()
         self.tables = MemoryTables()
         limits = CircuitBreaker(**(breaker or {}))

@@ -18,6 +18,7 @@ OPTIONS = {
     "default_host_for_http_10": b"",
     "allow_absolute_url": True,
     "allow_custom_methods": False,
+    "header_case": None,
 }
 
 

@@ -13,7 +13,7 @@ from proxy.config.listener import Listener
 
 ANY = Listener("any", (SocketAddress("0.0.0.0", 80), PipeAddress("/run/any")), "", ())
 V6 = Listener("v6", (SocketAddress("::", 81),), "", ())
-ONE = Listener("one", (SocketAddress("10.0.0.1", 80), SocketAddress("10.0.0.1", 82)), "", ())
+ONE = Listener("one", (SocketAddress("10.0.0.1", 80), SocketAddress("10.0.0.1", 82)), "10.0.0.1_80", ())
 UNBOUND = Listener("unbound", (SocketAddress("127.0.0.1", 0),), "", ())
 ALL = (ANY, V6, ONE, UNBOUND)
 
@@ -43,6 +43,7 @@ def test_the_only_one_takes_whatever_is_asked() -> None:
 def test_by_name() -> None:
     assert reached("http://x.test:82/", name="one") == Reached(2, SocketAddress("10.0.0.1", 82), "named")
     assert reached("/", name="any") == Reached(0, SocketAddress("127.0.0.1", 80), "named")
+    assert reached("/", name="10.0.0.1_80") == Reached(2, SocketAddress("10.0.0.1", 80), "named")
     with pytest.raises(QuestionError, match="did you mean one"):
         reached("/", name="onee")
 

@@ -130,7 +130,7 @@ async def test_ids_that_vary_are_the_request_s_own_and_one_plan_serves_them_all(
             await client.send(request(number))
             await client.response()
         (listener,) = rig.server._snapshot.listeners.values()
-        plans = listener._begin.__self__.plans
+        plans = listener._chains[0]._begin.__self__.plans
         assert len(plans._plans) == 2
     for number, head in enumerate(heads):
         assert head.startswith(b"GET /%d HTTP/1.1\r\n" % number)

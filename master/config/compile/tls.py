@@ -1,0 +1,272 @@
+"""TLS contexts (`extensions.transport_sockets.tls.v3`). Files are read here, once: by whoever compiles."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Any
+
+from master.config import any_types
+from master.config.compile.route_match import compile_string_matcher
+from master.config.walk import unpack
+from proxy.config.tls import (
+    Certificate,
+    DownstreamTls,
+    SanMatcher,
+    SanType,
+    TicketKeys,
+    TlsParameters,
+    Validation,
+    Version,
+)
+from proxy.net.tls.certificate import CertificateFacts
+from proxy.net.tls.context import TlsConfigError
+from proxy.net.tls.server import ServerTls, facts_of
+from proxy.net.tls.stats import TlsStats
+from proxy.stats import MemoryStats
+
+if TYPE_CHECKING:
+    from master.config.compile.context import Context
+
+_TLS = "envoy.extensions.transport_sockets.tls.v3"
+_RAW = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
+FIELDS: dict[str, tuple[str, ...]] = {
+    "envoy.config.core.v3.TransportSocket": ("typed_config",),
+    f"{_TLS}.DownstreamTlsContext": (
+        "common_tls_context",
+        "require_client_certificate",
+        "session_ticket_keys",
+        "disable_stateless_session_resumption",
+        "disable_stateful_session_resumption",
+        "session_timeout",
+        "full_scan_certs_on_sni_mismatch",
+        "prefer_client_ciphers",
+    ),
+    f"{_TLS}.CommonTlsContext": ("tls_params", "tls_certificates", "validation_context", "alpn_protocols"),
+    f"{_TLS}.TlsParameters": (
+        "tls_minimum_protocol_version",
+        "tls_maximum_protocol_version",
+        "cipher_suites",
+        "ecdh_curves",
+        "signature_algorithms",
+    ),
+    f"{_TLS}.TlsCertificate": ("certificate_chain", "private_key", "password"),
+    f"{_TLS}.TlsSessionTicketKeys": ("keys",),
+    f"{_TLS}.CertificateValidationContext": (
+        "trusted_ca",
+        "verify_certificate_spki",
+        "verify_certificate_hash",
+        "match_typed_subject_alt_names",
+        "crl",
+        "only_verify_leaf_cert_crl",
+        "allow_expired_certificate",
+        "trust_chain_verification",
+        "max_verify_depth",
+    ),
+    f"{_TLS}.SubjectAltNameMatcher": (
+        "san_type=EMAIL",
+        "san_type=DNS",
+        "san_type=URI",
+        "san_type=IP_ADDRESS",
+        "matcher",
+    ),
+}
+
+_VERSIONS: dict[int, Version] = {0: "", 1: "TLSv1_0", 2: "TLSv1_1", 3: "TLSv1_2", 4: "TLSv1_3"}
+_SAN_TYPES: dict[int, SanType] = {1: "EMAIL", 2: "DNS", 3: "URI", 4: "IP_ADDRESS"}
+_TICKET_KEY = 80  # bytes
+_LEAST_RSA_BITS = 2048
+_CURVES_OF_KEYS = (256, 384, 521)
+
+
+def compile_downstream(message: Any, context: Context, names: tuple[str, ...] = ()) -> DownstreamTls | None:
+    """The `TransportSocket` of a filter chain for these server names; `context` stands for it. None for plain text."""
+    found = _typed(message, f"{_TLS}.DownstreamTlsContext", context)
+    if found is None:
+        return None
+    here = context.at("typed_config")
+    common = found.common_tls_context
+    validation = _validation(common, here.at("common_tls_context"))
+    tls = DownstreamTls(
+        certificates=_certificates(common, here.at("common_tls_context")),
+        validation=validation,
+        parameters=_parameters(common.tls_params),
+        alpn=tuple(common.alpn_protocols),
+        require_client_certificate=found.require_client_certificate.value,
+        ticket_keys=_ticket_keys(found, here),
+        tickets=not found.disable_stateless_session_resumption,
+        session_ids=not found.disable_stateful_session_resumption,
+        session_timeout=int(here.duration(found.session_timeout, "session_timeout"))
+        if found.HasField("session_timeout")
+        else None,
+        prefer_client_ciphers=found.prefer_client_ciphers,
+        full_scan=found.full_scan_certs_on_sni_mismatch.value,
+    )
+    if here.incomplete() or here.at("common_tls_context").incomplete():
+        return tls
+    if not tls.certificates:
+        here.error(("common_tls_context", "tls_certificates"), "a server needs a certificate", "at least one")
+    elif tls.require_client_certificate and (validation is None or not validation.asks):
+        here.error(
+            ("require_client_certificate",),
+            "there is nothing that a client's certificate could be held against, so everybody would come in",
+            "a validation_context with trusted_ca, names or hashes",
+        )
+    else:
+        _try(tls, here, names)
+    return tls
+
+
+def _typed(message: Any, kind: str, context: Context) -> Any:
+    """The message of `typed_config`, if it is one of this kind; None for plain text, and for what is reported."""
+    if not message.HasField("typed_config"):
+        if not context.incomplete():
+            context.error((), "the transport socket has no typed_config", "typed_config", kind="missing_type")
+        return None
+    found = unpack(message.typed_config)
+    type_url = any_types.split_url(message.typed_config.type_url) or ""
+    if type_url == kind:
+        return found
+    if found is not None and type_url != _RAW and context.at("typed_config").path not in context.unsupported:
+        context.error(("typed_config",), f"no transport socket here has the type {type_url}", kind, kind="reference")
+    return None
+
+
+def _certificates(common: Any, context: Context) -> tuple[Certificate, ...]:
+    certificates = []
+    for index, message in enumerate(common.tls_certificates):
+        here = context.at("tls_certificates", index)
+        certificate = Certificate(
+            chain=here.data_source(message.certificate_chain, "certificate_chain"),
+            key=here.data_source(message.private_key, "private_key"),
+            password=here.data_source(message.password, "password"),
+            path=message.certificate_chain.filename or "<inline>",
+        )
+        certificates.append(certificate)
+    return tuple(certificates)
+
+
+def _parameters(message: Any) -> TlsParameters:
+    """BoringSSL's groups of equal preference, `[A|B]`, are taken in order."""
+    ciphers = ":".join(message.cipher_suites).replace("[", "").replace("]", "").replace("|", ":")
+    return TlsParameters(
+        minimum=_VERSIONS[message.tls_minimum_protocol_version],
+        maximum=_VERSIONS[message.tls_maximum_protocol_version],
+        ciphers=ciphers,
+        curves=":".join(message.ecdh_curves),
+        signature_algorithms=":".join(message.signature_algorithms),
+    )
+
+
+def _validation(common: Any, context: Context) -> Validation | None:
+    if common.WhichOneof("validation_context_type") != "validation_context":
+        return None
+    message, here = common.validation_context, context.at("validation_context")
+    validation = Validation(
+        trusted_ca=here.data_source(message.trusted_ca, "trusted_ca"),
+        path=message.trusted_ca.filename or "<inline>",
+        sans=tuple(
+            SanMatcher(
+                _SAN_TYPES[matcher.san_type],
+                compile_string_matcher(matcher.matcher, here.at("match_typed_subject_alt_names", index, "matcher")),
+            )
+            for index, matcher in enumerate(message.match_typed_subject_alt_names)
+            if matcher.san_type in _SAN_TYPES
+        ),
+        spki=tuple(
+            _digest(text, here, ("verify_certificate_spki", index), _from_base64)
+            for index, text in enumerate(message.verify_certificate_spki)
+        ),
+        hashes=tuple(
+            _digest(text, here, ("verify_certificate_hash", index), _from_hex)
+            for index, text in enumerate(message.verify_certificate_hash)
+        ),
+        crl=here.data_source(message.crl, "crl"),
+        only_verify_leaf_cert_crl=message.only_verify_leaf_cert_crl,
+        allow_expired_certificate=message.allow_expired_certificate,
+        accept_untrusted=message.trust_chain_verification == 1,
+        max_verify_depth=message.max_verify_depth.value if message.HasField("max_verify_depth") else None,
+    )
+    if validation.crl and not validation.trusted_ca:
+        here.error(("crl",), "without trusted_ca no chain is looked at, so no list is looked up", "trusted_ca")
+    return validation
+
+
+def _from_base64(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
+
+
+def _from_hex(text: str) -> bytes:
+    return bytes.fromhex(text.replace(":", ""))
+
+
+def _digest(text: str, context: Context, path: tuple[str | int, ...], decode: Any) -> bytes:
+    try:
+        digest = bytes(decode(text))
+    except (ValueError, binascii.Error):
+        digest = b""
+    if len(digest) != 32:
+        written = "hexadecimal" if decode is _from_hex else "base64"
+        context.error(path, f"{text!r} is no SHA-256 digest", f"32 bytes in {written}")
+    return digest
+
+
+def _ticket_keys(message: Any, context: Context) -> TicketKeys | None:
+    if message.WhichOneof("session_ticket_keys_type") != "session_ticket_keys":
+        return None
+    here = context.at("session_ticket_keys", "keys")
+    keys = tuple(here.data_source(source, index) for index, source in enumerate(message.session_ticket_keys.keys))
+    for index, key in enumerate(keys):
+        if len(key) != _TICKET_KEY:
+            here.error((index,), f"a session ticket key of {len(key)} bytes", f"{_TICKET_KEY} random bytes")
+    if len(keys) > 1:
+        here.error((1,), "more than one session ticket key is not supported", "one key")
+    return TicketKeys(keys) if [len(key) for key in keys] == [_TICKET_KEY] else None
+
+
+_PLACES: dict[str, tuple[str, ...]] = {
+    "trusted_ca": ("validation_context", "trusted_ca"),
+    "crl": ("validation_context", "crl"),
+    "cipher_suites": ("tls_params", "cipher_suites"),
+    "ecdh_curves": ("tls_params", "ecdh_curves"),
+    "signature_algorithms": ("tls_params", "signature_algorithms"),
+    "versions": ("tls_params", "tls_minimum_protocol_version"),
+}
+
+
+def _try(tls: DownstreamTls, context: Context, names: tuple[str, ...]) -> None:
+    """Make the context once, so that nothing is found out only by workers."""
+    common = context.at("common_tls_context")
+    if not all(_check_pair(pair, common.at("tls_certificates", index)) for index, pair in enumerate(tls.certificates)):
+        return
+    try:
+        ServerTls(tls, TlsStats(MemoryStats(), ""), names)
+    except TlsConfigError as error:
+        common.error(_PLACES.get(error.field, ("tls_certificates",)), str(error))
+
+
+def _check_pair(certificate: Certificate, context: Context) -> bool:
+    """Report a pair that no server can use, at its place. What could not be read has been reported."""
+    if not certificate.chain or not certificate.key:
+        if not any(finding.path[: len(context.path)] == context.path for finding in context.findings):
+            missing = "private_key" if certificate.chain else "certificate_chain"
+            context.error((), f"the certificate has no {missing}", missing)
+        return False
+    try:
+        if too_weak := _weakness(facts_of(certificate)):
+            context.error(("certificate_chain",), *too_weak)
+            return False
+        ServerTls(DownstreamTls((certificate,)), TlsStats(MemoryStats(), ""))
+    except TlsConfigError as error:
+        context.error(("private_key" if error.field == "key" else "certificate_chain",), str(error))
+        return False
+    return True
+
+
+def _weakness(facts: CertificateFacts) -> tuple[str, str] | None:
+    """What is wrong with a public key, and what is expected; as in Envoy."""
+    if facts.key_kind == "RSA" and facts.key_bits < _LEAST_RSA_BITS:
+        return f"an RSA key of {facts.key_bits} bits is too small", f"{_LEAST_RSA_BITS} bits or more"
+    if facts.key_kind == "EC" and facts.key_bits not in _CURVES_OF_KEYS:
+        return "this curve is not supported", "P-256, P-384 or P-521"
+    return None

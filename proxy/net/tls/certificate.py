@@ -1,0 +1,122 @@
+"""What a certificate says, in Envoy's words. Facts are read when they are asked for."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import ssl
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
+
+
+class CertificateFacts:
+    """A certificate by its DER encoding. Raises `ValueError` where it is none."""
+
+    def __init__(self, der: bytes) -> None:
+        self.der = der
+        self._certificate = x509.load_der_x509_certificate(der)
+
+    @property
+    def subject(self) -> str:
+        """As RFC 2253 writes it: the last name first."""
+        return self._certificate.subject.rfc4514_string()
+
+    @property
+    def issuer(self) -> str:
+        """As RFC 2253 writes it."""
+        return self._certificate.issuer.rfc4514_string()
+
+    @property
+    def common_name(self) -> str:
+        """The subject's; "" if it has none."""
+        names = self._certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return str(names[0].value) if names else ""
+
+    @property
+    def serial(self) -> str:
+        """In hexadecimal, lower case."""
+        digits = f"{self._certificate.serial_number:x}"
+        return digits if len(digits) % 2 == 0 else f"0{digits}"
+
+    @property
+    def key_kind(self) -> str:
+        """Of the public key: RSA, EC, or "" for another."""
+        key = self._certificate.public_key()
+        if isinstance(key, rsa.RSAPublicKey):
+            return "RSA"
+        return "EC" if isinstance(key, ec.EllipticCurvePublicKey) else ""
+
+    @property
+    def key_bits(self) -> int:
+        """The size of an RSA or EC key; 0 for another."""
+        key = self._certificate.public_key()
+        return key.key_size if isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey) else 0
+
+    @property
+    def begins(self) -> datetime:
+        return self._certificate.not_valid_before_utc
+
+    @property
+    def expires(self) -> datetime:
+        return self._certificate.not_valid_after_utc
+
+    @property
+    def sha256(self) -> bytes:
+        return hashlib.sha256(self.der).digest()
+
+    @property
+    def sha1(self) -> bytes:
+        return hashlib.sha1(self.der, usedforsecurity=False).digest()
+
+    @property
+    def spki(self) -> bytes:
+        """SHA-256 of the public key with its algorithm (`verify_certificate_spki`)."""
+        key = self._certificate.public_key()
+        return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
+
+    @property
+    def pem(self) -> str:
+        return ssl.DER_cert_to_PEM_cert(self.der)
+
+    @functools.cached_property
+    def sans(self) -> tuple[tuple[str, str], ...]:
+        """Subject alternative names, in the certificate's order: their kind (EMAIL, DNS, URI, IP_ADDRESS) and value."""
+        try:
+            names = self._certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except (x509.ExtensionNotFound, ValueError):
+            return ()
+        return tuple(found for found in map(_san, names) if found is not None)
+
+    def names(self, kind: str) -> list[str]:
+        """The subject alternative names of one kind."""
+        return [value for its, value in self.sans if its == kind]
+
+
+def _san(name: x509.GeneralName) -> tuple[str, str] | None:
+    match name:
+        case x509.DNSName():
+            return "DNS", name.value
+        case x509.UniformResourceIdentifier():
+            return "URI", name.value
+        case x509.RFC822Name():
+            return "EMAIL", name.value
+        case x509.IPAddress():
+            return "IP_ADDRESS", str(name.value)
+    return None
+
+
+def matches_dns(wanted: str, pattern: str) -> bool:
+    """Whether the host `wanted` is named by a certificate's `pattern`, of which the first label may be `*`
+    (`Utility::dnsNameMatch`).
+    """
+    wanted, pattern = wanted.lower(), pattern.lower()
+    if wanted == pattern:
+        return True
+    if not pattern.startswith("*.") or pattern.count("*") > 1:
+        return False
+    label, _, rest = wanted.partition(".")
+    return bool(label) and rest != "" and rest == pattern[2:]

@@ -1,0 +1,90 @@
+"""`ssl.SSLSocket` with the manners of a non-blocking `socket.socket`, as `proxy/net/connection.py` uses one.
+
+A TLS record says nothing about what the kernel still holds, so a reader goes on until nothing comes (EAGAIN).
+"""
+
+from __future__ import annotations
+
+import _ssl
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Iterable
+from typing import Any
+
+from proxy.net.tls import libssl
+
+_WAITS = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_PEEK_SIZE = 16 * 1024  # a record
+
+
+class TlsSocket(ssl.SSLSocket):
+    """Its handshake is whoever made it's to run. `server_name` is what the client asked for, "" for nothing."""
+
+    server_name = ""
+    _ahead = b""  # what a peek has read
+    _sslobj: Any  # the base class's: its own methods are as many calls more
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        """`socket.recv`; of flags there is MSG_PEEK alone. b"" if the peer has finished, with or without a goodbye."""
+        if flags or self._ahead:
+            return self._recv_ahead(buflen, flags)
+        try:
+            return self._sslobj.read(buflen)  # type: ignore[no-any-return]
+        except _WAITS:
+            raise BlockingIOError from None
+        except ssl.SSLError as error:
+            return _end(error)
+
+    def _recv_ahead(self, size: int, flags: int) -> bytes:
+        if not self._ahead:
+            self._ahead = self.recv(_PEEK_SIZE)
+        data = self._ahead[:size]
+        if not flags & socket.MSG_PEEK:
+            self._ahead = self._ahead[size:]
+        return data
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """`socket.send`. What was refused for want of room must come again, from its first byte."""
+        try:
+            return self._sslobj.write(data)  # type: ignore[no-any-return]
+        except _WAITS:
+            raise BlockingIOError from None
+        except ssl.SSLError as error:
+            raise OSError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
+
+    def sendmsg(self, buffers: Iterable[Any], *_: Any) -> int:  # type: ignore[override]
+        return self.send(b"".join(buffers))
+
+    def shutdown(self, how: int) -> None:
+        """The end of our side, told in TLS and in TCP; the peer's can still be read."""
+        if how != socket.SHUT_RD:
+            self._say_goodbye()
+        socket.socket.shutdown(self, how)
+
+    def close(self) -> None:
+        if self.fileno() >= 0:
+            self._say_goodbye()
+        super().close()
+
+    def _say_goodbye(self) -> None:
+        if self._sslobj is not None:
+            libssl.close_notify(self._sslobj)
+
+    @property
+    def engine(self) -> object:
+        """For `libssl`."""
+        return self._sslobj
+
+    def peer_chain(self) -> list[bytes]:
+        """The peer's certificates (DER) as it sent them, its own first."""
+        chain = self._sslobj.get_unverified_chain() if self._sslobj is not None else None
+        return [certificate.public_bytes(_ssl.ENCODING_DER) for certificate in chain or ()]
+
+
+def _end(error: ssl.SSLError) -> bytes:
+    """What a failed read comes to. A peer that breaks the protocol has gone as far as we are concerned."""
+    if isinstance(error, ssl.SSLZeroReturnError | ssl.SSLEOFError):
+        return b""
+    raise OSError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from error

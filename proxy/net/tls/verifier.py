@@ -1,0 +1,101 @@
+"""Whether a peer's certificate will do (`CertificateValidationContext`; Envoy's `DefaultCertValidator`).
+
+OpenSSL asks in the middle of a handshake, so that a peer that will not do gets the alert that says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from proxy.config.tls import SanMatcher, Validation
+from proxy.net.tls import libssl
+from proxy.net.tls.certificate import CertificateFacts, matches_dns
+from proxy.net.tls.stats import TlsStats
+from proxy.route.matcher import compile_string
+
+MatchesName = Callable[[CertificateFacts], bool]
+
+
+class Verifier:
+    """One for all handshakes of a context: they run one at a time, and each asks at most once.
+
+    `validated` and `reason` are of the last handshake that asked: whether the chain is trusted and the names are right,
+    and what was wrong; "" while nothing is.
+    """
+
+    def __init__(self, validation: Validation, stats: TlsStats) -> None:
+        self._validation = validation
+        self._stats = stats
+        self._sans = [_compile_san(matcher) for matcher in validation.sans]
+        self.validated = False
+        self.reason = ""
+
+    def begin(self) -> None:
+        """A step of a handshake comes: what is known is of another one."""
+        self.validated, self.reason = False, ""
+
+    def __call__(self, store: int, _: int = 0) -> int:
+        """OpenSSL's `cert_verify_callback`: 1 to go on."""
+        code = 0
+        if self._validation.trusted_ca:
+            code, depth, words = libssl.verify_chain(store)
+            if code:
+                self.reason = (
+                    f"verify cert failed: X509_verify_cert: certificate verification error at depth {depth}: {words}"
+                )
+                self._stats.fail_verify_error.inc()
+            else:
+                self.validated = True
+        if not code:
+            self._judge_leaf(CertificateFacts(libssl.leaf(store)))
+            code = libssl.ERROR_APPLICATION_VERIFICATION if self.reason else 0
+        if self.reason:
+            self.validated = False
+            if not self._validation.accept_untrusted:
+                libssl.set_verify_error(store, code)
+                return 0
+        libssl.set_verify_error(store, 0)
+        return 1
+
+    def judge_resumed(self, der: bytes) -> bool:
+        """The same for the certificate that a resumed session remembers: its chain was looked at when the session
+        began, under the same trust (the session's keys say so); what may have changed is the time.
+        """
+        self.begin()
+        facts = CertificateFacts(der)
+        if self._validation.trusted_ca:
+            self.validated = True
+            now = datetime.now(UTC)
+            if not self._validation.allow_expired_certificate and not facts.begins <= now <= facts.expires:
+                self.reason = "verify cert failed: the certificate of a resumed session has expired"
+                self._stats.fail_verify_error.inc()
+        if not self.reason:
+            self._judge_leaf(facts)
+        self.validated = self.validated and not self.reason
+        return not self.reason or self._validation.accept_untrusted
+
+    def _judge_leaf(self, facts: CertificateFacts) -> None:
+        validation = self._validation
+        if self._sans:
+            if not any(matches(facts) for matches in self._sans):
+                listed = ", ".join(value for _, value in facts.sans)
+                self.reason = f"verify cert failed: SAN matcher, certificate SANs are [{listed}]"
+                self._stats.fail_verify_san.inc()
+                return
+            self.validated = True
+        if validation.hashes or validation.spki:
+            if facts.sha256 not in validation.hashes and facts.spki not in validation.spki:
+                self.reason = "verify cert failed: cert hash and spki"
+                self._stats.fail_verify_cert_hash.inc()
+                return
+            self.validated = True
+
+
+def _compile_san(matcher: SanMatcher) -> MatchesName:
+    """An exact DNS name is one that the certificate's wildcards may stand for, too."""
+    kind, wanted = matcher.kind, matcher.matcher
+    if kind == "DNS" and wanted.kind == "exact":
+        return lambda facts: any(matches_dns(wanted.value, name) for name in facts.names("DNS"))
+    matches = compile_string(wanted)
+    return lambda facts: any(matches(name.encode()) for name in facts.names(kind))
