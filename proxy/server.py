@@ -79,6 +79,7 @@ class Server:
         )
         self._express = context.express
         self._shadows = context.shadows
+        self._periodic = context.periodic
         if recorder is not None:
             context = dataclasses.replace(context, recorder=recorder)
         self._builder = SnapshotBuilder(self._clusters, context, worker_index=worker_index)
@@ -125,6 +126,7 @@ class Server:
                 nursery.start_soon(self._disconnects.run)
                 nursery.start_soon(self._express.run)
                 nursery.start_soon(self._shadows.run)
+                nursery.start_soon(self._periodic.run)
                 self._nursery = nursery
                 task_status.started()
                 try:
@@ -322,6 +324,7 @@ class Server:
         """Implements `Keeper`."""
         connection.close()
         listener = self._connections.pop(connection)
+        listener.log(connection)
         self._activity.connections -= 1
         listener.closed(trio.current_time() - connection.opened_at)
         self._check_drained()

@@ -10,12 +10,14 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 
 import trio
 
+from proxy.access_log.access_log import build_access_logs
 from proxy.changes import listener_change
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Endpoints
 from proxy.config.listener import Listener as ListenerConfig
 from proxy.filter_chain import FilterChain
 from proxy.filters.context import FilterContext, Keeper
+from proxy.http.stream_info import StreamInfo
 from proxy.net.connection import Connection
 from proxy.net.drain import ListenerDrain
 from proxy.upstream.cluster import Cluster
@@ -56,6 +58,7 @@ class Listener:
             buffer_limit=config.per_connection_buffer_limit_bytes,
         )
         self.buffer_limit = config.per_connection_buffer_limit_bytes
+        self._access_logs = build_access_logs(config.access_log, context.log_writer)
         self.connections = 0
         if not config.filter_chains:
             raise ValueError(f"listener {config.name!r} has no filter chain")
@@ -65,6 +68,9 @@ class Listener:
         """Serve it, without a task where that is possible."""
         (chain,) = self._chains
         connection.filter_chain = chain.config.name
+        if self._access_logs:
+            connection.info = StreamInfo(connection.opened_at, connection)
+            connection.know_peer()
         if not chain.begin(connection, keeper):
             keeper.start_task(connection, lambda connection: chain.serve(connection, keeper))
 
@@ -74,6 +80,21 @@ class Listener:
             counter.inc()
         for gauge in self._active:
             gauge.add(1)
+
+    def log(self, connection: Connection) -> None:
+        """`connection` has ended: the listener's access log, if it has one, gets its entry."""
+        info = connection.info
+        if info is None:
+            return
+        now = trio.current_time()
+        info.ended, info.connection_ended = now, info.connection_ended or now
+        info.bytes_received, info.bytes_sent = connection.bytes_received, connection.bytes_sent
+        if info.is_http:  # which bytes are whose, its exchanges know
+            info.received_before, info.sent_before = info.bytes_received, info.bytes_sent
+        info.log_type = b"NotSet"
+        for access_log in self._access_logs:
+            access_log.log(info)
+        connection.info = None
 
     def closed(self, seconds: float) -> None:
         self.connections -= 1

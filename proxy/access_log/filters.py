@@ -15,17 +15,21 @@ from proxy.config.access_log import (
     GrpcStatuses,
     HeaderFilter,
     LogTypes,
+    MetadataFilter,
     NotHealthCheck,
     ResponseFlags,
     Share,
+    Traceable,
 )
 from proxy.config.context import CompileContext
 from proxy.http import grpc
 from proxy.http.grpc import GrpcStatus
 from proxy.http.identity import REQUEST_ID
 from proxy.http.request import Request
+from proxy.http.stream_data import ABSENT, lookup
 from proxy.http.stream_info import StreamInfo
 from proxy.route.matcher import compile_header
+from proxy.route.metadata import compile_value
 
 PACKAGE = "envoy.config.accesslog.v3"
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -38,6 +42,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "runtime_filter",
         "grpc_status_filter",
         "log_type_filter",
+        "traceable_filter",
+        "metadata_filter",
         "and_filter",
         "or_filter",
     ),
@@ -49,6 +55,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     f"{PACKAGE}.RuntimeFilter": ("percent_sampled", "use_independent_randomness"),
     f"{PACKAGE}.GrpcStatusFilter": ("statuses", "exclude"),
     f"{PACKAGE}.LogTypeFilter": ("types", "exclude"),
+    f"{PACKAGE}.MetadataFilter": ("matcher", "match_if_key_not_found"),
     f"{PACKAGE}.AndFilter": ("filters",),
     f"{PACKAGE}.OrFilter": ("filters",),
     "envoy.config.core.v3.RuntimeUInt32": ("default_value",),
@@ -94,11 +101,23 @@ def filter_from_proto(message: Any, context: CompileContext) -> AccessLogFilter 
             names = type(message.log_type_filter).DESCRIPTOR.fields_by_name["types"].enum_type.values_by_number
             types = tuple(names[number].name for number in message.log_type_filter.types)
             return LogTypes(types, message.log_type_filter.exclude)
+        case "traceable_filter":
+            return Traceable()
+        case "metadata_filter":
+            return _metadata(message.metadata_filter, context.at("metadata_filter"))
         case "and_filter":
             return Combination("and", _filters(message.and_filter.filters, context.at("and_filter", "filters")))
         case "or_filter":
             return Combination("or", _filters(message.or_filter.filters, context.at("or_filter", "filters")))
     return None
+
+
+def _metadata(message: Any, context: CompileContext) -> MetadataFilter:
+    matcher = None
+    if message.HasField("matcher"):
+        matcher = context.at("matcher").metadata_matcher(message.matcher)
+    absent = message.match_if_key_not_found
+    return MetadataFilter(matcher, absent.value if message.HasField("match_if_key_not_found") else True)
 
 
 def _comparison(message: Any, subject: Any) -> Comparison:
@@ -134,10 +153,28 @@ def compile_filter(config: AccessLogFilter) -> Predicate:
         case LogTypes():
             types = frozenset(name.encode() for name in config.types)
             return lambda info: (info.log_type in types) != config.exclude
+        case Traceable():
+            return lambda info: False  # nothing is, as long as there is no tracing
+        case MetadataFilter():
+            return _compile_metadata(config)
         case Combination():
             filters = tuple(map(compile_filter, config.filters))
             combine = all if config.op == "and" else any
             return lambda info: combine(logged(info) for logged in filters)
+
+
+def _compile_metadata(config: MetadataFilter) -> Predicate:
+    """Without a matcher nothing is there to be found. The matcher's `invert` has no effect, as in Envoy."""
+    matcher, if_absent = config.matcher, config.if_absent
+    if matcher is None:
+        return lambda info: if_absent
+    namespace, path, matches = matcher.namespace, matcher.path, compile_value(matcher.value)
+
+    def logged(info: StreamInfo) -> bool:
+        found = lookup(info.dynamic_metadata, namespace, path)
+        return if_absent if found is ABSENT else matches(found)
+
+    return logged
 
 
 def _compile_comparison(config: Comparison) -> Predicate:

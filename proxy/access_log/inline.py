@@ -47,7 +47,7 @@ def source(name: str, parameter: str | None, getter: Callable[[StreamInfo], obje
     if name == "RESPONSE_FLAGS":
         return Source('(b"-" if not info.flags else {x}(info))', "bytes", getter)
     if name == "PROTOCOL":
-        return Source("({x}(info) if request is None else request.protocol.encode())", "bytes or none", getter)
+        return Source("({x}(info) if request is None else request.protocol.encode() or None)", "bytes or none", getter)
     if name in ("REQ", "REQUEST_HEADER"):
         return _first([_PSEUDO.get(header) or f"sent.get({header.encode()!r})" for header in names(parameter)])
     if name in ("RESP", "RESPONSE_HEADER") and ":status" not in (found := names(parameter)):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+import trio
 
 from proxy.access_log.rendering import Index
 from proxy.http.stream_info import StreamInfo
@@ -20,3 +22,12 @@ class Log(NamedTuple):
 
     log: Callable[[StreamInfo], None]
     planned: Callable[[StreamInfo], PlannedLog]
+
+
+def log_meanwhile(logs: Sequence[Log], info: StreamInfo, log_type: bytes) -> None:
+    """Log what is not over yet, as an entry of this type."""
+    before = info.log_type, info.ended
+    info.log_type, info.ended = log_type, trio.current_time()
+    for each in logs:
+        each.log(info)
+    info.log_type, info.ended = before

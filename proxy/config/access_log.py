@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from proxy.config.common import HeaderMatcher, PluginConfig
+from proxy.config.metadata import MetadataMatcher
 
 
 class Comparison(msgspec.Struct, frozen=True, gc=False, tag="comparison"):
@@ -57,6 +58,17 @@ class LogTypes(msgspec.Struct, frozen=True, gc=False, tag="log_types"):
     exclude: bool = False
 
 
+class Traceable(msgspec.Struct, frozen=True, gc=False, tag="traceable"):
+    """`traceable_filter`."""
+
+
+class MetadataFilter(msgspec.Struct, frozen=True, gc=False, tag="metadata"):
+    """`metadata_filter`: what the dynamic metadata must be, or whether exchanges are logged that have nothing there."""
+
+    matcher: MetadataMatcher | None
+    if_absent: bool = True
+
+
 class Combination(msgspec.Struct, frozen=True, tag="combination"):
     """`and_filter` or `or_filter`."""
 
@@ -65,7 +77,16 @@ class Combination(msgspec.Struct, frozen=True, tag="combination"):
 
 
 AccessLogFilter = (
-    Comparison | NotHealthCheck | HeaderFilter | ResponseFlags | Share | GrpcStatuses | LogTypes | Combination
+    Comparison
+    | NotHealthCheck
+    | HeaderFilter
+    | ResponseFlags
+    | Share
+    | GrpcStatuses
+    | LogTypes
+    | Traceable
+    | MetadataFilter
+    | Combination
 )
 
 

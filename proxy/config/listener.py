@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from proxy.config.access_log import AccessLog
 from proxy.config.common import Address, PluginConfig
 from proxy.config.tls import DownstreamTls
 
@@ -32,7 +33,7 @@ class Listener(msgspec.Struct, frozen=True):
     `listener.<stat_prefix>.*`. `per_connection_buffer_limit_bytes` is the high watermark of one direction (bytes).
     `backlog` is `tcp_backlog_size` (Envoy's default: net.core.somaxconn; 0 here means that default).
     `traffic_direction` is what `/drain_listeners?inboundonly` asks for; `drain_type` MODIFY_ONLY means that a failed
-    health check does not drain it.
+    health check does not drain it. `access_log` has an entry for each connection.
     """
 
     name: str
@@ -44,3 +45,4 @@ class Listener(msgspec.Struct, frozen=True):
     per_connection_buffer_limit_bytes: int = 1024 * 1024
     traffic_direction: TrafficDirection = "UNSPECIFIED"
     drain_type: DrainType = "DEFAULT"
+    access_log: tuple[AccessLog, ...] = ()

@@ -25,7 +25,7 @@ from proxy.explain.routing import Routing, TracedTable
 from proxy.filters.context import FilterContext
 from proxy.filters.http import HTTP_FILTERS
 from proxy.filters.http.router import Router
-from proxy.filters.network.hcm_config import Config
+from proxy.filters.network.hcm_config import Config, LogOptions
 from proxy.filters.network.http_connection_manager import HttpConnectionManager, build_filter
 from proxy.filters.router.forwarding import Forwarding
 from proxy.http.codec import CodecError
@@ -151,10 +151,17 @@ def _without_effects(config: Config) -> Config:
     upgrades = tuple(
         msgspec.structs.replace(upgrade, filters=tuple(filter(_runs, upgrade.filters))) for upgrade in config.upgrades
     )
-    filters = tuple(filter(_runs, config.http_filters))
+    filters = tuple(map(_without_logs, filter(_runs, config.http_filters)))
     return msgspec.structs.replace(
-        config, http_filters=filters, upgrades=upgrades, access_log=(), log_new_requests=False
+        config, http_filters=filters, upgrades=upgrades, access_log=(), log_options=LogOptions()
     )
+
+
+def _without_logs(plugin: PluginConfig) -> PluginConfig:
+    if registry.load(HTTP_FILTERS, plugin.type_url) is not Router:
+        return plugin
+    router = msgspec.structs.replace(msgspec.msgpack.decode(plugin.config, type=Router.Config), upstream_log=None)
+    return msgspec.structs.replace(plugin, config=msgspec.Raw(msgspec.msgpack.encode(router)))
 
 
 def _read(head: bytes, options: dict[str, Any]) -> Request | None:

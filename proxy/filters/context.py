@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from proxy.access_log.periodic import Periodic
 from proxy.access_log.writer import LogWriter
 from proxy.filters.express_watch import ExpressWatch
 from proxy.filters.shadows import Shadows
@@ -61,6 +62,7 @@ class FilterContext:
     stat_prefix: str = ""
     buffer_limit: int = 1024 * 1024
     scheme: bytes = b"http"
+    periodic: Periodic = field(default_factory=Periodic)
     log_writer: LogWriter = field(default_factory=lambda: LogWriter(MemoryStats()))
 
 

@@ -104,7 +104,8 @@ class Exchange:
     The response is sent with `send_headers`, `send_data`, `send_end`. A `ProxyError` that a filter raises becomes
     a local reply when it leaves that filter. `close` ends the connection with this exchange. `tells_request_id`: the
     response carries the request's id. `handover` is what the express lane has done for it, if anything. `drains`: a
-    drain wants the connection to end, of which `close` is how HTTP/1 does it.
+    drain wants the connection to end, of which `close` is how HTTP/1 does it. `on_tunnel` is called when a response that
+    opens a tunnel is about to go out.
     """
 
     __slots__ = (
@@ -121,6 +122,7 @@ class Exchange:
         "drains",
         "handover",
         "info",
+        "on_tunnel",
         "received",
         "request",
         "response_started",
@@ -149,6 +151,7 @@ class Exchange:
         self.clusters: Mapping[str, Any] = {}
         self.tells_request_id = False
         self.handover: Handover | None = None
+        self.on_tunnel: Callable[[], None] | None = None
 
     def begin(self, event: RequestReceived) -> None:
         """The request's head has arrived."""
@@ -258,6 +261,8 @@ class Exchange:
         self.info.header_bytes_sent = codec.header_bytes_sent(self.info.stream_id)
         self.info.status = head.status
         self.info.response_headers = head.headers
+        if tunnel and self.on_tunnel is not None:
+            self.on_tunnel()
         if flush:
             await self._flush()
         if end_stream:

@@ -18,6 +18,7 @@ from proxy.net.peer import PEER_GONE, address_of, disconnected
 from proxy.stats import Counter
 
 if TYPE_CHECKING:  # who has no TLS loads none of it
+    from proxy.http.stream_info import StreamInfo
     from proxy.net.tls.session import TlsSession
     from proxy.net.tls.socket import TlsSocket
 
@@ -37,7 +38,8 @@ class Connection:
     `filter_chain` is the name of the listener's chain that serves it. `protocol` is what the peer speaks ("http1",
     "http2"), empty while that is not known. `stateful`: both ends share a state that no other process could take over.
     `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone. `tls` is what was agreed on with a peer
-    that speaks TLS, None for one that does not.
+    that speaks TLS, None for one that does not. `info` is what the listener's access log will say of it, None if there
+    is no such log.
     """
 
     __slots__ = (
@@ -59,6 +61,7 @@ class Connection:
         "filter_chain",
         "id",
         "idle",
+        "info",
         "on_end",
         "opened_at",
         "protocol",
@@ -92,6 +95,7 @@ class Connection:
         self.closed_by_peer = False
         self.close_type = b"Normal"
         self.filter_chain = ""
+        self.info: StreamInfo | None = None
         self.sending = False
         self.tls: TlsSession | None = None
         self.bytes_received = 0
@@ -131,6 +135,10 @@ class Connection:
         if self._remote is None:
             self._remote = address_of(self._socket, peer=True)
         return self._remote
+
+    def know_peer(self) -> None:
+        """Ask for the peer's address now, for who will want it when the peer may be gone."""
+        self._remote = self.remote
 
     @property
     def local(self) -> Address:
@@ -301,6 +309,11 @@ class Connection:
     def close(self) -> None:
         """Close the socket. May be called twice."""
         if self._fd >= 0:
+            if (
+                self.info is not None
+                and self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
+            ):
+                self.close_type = b"RemoteReset"  # which nobody has read
             if self._watch is not None:
                 self._watch.close()
             if self._trio_knows:

@@ -34,6 +34,9 @@ class MemoryConnection:
         self.opened_at = 0.0
         self.expired = False
         self.lingered = False
+        self.info = None
+        self.filter_chain = ""
+        self.close_type = b"Normal"
 
     def count_bytes(self, received: object, sent: object) -> None:
         """Nobody reads them."""

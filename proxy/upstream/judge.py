@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from proxy.errors import ProxyError
+from proxy.http.events import ResponseReceived
 from proxy.http.headers import Headers
 
 
@@ -21,7 +22,9 @@ class Judge(Protocol):
 
 
 class Retried(ProxyError):
-    """A response that nobody sees, as another attempt follows."""
+    """A `response` that nobody sees, as another attempt follows."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, response: ResponseReceived) -> None:
+        status = response.status
         super().__init__(f"retried_after_response{{{status}}}", side="upstream", status=status)
+        self.response = response

@@ -318,7 +318,7 @@ class UpstreamStream:
         self._pool.count(HostColumn.RQ_ERROR)
         self._peer_closes = closes(response.headers, response.protocol[-3:].encode())
         self._response_ended = response.end_stream
-        return Retried(response.status)
+        return Retried(response)
 
     def _charge_response(self, response: ResponseReceived) -> None:
         self._response_started = True

@@ -65,6 +65,11 @@ class Logs:
         wait_for(lambda: all(path in self._new(end) for end in ends), deadline=30, what="both logs have the last line")
         time.sleep(0.1)
 
+    def wait_for_lines(self, name: str, count: int) -> None:
+        """Wait until both have `count` lines more in a log."""
+        paths = [directory / f"{name}.log" for directory in self._directories]
+        wait_for(lambda: all(len(self._new(path)) >= count for path in paths), deadline=30, what=f"both wrote {name}")
+
     def lines(self, name: str) -> tuple[list[str], list[str]]:
         """The lines since the last call: Envoy's, ours."""
         envoy, ours = (directory / f"{name}.log" for directory in self._directories)

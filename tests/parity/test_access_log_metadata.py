@@ -27,6 +27,7 @@ OPERATORS = [
     "DYNAMIC_METADATA(ns:struct:key)", "DYNAMIC_METADATA(ns:struct:deep:er)", "DYNAMIC_METADATA(ns:struct:nothing)",
     "DYNAMIC_METADATA(ns:list:0)", "DYNAMIC_METADATA(ns:text:more)", "DYNAMIC_METADATA(other)", "DYNAMIC_METADATA(:a)",
     "DYNAMIC_METADATA(ns:)", "METADATA(DYNAMIC:ns:text)", "METADATA(DYNAMIC:ns)", "METADATA(DYNAMIC:other:x):3",
+    "METADATA(ROUTE:ns)", "METADATA(ROUTE:ns:of)", "METADATA(ROUTE:other)", "METADATA(VIRTUAL_HOST:ns:of):2",
     "FILTER_STATE(text)", "FILTER_STATE(text:PLAIN)", "FILTER_STATE(text:TYPED)", "FILTER_STATE(text:)",
     "FILTER_STATE(text:PLAIN):2", "FILTER_STATE(text:TYPED):3", "FILTER_STATE(text:FIELD:x)", "FILTER_STATE(address)",
     "FILTER_STATE(address:PLAIN)", "FILTER_STATE(address:FIELD:ip)", "FILTER_STATE(nothing)",
@@ -43,6 +44,36 @@ def state(key: str, factory: str, value: str) -> Fields:
     }
 
 
+def filtered(path: list[str], value: Fields | None, *, invert: bool = False, absent: bool | None = None) -> Fields:
+    """A `metadata_filter`; without a `value` it has no matcher."""
+    keys = [{"key": key} for key in path]
+    matcher = {"matcher": {"filter": "ns", "path": keys, "value": value, "invert": invert}} if value else {}
+    return {"metadata_filter": {**matcher, **({} if absent is None else {"match_if_key_not_found": absent})}}
+
+
+def of(what: str) -> Fields:
+    return {"filter_metadata": {"ns": {"of": what, "n": [1]}}}
+
+
+FILTERS: dict[str, Fields] = {
+    "equal": filtered(["struct", "key"], {"string_match": {"exact": "value"}}),
+    "unequal": filtered(["struct", "key"], {"string_match": {"exact": "other"}}),
+    "inverted": filtered(["struct", "key"], {"string_match": {"exact": "value"}}, invert=True),
+    "inverted_unequal": filtered(["struct", "key"], {"string_match": {"exact": "other"}}, invert=True),
+    "absent": filtered(["nothing"], {"string_match": {"exact": "value"}}),
+    "absent_not": filtered(["nothing"], {"string_match": {"exact": "value"}}, absent=False),
+    "absent_inverted": filtered(["nothing"], {"string_match": {"exact": "value"}}, invert=True, absent=False),
+    "null": filtered(["none"], {"null_match": {}}, absent=False),
+    "null_unequal": filtered(["none"], {"bool_match": True}, absent=True),
+    "number": filtered(["whole"], {"double_match": {"exact": 3}}),
+    "list": filtered(["list"], {"list_match": {"one_of": {"string_match": {"exact": "a"}}}}),
+    "hollow": filtered(["hollow"], {"present_match": True}, absent=False),
+    "no_matcher": filtered([], None),
+    "no_matcher_not": filtered([], None, absent=False),
+    "traceable": {"traceable_filter": {}},
+}
+IDS = [f"00000000-0000-{digit}000-8000-000000000000" for digit in "149abcAB"]
+IDS += ["9" * 15, "9" * 36, "x" * 14 + "9" + "x" * 21]
 FORMATS: dict[str, Fields] = {
     "json": json_of(OPERATORS),
     "inside": {"json_format": {operator: f"<%{operator}%>" for operator in OPERATORS}},
@@ -50,6 +81,7 @@ FORMATS: dict[str, Fields] = {
     "text": text("|".join(f"%{operator}%" for operator in OPERATORS)),
 }
 
+OF_IDS: Fields = {"header_filter": {"header": {"name": "x-by-id", "present_match": True}}}
 Lines = dict[str, tuple[list[str], list[str]]]
 
 
@@ -75,13 +107,21 @@ def lines() -> Lines:
         },
         {"name": "router", "typed_config": {"@type": ROUTER}},
     ]
-    everything = virtual_host("v", ["*"], {"match": {"prefix": "/"}, "direct_response": {"status": 200}})
-    logs = with_end(*(log(name, form) for name, form in FORMATS.items()))
+    reply = {"match": {"prefix": "/"}, "direct_response": {"status": 200}, "metadata": of("route")}
+    everything = {**virtual_host("v", ["*"], reply), "metadata": of("host")}
+    those = text("%REQ(X-REQUEST-ID)%")
+    logs = with_end(
+        *(log(name, form) for name, form in FORMATS.items()),
+        *(log(name, those, {"and_filter": {"filters": [one, OF_IDS]}}) for name, one in FILTERS.items()),
+    )
     listener = http_listener(everything, http_filters=filters, access_log=logs)
     with run_logs(bootstrap([listener], [])) as both:
         both.send(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
         both.send(b"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n")
-        return {name: both.lines(name) for name in FORMATS}
+        found = {name: both.lines(name) for name in FORMATS}
+        for one in IDS:
+            both.send(f"GET /x HTTP/1.1\r\nHost: a\r\nx-request-id: {one}\r\nx-by-id: 1\r\n\r\n".encode())
+        return found | {name: both.lines(name) for name in FILTERS}
 
 
 @pytest.mark.parity("rule 30", "rule 45")
@@ -90,3 +130,10 @@ def test_the_same_lines(lines: Lines, name: str) -> None:
     envoy, ours = lines[name]
     assert ours == envoy
     assert len(envoy) == 3  # with that of the probe
+
+
+@pytest.mark.parity("features 11.9: metadata_filter and traceable_filter")
+@pytest.mark.parametrize("name", FILTERS)
+def test_the_same_requests_are_logged(lines: Lines, name: str) -> None:
+    envoy, ours = lines[name]
+    assert ours == envoy

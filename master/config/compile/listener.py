@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from master.config.compile.access_log import compile_access_logs
 from master.config.compile.address import compile_address
 from master.config.compile.plugins import compile_network_filters
 from master.config.compile.tls import compile_downstream
@@ -25,6 +26,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "per_connection_buffer_limit_bytes",
         "traffic_direction",
         "drain_type",
+        "access_log",
     ),
     "envoy.config.listener.v3.AdditionalAddress": ("address",),
     "envoy.config.listener.v3.FilterChain": (
@@ -82,6 +84,7 @@ def _listener(message: Any, context: Context) -> Listener | None:
         per_connection_buffer_limit_bytes=context.buffer_limit(message),
         traffic_direction=TRAFFIC_DIRECTIONS.get(message.traffic_direction, "UNSPECIFIED"),
         drain_type=DRAIN_TYPES.get(message.drain_type, "DEFAULT"),
+        access_log=compile_access_logs(message.access_log, context.at("access_log")),
     )
 
 

@@ -1,6 +1,10 @@
-"""What filters have left at the exchange: `%DYNAMIC_METADATA(namespace:key:…)%`, `%FILTER_STATE(key:PLAIN|TYPED)%`."""
+"""What filters have left at the exchange: `%DYNAMIC_METADATA(namespace:key:…)%`, `%FILTER_STATE(key:PLAIN|TYPED)%`; and
+what stands at its route: `%METADATA(ROUTE:namespace:key:…)%`.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 from proxy.access_log.operator import Build, FormatError, Getter, Structured, Value, constant, required
 from proxy.http import stream_data
@@ -11,21 +15,32 @@ _PATH = "NAMESPACE, or NAMESPACE:KEY with as many keys as there are structs on t
 
 
 def _dynamic_metadata(parameter: str | None) -> Getter:
-    namespace, *path = required(parameter, _PATH).split(":")
-
-    def get(info: StreamInfo) -> Value:
-        found = stream_data.lookup(info.dynamic_metadata, namespace, path)
-        return None if found is ABSENT or found is None else Structured(found)
-
-    return get
+    return _of(_OF["DYNAMIC"], required(parameter, _PATH))
 
 
 def _metadata(parameter: str | None) -> Getter:
     """`%METADATA(TYPE:namespace:key…)%`."""
-    kind, _, rest = required(parameter, f"DYNAMIC:{_PATH}").partition(":")
-    if kind == "DYNAMIC":
-        return _dynamic_metadata(rest or None)
-    raise FormatError(f"metadata of type {kind!r} is not supported", "DYNAMIC")
+    kind, _, path = required(parameter, f"TYPE:{_PATH}").partition(":")
+    if kind not in _OF:
+        raise FormatError(f"metadata of type {kind!r} is not supported", f"one of {', '.join(_OF)}")
+    return _of(_OF[kind], path)
+
+
+_OF: dict[str, Callable[[StreamInfo], Mapping[str, stream_data.Struct] | None]] = {
+    "DYNAMIC": lambda info: info.dynamic_metadata,
+    "ROUTE": lambda info: None if info.entry is None else info.entry.route.metadata,
+    "VIRTUAL_HOST": lambda info: None if info.entry is None else info.entry.virtual_host.metadata,
+}
+
+
+def _of(metadata: Callable[[StreamInfo], Mapping[str, stream_data.Struct] | None], where: str) -> Getter:
+    namespace, *path = where.split(":")
+
+    def get(info: StreamInfo) -> Value:
+        found = stream_data.lookup(metadata(info), namespace, path)
+        return None if found is ABSENT or found is None else Structured(found)
+
+    return get
 
 
 def _filter_state(parameter: str | None) -> Getter:

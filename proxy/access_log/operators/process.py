@@ -24,8 +24,10 @@ def _filter_chain(info: StreamInfo) -> Value:
 
 
 def _close_type(info: StreamInfo) -> Value:
-    """An exchange is logged before anybody knows how its connection ends."""
-    return b"Normal" if info.is_http or info.connection is None else info.connection.close_type
+    """An exchange is logged before anybody knows how its connection ends; the listener's log knows."""
+    if info.connection is None or (info.is_http and info.log_type != b"NotSet"):
+        return b"Normal"
+    return info.connection.close_type
 
 
 OPERATORS: dict[str, Build] = {

@@ -8,6 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 from proxy.access_log.operator import Build, FormatError, Getter, Value, plain, required
 from proxy.access_log.operators.header import lookup, names, one_line
+from proxy.errors import Flag
 from proxy.http import request_id
 from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo
@@ -128,9 +129,13 @@ def _query(request: Request) -> bytes:
 
 
 def _protocol(info: StreamInfo) -> Value:
-    """A head that could not be read was HTTP/1.1 to Envoy's codec; a TCP connection has no protocol."""
+    """A head that could not be read was HTTP/1.1 to Envoy's codec; a TCP connection has no protocol, nor has one that
+    brought no request.
+    """
     if info.request is not None:
-        return info.request.protocol.encode()
+        return info.request.protocol.encode() or None
+    if info.log_type == b"NotSet" and (not info.bytes_received or Flag.DOWNSTREAM_PROTOCOL_ERROR in info.flags):
+        return None
     return b"HTTP/1.1" if info.is_http else None
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from proxy.access_log.access_log import build_access_logs
 from proxy.config.context import CompileContext
 from proxy.config.forwarding import Forwarding as Options
 from proxy.config.route import ClusterAction
@@ -16,14 +17,20 @@ from proxy.filters.router import connect_upstream, retrying
 from proxy.filters.router.forwarding import Forwarding
 from proxy.filters.router.request_body import Source
 from proxy.filters.router.shadow import Mirroring
+from proxy.filters.router.upstream_log import UpstreamLogConfig, UpstreamLogs
 from proxy.filters.router.upstream_request import UpstreamRequest
 from proxy.http.exchange import Exchange
 from proxy.http.filter_chain import CallNext
 from proxy.net.own_address import own_address
 from proxy.upstream.cluster import Cluster
 
+PROTO = "envoy.extensions.filters.http.router.v3.Router"
 FIELDS: dict[str, tuple[str, ...]] = {
-    "envoy.extensions.filters.http.router.v3.Router": ("suppress_envoy_headers",),
+    PROTO: ("suppress_envoy_headers", "upstream_log", "upstream_log_options"),
+    f"{PROTO}.UpstreamAccessLogOptions": (
+        "flush_upstream_log_on_upstream_stream",
+        "upstream_log_flush_interval",
+    ),
 }
 
 
@@ -40,14 +47,26 @@ class Router:
         """`Router`. `suppress_envoy_headers`: no `x-envoy-*` header is added in either direction."""
 
         suppress_envoy_headers: bool = False
+        upstream_log: UpstreamLogConfig | None = None
 
     @classmethod
     def from_proto(cls, message: Any, context: CompileContext) -> Config:
         """Compiles a `Router` message."""
-        return cls.Config(suppress_envoy_headers=message.suppress_envoy_headers)
+        options = message.upstream_log_options
+        at_options = context.at("upstream_log_options")
+        logs = UpstreamLogConfig(
+            context.at("upstream_log").access_logs(message.upstream_log),
+            log_ready=options.flush_upstream_log_on_upstream_stream,
+            interval=at_options.duration(options.upstream_log_flush_interval, "upstream_log_flush_interval"),
+        )
+        return cls.Config(message.suppress_envoy_headers, logs if logs.logs else None)
 
     def __init__(self, name: str, config: Config, context: FilterContext) -> None:
         self.envoy_headers = not config.suppress_envoy_headers
+        self.upstream_logs: UpstreamLogs | None = None
+        if config.upstream_log is not None:
+            logs = build_access_logs(config.upstream_log.logs, context.log_writer)
+            self.upstream_logs = UpstreamLogs(config.upstream_log, logs, context.periodic)
         self._pipes = context.pipes
         self._buffer_limit = context.buffer_limit
         self._mirroring = Mirroring(context.shadows, own_address(), context.buffer_limit)
@@ -110,9 +129,11 @@ class Router:
         if entry.retry is None or terms.per_try_timeout != entry.retry.policy.per_try_timeout:
             exchange.deadlines.asked_per_try_timeout = terms.per_try_timeout or None
         exchange.deadlines.no_content_on_timeout = terms.no_content
-        return Forwarding(
+        forwarding = Forwarding(
             exchange, entry, cluster, terms, action.forwarding, self._pipes, service_time=self.envoy_headers
         )
+        forwarding.logs = self.upstream_logs
+        return forwarding
 
     async def _forward(self, forwarding: Forwarding, body: Source, options: Options) -> None:
         retry = forwarding.terms.retry

@@ -49,7 +49,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
         *hcm_target_config.HCM_FIELDS,
     ),
     f"{hcm_identity_config.HCM}.UpgradeConfig": ("upgrade_type", "filters", "enabled"),
-    f"{hcm_identity_config.HCM}.HcmAccessLogOptions": ("flush_access_log_on_new_request",),
+    f"{hcm_identity_config.HCM}.HcmAccessLogOptions": (
+        "flush_access_log_on_new_request",
+        "access_log_flush_interval",
+        "flush_log_on_tunnel_successfully_established",
+    ),
     "envoy.config.core.v3.HttpProtocolOptions": (
         "idle_timeout",
         "max_connection_duration",
@@ -74,6 +78,16 @@ class Upgrade(msgspec.Struct, frozen=True):
     type: str
     enabled: bool = True
     filters: tuple[PluginConfig, ...] = ()
+
+
+class LogOptions(msgspec.Struct, frozen=True, gc=False):
+    """`HcmAccessLogOptions`: entries of requests that begin, of tunnels that open, and every `interval` seconds (0:
+    none) of what is not over yet.
+    """
+
+    new_requests: bool = False
+    tunnels: bool = False
+    interval: float = 0.0
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -102,7 +116,7 @@ class Config(msgspec.Struct, frozen=True):
     access_log: tuple[AccessLog, ...] = ()
     upgrades: tuple[Upgrade, ...] = ()
     proxy_100_continue: bool = False
-    log_new_requests: bool = False
+    log_options: LogOptions = LogOptions()
     local_reply: LocalReplyConfig | None = None
 
 
@@ -141,7 +155,7 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         access_log=context.at("access_log").access_logs(message.access_log),
         upgrades=_upgrades(message.upgrade_configs, context),
         proxy_100_continue=message.proxy_100_continue,
-        log_new_requests=message.access_log_options.flush_access_log_on_new_request,
+        log_options=_log_options(message.access_log_options, context.at("access_log_options")),
         local_reply=_local_reply(message, context),
     )
 
@@ -150,6 +164,14 @@ def _codec_type(message: Any) -> CodecType:
     if message.codec_type == message.HTTP1:
         return "HTTP1"
     return "HTTP2" if message.codec_type == message.HTTP2 else "AUTO"
+
+
+def _log_options(message: Any, context: CompileContext) -> LogOptions:
+    return LogOptions(
+        new_requests=message.flush_access_log_on_new_request,
+        tunnels=message.flush_log_on_tunnel_successfully_established,
+        interval=context.duration(message.access_log_flush_interval, "access_log_flush_interval"),
+    )
 
 
 def _upgrades(messages: Any, context: CompileContext) -> tuple[Upgrade, ...]:

@@ -40,12 +40,13 @@ def suits(config: Config, filters: Sequence[object]) -> bool:
     *before, last = filters or [None]
     return (
         isinstance(last, Router)
+        and last.upstream_logs is None
         and all(hasattr(other, "express") for other in before)
         and not config.identity.always_set_request_id_in_response
         and config.identity.underscores == "ALLOW"
         and not config.identity.detections  # a plan does not know the peer
         and config.codec_type != "HTTP2"
-        and not config.log_new_requests
+        and not config.log_options.new_requests
         and not config.max_connection_duration
         and not config.max_requests_per_connection
         and all(limit == 0 or limit >= LEAST_TIMEOUT for limit in _times(config))
@@ -54,7 +55,7 @@ def suits(config: Config, filters: Sequence[object]) -> bool:
 
 def _times(config: Config) -> tuple[float, ...]:
     """What the lane leaves to the general path's deadlines, in seconds."""
-    return config.idle_timeout, config.stream_idle_timeout, config.max_stream_duration
+    return config.idle_timeout, config.stream_idle_timeout, config.max_stream_duration, config.log_options.interval
 
 
 class Lane:

@@ -163,6 +163,8 @@ class Http2Session:
             self._manager.stats.cx_protocol_error.inc()
         self.active = bool(self._streams) or self._refusal
         self.we_close = True
+        if self.connection.info is not None:
+            self.connection.info.flags.add(Flag.DOWNSTREAM_PROTOCOL_ERROR)
         self._abandon(_protocol_error(detail))
 
     # --- a stream ---------------------------------------------------------------------------------------------------

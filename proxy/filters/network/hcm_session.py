@@ -144,6 +144,8 @@ class Session:
             manager.disconnects.discard(connection.fd)
             manager.end_exchange()
             stream.end()
+        if connection.info is not None and Flag.DOWNSTREAM_PROTOCOL_ERROR in exchange.info.flags:
+            connection.info.flags.add(Flag.DOWNSTREAM_PROTOCOL_ERROR)
         self.active = Flag.DOWNSTREAM_CONNECTION_TERMINATION in exchange.info.flags
         connection.closed_by_peer = connection.closed_by_peer or self.active
         if exchange.close or not exchange.info.response_complete:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import traceback
 from typing import TYPE_CHECKING
 
 import trio
 
+from proxy.access_log.log import log_meanwhile
+from proxy.access_log.periodic import Ticking
 from proxy.config.route import ClusterAction
 from proxy.errors import ProxyError
 from proxy.filters.network import hcm_record, hcm_route_timeouts
@@ -52,12 +55,16 @@ class ActiveStream:
     async def run(self) -> None:
         """Read the head, run the filters, and see to it that there is an answer."""
         exchange = self.exchange
+        ticking = self._log_meanwhile(exchange) if self._manager.logs_meanwhile else None
         try:
             await self._answer(exchange)
         except (trio.Cancelled, BaseExceptionGroup):  # a drain's time was over; a group of it from several tasks
             if not (exchange.info.response_complete or exchange.info.flags):
                 exchange.note(cut_off())
             raise
+        finally:
+            if ticking is not None:
+                ticking.stop()
 
     def refuse(self, error: ProxyError) -> None:
         """End an exchange whose head was never one: `run` and `end` in one."""
@@ -131,8 +138,8 @@ class ActiveStream:
         else:
             exchange.route = entry
             self._enter(exchange, entry)
-        if config.log_new_requests:
-            self._log_beginning(exchange.info)
+        if config.log_options.new_requests:
+            log_meanwhile(self._manager.access_logs, exchange.info, b"DownstreamStart")
 
     def choose(self, exchange: Exchange) -> RouteEntry | None:
         """As `Routing`."""
@@ -163,12 +170,15 @@ class ActiveStream:
         else:
             await manager.upgrades.serve(exchange, manager.chain)
 
-    def _log_beginning(self, info: StreamInfo) -> None:
-        """`flush_access_log_on_new_request`: an entry for an exchange that has just begun."""
-        info.log_type, info.ended = b"DownstreamStart", trio.current_time()
-        for access_log in self._manager.access_logs:
-            access_log.log(info)
-        info.log_type = b"DownstreamEnd"
+    def _log_meanwhile(self, exchange: Exchange) -> Ticking | None:
+        """Have entries made before the exchange is over, if there are to be any. The caller stops what ticks."""
+        logs, options, info = self._manager.access_logs, self._config.log_options, exchange.info
+        if options.tunnels:
+            exchange.on_tunnel = lambda: log_meanwhile(logs, info, b"DownstreamTunnelSuccessfullyEstablished")
+        if not options.interval:
+            return None
+        tick = functools.partial(log_meanwhile, logs, info, b"DownstreamPeriodic")
+        return self._manager.periodic.every(options.interval, tick, since=info.started)
 
     def _admit(self, exchange: Exchange) -> None:
         """Find out who is asking and edit the head accordingly; refuses what may not be routed."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import trio
 
 from proxy.access_log.access_log import build_access_logs
+from proxy.access_log.log import log_meanwhile
+from proxy.access_log.periodic import Ticking
 from proxy.errors import Flag, ProxyError, describe, errno_name
 from proxy.filters.context import CallNextNetwork, FilterContext
 from proxy.filters.network import tcp_proxy_config, tcp_record
@@ -35,18 +38,25 @@ class TcpProxy:
         self._recorder = context.recorder
         self._listener = context.listener_prefix.removeprefix("listener.").removesuffix(".")
         self._stats = TcpStats(context.stats, config.stat_prefix)
+        self._periodic = context.periodic
         self._access_logs = build_access_logs(config.access_log, context.log_writer)
         self._choice = Weighted(config.clusters)
 
     async def __call__(self, connection: Connection, call_next: CallNextNetwork) -> None:
         self._stats.cx_total.inc()
-        info = StreamInfo(trio.current_time(), connection)
-        info.is_http, info.log_type = False, b"TcpConnectionEnd"
+        info = connection.info or StreamInfo(trio.current_time(), connection)
+        info.is_http = False
         end = info.started + (self._config.max_connection_duration or math.inf)
         self._activity.begun += 1  # what passes here is work in hand: a drain waits for it until its deadline
         finished = False
         detail = ""
         self._activity.streams[connection] = info
+        if self._access_logs:
+            connection.know_peer()
+        ticking: Ticking | None = None
+        if self._config.log_interval:
+            tick = functools.partial(self._log, connection, info, b"TcpPeriodic")
+            ticking = self._periodic.every(self._config.log_interval, tick)
         try:
             with trio.CancelScope(deadline=end) as scope:
                 await self._serve(connection, info, scope, end)
@@ -67,15 +77,16 @@ class TcpProxy:
                 if self._activity.draining:
                     self._stats.cx_drain_close.inc()
             self._activity.ended += 1
-            self._log(connection, info)
+            if ticking is not None:
+                ticking.stop()
+            info.ended = info.connection_ended = trio.current_time()
+            self._log(connection, info, b"TcpConnectionEnd")
             if info.flags or detail:
                 self._record(connection, info, detail)
 
-    def _log(self, connection: Connection, info: StreamInfo) -> None:
-        info.ended = trio.current_time()
+    def _log(self, connection: Connection, info: StreamInfo, log_type: bytes) -> None:
         info.bytes_received, info.bytes_sent = connection.bytes_received, connection.bytes_sent
-        for access_log in self._access_logs:
-            access_log.log(info)
+        log_meanwhile(self._access_logs, info, log_type)
 
     def _record(self, connection: Connection, info: StreamInfo, detail: str) -> None:
         cluster = self._clusters.get(info.upstream_cluster)
@@ -95,9 +106,7 @@ class TcpProxy:
         try:
             info.upstream_remote = upstream.host.address
             if self._config.log_on_connected:
-                info.log_type = b"TcpUpstreamConnected"
-                self._log(connection, info)
-                info.log_type = b"TcpConnectionEnd"
+                self._log(connection, info, b"TcpUpstreamConnected")
             idle = Idle(scope, self._config.idle_timeout, end=end)
             relay = Relay(*self._directions(connection, upstream, info), self._pipes, idle)
             await relay.run()

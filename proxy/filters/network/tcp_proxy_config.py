@@ -20,7 +20,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "access_log",
         "access_log_options",
     ),
-    "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TcpAccessLogOptions": ("flush_access_log_on_connected",),
+    "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TcpAccessLogOptions": (
+        "flush_access_log_on_connected",
+        "access_log_flush_interval",
+    ),
     "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster": ("clusters",),
     "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight": ("name", "weight"),
 }
@@ -36,6 +39,7 @@ class Config(msgspec.Struct, frozen=True):
     max_connection_duration: float = 0.0
     access_log: tuple[AccessLog, ...] = ()
     log_on_connected: bool = False
+    log_interval: float = 0.0
 
 
 def from_proto(message: Any, context: CompileContext) -> Config:
@@ -51,6 +55,9 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         max_connect_attempts=message.max_connect_attempts.value or 1,
         access_log=context.at("access_log").access_logs(message.access_log),
         log_on_connected=message.access_log_options.flush_access_log_on_connected,
+        log_interval=context.at("access_log_options").duration(
+            message.access_log_options.access_log_flush_interval, "access_log_flush_interval"
+        ),
         max_connection_duration=seconds("max_downstream_connection_duration", 0.0),
     )
 

@@ -6,6 +6,7 @@ import trio
 
 from proxy.config.forwarding import Forwarding as Options
 from proxy.filters.http.router_headers import Terms
+from proxy.filters.router.upstream_log import UpstreamLogs
 from proxy.http.deadlines import Phase
 from proxy.http.exchange import Exchange
 from proxy.net.pipe import PipePool
@@ -20,7 +21,8 @@ class Forwarding:
 
     `complete_at` is when the client's request was complete, None before. `service_time`: the client is told how long
     the upstream took. `pipes` are for bodies that nobody looks at. `stream_duration` is how long an attempt may last,
-    in seconds, 0 for ever; `limits_attempts`: an attempt has limits of its own at all. `high`: of high priority.
+    in seconds, 0 for ever; `limits_attempts`: an attempt has limits of its own at all. `high`: of high priority. `logs`
+    are those of attempts, if there are any.
     """
 
     __slots__ = (
@@ -30,6 +32,7 @@ class Forwarding:
         "exchange",
         "high",
         "limits_attempts",
+        "logs",
         "options",
         "pipes",
         "service_time",
@@ -57,6 +60,7 @@ class Forwarding:
         self.service_time = service_time
         self.high = options.high_priority
         self.complete_at: float | None = None
+        self.logs: UpstreamLogs | None = None
         duration = terms.stream_duration
         self.stream_duration = cluster.config.max_stream_duration if duration is None else duration
         self.limits_attempts = bool(self.stream_duration or terms.per_try_timeout or terms.per_try_idle_timeout)

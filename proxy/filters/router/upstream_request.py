@@ -12,6 +12,7 @@ from proxy.filters.router import attempt_deadlines, transfer, tunnels
 from proxy.filters.router.attempt_deadlines import AttemptDeadlines, Limit
 from proxy.filters.router.forwarding import Forwarding
 from proxy.filters.router.request_body import Source
+from proxy.filters.router.upstream_log import AttemptLog
 from proxy.http.deadlines import Phase
 from proxy.http.events import ResponseReceived
 from proxy.http.stream_info import Attempt
@@ -23,7 +24,7 @@ from proxy.upstream.stream import UpstreamStream
 class UpstreamRequest:
     """An attempt: `run` once. `judge` decides whether what comes of it is for the client."""
 
-    __slots__ = ("_exchange", "_forwarding", "_judge", "_limits", "_sent", "_source", "_started", "_stream")
+    __slots__ = ("_exchange", "_forwarding", "_judge", "_limits", "_log", "_sent", "_source", "_started", "_stream")
 
     def __init__(self, forwarding: Forwarding, source: Source, judge: Judge | None = None) -> None:
         self._forwarding = forwarding
@@ -36,13 +37,17 @@ class UpstreamRequest:
         sent_before = handover is not None and handover.upstream is not None
         self._started = handover.sent_at if handover is not None and sent_before else trio.current_time()
         self._stream: UpstreamStream | None = None
+        self._log: AttemptLog | None = None
 
     async def run(self, pool: Pool | None = None) -> None:
         """Send the request, to `pool`'s host if that has been picked, and pass the response on. Raises `ProxyError`."""
         exchange, info = self._exchange, self._exchange.info
         if self._source.ended:
             self._request_sent(self._started)
+        failure: BaseException | None = None
         info.begin_attempt(self._started)
+        if self._forwarding.logs is not None:
+            self._log = self._forwarding.logs.begin(exchange, self._started)
         try:
             self._stream = info.transfer = stream = await self._open(pool)
             info.upstream_host = info.upstream_remote = stream.host.address
@@ -50,6 +55,8 @@ class UpstreamRequest:
             for observed in info.observed:
                 observed.rq_total.inc()
             info.upstream_failure = ""
+            if self._log is not None:
+                self._log.ready()
             if self._forwarding.entry.auto_host:
                 self._forwarding.entry.name_host(exchange.request, stream.host.hostname)
             if self._limits is None:
@@ -57,6 +64,7 @@ class UpstreamRequest:
             else:
                 await self._send_in_time(stream, self._limits)
         except BaseException as error:
+            failure = error
             if self._stream is None:
                 info.upstream_host = info.upstream_tried
                 info.upstream_failure = error.transport_failure if isinstance(error, ProxyError) else ""
@@ -65,6 +73,8 @@ class UpstreamRequest:
             self._record(error)
             raise
         finally:
+            if self._log is not None:
+                self._log.end(failure)
             if self._stream is not None:
                 info.end_transfer()
                 self._stream.close()
@@ -153,7 +163,8 @@ class UpstreamRequest:
         head = request.method, request.path, request.authority, request.headers
         await stream.send_request(*head, end_stream=ended, flush=flush)
         if ended:
-            info.request_sent = stream.request_ended_at
+            if not info.upgrade:  # which has no end
+                info.request_sent = stream.request_ended_at
             await self._download(stream)
         elif source.is_small:
             await self._upload(stream)
@@ -172,6 +183,8 @@ class UpstreamRequest:
     async def _download(self, stream: UpstreamStream) -> None:
         exchange, limits = self._exchange, self._limits
         head = await transfer.receive_head(exchange, stream)
+        if self._log is not None:
+            self._log.answered(head)
         if limits is not None:
             limits.answered()
             limits.heard()
