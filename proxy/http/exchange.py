@@ -104,8 +104,8 @@ class Exchange:
     The response is sent with `send_headers`, `send_data`, `send_end`. A `ProxyError` that a filter raises becomes
     a local reply when it leaves that filter. `close` ends the connection with this exchange. `tells_request_id`: the
     response carries the request's id. `handover` is what the express lane has done for it, if anything. `drains`: a
-    drain wants the connection to end, of which `close` is how HTTP/1 does it. `on_tunnel` is called when a response that
-    opens a tunnel is about to go out.
+    drain wants the connection to end, of which `close` is how HTTP/1 does it. `on_tunnel` is called when a response
+    that opens a tunnel is about to go out.
     """
 
     __slots__ = (

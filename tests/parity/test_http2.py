@@ -57,11 +57,12 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Side, Side
 def ask(address: Address, case: Callable[[H2Client], Response]) -> dict[str, Any]:
     with H2Client(address) as client:
         answer = seen(case(client))
-        if client.events:
+        if answer["ended"]:
             settings = [event for event in client.events if isinstance(event, h2.events.RemoteSettingsChanged)]
             windows = [event.delta for event in client.events if isinstance(event, h2.events.WindowUpdated)]
-            changed = settings[0].changed_settings.items() if settings else ()
-            answer["settings"] = {int(number): change.new_value for number, change in changed}
+            answer["settings"] = {
+                int(number): change.new_value for number, change in settings[0].changed_settings.items()
+            }
             answer["window"] = windows[:1]
         return answer
 
