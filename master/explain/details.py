@@ -34,6 +34,10 @@ DETAILS: dict[str, Detail] = {
     # --- the upstream's answer, and ours that were configured
     "via_upstream": Detail("the upstream gave this answer; the proxy passed it on", "upstream", "the upstream's log"),
     "direct_response": Detail("the route itself gives this answer (direct_response, redirect)", "client"),
+    "internal_redirect": Detail(
+        "the proxy followed this redirect itself: the next entry of the log is the request that it became", "client",
+        "the route's internal_redirect_policy",
+    ),
     # --- routing
     "route_not_found": Detail("no virtual host or route takes this request", "client"),
     "cluster_not_found": Detail("the route or the TCP proxy names a cluster that does not exist", "us"),

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from proxy.config.common import HeaderMatcher
+from proxy.config.internal_redirect import InternalRedirectPolicy
 
 
 class ResetHeader(msgspec.Struct, frozen=True, gc=False):
@@ -83,6 +84,7 @@ class Forwarding(msgspec.Struct, frozen=True, gc=False):
 
     `buffer_limit`: bytes of a request's body that are kept for retries; None leaves the listener's limit. `retry` is
     None where nothing retries, unless a request asks for it. `high_priority`: has the limits of that priority.
+    `internal_redirect`: which redirects of the upstream are followed here.
     """
 
     idle_timeout: float | None = None
@@ -93,6 +95,7 @@ class Forwarding(msgspec.Struct, frozen=True, gc=False):
     include_is_timeout_retry_header: bool = False
     upgrades: tuple[RouteUpgrade, ...] = ()
     hedge_on_per_try_timeout: bool = False
+    internal_redirect: InternalRedirectPolicy | None = None
     high_priority: bool = False
 
     def upgrade(self, kind: str) -> RouteUpgrade | None:

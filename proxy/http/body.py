@@ -107,6 +107,10 @@ class RequestBody:
         """Until `fill` may find something."""
         await self._downstream.connection.wait_readable()
 
+    def hold(self, data: bytes) -> None:
+        """Give `data` with the next read."""
+        self._held = data
+
     async def read_all(self, limit: int) -> bytes:
         """The whole body, at most `limit` bytes; raises `ProxyError` (413) beyond. Later reads give it again."""
         parts: list[bytes] = []

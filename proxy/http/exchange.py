@@ -20,12 +20,14 @@ from proxy.http.filter_failures import FilterFailures
 from proxy.http.handover import Handover
 from proxy.http.headers import Headers
 from proxy.http.hop_by_hop import HOP_BY_HOP
+from proxy.http.redirected import Redirected
 from proxy.http.request import Request
 from proxy.http.response_head import ResponseRules
 from proxy.http.stream_info import StreamInfo
 from proxy.net import passage
 from proxy.net.connection import Connection
 from proxy.route.entry import RouteEntry
+from proxy.route.internal_redirect import Redirects
 from proxy.route.table import RouteTable
 
 _NO_BODY = frozenset({204, 304})
@@ -103,9 +105,10 @@ class Exchange:
 
     The response is sent with `send_headers`, `send_data`, `send_end`. A `ProxyError` that a filter raises becomes
     a local reply when it leaves that filter. `close` ends the connection with this exchange. `tells_request_id`: the
-    response carries the request's id. `handover` is what the express lane has done for it, if anything. `drains`: a
-    drain wants the connection to end, of which `close` is how HTTP/1 does it. `on_tunnel` is called when a response
-    that opens a tunnel is about to go out.
+    response carries the request's id. `handover` is what the express lane has done for it, if anything. `redirected` is
+    what another exchange goes on with in its place, `redirects` are those that led to it. `drains`: a drain wants the
+    connection to end, of which `close` is how HTTP/1 does it. `on_tunnel` is called when a response that opens a tunnel
+    is about to go out.
     """
 
     __slots__ = (
@@ -124,6 +127,8 @@ class Exchange:
         "info",
         "on_tunnel",
         "received",
+        "redirected",
+        "redirects",
         "request",
         "response_started",
         "routes",
@@ -152,6 +157,8 @@ class Exchange:
         self.tells_request_id = False
         self.handover: Handover | None = None
         self.on_tunnel: Callable[[], None] | None = None
+        self.redirects: Redirects | None = None
+        self.redirected: Redirected | None = None
 
     def begin(self, event: RequestReceived) -> None:
         """The request's head has arrived."""
@@ -168,6 +175,18 @@ class Exchange:
         elif event.expect_continue:
             event.headers.set(b"expect", b"100-continue")
         self.body = RequestBody(self._downstream, self.deadlines, self.info, expect_continue=asks)
+
+    def resume(self, before: Exchange, followed: Redirected) -> None:
+        """Begin with what `before` was redirected to. Who asks is known already."""
+        info, known = self.info, before.info
+        info.stream_id, info.internal, info.downstream_remote = known.stream_id, known.internal, known.downstream_remote
+        info.request_complete, info.request_received = True, info.started
+        info.bytes_received = known.bytes_received + len(followed.body)  # it counts anew each time, as in Envoy
+        self.request = info.request = followed.request
+        self.body = RequestBody(self._downstream, self.deadlines, info, expect_continue=False)
+        self.body.hold(followed.body)
+        self.tells_request_id = before.tells_request_id
+        self.redirects = followed.redirects
 
     @property
     def route(self) -> RouteEntry | None:

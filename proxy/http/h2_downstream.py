@@ -13,6 +13,7 @@ import trio
 from proxy.errors import ProxyError
 from proxy.http.codec_h2_server import H2ServerCodec
 from proxy.http.events import DataReceived, Event, RequestReceived, StreamEnded
+from proxy.http.h2_stream import Meter
 from proxy.limits import FAIR_BURST, READ_SIZE
 from proxy.net import passage
 from proxy.net.bell import Bell
@@ -32,7 +33,19 @@ class Link(Protocol):
 class H2Downstream:
     """`error` is why the stream is over before its exchange is, None while it is not."""
 
-    __slots__ = ("_bell", "_body", "_burst", "_end", "_head", "_link", "codec", "connection", "error", "stream_id")
+    __slots__ = (
+        "_bell",
+        "_body",
+        "_burst",
+        "_end",
+        "_head",
+        "_link",
+        "codec",
+        "connection",
+        "error",
+        "meter",
+        "stream_id",
+    )
 
     multiplexed = True
     torn = False
@@ -40,13 +53,16 @@ class H2Downstream:
     body_ahead = 0
     body_room = 0
 
-    def __init__(self, link: Link, stream_id: int, head: RequestReceived | None = None) -> None:
+    def __init__(
+        self, link: Link, stream_id: int, head: RequestReceived | None = None, meter: Meter | None = None
+    ) -> None:
         self._link = link
         self.connection = link.connection
         self.codec = link.codec
         self.stream_id = stream_id
         self.error: ProxyError | None = None
         self._head = head
+        self.meter = meter
         self._body = bytearray()
         self._end: StreamEnded | None = None
         self._burst = 0

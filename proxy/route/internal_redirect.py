@@ -18,8 +18,11 @@ from proxy.route.entry import RouteEntry
 
 ORIGINAL_URL = b"x-envoy-original-url"
 
-# RFC 3986 3. A fragment is the client's own.
-_URL = re.compile(rb"(https?)://([^/?#]*)([^#]*)(?:#.*)?", re.IGNORECASE)
+# RFC 3986 3, but for a fragment behind no path, which Envoy does not take. A fragment is the client's own.
+_URL = re.compile(rb"([a-z][a-z0-9+.-]*)://([^/?#]*)(?:([/?][\x21\x22\x24-\x7e\x80-\xff]*)(?:#.*)?)?", re.IGNORECASE)
+_PORT = re.compile(rb":([0-9]+)$")
+_MAX_PORT = 65535
+_SCHEMES = frozenset({b"http", b"https"})
 
 _SEE_OTHER = 303
 
@@ -59,10 +62,10 @@ class Redirects:
         `policy` and `route` (its name) are those of the route that was redirected. `find` gives the route of a request.
         """
         target = _URL.fullmatch(response.get(b"location") or b"")
-        if target is None or not AUTHORITY.fullmatch(target[2]):
+        if target is None or not _is_authority(target[2]):
             return Refusal.BAD_LOCATION
         scheme, secure = target[1].lower(), request.scheme == b"https"
-        if not policy.cross_scheme and scheme != request.scheme:
+        if scheme not in _SCHEMES or (not policy.cross_scheme and scheme != request.scheme):
             return Refusal.UNSAFE_SCHEME
         if self.count >= policy.max_redirects:
             return Refusal.TOO_MANY_REDIRECTS
@@ -70,7 +73,7 @@ class Redirects:
         new = request.copy()
         _copy(policy.copied_headers, response, new.headers)
         new.scheme, new.authority = scheme, target[2]
-        new.path = target[3] if target[3].startswith(b"/") else b"/" + target[3]
+        new.path = target[3] or b"/"
         entry = find(new)
         if entry is None:
             return Refusal.NO_ROUTE
@@ -93,6 +96,13 @@ class Redirects:
         if policy.allowed_routes is not None and target not in policy.allowed_routes:
             return False
         return not (policy.safe_cross_scheme and upgrades)
+
+
+def _is_authority(text: bytes) -> bool:
+    if not AUTHORITY.fullmatch(text):
+        return False
+    port = _PORT.search(text)
+    return port is None or int(port[1]) <= _MAX_PORT
 
 
 def _copy(names: tuple[str, ...], response: Headers, headers: Headers) -> None:

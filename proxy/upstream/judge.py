@@ -21,6 +21,13 @@ class Judge(Protocol):
         ...
 
 
+class Followed(ProxyError):
+    """A redirect that nobody sees, as the proxy follows it itself."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__("internal_redirect", side="upstream", status=status)
+
+
 class Retried(ProxyError):
     """A `response` that nobody sees, as another attempt follows."""
 

@@ -86,6 +86,8 @@ class ClusterStats:
         self.rq_retry_backoff_exponential = counter(f"{prefix}upstream_rq_retry_backoff_exponential")
         self.rq_retry_backoff_ratelimited = counter(f"{prefix}upstream_rq_retry_backoff_ratelimited")
         self.retry_or_shadow_abandoned = counter(f"{prefix}retry_or_shadow_abandoned")
+        self.internal_redirect_succeeded_total = counter(f"{prefix}upstream_internal_redirect_succeeded_total")
+        self.internal_redirect_failed_total = counter(f"{prefix}upstream_internal_redirect_failed_total")
         self.cx_max_duration_reached = counter(f"{prefix}upstream_cx_max_duration_reached")
         # HTTP/1 has no reset frame; Envoy shows these two as 0 whatever an HTTP/1 upstream does.
         self.rq_rx_reset = counter(f"{prefix}upstream_rq_rx_reset")

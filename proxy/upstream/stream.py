@@ -18,7 +18,7 @@ from proxy.net import passage
 from proxy.net.pipe import splices
 from proxy.upstream import failures
 from proxy.upstream.connection import Connection, ConnectionLost
-from proxy.upstream.judge import Judge, Retried
+from proxy.upstream.judge import Followed, Judge, Retried
 from proxy.upstream.pool import Pool
 from proxy.upstream.stats import Outcomes
 from proxy.upstream.tables import HostColumn
@@ -31,7 +31,9 @@ class UpstreamStream:
     `header_bytes_sent` its fields; `heads` are those of its responses as they came.
 
     `judge`, if there is one, decides which responses and failures are for the client; the others raise and are counted
-    as retried. `gone_out_at` is set while the stream is told a request that was sent before (`going_on`).
+    as retried. `follow`, if there is one, says of each that is for the client whether it is a redirect that we follow
+    ourselves: that raises too, and counts nowhere. `gone_out_at` is set while the stream is told a request that was
+    sent before (`going_on`).
 
     An upstream may answer and stop reading before it has the whole request. So a `send_*` that finds the peer gone
     does not raise: it sets `peer_gone`, later sends do nothing, and `receive` tells what became of the response.
@@ -50,6 +52,7 @@ class UpstreamStream:
         "_stream_id",
         "bytes_received",
         "bytes_sent",
+        "follow",
         "gone_out_at",
         "header_bytes_sent",
         "heads",
@@ -62,6 +65,7 @@ class UpstreamStream:
     def __init__(self, pool: Pool, connection: Connection, outcomes: Outcomes, judge: Judge | None = None) -> None:
         self._pool = pool
         self.judge = judge
+        self.follow: Callable[[int, Headers], bool] | None = None
         self._outcomes = outcomes
         self._canary: Outcomes | None = None
         self._connection = connection
@@ -170,6 +174,9 @@ class UpstreamStream:
             self.heads += (event.head,)
             if self.judge is not None and self.judge.response(event.status, event.headers):
                 raise self._retried(event)
+            if self.follow is not None and self.follow(event.status, event.headers):
+                self._take_end_of(event)
+                raise Followed(event.status)
             self._charge_response(event)
             self._peer_closes = closes(event.headers, event.protocol[-3:].encode())
             if event.end_stream:
@@ -316,9 +323,13 @@ class UpstreamStream:
     def _retried(self, response: ResponseReceived) -> Retried:
         self._pool.stats.retried().charge(response.status)
         self._pool.count(HostColumn.RQ_ERROR)
+        self._take_end_of(response)
+        return Retried(response)
+
+    def _take_end_of(self, response: ResponseReceived) -> None:
+        """Nobody wants to see more of `response` than its head."""
         self._peer_closes = closes(response.headers, response.protocol[-3:].encode())
         self._response_ended = response.end_stream
-        return Retried(response)
 
     def _charge_response(self, response: ResponseReceived) -> None:
         self._response_started = True

@@ -39,11 +39,17 @@ def match(text: str) -> str:
     return bootstrap().replace('match: {prefix: "/"}', f"match: {{{text}}}")
 
 
+def redirects(policy: str) -> str:
+    action = f"{{cluster: origin, internal_redirect_policy: {{{policy}}}}}"
+    return bootstrap().replace("{cluster: origin}", action)
+
+
 def regex(pattern: str) -> str:
     return match(f"safe_regex: {{regex: '{pattern}'}}")
 
 
 IP, NAME, PIPE = ADDRESS % ("127.0.0.1", 80), ADDRESS % ("a.example", 80), "{pipe: {path: /run/x}}"
+SET_METADATA = "type.googleapis.com/envoy.extensions.filters.http.set_metadata.v3.Config"
 ROUTER = '- {name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}'
 BOTH_TAKE = {
     "an empty bootstrap": "{}",
@@ -155,6 +161,12 @@ WE_REFUSE_MORE = {
     "total_weight, which does nothing": bootstrap().replace(
         "{cluster: origin}", "{weighted_clusters: {total_weight: 5, clusters: [{name: origin, weight: 1}]}}"
     ),
+    "set_metadata without a value": bootstrap(
+        http_filters=f"- {{name: m, typed_config: {{'@type': {SET_METADATA}, metadata: [{{metadata_namespace: a}}]}}}}"
+        f"\n{ROUTER}"
+    ),
+    "a response code to follow that is no redirect": redirects("redirect_response_codes: [300]"),
+    "a header of framing copied from a redirect": redirects("response_headers_to_copy: [content-length]"),
     "an address twice in a listener": listeners(
         f"{{name: a, address: {IP}, additional_addresses: [{{address: {IP}}}], filter_chains: [{{}}]}}"
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from master.config.compile.circuit_breakers import HIGH
+from master.config.compile.internal_redirect import compile_internal_redirect
 from master.config.compile.retry import compile_retry_policy
 from master.config.compile.route_match import fraction
 from proxy.config.forwarding import Forwarding, MaxStreamDuration, Mirror, RouteUpgrade
@@ -86,6 +87,7 @@ def compile_forwarding(levels: Levels) -> Forwarding:
         upgrades=_upgrades(action.upgrade_configs, here),
         hedge_on_per_try_timeout=hedging.hedge_policy.hedge_on_per_try_timeout,
         high_priority=action.priority == HIGH,
+        internal_redirect=compile_internal_redirect(action, here),
     )
 
 

@@ -126,7 +126,7 @@ def host(value: str, context: Context, *path: str) -> str:
 PSEUDO = (":path", ":method", ":authority", ":scheme")
 
 
-def header_name(value: str, context: Context, *path: str, pseudo: bool = False) -> str:
+def header_name(value: str, context: Context, *path: str | int, pseudo: bool = False) -> str:
     """The name of a header, which stands at `path`, in lower case; `pseudo`: one of `PSEUDO` will do."""
     if value and not TOKEN.fullmatch(value.encode()) and not (pseudo and value in PSEUDO):
         context.error(path, f"{value!r} is not a header name", "a token (RFC 9110 section 5.6.2)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import msgspec
@@ -15,7 +16,8 @@ from proxy.filters.context import FilterContext
 from proxy.filters.http.router_headers import finish_terms, settle
 from proxy.filters.router import connect_upstream, retrying
 from proxy.filters.router.forwarding import Forwarding
-from proxy.filters.router.request_body import Source
+from proxy.filters.router.redirects import Follower, RedirectStats
+from proxy.filters.router.request_body import KeptBody, Source
 from proxy.filters.router.shadow import Mirroring
 from proxy.filters.router.upstream_log import UpstreamLogConfig, UpstreamLogs
 from proxy.filters.router.upstream_request import UpstreamRequest
@@ -23,6 +25,7 @@ from proxy.http.exchange import Exchange
 from proxy.http.filter_chain import CallNext
 from proxy.net.own_address import own_address
 from proxy.upstream.cluster import Cluster
+from proxy.upstream.judge import Followed
 
 PROTO = "envoy.extensions.filters.http.router.v3.Router"
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -71,6 +74,7 @@ class Router:
         self._buffer_limit = context.buffer_limit
         self._mirroring = Mirroring(context.shadows, own_address(), context.buffer_limit)
         counter = context.stats.counter
+        self._redirects = RedirectStats(context.stats, context.stat_prefix)
         self._rq_total = counter(f"{context.stat_prefix}rq_total")
         self._no_route = counter(f"{context.stat_prefix}no_route")
         self._no_cluster = counter(f"{context.stat_prefix}no_cluster")
@@ -136,9 +140,17 @@ class Router:
         return forwarding
 
     async def _forward(self, forwarding: Forwarding, body: Source, options: Options) -> None:
-        retry = forwarding.terms.retry
-        if retry is None:
+        retry, redirect = forwarding.terms.retry, options.internal_redirect
+        if retry is None and redirect is None:
             await UpstreamRequest(forwarding, body).run()
             return
         limit = self._buffer_limit if options.buffer_limit is None else options.buffer_limit
-        await retrying.run(forwarding, body, retry, limit, tell_timeout_retry=options.include_is_timeout_retry_header)
+        kept = KeptBody(body, limit, forwarding.cluster.stats.retry_or_shadow_abandoned.inc)
+        if redirect is not None and not forwarding.exchange.info.upgrade:
+            forwarding.follow = Follower(forwarding, redirect, kept, self._redirects)
+        with contextlib.suppress(Followed):
+            if retry is None:
+                await UpstreamRequest(forwarding, kept.reader()).run()
+            else:
+                tell = options.include_is_timeout_retry_header
+                await retrying.run(forwarding, kept, retry, tell_timeout_retry=tell)

@@ -11,6 +11,7 @@ from proxy.errors import Flag, ProxyError
 from proxy.filters.network.hcm_stream import ActiveStream
 from proxy.http.codec_h2_server import TOO_MANY_RESETS, H2ServerCodec
 from proxy.http.events import DataReceived, Event, RequestReceived, StreamEnded, StreamReset
+from proxy.http.exchange import Exchange
 from proxy.http.h2_downstream import H2Downstream
 from proxy.http.h2_frames import ErrorCode
 from proxy.http.h2_keepalive import Keepalive
@@ -121,11 +122,9 @@ class Http2Session:
 
     def _begin(self, event: RequestReceived) -> None:
         assert self._nursery is not None
-        downstream = self._streams[event.stream_id] = H2Downstream(self, event.stream_id, event)
-        exchange = ActiveStream(self._manager, self.connection, self._hop, downstream, _now())
-        exchange.exchange.info.meter = self.codec.meter(event.stream_id)
-        self._exchanges[event.stream_id] = exchange
-        self._manager.begin_exchange(http2=True)
+        downstream = H2Downstream(self, event.stream_id, event, self.codec.meter(event.stream_id))
+        self._streams[event.stream_id] = downstream
+        exchange = self._exchanges[event.stream_id] = self._active_stream(downstream)
         self._requests += 1
         if self._requests == self._config.max_requests_per_connection:
             self._manager.stats.cx_max_requests_reached.inc()
@@ -138,10 +137,8 @@ class Http2Session:
     def _refused(self, event: StreamReset) -> None:
         """A request whose head could not be taken: counted, logged, and over."""
         self._refusal = True
-        manager = self._manager
-        stream = ActiveStream(manager, self.connection, self._hop, H2Downstream(self, event.stream_id), _now())
-        manager.begin_exchange(http2=True)
-        manager.end_exchange()
+        stream = self._active_stream(H2Downstream(self, event.stream_id))
+        self._manager.end_exchange()
         stream.refuse(_reset(event))
 
     def _end(self, downstream: H2Downstream, error: ProxyError) -> None:
@@ -170,13 +167,16 @@ class Http2Session:
     # --- a stream ---------------------------------------------------------------------------------------------------
 
     async def _serve(self, downstream: H2Downstream, stream: ActiveStream) -> None:
-        exchange, stream_id = stream.exchange, downstream.stream_id
+        stream_id = downstream.stream_id
+        exchange = stream.exchange
         try:
-            await stream.run()
+            await self._run(stream)
+            while exchange.redirected is not None and not exchange.response_started and downstream.error is None:
+                stream = self._exchanges[stream_id] = self._active_stream(downstream)
+                await self._run(stream, exchange)
+                exchange = stream.exchange
         finally:
             self._ended(stream_id, exchange.info)
-            self._manager.end_exchange()
-            stream.end()
             downstream.close()
             if downstream.error is not None:
                 pass
@@ -188,6 +188,20 @@ class Http2Session:
         if exchange.drains:
             self.drain()
         self._check_done()
+
+    def _active_stream(self, downstream: H2Downstream) -> ActiveStream:
+        self._manager.begin_exchange(http2=True)
+        stream = ActiveStream(self._manager, self.connection, self._hop, downstream, trio.current_time())
+        stream.exchange.info.meter = downstream.meter
+        return stream
+
+    async def _run(self, stream: ActiveStream, before: Exchange | None = None) -> None:
+        """One exchange; `before` has been redirected to it."""
+        try:
+            await stream.run(before)
+        finally:
+            self._manager.end_exchange()
+            stream.end()
 
     def _ended(self, stream_id: int, info: StreamInfo) -> None:
         """Take the stream off the books; an operator sees the oldest one of those that are left."""
@@ -316,10 +330,6 @@ class Http2Session:
         if not (self._ending or self.codec.failure or self.connection.closed_by_peer or self.connection.sending):
             self.codec.send_goaway()
             self.connection.send_now(self.codec.take_output(), memoryview(b""))
-
-
-def _now() -> float:
-    return trio.current_time()
 
 
 def _reset(event: StreamReset) -> ProxyError:

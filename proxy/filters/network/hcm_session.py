@@ -14,6 +14,7 @@ from proxy.filters.network.hcm_lifetime import Lifetime
 from proxy.filters.network.hcm_stream import ActiveStream
 from proxy.http.codec_h1_server import H1ServerCodec
 from proxy.http.downstream import H1Downstream
+from proxy.http.exchange import Exchange
 from proxy.http.handover import Handover
 from proxy.http.identity import Hop
 from proxy.net.connection import Connection
@@ -122,7 +123,19 @@ class Session:
         return Handover(await self._connection.receive(), trio.current_time())
 
     async def _exchange(self, handover: Handover | None) -> bool:
-        """One request and its response. Says whether the connection may carry another."""
+        """One request and its response, through the redirects that we follow ourselves. Says whether the connection may
+        carry another.
+        """
+        exchange = await self._run(handover)
+        while exchange.redirected is not None and not exchange.response_started:
+            exchange = await self._run(None, exchange)
+        if exchange.close or not exchange.info.response_complete:
+            return False
+        self._client_closes = not self._downstream.codec.keep_alive
+        return not self._client_closes
+
+    async def _run(self, handover: Handover | None, before: Exchange | None = None) -> Exchange:
+        """One exchange, from its beginning to its place in the logs. `before` has been redirected to it."""
         manager, connection = self._manager, self._connection
         started = handover.started if handover is not None else trio.current_time()
         stream = ActiveStream(manager, connection, self._hop, self._downstream, started)
@@ -138,7 +151,7 @@ class Session:
         manager.disconnects.add(connection.fd, exchange.deadlines)
         manager.activity.streams[connection] = exchange.info
         try:
-            await stream.run()
+            await stream.run(before)
         finally:
             del manager.activity.streams[connection]
             manager.disconnects.discard(connection.fd)
@@ -148,10 +161,7 @@ class Session:
             connection.info.flags.add(Flag.DOWNSTREAM_PROTOCOL_ERROR)
         self.active = Flag.DOWNSTREAM_CONNECTION_TERMINATION in exchange.info.flags
         connection.closed_by_peer = connection.closed_by_peer or self.active
-        if exchange.close or not exchange.info.response_complete:
-            return False
-        self._client_closes = not self._downstream.codec.keep_alive
-        return not self._client_closes
+        return exchange
 
     async def _close(self) -> None:
         """End the connection so that the client gets our last bytes and no reset (`delayed_close_timeout`). There is

@@ -116,6 +116,8 @@ class HcmStats:
             self._charge_class(info.status // 100)
             if not info.response_complete:
                 self.rq_tx_reset.inc()
+        if exchange.redirected is not None and not exchange.response_started:
+            return  # it goes on
         if info.detail in self._failures:
             self._failures[info.detail].inc()
         if Flag.DOWNSTREAM_PROTOCOL_ERROR in info.flags and not http2:  # whose connections count it themselves

@@ -52,12 +52,12 @@ class ActiveStream:
         deadlines.arm_from(Phase.STREAM_DURATION, started, config.max_stream_duration)
         self.exchange = Exchange(downstream, deadlines, StreamInfo(started, connection), manager.policy)
 
-    async def run(self) -> None:
-        """Read the head, run the filters, and see to it that there is an answer."""
+    async def run(self, before: Exchange | None = None) -> None:
+        """Read the head, run the filters, and see to it that there is an answer. `before` has been redirected to it."""
         exchange = self.exchange
         ticking = self._log_meanwhile(exchange) if self._manager.logs_meanwhile else None
         try:
-            await self._answer(exchange)
+            await self._answer(exchange, before)
         except (trio.Cancelled, BaseExceptionGroup):  # a drain's time was over; a group of it from several tasks
             if not (exchange.info.response_complete or exchange.info.flags):
                 exchange.note(cut_off())
@@ -86,12 +86,15 @@ class ActiveStream:
             manager.activity.failed += own_failure(info)
         exchange.routing = None  # it refers to us: nobody waits for the garbage collector
 
-    async def _answer(self, exchange: Exchange) -> None:
+    async def _answer(self, exchange: Exchange, before: Exchange | None) -> None:
         """Read the head and run the filters, which answer; reply to what fails outside of them, or in all of them."""
         failure: ProxyError | None = None
         try:
             with exchange.deadlines.scope as scope:
-                await self._read_head(exchange)
+                if before is None:
+                    await self._read_head(exchange)
+                else:
+                    self._resume(exchange, before)
                 if self._downstream.multiplexed:
                     await trio.lowlevel.checkpoint_if_cancelled()  # the client may have reset it in the same breath
                 await self._chain(exchange)
@@ -103,7 +106,7 @@ class ActiveStream:
             failure = ProxyError("internal_error", side="internal", status=500, close=True)
         if scope.cancelled_caught:
             failure = exchange.failure()
-        elif failure is None and not (exchange.response_started or exchange.close):
+        elif failure is None and not (exchange.response_started or exchange.close or exchange.redirected):
             failure = ProxyError("filter_chain_without_response", side="internal", status=500)
         if failure is not None:
             await self._reply(exchange, failure)
@@ -130,6 +133,17 @@ class ActiveStream:
         entry = handover.entry if handover is not None else None
         if handover is not None and handover.request_id:
             request.headers.set(REQUEST_ID, handover.request_id)
+        self._route(exchange, entry)
+
+    def _resume(self, exchange: Exchange, before: Exchange) -> None:
+        """Begin with the request that `before` was redirected to; nobody has to be asked again who is asking."""
+        assert before.redirected is not None
+        exchange.resume(before, before.redirected)
+        self._aim(exchange.request)
+        self._route(exchange, None)
+
+    def _route(self, exchange: Exchange, entry: RouteEntry | None) -> None:
+        """Give the exchange a route: `entry`, if that has been chosen."""
         exchange.routes = self._manager.routes
         exchange.clusters = self._manager.clusters.now
         exchange.routing = self
@@ -138,7 +152,7 @@ class ActiveStream:
         else:
             exchange.route = entry
             self._enter(exchange, entry)
-        if config.log_options.new_requests:
+        if self._config.log_options.new_requests:
             log_meanwhile(self._manager.access_logs, exchange.info, b"DownstreamStart")
 
     def choose(self, exchange: Exchange) -> RouteEntry | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import trio
 
 from proxy.config.forwarding import Forwarding as Options
@@ -9,6 +11,7 @@ from proxy.filters.http.router_headers import Terms
 from proxy.filters.router.upstream_log import UpstreamLogs
 from proxy.http.deadlines import Phase
 from proxy.http.exchange import Exchange
+from proxy.http.headers import Headers
 from proxy.net.pipe import PipePool
 from proxy.route.entry import RouteEntry
 from proxy.upstream.circuit_breaker import CircuitBreaker
@@ -23,6 +26,7 @@ class Forwarding:
     the upstream took. `pipes` are for bodies that nobody looks at. `stream_duration` is how long an attempt may last,
     in seconds, 0 for ever; `limits_attempts`: an attempt has limits of its own at all. `high`: of high priority. `logs`
     are those of attempts, if there are any.
+    `follow` says of a response whether it is a redirect that is followed here.
     """
 
     __slots__ = (
@@ -30,6 +34,7 @@ class Forwarding:
         "complete_at",
         "entry",
         "exchange",
+        "follow",
         "high",
         "limits_attempts",
         "logs",
@@ -61,6 +66,7 @@ class Forwarding:
         self.high = options.high_priority
         self.complete_at: float | None = None
         self.logs: UpstreamLogs | None = None
+        self.follow: Callable[[int, Headers], bool] | None = None
         duration = terms.stream_duration
         self.stream_duration = cluster.config.max_stream_duration if duration is None else duration
         self.limits_attempts = bool(self.stream_duration or terms.per_try_timeout or terms.per_try_idle_timeout)

@@ -27,16 +27,16 @@ class Source(body_relay.Source, Protocol):
 
 
 class KeptBody:
-    """Keeps what is read, up to `limit` bytes. Beyond, all of it is dropped and `give_up` called: from then on only the
-    reader that goes on reading has the body.
+    """Keeps what is read, up to `limit` bytes. Beyond, all of it is dropped and all of `overflow` called: from then on
+    only the reader that goes on reading has the body.
     """
 
-    __slots__ = ("_body", "_give_up", "_kept", "_limit", "keeping")
+    __slots__ = ("_body", "_kept", "keeping", "limit", "overflow")
 
     def __init__(self, body: Source, limit: int, give_up: Callable[[], None]) -> None:
         self._body = body
-        self._limit = limit
-        self._give_up = give_up
+        self.limit = limit
+        self.overflow = [give_up]
         self._kept = bytearray()
         self.keeping = True
 
@@ -47,6 +47,10 @@ class KeptBody:
     def reader(self) -> Reader:
         """The body from its beginning."""
         return Reader(self, self._body)
+
+    def whole(self) -> bytes | None:
+        """All of it; None if it is not complete, or not kept."""
+        return bytes(self._kept) if self.keeping and self._body.ended else None
 
     def piece(self, start: int) -> bytes:
         """Kept bytes from `start` on, if there are any."""
@@ -60,10 +64,11 @@ class KeptBody:
         """The next bytes from the client; `b""` at the end."""
         data = await self._body.read()
         if self.keeping and data:
-            if len(self._kept) + len(data) > self._limit:
+            if len(self._kept) + len(data) > self.limit:
                 self.keeping = False
                 self._kept.clear()  # the one who reads on is through with it
-                self._give_up()
+                for give_up in self.overflow:
+                    give_up()
             else:
                 self._kept += data
         return data

@@ -9,7 +9,7 @@ import trio
 from proxy.errors import Flag, ProxyError
 from proxy.filters.http.router_headers import TIMEOUT_RETRY, tell_timeout
 from proxy.filters.router.forwarding import Forwarding
-from proxy.filters.router.request_body import KeptBody, Source
+from proxy.filters.router.request_body import KeptBody
 from proxy.filters.router.upstream_request import UpstreamRequest
 from proxy.http.headers import Headers
 from proxy.route import backoff
@@ -100,25 +100,22 @@ class Retries:
         self.wait = state.backoff.next() if asked is None else backoff.ratelimited(asked)
 
 
-async def run(
-    forwarding: Forwarding, source: Source, state: RetryState, limit: int, *, tell_timeout_retry: bool
-) -> None:
-    """Forward with the retries of `state`. `limit`: bytes of the body of `source` that are kept for them;
-    `tell_timeout_retry`: the upstream hears whether a timeout led to an attempt. Raises `ProxyError`.
+async def run(forwarding: Forwarding, body: KeptBody, state: RetryState, *, tell_timeout_retry: bool) -> None:
+    """Forward with the retries of `state`, for as long as `body` is kept. `tell_timeout_retry`: the upstream hears
+    whether a timeout led to an attempt. Raises `ProxyError`.
     """
     exchange, cluster, policy = forwarding.exchange, forwarding.cluster, state.policy
     retries = Retries(forwarding, state)
 
     def give_up() -> None:
         retries.give_up()
-        cluster.stats.retry_or_shadow_abandoned.inc()
         exchange.info.cause = (
-            f"retry disabled: the request's body is larger than {limit} bytes "
+            f"retry disabled: the request's body is larger than {body.limit} bytes "
             "(request_body_buffer_limit of route or virtual host, per_connection_buffer_limit_bytes of the listener)"
         )
         log.debug("cluster %s: %s", cluster.config.name, exchange.info.cause)
 
-    body = KeptBody(source, limit, give_up)
+    body.overflow.append(give_up)
     tried: set[object] = set()
     entry_rejects = state.rejects
     pool = None

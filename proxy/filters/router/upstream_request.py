@@ -16,7 +16,7 @@ from proxy.filters.router.upstream_log import AttemptLog
 from proxy.http.deadlines import Phase
 from proxy.http.events import ResponseReceived
 from proxy.http.stream_info import Attempt
-from proxy.upstream.judge import Judge
+from proxy.upstream.judge import Followed, Judge
 from proxy.upstream.pool import Pool
 from proxy.upstream.stream import UpstreamStream
 
@@ -55,6 +55,7 @@ class UpstreamRequest:
             for observed in info.observed:
                 observed.rq_total.inc()
             info.upstream_failure = ""
+            stream.follow = self._forwarding.follow
             if self._log is not None:
                 self._log.ready()
             if self._forwarding.entry.auto_host:
@@ -101,7 +102,7 @@ class UpstreamRequest:
     def _record(self, error: BaseException) -> None:
         """Put this attempt on record. `error` is whatever ended it: a `ProxyError`, or the exchange's cancellation."""
         info = self._exchange.info
-        if info.upstream_tried is None:
+        if info.upstream_tried is None or isinstance(error, Followed):
             return
         reason = error if isinstance(error, ProxyError) else self._exchange.failure()
         phase: Literal["connect", "request", "response"] = "response" if self._sent else "request"

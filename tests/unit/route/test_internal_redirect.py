@@ -44,7 +44,10 @@ def test_the_request_that_follows() -> None:
     assert asked.headers.items == [(b"x", b"1"), (b"x-envoy-original-url", b"http://h/a?q")]
 
 
-@pytest.mark.parametrize("location", ["", "/b", "ftp://h/b", "http://", "http://a b/b", "http://u@h/b", "//h/b"])
+@pytest.mark.parametrize(
+    "location",
+    ["", "/b", "http://", "http://a b/b", "http://u@h/b", "//h/b", "http://h#b", "http://h/b c", "http://h:65536/b"],
+)
 def test_locations_that_are_none(location: str) -> None:
     assert followed(location) is Refusal.BAD_LOCATION
 
@@ -60,6 +63,7 @@ def test_another_scheme_only_if_allowed() -> None:
     allowed = InternalRedirectPolicy(cross_scheme=True)
     safely = InternalRedirectPolicy(cross_scheme=True, safe_cross_scheme=True)
     assert followed("https://h/b") is Refusal.UNSAFE_SCHEME
+    assert followed("ftp://h/b", allowed) is Refusal.UNSAFE_SCHEME
     assert name(followed("HTTPS://h/b", allowed)) == "b"
     assert followed("https://h/b", safely) is Refusal.PREDICATE
     assert name(followed("http://h/b", safely, asked=request("/a", scheme="https"))) == "b"
