@@ -45,8 +45,9 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True):
     reached: `request_ms` the request was complete, `response_ms` the response's head was on its way, `total_ms` the
     end. `limits` are the configured values that may have decided, by Envoy's field (`RouteAction.timeout`), in seconds
     or units. `cause` is the innermost error, or the traceback of an exception. `truncated`: a text was cut.
-    `url` is what the client asked for, and `peer` the other end of its connection, where `authority` and `path`, and
-    `downstream`, do not say it. `headers` are the lines that decide about its route; `reproducible`: all of them.
+    `url` is what the client asked for, and `peer` the other end of its connection, where `authority` and `path` (by
+    http) and `downstream` do not say it. `headers` are the lines that decide about its route; `reproducible`: all of
+    them.
     """
 
     when: float

@@ -67,6 +67,9 @@ class Listener:
     def begin(self, connection: Connection, keeper: Keeper) -> None:
         """Serve it, without a task where that is possible."""
         (chain,) = self._chains
+        if self._access_logs:
+            connection.info = StreamInfo(connection.opened_at, connection)
+            connection.know_peer()
         connection.filter_chain = chain.config.name
         if self._access_logs:
             connection.info = StreamInfo(connection.opened_at, connection)

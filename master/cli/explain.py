@@ -26,6 +26,8 @@ from proxy.filters.http.python_loader import append_paths
 
 EXIT_INVALID = 3
 EXIT_NO_ROUTE = 7
+TIMEOUT = 60.0
+"""Seconds for an answer: a table of 10,000 routes takes two to compile, where nothing else is to be done."""
 
 
 @click.command(short_help="Tell what would become of a request, and why.")
@@ -103,7 +105,7 @@ def _sources(config_path: str | None, config_yaml: str | None) -> list[source.So
 
 def _of_running(client: AdminClient, asked: dict[str, str]) -> Answer:
     query = {name: value for name, value in asked.items() if value}
-    answer = msgspec.convert(client.get("/explain", query).json(), Answer)
+    answer = msgspec.convert(client.get("/explain", query, timeout=TIMEOUT).json(), Answer)
     return _with_positions(answer)
 
 

@@ -16,6 +16,7 @@ from master.config.compile import (
     forwarding,
     internal_redirect,
     listener,
+    matching,
     metadata,
     metadata_match,
     plugins,
@@ -29,6 +30,7 @@ from master.config.compile import (
 )
 from proxy import registry
 from proxy.access_log import ACCESS_LOGGERS, filters, substitution
+from proxy.filters.early_header_mutations import EARLY_HEADER_MUTATIONS
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
 from proxy.filters.network import NETWORK_FILTERS
 from proxy.http.original_ip import ORIGINAL_IP_DETECTIONS
@@ -39,12 +41,15 @@ TABLES = (
     HTTP_FILTERS,
     HTTP_ROUTE_CONFIGS,
     ACCESS_LOGGERS,
+    filters.EXTENSION_FILTERS,
     ORIGINAL_IP_DETECTIONS,
     REQUEST_IDS,
+    EARLY_HEADER_MUTATIONS,
 )
 
 
 NO_EFFECT: dict[str, tuple[str, ...]] = {
+    "envoy.config.accesslog.v3.ExtensionFilter": ("name",),
     "envoy.config.accesslog.v3.AccessLog": ("name",),  # the type of `typed_config` decides
     "envoy.config.accesslog.v3.RuntimeFilter": ("runtime_key",),  # obligatory, as for RuntimeUInt32
     "envoy.config.core.v3.JsonFormatOptions": ("sort_properties",),  # keys of JSON logs are sorted either way
@@ -64,12 +69,16 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig": (
         "use_request_id_for_trace_sampling",  # nothing is traced
     ),
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ProxyStatusConfig": (
+        "remove_connection_termination_details",  # they are told by filters that we have not
+    ),
     "envoy.config.route.v3.RetryPolicy.RetryHostPredicate": ("name",),  # the type of `typed_config` decides
     "envoy.config.endpoint.v3.ClusterLoadAssignment": ("cluster_name",),  # `Cluster.name` is what counts
     "envoy.extensions.filters.common.set_filter_state.v3.FilterStateValue": (
         "read_only",  # Envoy 1.40 does not look at it any more
         "shared_with_upstream=NONE",  # the default
     ),
+    "xds.core.v3.TypedExtensionConfig": ("name",),  # as for core.v3
     "envoy.type.matcher.v3.RegexMatcher": ("google_re2",),  # the default engine, said explicitly
 }
 """Fields that change nothing in Envoy either where we take them: set or not, the compiled configuration is the same."""
@@ -108,6 +117,7 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         forwarding,
         internal_redirect,
         listener,
+        matching,
         metadata,
         metadata_match,
         plugins,

@@ -18,7 +18,7 @@ from proxy.http.stream_info import StreamInfo
 _OPERATOR = re.compile(
     r"""%(?:
         (?P<name>[A-Z][A-Z0-9_]*)
-        (?:\((?P<parameter>[^)]*)\))?
+        (?:\((?P<parameter>.*?)\))?
         (?::(?P<length>[0-9]+))?
         %
         | (?P<percent>%)

@@ -9,6 +9,7 @@ import msgspec
 from proxy.config.common import HeaderMatcher, Metadata, PluginConfig, StringMatcher
 from proxy.config.forwarding import Forwarding
 from proxy.config.header_mutation import HeaderMutations
+from proxy.config.matching import Matcher
 from proxy.config.metadata import FilterStateMatcher, MetadataMatcher
 
 
@@ -140,7 +141,9 @@ class VirtualCluster(msgspec.Struct, frozen=True, gc=False):
 
 
 class VirtualHost(msgspec.Struct, frozen=True):
-    """`config.route.v3.VirtualHost`. Domains keep their spelling; comparison is case-insensitive."""
+    """`config.route.v3.VirtualHost`. Domains keep their spelling; comparison is case-insensitive. `matcher` leads to
+    some of the routes, which are tried in its order; without it, all of them are.
+    """
 
     name: str
     domains: tuple[str, ...]
@@ -151,6 +154,7 @@ class VirtualHost(msgspec.Struct, frozen=True):
     request_attempt_count: bool = False
     response_attempt_count: bool = False
     virtual_clusters: tuple[VirtualCluster, ...] = ()
+    matcher: Matcher | None = None
     metadata: Metadata = {}
 
 

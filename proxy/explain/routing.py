@@ -26,8 +26,8 @@ class Routing(NamedTuple):
 
     `request` is as routing saw it. `named` is what of it names the virtual host: number `host` of the configuration, by
     its `domain`; `host` is -1 if none has it. `entry` is the route that takes it, number `number` of the virtual host
-    (-1: the redirect to TLS), None if there is none; `chosen` is that or the weighted cluster that was drawn, number
-    `share` of the route (-1: it has none).
+    (-1: none of its list, as the redirect `to_tls`), None if there is none; `chosen` is that or the weighted cluster
+    that was drawn, number `share` of the route (-1: it has none).
     """
 
     request: Request
@@ -39,6 +39,7 @@ class Routing(NamedTuple):
     number: int = -1
     chosen: RouteEntry | None = None
     share: int = -1
+    to_tls: bool = False
 
 
 class TracedTable:
@@ -72,10 +73,10 @@ class TracedTable:
         host, domain = find_domain(self._config, named)
         found = Routing(seen, named, host, domain)
         if entry is not None and entry is routes.to_tls:
-            return found._replace(entry=entry, chosen=entry)
+            return found._replace(entry=entry, chosen=entry, to_tls=True)
         path = table.path_part(request.path)
         refused: list[Refusal] = []
-        for number, candidate in enumerate(routes.entries):
+        for number, candidate in routes.tried(request):
             if candidate is entry:
                 chosen = entry.choose(request, self._drawn)
                 return found._replace(
@@ -84,6 +85,9 @@ class TracedTable:
             reason = why_not(candidate, path, request)
             assert reason is not None, f"the index passed over route {number}, which takes the request"
             refused.append(Refusal(number, candidate, reason))
+        if entry is not None:  # not one of the list, which was not asked then
+            chosen = entry.choose(request, self._drawn)
+            return found._replace(entry=entry, chosen=chosen, share=_share(entry, chosen))
         return found._replace(refused=tuple(refused))
 
 

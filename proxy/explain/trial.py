@@ -52,15 +52,32 @@ LEFT_FOR_A_HOST = "explained"
 
 
 @dataclasses.dataclass(frozen=True)
+class ByTls:
+    """Stands for the `TlsSession` of a client that shows no certificate."""
+
+    server_name: str = ""
+    version: str = ""
+    cipher: str = ""
+    group: str = ""
+    alpn: str = ""
+    peer_signature_algorithm: str = ""
+    resumed: bool = False
+    validated: bool = False
+    peer: None = None
+    local: None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Question:
     """`head` is the request's head as a client would send it, from `remote` to `local`; `drawn` decides where chance
-    would (below 2**64).
+    would (below 2**64). `tls`: it comes by TLS.
     """
 
     head: bytes
     remote: Address
     local: Address
     drawn: int = LIKELIEST
+    tls: ByTls | None = None
 
 
 @dataclasses.dataclass
@@ -105,6 +122,7 @@ def run(listener: Listener, config: Config, clusters: Mapping[str, ClusterConfig
         ClusterView(known),
         f"listener.{listener.stat_prefix}.",
         buffer_limit=listener.per_connection_buffer_limit_bytes,
+        scheme=b"http" if question.tls is None else b"https",
     )
 
     def build(plugin: PluginConfig, context: FilterContext) -> Any:
@@ -125,8 +143,8 @@ def run(listener: Listener, config: Config, clusters: Mapping[str, ClusterConfig
         trial.from_inside, trial.remote = info.internal, str(info.downstream_remote or question.remote)
 
     manager.access_logs = (Log(over, cast(Any, None)),)
-    trial.received = _read(question.head, manager.codec_options)
-    connection = MemoryConnection([question.head], remote=question.remote, local=question.local)
+    trial.received = _read(question.head, {**manager.codec_options, "scheme": manager.scheme})
+    connection = MemoryConnection([question.head], remote=question.remote, local=question.local, tls=question.tls)
 
     async def serve() -> None:
         with connection.scope:

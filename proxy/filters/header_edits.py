@@ -18,6 +18,10 @@ OPTION_FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.core.v3.HeaderValueOption": ("header", "append_action", "keep_empty_value"),
     "envoy.config.core.v3.HeaderValue": ("key", "value"),
 }
+MUTATION_FIELDS: dict[str, tuple[str, ...]] = {
+    "envoy.config.common.mutation_rules.v3.HeaderMutation": ("remove", "append"),
+    **OPTION_FIELDS,
+}
 
 
 class Edit:
@@ -134,6 +138,22 @@ def _both(message: Any, prefix: str, context: CompileContext) -> tuple[Mutation,
         *(compile_removal(name, context, removed, index) for index, name in enumerate(getattr(message, removed))),
         *(compile_option(option, context.at(added, index)) for index, option in enumerate(getattr(message, added))),
     )
+
+
+def compile_sequence(messages: Iterable[Any], context: CompileContext) -> tuple[Mutation, ...]:
+    """A list of `HeaderMutation`s, which are done one after another; `context` stands for it."""
+    compiled = (_mutation(message, context.at(index)) for index, message in enumerate(messages))
+    return tuple(mutation for mutation in compiled if mutation is not None)
+
+
+def _mutation(message: Any, context: CompileContext) -> Mutation | None:
+    """None for an action that is not one of ours."""
+    kind = message.WhichOneof("action")
+    if kind == "remove":
+        return compile_removal(message.remove, context, "remove")
+    if kind != "append":
+        return None
+    return compile_option(message.append, context.at("append"))
 
 
 def compile_removal(name: str, context: CompileContext, *path: str | int) -> Mutation:

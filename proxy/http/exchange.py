@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 import trio
 
+from proxy.config.proxy_status import ProxyStatus
 from proxy.errors import Flag, ProxyError, describe
-from proxy.http import local_reply
+from proxy.http import local_reply, proxy_status
 from proxy.http.body import RequestBody
 from proxy.http.codec import CodecError
 from proxy.http.deadlines import Deadlines, Phase
@@ -57,7 +58,7 @@ class Policy:
     `drain_close()` decides whether a connection is to end with this response. `filter_configs` holds every per-route
     filter configuration, decoded once, by the identity of its `PluginConfig`. `failures` hears of filters' exceptions.
     `proxy_100_continue`: `100 Continue` is the upstream's to say, and its 1xx are passed on.
-    `rewrite_reply` is what `local_reply_config` does to local replies.
+    `rewrite_reply` is what `local_reply_config` does to local replies. `proxy_status`: what failed says so there.
     """
 
     response: ResponseRules
@@ -66,6 +67,7 @@ class Policy:
     failures: FilterFailures
     proxy_100_continue: bool = False
     rewrite_reply: local_reply.Rewrite | None = None
+    proxy_status: ProxyStatus | None = None
 
     def overrides(self, route: RouteEntry | None, name: str) -> tuple[Any, ...]:
         """The per-route configurations of the filter instance `name`, from the least specific to the most specific."""
@@ -271,6 +273,8 @@ class Exchange:
             request_id=request_id,
             upgrading=head.status == 101,
         )
+        if self.info.flags and self._policy.proxy_status is not None:
+            head.status = proxy_status.tell(self._policy.proxy_status, self.info, head.headers, head.status)
         try:
             codec.send_headers(self.info.stream_id, head.status, head.headers, end_stream=end_stream)
         except CodecError as error:

@@ -14,10 +14,12 @@ NOBODY = SocketAddress("127.0.0.1", 0)
 class MemoryConnection:
     """Stands for a `Connection`: the client's bytes piece by piece, then the end of its side. `sent` is what it gets.
 
-    To be served under `scope`. `lingered`: we were the first to close.
+    To be served under `scope`. `lingered`: we were the first to close. `tls` is what stands for a `TlsSession`.
     """
 
-    def __init__(self, arriving: Iterable[bytes], *, remote: Address = NOBODY, local: Address = NOBODY) -> None:
+    def __init__(
+        self, arriving: Iterable[bytes], *, remote: Address = NOBODY, local: Address = NOBODY, tls: object = None
+    ) -> None:
         self._arriving = list(arriving)
         self.sent = b""
         self.fd = -1
@@ -28,7 +30,7 @@ class MemoryConnection:
         self.closed_by_peer = False
         self.remote = remote
         self.local = local
-        self.tls = None
+        self.tls = tls
         self.bytes_received = self.bytes_sent = 0
         self.scope = trio.CancelScope()
         self.opened_at = 0.0

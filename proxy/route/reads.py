@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.config.route import ClusterAction, Route, RouteConfiguration
+from proxy.route.tree import headers_of
 
 _CONTENT_TYPE = "content-type"
 
@@ -15,6 +16,8 @@ def headers_read(config: RouteConfiguration) -> frozenset[bytes]:
     for host in config.virtual_hosts:
         for route in host.routes:
             names.update(_of_route(route))
+        if host.matcher is not None:
+            names.update(headers_of(host.matcher))
     return frozenset(name.encode() for name in names if name and not name.startswith(":"))
 
 

@@ -88,7 +88,10 @@ def _wanted(part: Part) -> str:
         return f"{_subject(asked)} {_wanted_of_filters(asked)}"
     if isinstance(asked, tuple):
         return f"{100 * asked[0] / asked[1]:g} % of requests"
-    return "gRPC" if part.field == ("grpc",) else "a client certificate"
+    if part.field == ("grpc",):
+        return "gRPC"
+    valid = " valid" if part.field[-1] == "validated" else ""
+    return f"a{valid} client certificate" if asked else f"no{valid} client certificate"
 
 
 def _path_reason(match: RouteMatch, path: bytes, request: RequestHead) -> Reason:
@@ -124,7 +127,10 @@ def _condition_reason(part: Part, request: RequestHead) -> Reason:
     if part.field == ("grpc",):
         seen = _seen(request.headers.get_all(b"content-type"))
         return Reason(part.field, "header content-type", seen, "that of gRPC")
-    return Reason(part.field, "the client's certificate", "absent", "one that is presented")
+    wanted = "one" if asked else "none"
+    if part.field[-1] == "presented":
+        return Reason(part.field, "the client's certificate", "absent" if asked else "presented", f"{wanted} presented")
+    return Reason(part.field, "the client's certificate", "not valid" if asked else "valid", f"{wanted} that is valid")
 
 
 def wanted_value(asked: HeaderMatcher | QueryParameterMatcher) -> str:

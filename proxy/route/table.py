@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from proxy.config.matching import Matcher
 from proxy.config.route import RedirectAction, Route, RouteConfiguration, RouteMatch, VirtualHost
 from proxy.http.authority import without_port
 from proxy.http.identity import INTERNAL, XFP
@@ -13,10 +14,11 @@ from proxy.route.conditions import beyond_head
 from proxy.route.domains import DomainTable
 from proxy.route.entry import RouteEntry
 from proxy.route.finish import CompileEdits, no_edits
-from proxy.route.index import RouteIndex
+from proxy.route.index import Listed, RouteIndex
 from proxy.route.matcher import RequestHead
 from proxy.route.path import without_parameters, without_query
 from proxy.route.reply import require_tls
+from proxy.route.tree import compile_tree
 
 Find = Callable[[bytes, RequestHead], RouteEntry | None]
 PathPart = Callable[[bytes], bytes]
@@ -34,14 +36,17 @@ class VirtualHostRoutes:
     same route, and a caller may keep what `find` returned for as long as the table lives.
     `beyond_head`: a route looks at more than the head, at `RequestHead.random` or `RequestHead.info`, so each request
     is asked for once, by itself.
-    `entries` are the routes in listed order. `to_tls` takes requests that ought to have come by TLS, if there are any.
+    `entries` are the routes in listed order; `tried(request)` are those that a request is offered in turn, with
+    their places. `to_tls` takes requests that ought to have come by TLS, if there are any.
     """
 
-    __slots__ = ("beyond_head", "by_path_alone", "entries", "find", "reads_fields", "to_tls")
+    __slots__ = ("beyond_head", "by_path_alone", "entries", "find", "reads_fields", "to_tls", "tried")
 
     def __init__(self, routes: Sequence[RouteEntry], *, part: PathPart = without_query) -> None:
         """`part`: what routes are to see of a path."""
         self.entries = routes
+        listed = tuple(enumerate(routes))
+        self.tried: Callable[[RequestHead], Sequence[Listed]] = lambda request: listed
         self.to_tls: RouteEntry | None = None
         connect = [entry for entry in routes if entry.route.match.kind == "connect"]
         routes = [entry for entry in routes if entry.route.match.kind != "connect"] if connect else routes
@@ -51,6 +56,21 @@ class VirtualHostRoutes:
         self.find: Find = _find_by_index(RouteIndex(routes), part, connect)
         if routes and _takes_nearly_all(routes[0]):
             self.find = _find_the_first(routes[0], self.find)
+
+    def match_by(self, matcher: Matcher, part: PathPart) -> None:
+        """Let `matcher` say which of the routes may take a request."""
+        self.by_path_alone = False
+        self.reads_fields = True
+        entries = self.entries
+        tried = compile_tree(matcher, lambda places: [(at, entries[at]) for at in places])
+        self.tried = lambda request: tried(request) or ()
+        find = compile_tree(matcher, lambda places: VirtualHostRoutes([entries[at] for at in places], part=part).find)
+
+        def find_in_turn(path: bytes, request: RequestHead) -> RouteEntry | None:
+            found = find(request)
+            return None if found is None else found(path, request)
+
+        self.find = find_in_turn
 
     def require_tls(self, entry: RouteEntry, *, of_all: bool) -> None:
         """Let requests that did not come by TLS find `entry`; unless `of_all`, only those from outside."""
@@ -130,6 +150,8 @@ class RouteTable:
 def _routes(config: RouteConfiguration, host: VirtualHost, compile_edits: CompileEdits) -> VirtualHostRoutes:
     entries = [RouteEntry(config, host, route, compile_edits=compile_edits) for route in host.routes]
     routes = VirtualHostRoutes(entries, part=_part(config))
+    if host.matcher is not None:
+        routes.match_by(host.matcher, _part(config))
     if host.require_tls != "NONE":
         routes.require_tls(_redirect_to_tls(host), of_all=host.require_tls == "ALL")
     return routes

@@ -204,7 +204,7 @@ def logged(tmp_path: Path, condition: dict[str, object]) -> str:
         ({"text_format_source": {"inline_string": "%NOPE%"}}, "unknown operator %NOPE%", "inline_string"),
         ({"text_format": "50%"}, "incorrect configuration at offset 2", "text_format"),
         ({"json_format": {"a": ["ok", {"b": "%REQ%"}]}}, "%REQ%: the operator requires", "json_format.a[1].b"),
-        ({"json_format": {"a": "%DOWNSTREAM_TLS_VERSION%"}}, "not supported", "json_format.a"),
+        ({"json_format": {"a": "%DOWNSTREAM_CX_RTT%"}}, "not supported", "json_format.a"),
     ],
 )
 def test_a_bad_format_is_an_error_where_it_stands(

@@ -71,7 +71,7 @@ def test_the_running_proxy_tells_with_lines_of_its_file(running: Running) -> Non
     (why,) = (line for line in done.stdout.splitlines() if "header x-env is 'dev', wants exact 'prod'" in line)
     lines = running.proxy.config.read_text().splitlines()
     _, number, column = line_of(why, running.proxy.config).rsplit(":", 2)
-    assert "x-env" in lines[int(number) - 1][int(column) - 1 :] or lines[int(number) - 1].strip().startswith("- ")
+    assert lines[int(number) - 1][int(column) - 1 :].startswith("name: x-env")
     (timeout,) = (line for line in done.stdout.splitlines() if line.startswith("  timeout "))
     _, number, column = line_of(timeout, running.proxy.config).rsplit(":", 2)
     assert lines[int(number) - 1][int(column) - 1 :].startswith("timeout: 3s")

@@ -291,6 +291,17 @@ def test_an_upstreams_protocol_is_http1() -> None:
 
 
 @virtual
+@pytest.mark.field(f"{CLUSTER}.max_requests_per_connection")
+async def test_requests_per_connection_in_the_cluster_itself() -> None:
+    async with proxy(failing([], fails=0), cluster_fields="max_requests_per_connection: 1") as rig:
+        client = await rig.connect()
+        for _ in range(2):
+            await client.send(GET)
+            await client.response()
+        assert rig.stats.value("cluster.origin.upstream_cx_total") == 2
+
+
+@virtual
 @pytest.mark.field(f"{OPTIONS}.max_requests_per_connection")
 async def test_requests_per_connection() -> None:
     options = "max_requests_per_connection: 1"

@@ -93,7 +93,7 @@ RULES: dict[int, Rule] = {
     57: Rule("HTTP/2: how many streams a connection carries, SETTINGS, GOAWAY", "HTTP/2 upstream"),
     58: Rule("which connections are shared, and when an unhealthy host's are closed", "active health checks"),
     59: Rule("hash rings and least requests", "ring hash, Maglev, least request"),
-    60: Rule("the options that Envoy recommends for an edge", "overload manager, HTTP/2 limits"),
+    60: Rule("the options that Envoy recommends for an edge, those of HTTP/1 and of paths"),
     # More
     61: Rule("mirrored requests: fire and forget, `-shadow` in the host"),
     62: Rule("TCP proxy: ends, resets, attempts, `UH` and `UF,URX`"),

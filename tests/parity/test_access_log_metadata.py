@@ -132,7 +132,9 @@ def test_the_same_lines(lines: Lines, name: str) -> None:
     assert len(envoy) == 3  # with that of the probe
 
 
-@pytest.mark.parity("features 11.9: metadata_filter and traceable_filter")
+@pytest.mark.parity(
+    "config.accesslog.v3.AccessLogFilter.metadata_filter", "config.accesslog.v3.AccessLogFilter.traceable_filter"
+)
 @pytest.mark.parametrize("name", FILTERS)
 def test_the_same_requests_are_logged(lines: Lines, name: str) -> None:
     envoy, ours = lines[name]

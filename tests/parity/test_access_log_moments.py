@@ -188,21 +188,21 @@ def _form(value: Any) -> Any:
     return "there" if value is not None else None
 
 
-@pytest.mark.parity("features 11.12: the access log of attempts")
+@pytest.mark.parity("extensions.filters.http.router.v3.Router.upstream_log")
 @pytest.mark.parametrize("name", CASES)
 def test_the_same_attempts(seen: Seen, name: str) -> None:
     envoy, ours = seen[name]["attempts"]
     assert [comparable(entry) for entry in ours] == [comparable(entry) for entry in envoy]
 
 
-@pytest.mark.parity("features 11.10: entries of what is not over yet, and of its end")
+@pytest.mark.parity("extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.access_log_options")
 @pytest.mark.parametrize("name", CASES)
 def test_the_same_entries(seen: Seen, name: str) -> None:
     envoy, ours = seen[name]["entries"]
     assert ours == envoy
 
 
-@pytest.mark.parity("features 2.20: the access log of a listener")
+@pytest.mark.parity("config.listener.v3.Listener.access_log")
 @pytest.mark.parametrize("name", CASES)
 def test_the_same_connections(seen: Seen, name: str) -> None:
     envoy, ours = seen[name]["connections"]

@@ -8,7 +8,7 @@ import pytest
 
 from tests.kit.bootstrap import bootstrap, http_listener, route, static_cluster, virtual_host
 from tests.kit.origin import Origin
-from tests.parity.log_lines import json_of, log, run_logs, text, with_end
+from tests.parity.log_lines import PLAIN_ROUTER, json_of, log, run_logs, text, with_end
 
 HOST = b"Host: a.test\r\n"
 GRPC = b"GET /x?body=0&header=%b HTTP/1.1\r\nHost: a.test\r\nContent-Type: application/grpc+proto\r\n\r\n"
@@ -72,7 +72,9 @@ def seen() -> Seen:
         everything = virtual_host("v", ["*.test"], route("/down", "down"), route("/", "origin"))
         logs = with_end(log("values", json_of([*OPERATORS, *TIMES])), log("line", text("%REQ(X-NO)%|%GRPC_STATUS%")))
         clusters = [static_cluster("origin", origin.port), static_cluster("down", 1)]
-        with run_logs(bootstrap([http_listener(everything, access_log=logs)], clusters)) as both:
+        with run_logs(
+            bootstrap([http_listener(everything, access_log=logs, http_filters=PLAIN_ROUTER)], clusters)
+        ) as both:
             found: Seen = {}
             for name, request in REQUESTS.items():
                 both.send(request)

@@ -51,7 +51,16 @@ def regex(pattern: str) -> str:
 IP, NAME, PIPE = ADDRESS % ("127.0.0.1", 80), ADDRESS % ("a.example", 80), "{pipe: {path: /run/x}}"
 SET_METADATA = "type.googleapis.com/envoy.extensions.filters.http.set_metadata.v3.Config"
 ROUTER = '- {name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}'
+HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+OPTIONS = (
+    f"typed_extension_protocol_options: {{{HTTP}: {{'@type': type.googleapis.com/{HTTP}, "
+    "explicit_http_config: {http_protocol_options: {}}, common_http_protocol_options: {%s}}}"
+)
 BOTH_TAKE = {
+    "Cluster.max_requests_per_connection": cluster("max_requests_per_connection: 5"),
+    "Cluster.max_requests_per_connection beside others": cluster(
+        "max_requests_per_connection: 5, " + OPTIONS % "idle_timeout: 1s"
+    ),
     "an empty bootstrap": "{}",
     "all of it": bootstrap(),
     "Node": "node: {id: a, cluster: b, locality: {zone: z}, metadata: {x: 1}}",
@@ -143,6 +152,9 @@ BOTH_REFUSE = {
     "LOGICAL_DNS without endpoints": cluster("type: LOGICAL_DNS"),
     "LOGICAL_DNS with two endpoints": endpoints("LOGICAL_DNS", NAME, NAME),
     "Cluster.connect_timeout 0": cluster("connect_timeout: 0s"),
+    "Cluster.max_requests_per_connection twice": cluster(
+        "max_requests_per_connection: 5, " + OPTIONS % "max_requests_per_connection: 2"
+    ),
     "Cluster.dns_failure_refresh_rate": cluster(
         "type: STRICT_DNS, dns_failure_refresh_rate: {base_interval: 5s, max_interval: 1s}"
     ),

@@ -44,7 +44,7 @@ from proxy.filters.http.header_mutation import HeaderMutation
 from proxy.filters.network import hcm_config
 from proxy.route import weighted
 from proxy.route.table import RouteTable
-from tests.unit.proxy.rig import compiled, plugin, serving
+from tests.unit.proxy.rig import compiled, plugin, serving, until, virtual_clock
 
 HEADER_MUTATION = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
 
@@ -430,3 +430,87 @@ def test_what_is_told_is_what_happens(
         await trio.to_thread.run_sync(assert_refusals, config, question, local)
 
     trio.run(main)
+
+
+TIMES = st.fixed_dictionaries(
+    {
+        "timeout": st.sampled_from([0.0, 3.0, 15.0]),
+        "forwarding": st.builds(
+            Forwarding,
+            idle_timeout=st.sampled_from([None, 2.0]),
+            max_stream_duration=st.sampled_from(
+                [
+                    None,
+                    MaxStreamDuration(),
+                    MaxStreamDuration(4.0),
+                    MaxStreamDuration(None, 0.0),
+                    MaxStreamDuration(8.0, 5.0),
+                ]
+            ),
+            retry=st.none()
+            | st.builds(
+                RetryPolicy,
+                per_try_timeout=st.sampled_from([0.0, 1.0]),
+                per_try_idle_timeout=st.sampled_from([0.0, 1.5]),
+            ),
+        ),
+    }
+)
+ASKED = st.sampled_from(
+    [
+        (),
+        ("x-envoy-upstream-rq-timeout-ms: 700",),
+        ("x-envoy-upstream-rq-per-try-timeout-ms: 600",),
+        ("x-envoy-upstream-stream-duration-ms: 500",),
+        ("grpc-timeout: 400m", "content-type: application/grpc"),
+    ]
+)
+ENDS = {
+    "timeout": "response_timeout",
+    "idle_timeout": "stream_idle_timeout",
+    "max_stream_duration": "max_duration_timeout",
+    "per_try_timeout": "upstream_per_try_timeout",
+    "per_try_idle_timeout": "upstream_per_try_idle_timeout",
+    "upstream max_stream_duration": "upstream_max_stream_duration_reached",
+}
+"""Which detail tells that a limit ended the request."""
+
+
+@settings(deadline=None, max_examples=25)
+@given(action=TIMES, duration=st.sampled_from([0.0, 6.0]), lines=ASKED)
+def test_the_limits_that_are_told_end_a_request_that_nobody_answers(
+    action: dict[str, Any], duration: float, lines: tuple[str, ...]
+) -> None:
+    manager = {"max_stream_duration": duration, "stream_idle_timeout": 5.0}
+    inside = Identity(use_remote_address=True, internal_addresses=InternalAddresses(cidr_ranges=("127.0.0.0/8",)))
+    routes = RouteConfiguration(
+        "r", (VirtualHost("v", ("*",), (Route(RouteMatch("prefix", "/"), ClusterAction("a", **action)),)),)
+    )
+    question = read("GET", "http://a.test/", lines, listener="l")
+    where: list[tuple[CompiledConfig, SocketAddress]] = []
+
+    async def main() -> tuple[float, str]:
+        origins = Origins()
+        origins.answer = b""
+        async with origins.running():
+            config = configuration(routes, {"identity": inside, **manager}, [], origins.addresses)
+            async with serving(config) as rig:
+                where.append((config, SocketAddress(*rig.address)))
+                started = trio.current_time()
+                client = await rig.connect()
+                await client.send(question.head)
+                await client.until(b"\r\n\r\n")
+                took = trio.current_time() - started
+                with trio.move_on_after(1):
+                    await until(lambda: bool(rig.records))
+                return took, rig.records[0].detail if rig.records else ENDS["max_stream_duration"]  # 200, to gRPC
+
+    took, detail = trio.run(main, clock=virtual_clock())
+    ((config, local),) = where
+    answer = explain(question, config, config.endpoints, bound={"l": [local]})
+    limits = {
+        one.name: float(one.value.split()[0]) for one in answer.timeouts if one.value != "none" and one.name in ENDS
+    }
+    earliest = min(limits.values())
+    assert detail in {ENDS[name] for name, limit in limits.items() if limit == earliest}
+    assert earliest - 0.06 <= took < earliest + 0.5  # an idle timeout may end a hundredth early

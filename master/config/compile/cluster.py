@@ -94,9 +94,7 @@ def _cluster(message: Any, context: Context) -> Cluster:
         breaker=breaker,
         high_breaker=high_breaker,
         dns=dns,
-        **compile_http_options(
-            message.typed_extension_protocol_options, context.at("typed_extension_protocol_options")
-        ),
+        **compile_http_options(message, context),
     )
 
 

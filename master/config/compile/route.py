@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from master.config.compile.forwarding import Levels, compile_forwarding
+from master.config.compile.matching import compile_matcher
 from master.config.compile.metadata import compile_metadata
 from master.config.compile.rewrites import header_name
 from master.config.compile.route_action import compile_action, compile_direct_response, compile_redirect
@@ -63,6 +65,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "include_request_attempt_count",
         "include_attempt_count_in_response",
         "virtual_clusters",
+        "matcher",
         "metadata",
         *MUTATIONS,
     ),
@@ -77,6 +80,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "metadata",
         *MUTATIONS,
     ),
+    "envoy.config.route.v3.RouteList": ("routes",),
     "envoy.config.route.v3.VirtualCluster": ("name", "headers"),
 }
 
@@ -126,10 +130,16 @@ def _check_domains(message: Any, context: Context) -> None:
 
 def _virtual_host(message: Any, limit: int, context: Context, config: Any, config_context: Context) -> VirtualHost:
     """`limit`: bytes of a direct response's body. `config` is the whole route configuration."""
-    routes = (
-        _route(Levels(route, context.at("routes", index), message, context, config, config_context), limit)
-        for index, route in enumerate(message.routes)
-    )
+
+    def compiled(route: Any, here: Context) -> Route | None:
+        return _route(Levels(route, here, message, context, config, config_context), limit)
+
+    routes = [compiled(route, context.at("routes", index)) for index, route in enumerate(message.routes)]
+    matcher = None
+    if message.HasField("matcher"):
+        if message.routes:
+            context.error(("matcher",), "routes and a matcher are both set", "one of them")
+        matcher = compile_matcher(message.matcher, context.at("matcher"), _Actions(routes, compiled))
     return VirtualHost(
         name=message.name,
         domains=tuple(message.domains),
@@ -145,8 +155,35 @@ def _virtual_host(message: Any, limit: int, context: Context, config: Any, confi
             _virtual_cluster(cluster, context.at("virtual_clusters", index))
             for index, cluster in enumerate(message.virtual_clusters)
         ),
+        matcher=matcher,
         metadata=compile_metadata(message.metadata, context),
     )
+
+
+class _Actions:
+    """The actions of a virtual host's matcher, a `Route` or a `RouteList`. Their routes are appended to `routes`."""
+
+    def __init__(self, routes: list[Route | None], compiled: Callable[[Any, Context], Route | None]) -> None:
+        self._routes = routes
+        self._compiled = compiled
+
+    def __call__(self, message: Any, context: Context) -> tuple[int, ...]:
+        name = message.DESCRIPTOR.full_name if message is not None else ""
+        if name == "envoy.config.route.v3.Route":
+            return self._add(message, context)
+        if name == "envoy.config.route.v3.RouteList":
+            listed = enumerate(message.routes)
+            return tuple(at for index, route in listed for at in self._add(route, context.at("routes", index)))
+        if message is not None and context.path not in context.unsupported:
+            context.error((), f"{name} is no action of a virtual host's matcher", "config.route.v3.Route or RouteList")
+        return ()
+
+    def _add(self, message: Any, context: Context) -> tuple[int, ...]:
+        route = self._compiled(message, context)
+        if route is None:
+            return ()
+        self._routes.append(route)
+        return (len(self._routes) - 1,)
 
 
 def _virtual_cluster(message: Any, context: Context) -> VirtualCluster:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 FIELDS: dict[str, tuple[str, ...]] = {
-    "envoy.config.cluster.v3.Cluster": ("typed_extension_protocol_options",),
+    "envoy.config.cluster.v3.Cluster": ("typed_extension_protocol_options", "max_requests_per_connection"),
     OPTIONS: ("common_http_protocol_options", "explicit_http_config"),
     f"{OPTIONS}.ExplicitHttpConfig": ("http_protocol_options",),
     "envoy.config.core.v3.HttpProtocolOptions": (
@@ -40,8 +40,21 @@ _OF_SERVERS = (
 )
 
 
-def compile_http_options(values: Any, context: Context) -> dict[str, Any]:
-    """Fields of `proxy.config.cluster.Cluster` from a cluster's `typed_extension_protocol_options`."""
+def compile_http_options(cluster: Any, context: Context) -> dict[str, Any]:
+    """Fields of `proxy.config.cluster.Cluster` from a cluster's options, one of which may stand in the cluster itself,
+    as it did before there were options.
+    """
+    fields = _typed(cluster.typed_extension_protocol_options, context.at("typed_extension_protocol_options"))
+    if cluster.HasField("max_requests_per_connection"):
+        if fields.get("max_requests_per_connection"):
+            context.error(
+                ("max_requests_per_connection",), "the cluster's HttpProtocolOptions say it too", "one of both"
+            )
+        fields["max_requests_per_connection"] = cluster.max_requests_per_connection.value
+    return fields
+
+
+def _typed(values: Any, context: Context) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name in sorted(values):
         kind = any_types.split_url(values[name].type_url) or ""

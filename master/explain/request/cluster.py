@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from master.explain.request.answer import Breaker, Cluster, Host, Share
 from master.explain.request.paths import Paths, to_cluster
-from master.explain.request.place import Place, Places
+from master.explain.request.place import DEFAULT, Path, Place, Places
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Cluster as ClusterConfig
 from proxy.config.cluster import ClusterEndpoints, Endpoints
@@ -16,12 +16,21 @@ from proxy.explain.routing import Routing
 from proxy.upstream.tables import ClusterColumn, HostColumn
 from shm.table import TableReader
 
-LIMITS = (
-    ("max_connections", ClusterColumn.CONNECTIONS),
-    ("max_pending_requests", ClusterColumn.PENDING),
-    ("max_requests", ClusterColumn.REQUESTS),
-    ("max_retries", ClusterColumn.RETRIES),
-)
+LIMITS = {
+    False: (
+        ("max_connections", ClusterColumn.CONNECTIONS),
+        ("max_pending_requests", ClusterColumn.PENDING),
+        ("max_requests", ClusterColumn.REQUESTS),
+        ("max_retries", ClusterColumn.RETRIES),
+    ),
+    True: (
+        ("max_connections", ClusterColumn.HIGH_CONNECTIONS),
+        ("max_pending_requests", ClusterColumn.HIGH_PENDING),
+        ("max_requests", ClusterColumn.HIGH_REQUESTS),
+        ("max_retries", ClusterColumn.HIGH_RETRIES),
+    ),
+}
+"""Of default and of high priority."""
 
 
 class Counts(NamedTuple):
@@ -39,8 +48,10 @@ def cluster(
     endpoints: Endpoints,
     places: Places,
     counts: Counts | None,
+    *,
+    high: bool,
 ) -> Cluster:
-    """The cluster called `name`, whether it exists or not. `place` is what names it."""
+    """The cluster called `name`, whether it exists or not. `place` is what names it; `high`: the route's priority."""
     known = next((one for one in config.clusters if one.name == name), None)
     if known is None:
         return Cluster(name, how, False, place)
@@ -49,7 +60,8 @@ def cluster(
     if not hosts:
         unresolved = known.dns is not None and counts is None
         note = "its hosts are not known before it runs: their names are resolved then" if unresolved else "no hosts"
-    breakers = tuple(_breakers(known, endpoints.clusters.get(name), places, counts, to_cluster(places, config, name)))
+    at = to_cluster(places, config, name)
+    breakers = tuple(_breakers(known, endpoints.clusters.get(name), places, counts, at, high=high))
     return Cluster(name, how, True, place, known.type, hosts, breakers, (), note)
 
 
@@ -105,12 +117,16 @@ def _breakers(
     endpoints: ClusterEndpoints | None,
     places: Places,
     counts: Counts | None,
-    at: tuple[str | int, ...],
+    at: Path,
+    *,
+    high: bool,
 ) -> Iterator[Breaker]:
     thresholds = places.value((*at, "circuit_breakers", "thresholds")) or []
-    own = next((index for index, one in enumerate(thresholds) if one.get("priority", "DEFAULT") == "DEFAULT"), None)
-    for name, column in LIMITS:
-        place = places.of(*at, "circuit_breakers", "thresholds", own, name) if own is not None else Place()
+    priority = "HIGH" if high else "DEFAULT"
+    own = next((index for index, one in enumerate(thresholds) if one.get("priority", "DEFAULT") == priority), None)
+    limits = config.high_breaker if high else config.breaker
+    for name, column in LIMITS[high]:
+        place = places.of(*at, "circuit_breakers", "thresholds", own, name) if own is not None else DEFAULT
         slot = endpoints.slot if endpoints is not None else 0
         used = max(0, counts.clusters.total(slot, column)) if counts is not None else None
-        yield Breaker(name, getattr(config.breaker, name), used, place)
+        yield Breaker(name, getattr(limits, name), used, place)

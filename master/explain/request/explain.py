@@ -88,14 +88,20 @@ class _Told:
         if last.type_url != HCM:
             return self._tcp(last)
         manager = msgspec.msgpack.decode(last.config, type=hcm_config.Config)
-        asked = trials.Question(self.question.head, self.question.source, self.reached.local, self.question.drawn)
+        asked = trials.Question(
+            self.question.head,
+            self.question.source,
+            self.reached.local,
+            self.question.drawn,
+            trials.ByTls(self.question.host) if self.listener.filter_chains[self.chain].tls is not None else None,
+        )
         clusters = {one.name: one for one in self.config.clusters}
         trial = trials.run(self.listener, manager, clusters, asked)
         fields = self._admission(trial, manager)
         if trial.routing is not None:
             self.paths = with_routing(self.paths, self.places, manager, trial.routing)
             fields |= self._routing(trial.routing, manager)
-            if trial.routing.number >= 0:
+            if trial.routing.entry is not None and not trial.routing.to_tls:
                 fields |= self._route(trial, trial.routing, manager)
         if trial.forwarding is None:
             fields["reply"] = _reply(trial)
@@ -160,7 +166,7 @@ class _Told:
             for refusal in routing.refused
         )
         if routing.entry is not None:
-            if routing.number < 0:
+            if routing.to_tls:
                 place = self.places.of(*self.paths.host, "require_tls")
                 fields["route"] = Named(-1, "", "require_tls: the request did not come by TLS", place)
             else:
@@ -193,7 +199,8 @@ class _Told:
             how, place = named_by(routing, self.places, self.paths)
             request = trial.at_router or trial.admitted
             assert request is not None
-            found = self._cluster(routing.chosen.cluster_name(request), how, place)
+            name, high = routing.chosen.cluster_name(request), action.forwarding.high_priority
+            found = self._cluster(name, how, place, high=high)
             fields["cluster"] = msgspec.structs.replace(found, shares=shares(routing, self.places, self.paths))
             fields["mirrors"] = self._mirrors(action)
         if trial.forwarding is not None and trial.upstream is not None and trial.at_router is not None:
@@ -201,13 +208,13 @@ class _Told:
             fields["timeouts"] = terms.timeouts(
                 trial, trial.forwarding, manager, trial.forwarding.cluster.config, self.places, self.paths, at
             )
-            fields["retry"] = terms.retries(trial, trial.forwarding, self.places, self.paths)
+            fields["retry"] = terms.retries(trial, trial.forwarding, manager, self.places, self.paths)
             fields["upstream"] = changes.head(trial.upstream)
             fields["by_route"] = changes.changes(trial.at_router, trial.upstream)
         return fields
 
-    def _cluster(self, name: str, how: str, place: Place) -> Any:
-        return cluster(name, how, place, self.config, self.endpoints, self.places, self.counts)
+    def _cluster(self, name: str, how: str, place: Place, *, high: bool = False) -> Any:
+        return cluster(name, how, place, self.config, self.endpoints, self.places, self.counts, high=high)
 
     def _mirrors(self, action: ClusterAction) -> tuple[Setting, ...]:
         field = "request_mirror_policies"
@@ -223,8 +230,16 @@ class _Told:
 
     def _notes(self, trial: Trial, manager: hcm_config.Config) -> tuple[str, ...]:
         notes = []
-        if self.question.secure:
+        by_tls = self.listener.filter_chains[self.chain].tls is not None
+        if self.question.secure and not by_tls:
             notes.append("https: the listener does not end TLS, so the request is explained as if it came in the clear")
+        follows = self.places.of(*self.paths.action, "internal_redirect_policy")
+        if trial.forwarding is not None and follows.path:
+            notes.append(f"redirects of the upstream may be followed by the proxy itself ({follows})")
+        if by_tls and not self.question.secure:
+            notes.append("the listener speaks TLS: the request is explained as if it came by that")
+        if by_tls:
+            notes.append("by TLS, from a client that shows no certificate")
         if trial.routing is not None and trial.routing.host < 0:
             notes.append(_no_domain(trial.routing, manager))
         if trial.skipped:

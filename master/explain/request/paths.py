@@ -56,8 +56,11 @@ def with_routing(paths: Paths, places: Places, config: Config, routing: Routing)
 
 
 def to_route(paths: Paths, places: Places, config: Config, routing: Routing, index: int) -> Path:
-    """To route number `index` of the virtual host."""
-    count = len(config.route_config.virtual_hosts[routing.host].routes)
+    """To route number `index` of the virtual host, or to the matcher tree that it stands in."""
+    host = config.route_config.virtual_hosts[routing.host]
+    if host.matcher is not None:
+        return (*paths.host, "matcher")
+    count = len(host.routes)
     return places.index((*paths.host, "routes"), index, count)
 
 

@@ -10,11 +10,12 @@ from master.explain.request.place import DEFAULT, Path, Place, Places
 from proxy.config.cluster import Cluster
 from proxy.config.route import ClusterAction
 from proxy.explain.trial import Trial
-from proxy.filters.http.router_headers import PER_TRY_TIMEOUT, STREAM_DURATION, TIMEOUT
+from proxy.filters.http.router_headers import HEDGE, PER_TRY_TIMEOUT, STREAM_DURATION, TIMEOUT
 from proxy.filters.network.hcm_config import Config
 from proxy.filters.network.hcm_route_timeouts import GRPC_TIMEOUT
 from proxy.filters.router.forwarding import Forwarding
 from proxy.http.deadlines import Phase
+from proxy.route.finish import mutation_levels
 from proxy.route.retry import HEADER_NAMES, MAX_RETRIES, RETRY_GRPC_ON, RETRY_ON, STATUS_CODES
 
 
@@ -22,7 +23,7 @@ def timeouts(
     trial: Trial, forwarding: Forwarding, config: Config, cluster: Cluster, places: Places, paths: Paths, at: Path
 ) -> tuple[Setting, ...]:
     """All that end a request which is forwarded, in the order in which it meets them. `at` is the cluster's place."""
-    terms, limits, asks = forwarding.terms, trial.limits, _Asks(trial)
+    terms, limits, asks = forwarding.terms, trial.limits, _Asks(trial, config)
     action = forwarding.entry.route.action
     assert isinstance(action, ClusterAction)
     manager, route = paths.manager, paths.action
@@ -83,17 +84,20 @@ def _takes_grpc_timeout(action: ClusterAction) -> bool:
 
 
 class _Asks:
-    """What the request itself asked for, as it was when it came to the router."""
+    """What the request itself asked for, as it was when it came to the router, or what the route's edits ask for it."""
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: Trial, config: Config) -> None:
         assert trial.at_router is not None
-        assert trial.admitted is not None
-        self._headers = trial.at_router.headers
-        self._admitted = trial.admitted.headers
+        assert trial.forwarding is not None
+        entry = trial.forwarding.entry
+        levels = [*mutation_levels(config.route_config, entry.virtual_host, entry.route)]
+        owners = [*levels, *([entry.share] if entry.share is not None else ())]
+        written = (one for owner in owners for one in owner.header_mutations.request if one.action != "REMOVE")
+        self._names = {name for name, _ in trial.at_router.headers} | {mutation.name for mutation in written}
 
     def names(self, *headers: bytes) -> str:
         """Those of `headers` that it has."""
-        return ", ".join(name.decode() for name in headers if name in self._headers or name in self._admitted)
+        return ", ".join(name.decode() for name in headers if name in self._names)
 
     def setting(self, name: str, value: float, header: bytes, place: Place) -> Setting:
         asked = self.names(header) if header else ""
@@ -105,13 +109,13 @@ def retry_policy(paths: Paths, places: Places) -> Path:
     return places.first((*paths.action, "retry_policy"), (*paths.host, "retry_policy")).path
 
 
-def retries(trial: Trial, forwarding: Forwarding, places: Places, paths: Paths) -> tuple[Setting, ...]:
+def retries(trial: Trial, forwarding: Forwarding, config: Config, places: Places, paths: Paths) -> tuple[Setting, ...]:
     """Empty if nothing is tried again."""
-    return tuple(_retries(trial, forwarding, places, paths))
+    return tuple(_retries(trial, forwarding, config, places, paths))
 
 
-def _retries(trial: Trial, forwarding: Forwarding, places: Places, paths: Paths) -> Iterator[Setting]:
-    state, asks, at = forwarding.terms.retry, _Asks(trial), retry_policy(paths, places)
+def _retries(trial: Trial, forwarding: Forwarding, config: Config, places: Places, paths: Paths) -> Iterator[Setting]:
+    state, asks, at = forwarding.terms.retry, _Asks(trial, config), retry_policy(paths, places)
     if state is None:
         return
 
@@ -134,8 +138,19 @@ def _retries(trial: Trial, forwarding: Forwarding, places: Places, paths: Paths)
     if "retriable-headers" in state.conditions:
         names = ", ".join(header.name for header in policy.retriable_headers)
         yield Setting("retriable_headers", names, place("retriable_headers"), asks.names(HEADER_NAMES))
-    if policy.avoid_previous_hosts:
-        yield Setting("retry_host_predicate", "hosts not tried before", place("retry_host_predicate"))
+    omitted = {
+        "previous hosts": policy.avoid_previous_hosts,
+        "canaries": policy.omit_canary_hosts,
+        "hosts by their metadata": bool(policy.omit_host_metadata),
+    }
+    if any(omitted.values()):
+        hosts = f"not {', '.join(name for name, is_omitted in omitted.items() if is_omitted)}"
+        yield Setting("retry_host_predicate", hosts, place("retry_host_predicate"))
+    if forwarding.terms.hedge:
+        owner = places.first((*paths.action, "hedge_policy"), (*paths.host, "hedge_policy"))
+        yield Setting(
+            "hedge_policy", "an attempt that takes too long goes on beside the next", owner, asks.names(HEDGE)
+        )
 
 
 def seconds(value: float) -> str:

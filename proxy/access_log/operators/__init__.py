@@ -5,6 +5,7 @@ from __future__ import annotations
 from proxy.access_log.operator import Build
 from proxy.access_log.operators import (
     addresses,
+    cel,
     clock,
     coalesce,
     durations,
@@ -23,6 +24,7 @@ from proxy.http import express_varying
 
 OPERATORS: dict[str, Build] = {
     **addresses.OPERATORS,
+    **cel.OPERATORS,
     **clock.OPERATORS,
     **coalesce.OPERATORS,
     **durations.OPERATORS,
@@ -39,9 +41,9 @@ OPERATORS: dict[str, Build] = {
 
 WITH_LENGTH = frozenset(
     {
-        "COALESCE", "DYNAMIC_METADATA", "ENVIRONMENT", "FILTER_STATE", "METADATA", "PATH", "QUERY_PARAM",
+        "CEL", "COALESCE", "DYNAMIC_METADATA", "ENVIRONMENT", "FILTER_STATE", "METADATA", "PATH", "QUERY_PARAM",
         "QUERY_PARAMS", "REQ", "REQUEST_HEADER", "RESP", "RESPONSE_HEADER", "RESPONSE_TRAILER", "TRAILER",
-        "UPSTREAM_FILTER_STATE",
+        "TYPED_CEL", "UPSTREAM_FILTER_STATE",
     }
 )  # fmt: skip
 """Operators that take a maximal length (`%REQ(X):10%`)."""
@@ -68,12 +70,13 @@ _TRACING = "there is no tracing yet"
 _CLOSE = "how a socket was closed is not kept yet"
 
 NOT_SUPPORTED: dict[str, str] = {
-    "CEL": "there is no CEL yet",
     "CLUSTER_METADATA": _METADATA,
     "DOWNSTREAM_CX_RTT": "",
     "DOWNSTREAM_HANDSHAKE_DURATION": _TLS,
     "DOWNSTREAM_LOCAL_CLOSE_REASON": _CLOSE,
     "DOWNSTREAM_LOCAL_OTHERNAME_SAN": _TLS,
+    "DOWNSTREAM_PEER_ISSUER_FINGERPRINT_256": _TLS,
+    "DOWNSTREAM_PEER_ISSUER_SERIAL": _TLS,
     "DOWNSTREAM_PEER_OTHERNAME_SAN": _TLS,
     "DOWNSTREAM_TLS_SESSION_ID": _TLS,
     "DOWNSTREAM_TRANSPORT_FAILURE_REASON": _TLS,
@@ -85,11 +88,16 @@ NOT_SUPPORTED: dict[str, str] = {
     "UPSTREAM_LOCAL_CLOSE_REASON": _CLOSE,
     "UPSTREAM_METADATA": _METADATA,
     **{f"UPSTREAM_PEER_{kind}_SAN": _TLS for kind in ("DNS", "IP", "URI")},
+    **{f"UPSTREAM_LOCAL_{kind}_SAN": _TLS for kind in ("DNS", "IP", "URI")},
     "UPSTREAM_PEER_CERT": _TLS,
+    "UPSTREAM_PEER_CERT_V_END": _TLS,
+    "UPSTREAM_PEER_CERT_V_START": _TLS,
     "UPSTREAM_PEER_ISSUER": _TLS,
     "UPSTREAM_PEER_SUBJECT": _TLS,
     "UPSTREAM_SERVER_NAME": _TLS,
     "UPSTREAM_TLS_CIPHER": _TLS,
+    "UPSTREAM_TLS_GROUP": _TLS,
+    "UPSTREAM_TLS_SESSION_ID": _TLS,
     "UPSTREAM_TLS_VERSION": _TLS,
 }
 """Operators of Envoy that we do not have, and what to say about them."""

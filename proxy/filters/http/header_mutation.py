@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import msgspec
 from proxy.config.context import CompileContext
 from proxy.config.header_mutation import Mutation
 from proxy.filters.context import FilterContext
-from proxy.filters.header_edits import OPTION_FIELDS, Edit, compile_option, compile_removal
+from proxy.filters.header_edits import MUTATION_FIELDS, Edit, compile_sequence
 from proxy.http.exchange import Exchange, ResponseHead
 from proxy.http.filter_chain import EditHeaders
 from proxy.http.headers import Headers
@@ -22,8 +22,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     f"{PACKAGE}.HeaderMutation": ("mutations", "most_specific_header_mutations_wins"),
     f"{PACKAGE}.HeaderMutationPerRoute": ("mutations",),
     f"{PACKAGE}.Mutations": ("request_mutations", "response_mutations"),
-    "envoy.config.common.mutation_rules.v3.HeaderMutation": ("remove", "append"),
-    **OPTION_FIELDS,
+    **MUTATION_FIELDS,
 }
 
 
@@ -53,8 +52,8 @@ class HeaderMutation:
         """Compiles a `HeaderMutation` message, or a `HeaderMutationPerRoute`."""
         mutations = context.at("mutations")
         return cls.Config(
-            request=_mutations(message.mutations.request_mutations, mutations.at("request_mutations")),
-            response=_mutations(message.mutations.response_mutations, mutations.at("response_mutations")),
+            request=compile_sequence(message.mutations.request_mutations, mutations.at("request_mutations")),
+            response=compile_sequence(message.mutations.response_mutations, mutations.at("response_mutations")),
             most_specific_wins=getattr(message, "most_specific_header_mutations_wins", False),
         )
 
@@ -100,18 +99,3 @@ _ANY = StreamInfo(0.0)
 def _apply(edits: Sequence[Edit], headers: Headers) -> None:
     for edit in edits:
         edit.apply(headers, _ANY)
-
-
-def _mutations(messages: Iterable[Any], context: CompileContext) -> tuple[Mutation, ...]:
-    compiled = (_mutation(message, context.at(index)) for index, message in enumerate(messages))
-    return tuple(mutation for mutation in compiled if mutation is not None)
-
-
-def _mutation(message: Any, context: CompileContext) -> Mutation | None:
-    """None for an action that is not one of ours."""
-    kind = message.WhichOneof("action")
-    if kind == "remove":
-        return compile_removal(message.remove, context, "remove")
-    if kind != "append":
-        return None
-    return compile_option(message.append, context.at("append"))

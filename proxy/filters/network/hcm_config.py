@@ -13,8 +13,10 @@ from proxy.config.http1 import Http1Options
 from proxy.config.http2 import Http2Options
 from proxy.config.identity import Identity, ServerHeader
 from proxy.config.local_reply import LocalReplyConfig
+from proxy.config.proxy_status import ProxyStatus
 from proxy.config.route import RouteConfiguration
 from proxy.config.target import TargetRules
+from proxy.filters.early_header_mutations import EARLY_HEADER_MUTATIONS
 from proxy.filters.network import (
     hcm_http1_config,
     hcm_http2_config,
@@ -44,9 +46,18 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "access_log_options",
         "local_reply_config",
         "http2_protocol_options",
+        "proxy_status_config",
+        "early_header_mutation_extensions",
         "http_protocol_options",
         *hcm_identity_config.HCM_FIELDS,
         *hcm_target_config.HCM_FIELDS,
+    ),
+    f"{hcm_identity_config.HCM}.ProxyStatusConfig": (
+        "remove_details",
+        "remove_response_flags",
+        "set_recommended_response_code",
+        "use_node_id",
+        "literal_proxy_name",
     ),
     f"{hcm_identity_config.HCM}.UpgradeConfig": ("upgrade_type", "filters", "enabled"),
     f"{hcm_identity_config.HCM}.HcmAccessLogOptions": (
@@ -118,6 +129,8 @@ class Config(msgspec.Struct, frozen=True):
     proxy_100_continue: bool = False
     log_options: LogOptions = LogOptions()
     local_reply: LocalReplyConfig | None = None
+    proxy_status: ProxyStatus | None = None
+    early_mutations: tuple[PluginConfig, ...] = ()
 
 
 def from_proto(message: Any, context: CompileContext) -> Config:
@@ -157,6 +170,10 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         proxy_100_continue=message.proxy_100_continue,
         log_options=_log_options(message.access_log_options, context.at("access_log_options")),
         local_reply=_local_reply(message, context),
+        proxy_status=_proxy_status(message, context),
+        early_mutations=context.at("early_header_mutation_extensions").extensions(
+            message.early_header_mutation_extensions, EARLY_HEADER_MUTATIONS, "early header mutation"
+        ),
     )
 
 
@@ -190,3 +207,20 @@ def _local_reply(message: Any, context: CompileContext) -> LocalReplyConfig | No
     if not message.HasField("local_reply_config"):
         return None
     return hcm_local_reply.from_proto(message.local_reply_config, context.at("local_reply_config"))
+
+
+def _proxy_status(message: Any, context: CompileContext) -> ProxyStatus | None:
+    if not message.HasField("proxy_status_config"):
+        return None
+    config = message.proxy_status_config
+    kind = config.WhichOneof("proxy_name") or ""
+    name = context.node.id if config.use_node_id else config.literal_proxy_name
+    if kind and not name:
+        source = "node.id" if config.use_node_id else kind
+        context.error(("proxy_status_config", kind), f"{source} is empty, so nobody would be named", "a name")
+    return ProxyStatus(
+        name=name or message.server_name or "envoy",
+        details=not config.remove_details,
+        flags=not config.remove_response_flags,
+        recommends=config.set_recommended_response_code,
+    )

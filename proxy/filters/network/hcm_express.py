@@ -46,6 +46,7 @@ def suits(config: Config, filters: Sequence[object]) -> bool:
         and config.identity.underscores == "ALLOW"
         and not config.identity.detections  # a plan does not know the peer
         and config.codec_type != "HTTP2"
+        and not config.early_mutations
         and not config.log_options.new_requests
         and not config.max_connection_duration
         and not config.max_requests_per_connection

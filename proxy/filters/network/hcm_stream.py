@@ -207,6 +207,8 @@ class ActiveStream:
             self._manager.stats.rq_failed_path.inc()
             raise ProxyError("path_normalization_failed", side="downstream", status=400)
         self._aim(request)
+        for edit in self._manager.early_mutations:
+            edit(request.headers, exchange.info)
         caller = identities.admit(request.headers, self._hop, upgrading=request.upgrade != "")
         exchange.info.downstream_remote = caller.address
         exchange.info.internal = caller.internal

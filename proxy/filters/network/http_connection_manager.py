@@ -15,6 +15,7 @@ from proxy.access_log.access_log import build_access_logs
 from proxy.config.common import PluginConfig, StringMatcher
 from proxy.config.route import ClusterAction, RouteConfiguration
 from proxy.filters.context import CallNextNetwork, FilterContext, Keeper
+from proxy.filters.early_header_mutations import EARLY_HEADER_MUTATIONS
 from proxy.filters.header_edits import RouteEdits
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
 from proxy.filters.network import hcm_config, hcm_express
@@ -36,6 +37,7 @@ from proxy.http.response_head import ResponseRules
 from proxy.http.target import Target
 from proxy.net.connection import Connection
 from proxy.net.own_address import own_address
+from proxy.route.finish import EditHeaders
 from proxy.route.matcher import compile_string
 from proxy.route.reads import headers_read
 from proxy.route.table import RouteTable
@@ -73,6 +75,7 @@ class HttpConnectionManager:
         self.express_logs = ExpressLogs(self.access_logs)
         self.identities = Identities(config.identity, own_address())
         self.target = Target(config.target)
+        self.early_mutations = tuple(map(_early_mutation, config.early_mutations))
         self.scheme = context.scheme
         self.codec_options = _codec_options(config)
         self.routes = RouteTable(config.route_config, RouteEdits())
@@ -96,6 +99,7 @@ class HttpConnectionManager:
             filter_configs=_decode_overrides(config),
             failures=FilterFailures(context.stats.counter(f"{http_context.stat_prefix}filter_exceptions")),
             proxy_100_continue=config.proxy_100_continue,
+            proxy_status=config.proxy_status,
             rewrite_reply=None if config.local_reply is None else LocalReplies(config.local_reply).rewrite,
         )
         self.plans = self._plans(filters) if hcm_express.suits(config, filters) else None
@@ -220,6 +224,12 @@ def _codec_options(config: hcm_config.Config) -> dict[str, Any]:
         "header_case": config.http1.header_case,
         "ignores_upgrade": _any_of(config.http1.ignored_upgrades),
     }
+
+
+def _early_mutation(plugin: PluginConfig) -> EditHeaders:
+    extension = registry.load(EARLY_HEADER_MUTATIONS, plugin.type_url)
+    edit: EditHeaders = extension(_decode(plugin, extension.Config))
+    return edit
 
 
 def _any_of(matchers: tuple[StringMatcher, ...]) -> Callable[[bytes], bool] | None:

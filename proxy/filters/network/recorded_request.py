@@ -20,8 +20,8 @@ _OF_CALLERS = ROUTER_HEADERS | {XFF, XFP}
 
 
 class Asked(NamedTuple):
-    """`url` is the request's, "" where its record has that anyway; `headers` are lines. `complete`: this is all that
-    decides about its route.
+    """`url` is the request's, "" where its record has that anyway and it came without TLS; `headers` are lines.
+    `complete`: this is all that decides about its route.
     """
 
     url: str
@@ -35,7 +35,9 @@ def asked(exchange: Exchange, read_by_routes: frozenset[bytes]) -> Asked:
     if received is None:
         return Asked("", (), complete=False)
     same = (received.authority, received.path) == (request.authority, request.path)
-    url = "" if same else text(b"http://%b%b" % (received.authority, received.path))
+    by_tls = exchange.info.connection is not None and exchange.info.connection.tls is not None
+    scheme = b"https" if by_tls else b"http"
+    url = "" if same and not by_tls else text(b"%b://%b%b" % (scheme, received.authority, received.path))
     wanted = read_by_routes | _OF_CALLERS | (_OF_UPGRADES if exchange.info.upgrade else frozenset())
     pairs = [pair for pair in received.headers if pair[0] in wanted]
     lines = [text(b"%b: %b" % pair) for pair in pairs if pair[0] not in _SECRET]

@@ -86,7 +86,7 @@ def test_connect_is_for_routes_that_ask_for_it() -> None:
         (RouteMatch("prefix", "/", grpc=True), "header content-type is absent, wants that of gRPC"),
         (
             RouteMatch("prefix", "/", tls_presented=True),
-            "the client's certificate is absent, wants one that is presented",
+            "the client's certificate is absent, wants one presented",
         ),
         (
             RouteMatch("prefix", "/", runtime_fraction=(10, 10_000)),
