@@ -43,6 +43,11 @@ class Downstream(Protocol):
         ...
 
     @property
+    def read_size(self) -> int:
+        """How many bytes of the response are worth having at once; 0 for as many as come."""
+        ...
+
+    @property
     def pending(self) -> bool:
         """Whether `receive` has an event at hand and will not wait."""
         ...
@@ -84,6 +89,7 @@ class H1Downstream:
     """Reads only when asked and holds at most one read's events, so that not reading is the back-pressure."""
 
     multiplexed = False
+    read_size = 0
     __slots__ = ("_arrived", "_events", "_failure", "_unsent", "codec", "connection")
 
     def __init__(self, connection: Connection, codec: ServerCodec) -> None:

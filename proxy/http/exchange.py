@@ -303,6 +303,11 @@ class Exchange:
         return self._downstream.splices
 
     @property
+    def read_size(self) -> int:
+        """How many bytes of the response are worth having at once; 0 for as many as come."""
+        return self._downstream.read_size
+
+    @property
     def body_room(self) -> int:
         """How many body bytes may reach the client without being looked at; see `proxy/http/body_relay.py`."""
         return 0 if self._transforms else self._downstream.body_room

@@ -14,7 +14,7 @@ from proxy.errors import ProxyError
 from proxy.http.codec_h2_server import H2ServerCodec
 from proxy.http.events import DataReceived, Event, RequestReceived, StreamEnded
 from proxy.http.h2_stream import Meter
-from proxy.limits import FAIR_BURST, READ_SIZE
+from proxy.limits import FAIR_BURST, LEAST_READ, READ_SIZE
 from proxy.net import passage
 from proxy.net.bell import Bell
 from proxy.net.connection import Connection
@@ -98,6 +98,11 @@ class H2Downstream:
     @property
     def pending(self) -> bool:
         return bool(self._head or self._body or self._end)
+
+    @property
+    def read_size(self) -> int:
+        """How many bytes of the response are worth having at once: this stream's share of the room that there is."""
+        return max(LEAST_READ, self.codec.room(self.stream_id) // max(1, self.codec.streams))
 
     def whole_within(self, size: int) -> bool:
         return self._end is not None and len(self._body) <= size
