@@ -13,6 +13,7 @@ from master.config.compile import (
     cluster,
     data_source,
     endpoints,
+    filter_chain,
     forwarding,
     internal_redirect,
     listener,
@@ -55,6 +56,7 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.core.v3.JsonFormatOptions": ("sort_properties",),  # keys of JSON logs are sorted either way
     "envoy.config.core.v3.RuntimeFractionalPercent": ("runtime_key",),  # as for the next
     "envoy.config.core.v3.RuntimeUInt32": ("runtime_key",),  # obligatory, and without a runtime the default counts
+    "envoy.config.listener.v3.ListenerFilter": ("name",),  # the type of `typed_config` decides
     "envoy.config.core.v3.TransportSocket": ("name",),  # the type of `typed_config` decides
     "envoy.config.core.v3.SubstitutionFormatString": ("json_format_options",),
     "envoy.config.route.v3.RouteAction": ("flush_timeout",),  # as for stream_flush_timeout
@@ -114,6 +116,7 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         cluster,
         data_source,
         endpoints,
+        filter_chain,
         forwarding,
         internal_redirect,
         listener,

@@ -295,6 +295,15 @@ class Connection:
         except ProxyError:
             return
 
+    def peek(self, size: int) -> bytes | None:
+        """What is there, which stays there; None if that is nothing, `b""` if the peer is done. Raises as `receive`."""
+        try:
+            return self._socket.recv(size, socket.MSG_PEEK)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise self.lost(error) from error
+
     def has_input(self) -> bool:
         """Whether bytes wait to be received: a request that a drain must not cut off."""
         try:
