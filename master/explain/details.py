@@ -41,6 +41,7 @@ DETAILS: dict[str, Detail] = {
     # --- routing
     "route_not_found": Detail("no virtual host or route takes this request", "client"),
     "cluster_not_found": Detail("the route or the TCP proxy names a cluster that does not exist", "us"),
+    "filter_chain_not_found": Detail("no filter chain of the listener matches the connection", "client"),
     "filter_chain_not_terminated": Detail(
         "no HTTP filter answered the request: the last one must be a terminal one", "us",
         "`http_filters` of the connection manager must end with envoy.filters.http.router",
