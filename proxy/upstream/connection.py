@@ -98,6 +98,10 @@ class Connection:
             self._local = address_of(self._sock, peer=False)
         return self._local
 
+    def read_at_most(self, size: int) -> None:
+        """One receive brings no more than `size` bytes from now on."""
+        self._read_size = min(READ_SIZE, self.buffer_limit, size)
+
     async def send(self, data: bytes) -> None:
         """Send all of `data`; waits while the socket's buffer is full. Raises `ConnectionLost`."""
         sent = self._send_some(data)

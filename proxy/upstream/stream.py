@@ -14,6 +14,7 @@ from proxy.http.codec import CodecError
 from proxy.http.events import ConnectionEnded, DataReceived, Event, InformationalReceived, ResponseReceived, StreamEnded
 from proxy.http.h1_connection import closes
 from proxy.http.headers import Headers
+from proxy.limits import READ_SIZE
 from proxy.net import passage
 from proxy.net.pipe import splices
 from proxy.upstream import failures
@@ -43,6 +44,7 @@ class UpstreamStream:
         "_canary",
         "_connection",
         "_events",
+        "_limited",
         "_outcomes",
         "_peer_closes",
         "_pool",
@@ -70,6 +72,7 @@ class UpstreamStream:
         self._canary: Outcomes | None = None
         self._connection = connection
         self._events: deque[Event] = deque()
+        self._limited = False
         self._stream_id = 0
         self.gone_out_at: float | None = None
         self._request_ended_at: float | None = None
@@ -263,8 +266,15 @@ class UpstreamStream:
         """This stream was ended by us, and another attempt follows."""
         self._pool.count(HostColumn.RQ_ERROR)
 
+    def read_at_most(self, size: int) -> None:
+        """Hold no more than `size` bytes of the response at once."""
+        self._limited = True
+        self._connection.read_at_most(size)
+
     def close(self) -> None:
         """Exactly once, in `finally`: the connection is pooled if both sides ended cleanly, else closed."""
+        if self._limited:
+            self._connection.read_at_most(READ_SIZE)
         complete = self._response_ended and self._request_ended_at is not None
         if complete and not self.peer_gone:
             if self._connection.codec.reusable:

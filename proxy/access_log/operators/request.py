@@ -17,10 +17,10 @@ from proxy.route.path import without_query
 RequestGetter = Callable[[Request], bytes | None]
 
 _PSEUDO: dict[str, RequestGetter] = {
-    ":method": lambda request: request.method,
+    ":method": lambda request: request.method or None,  # a head that was refused has nothing
     ":path": lambda request: one_line(request.path) or None,  # CONNECT has none
     ":authority": lambda request: one_line(request.authority) or None,
-    ":scheme": lambda request: request.scheme,
+    ":scheme": lambda request: request.scheme or None,
     "host": lambda request: one_line(request.authority) or None,
 }
 
