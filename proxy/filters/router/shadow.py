@@ -5,6 +5,7 @@ The copy takes what the request itself reads of its body, and never makes it wai
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections import deque
 from collections.abc import Sequence
@@ -12,7 +13,9 @@ from collections.abc import Sequence
 import trio
 
 from proxy.config.forwarding import Mirror
+from proxy.config.header_mutation import Mutation
 from proxy.errors import ProxyError
+from proxy.filters.header_edits import Edit
 from proxy.filters.http.router_headers import Terms, tell_timeout
 from proxy.filters.router.request_body import Source
 from proxy.filters.shadows import Shadows
@@ -196,7 +199,7 @@ class Mirroring:
             if cluster is None or not _drawn(mirror, request):
                 continue
             abandoned = main.stats.retry_or_shadow_abandoned
-            copied = self._copy(mirror, request, terms)
+            copied = self._copy(mirror, exchange, terms)
             copy = Shadow(cluster, copied, terms.timeout, self._shadows, self._limit, abandoned)
             if self._shadows.start(copy.run):
                 copies.append(copy)
@@ -204,13 +207,15 @@ class Mirroring:
                 abandoned.inc()
         return MirroredBody(exchange.body, copies)
 
-    def _copy(self, mirror: Mirror, request: Request, terms: Terms) -> Request:
-        copied = Request()
+    def _copy(self, mirror: Mirror, exchange: Exchange, terms: Terms) -> Request:
+        request, copied = exchange.request, Request()
         copied.method, copied.path = request.method, request.path
         copied.authority = mirror.host.encode() if mirror.host else request.authority
         if mirror.host_suffix and not mirror.host:
             copied.authority = with_suffix(request.authority)
         headers = copied.headers = request.headers.copy()
+        for edit in _edits(mirror.mutations):
+            edit.apply(headers, exchange.info)
         tell_timeout(headers, Terms(terms.timeout, tell=terms.tell))
         headers.set(INTERNAL, b"true")
         _append_forwarded(headers, self._own_address)
@@ -226,6 +231,11 @@ def with_suffix(authority: bytes) -> bytes:
     """`a:80` → `a-shadow:80`."""
     parts = authority.split(b":")
     return SUFFIX.join([parts[0], b":" + parts[1]]) if len(parts) == 2 else authority + SUFFIX
+
+
+@functools.lru_cache(maxsize=1024)
+def _edits(mutations: tuple[Mutation, ...]) -> tuple[Edit, ...]:
+    return tuple(map(Edit, mutations))
 
 
 def _append_forwarded(headers: Headers, address: bytes) -> None:
