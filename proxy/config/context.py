@@ -72,8 +72,10 @@ class CompileContext(Protocol):
         """Compiles a `MetadataMatcher` message; this context stands for it."""
         ...
 
-    def filter_matcher(self, value: Any, *path: str | int) -> Matcher:
-        """Compiles the `xds.type.matcher.v3.Matcher` at `path`, which says which requests skip an HTTP filter."""
+    def filter_matcher(self, value: Any, *path: str | int, per_route: bool = False) -> Matcher:
+        """Compiles the `xds.type.matcher.v3.Matcher` at `path`, which says which requests skip an HTTP filter, on a
+        route of its own if it is `per_route`.
+        """
         ...
 
     def access_logs(self, values: Iterable[Any]) -> tuple[AccessLog, ...]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
 
 from proxy.config.common import Address, SocketAddress
 from proxy.config.matching import Input
 from proxy.http import stream_data
 from proxy.http.stream_data import ABSENT
 from proxy.http.stream_info import StreamInfo
-from proxy.route.conditions import first_value
 from proxy.route.matcher import RequestHead, lookup
 
 if TYPE_CHECKING:
@@ -41,7 +41,16 @@ def _header(of: Input) -> Value:
 
 def _query_parameter(of: Input) -> Value:
     name = of.key.encode()
-    return lambda head: first_value(head.path, name)
+    return lambda head: _first_decoded(head.path, name)
+
+
+def _first_decoded(path: bytes, name: bytes) -> bytes | None:
+    """`Utility::QueryParamsMulti::parseAndDecodeQueryString`: `%62` is `b` in names and values, `+` stays."""
+    for parameter in path.partition(b"?")[2].split(b"&"):
+        key, _, value = parameter.partition(b"=")
+        if unquote_to_bytes(key) == name:
+            return unquote_to_bytes(value)
+    return None
 
 
 def _metadata(of: Input) -> Value:

@@ -110,8 +110,8 @@ class Context:
     def metadata_matcher(self, value: Any) -> MetadataMatcher:
         return metadata_match.compile_metadata_matcher(value, self)
 
-    def filter_matcher(self, value: Any, *path: str | int) -> Matcher:
-        return matching.compile_filter_matcher(value, self.at(*path))
+    def filter_matcher(self, value: Any, *path: str | int, per_route: bool = False) -> Matcher:
+        return matching.compile_filter_matcher(value, self.at(*path), per_route=per_route)
 
     def access_logs(self, values: Iterable[Any]) -> tuple[AccessLog, ...]:
         return access_log.compile_access_logs(values, self)

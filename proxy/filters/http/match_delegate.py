@@ -113,7 +113,7 @@ class MatchDelegatePerRoute:
     @classmethod
     def from_proto(cls, message: Any, context: CompileContext) -> Config:
         """Compiles an `ExtensionWithMatcherPerRoute` message."""
-        return cls.Config(context.filter_matcher(message.xds_matcher, "xds_matcher"))
+        return cls.Config(context.filter_matcher(message.xds_matcher, "xds_matcher", per_route=True))
 
     @staticmethod
     def prepare(config: Config) -> Tree:
