@@ -66,8 +66,8 @@ def compile_route_matcher(message: Any, context: Context, action: CompileAction)
 
 
 def compile_filter_matcher(message: Any, context: Context, *, per_route: bool) -> Matcher:
-    """The `Matcher` of an HTTP filter. It may look at whatever is known of the request when it comes to the filter; that
-    of a route at headers alone, as with anything else Envoy skips the filter whatever the request.
+    """The `Matcher` of an HTTP filter. It may look at whatever is known of the request when it comes to the filter,
+    that of a route at headers alone: with anything else Envoy skips the filter whatever the request.
     """
     inputs = (HEADER,) if per_route else INPUTS
     return _Compiler(Owner("a route's filter" if per_route else "an HTTP filter", inputs, _skip)).matcher(

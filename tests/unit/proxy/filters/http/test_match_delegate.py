@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kit.config import bootstrap, findings
+from tests.kit.config import ROUTE_CONFIG, bootstrap, findings
 from tests.kit.trio import run_trio
 from tests.unit.proxy.filters.http.through import ROUTER, through
 from tests.unit.proxy.rig import GET
@@ -15,7 +15,8 @@ MUTATION = "envoy.extensions.filters.http.header_mutation.v3"
 XDS = "xds.type.matcher.v3"
 NETWORK = "envoy.extensions.matching.common_inputs.network.v3"
 INPUTS = "envoy.extensions.matching.input_matchers"
-SKIP = f"{{action: {{name: s, typed_config: {{'@type': {TYPES}/envoy.extensions.filters.common.matcher.action.v3.SkipFilter}}}}}}"
+ACTION = f"{TYPES}/envoy.extensions.filters.common.matcher.action.v3.SkipFilter"
+SKIP = f"{{action: {{name: s, typed_config: {{'@type': {ACTION}}}}}}}"
 
 
 def extension(kind: str, fields: str = "") -> str:
@@ -42,7 +43,8 @@ def custom(looks_at: str, kind: str, fields: str) -> str:
 
 
 def by_range(ranges: str) -> str:
-    return f"{{matcher_tree: {{input: {SOURCE}, custom_match: {extension(f'{XDS}.IPMatcher', f'range_matchers: [{ranges}]')}}}}}"
+    tree = extension(f"{XDS}.IPMatcher", f"range_matchers: [{ranges}]")
+    return f"{{matcher_tree: {{input: {SOURCE}, custom_match: {tree}}}}}"
 
 
 def wrapped(matcher: str, inner: str = "") -> str:
@@ -55,9 +57,10 @@ def wrapped(matcher: str, inner: str = "") -> str:
     )
 
 
-async def ran(matcher: str, request: bytes = GET, *, before: str = "", routes: str = "") -> bool:
-    more = {"route_config": routes} if routes else {}
-    head, _ = await through(f"{before}{wrapped(matcher)}", request, **more)
+async def ran(matcher: str, request: bytes = GET, *, before: str = "", routes: str = ROUTE_CONFIG) -> bool:
+    """`before` is a filter that stands in front."""
+    filters = f"{before}\n- {wrapped(matcher)}" if before else wrapped(matcher)
+    head, _ = await through(filters, request, route_config=routes)
     return b"ran: 1" in head
 
 
@@ -108,6 +111,45 @@ async def test_ranges_decide() -> None:
     tree = by_range(f"{SMALL}, {LARGE}")
     assert not await ran(tree, with_x(b"one"))
     assert await ran(tree, with_x(b"two"))
+
+
+@run_trio
+@pytest.mark.field(
+    f"{NETWORK}.DynamicMetadataInput.filter",
+    f"{NETWORK}.DynamicMetadataInput.path",
+    f"{NETWORK}.DynamicMetadataInput.PathSegment.key",
+    f"{INPUTS}.metadata.v3.Metadata.value",
+    f"{INPUTS}.metadata.v3.Metadata.invert",
+)
+async def test_metadata_decides() -> None:
+    notes = extension(
+        "envoy.extensions.filters.http.set_metadata.v3.Config",
+        "metadata: [{metadata_namespace: f, value: {k: one}}]",
+    )
+    for wanted, invert, expected in (("one", "false", False), ("two", "true", False), ("one", "true", True)):
+        fields = f"value: {{string_match: {{exact: {wanted}}}}}, invert: {invert}"
+        assert await ran(custom(METADATA, f"{INPUTS}.metadata.v3.Metadata", fields), before=notes) is expected
+
+
+@run_trio
+@pytest.mark.field(f"{NETWORK}.FilterStateInput.key")
+async def test_filter_state_decides() -> None:
+    state = (
+        "{object_key: k, factory_key: envoy.string, format_string: {text_format_source: {inline_string: '%REQ(X)%'}}}"
+    )
+    before = extension("envoy.extensions.filters.http.set_filter_state.v3.Config", f"on_request_headers: [{state}]")
+    assert not await ran(text(STATE), with_x(b"one"), before=before)
+    assert await ran(text(STATE), with_x(b"two"), before=before)
+
+
+@run_trio
+@pytest.mark.field("envoy.extensions.common.matching.v3.ExtensionWithMatcherPerRoute.xds_matcher")
+async def test_a_route_of_its_own_mind() -> None:
+    own = f"{{w: {{'@type': {MATCHING}.ExtensionWithMatcherPerRoute, xds_matcher: {text(HEADER, 'two')}}}}}"
+    route = f"{{match: {{prefix: /}}, route: {{cluster: origin}}, typed_per_filter_config: {own}}}"
+    routes = f"{{name: r, virtual_hosts: [{{name: v, domains: ['*'], routes: [{route}]}}]}}"
+    assert not await ran(text(HEADER), with_x(b"two"), routes=routes)
+    assert await ran(text(HEADER), with_x(b"one"), routes=routes)
 
 
 @pytest.mark.parametrize(
