@@ -62,6 +62,10 @@ DETAILS: dict[str, Detail] = {
         "the client asked for an upgrade (WebSocket), which this connection manager does not allow", "client",
         "upgrade_configs of the connection manager or route",
     ),
+    "request_headers_failed_strict_check{*}": Detail(
+        "the header in braces, with which a request from inside asks for retries or times, makes no sense", "client",
+        "strict_check_headers of the router",
+    ),
     "websocket_handshake_unsuccessful": Detail(
         "the upstream answered a WebSocket handshake with 200 instead of 101, so its body was dropped", "upstream",
         "a path that is no WebSocket at the upstream",
