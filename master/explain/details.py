@@ -62,6 +62,10 @@ DETAILS: dict[str, Detail] = {
         "the client asked for an upgrade (WebSocket), which this connection manager does not allow", "client",
         "upgrade_configs of the connection manager or route",
     ),
+    "upgrade_over_http2": Detail(
+        "the client asked for a tunnel (CONNECT, WebSocket) on a stream of HTTP/2, which can carry none here yet", "us",
+        "HTTP/1.1 for such clients: `codec_type: HTTP1`, or a listener of its own",
+    ),
     "websocket_handshake_unsuccessful": Detail(
         "the upstream answered a WebSocket handshake with 200 instead of 101, so its body was dropped", "upstream",
         "a path that is no WebSocket at the upstream",
