@@ -19,6 +19,10 @@ FAIR_BURST = 16
 """Socket operations that may succeed without blocking before a connection lets the others run (≤ 1 MiB; Envoy yields
 after `per_connection_buffer_limit_bytes`, 1 MiB)."""
 
+STREAM_BURST = 16
+"""Streams of one HTTP/2 connection that start in a turn of the loop. Envoy's `http.max_requests_per_io_cycle` has no
+default limit; a stream's start costs it far less."""
+
 ACCEPT_BURST = 16
 """Connections accepted per wake-up. Envoy's `max_connections_to_accept_per_socket_event` has no default limit; with
 several workers on one socket a small burst shares the load."""

@@ -305,6 +305,11 @@ class Exchange:
         await self._send_body(data, flush=flush)
 
     @property
+    def multiplexed(self) -> bool:
+        """Whether other exchanges share the client's connection."""
+        return self._downstream.multiplexed
+
+    @property
     def splices(self) -> bool:
         """Whether a pipe may carry the response's body."""
         return self._downstream.splices

@@ -145,6 +145,5 @@ class H2Downstream:
         raise AssertionError
 
     def take_tunnelled(self) -> bytes:
-        data = bytes(self._body)
-        self.close()
-        return data
+        """Whoever asks wants the connection, which carries other streams, too (`hcm_upgrades.py` refuses before)."""
+        raise ProxyError("upgrade_over_http2", side="downstream", status=403)

@@ -72,11 +72,10 @@ async def test_the_defaults_are_those_of_envoy_1_40() -> None:
 @field("max_concurrent_streams")
 @field("hpack_table_size")
 @field("initial_stream_window_size")
-@field("allow_connect")
 async def test_what_is_announced() -> None:
-    options = "max_concurrent_streams: 7, hpack_table_size: 100, initial_stream_window_size: 70000, allow_connect: true"
+    options = "max_concurrent_streams: 7, hpack_table_size: 100, initial_stream_window_size: 70000"
     async with proxy(answering(OK), hcm=f"http2_protocol_options: {{{options}}}") as rig:
-        assert await settings(rig) == {1: 100, 8: 1, 3: 7, 4: 70000}
+        assert await settings(rig) == {1: 100, 8: 0, 3: 7, 4: 70000}
 
 
 @brief

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from typing import TYPE_CHECKING
 
 import trio
@@ -17,6 +18,7 @@ from proxy.http.h2_frames import ErrorCode
 from proxy.http.h2_keepalive import Keepalive
 from proxy.http.identity import Hop
 from proxy.http.stream_info import StreamInfo
+from proxy.limits import STREAM_BURST
 from proxy.net.bell import Bell
 from proxy.net.connection import Connection
 from proxy.net.peer import disconnected
@@ -52,6 +54,8 @@ class Http2Session:
         self._streams: dict[int, H2Downstream] = {}
         self._exchanges: dict[int, ActiveStream] = {}
         self._nursery: trio.Nursery | None = None
+        self._may_start = STREAM_BURST  # streams, at once; the others of what was read wait for their turn
+        self._waiting: deque[tuple[H2Downstream, ActiveStream]] = deque()
         self._reading = trio.CancelScope()
         self._ending = False  # nothing more will be said
         self._written = trio.Event()  # and all of it has been sent
@@ -91,6 +95,8 @@ class Http2Session:
         codec, connection = self.codec, self.connection
         self.wake_writer()
         while data:
+            if not self._waiting:
+                self._may_start = STREAM_BURST
             for event in codec.receive(data, trio.current_time()):
                 self._dispatch(event)
             self._wake_drained()
@@ -132,7 +138,28 @@ class Http2Session:
         if len(self._exchanges) == 1:
             self._manager.activity.streams[self.connection] = exchange.exchange.info
         self.connection.idle = False
-        self._nursery.start_soon(self._serve, downstream, exchange)
+        if self._may_start:
+            self._may_start -= 1
+            self._nursery.start_soon(self._serve, downstream, exchange)
+            return
+        self._waiting.append((downstream, exchange))
+        if len(self._waiting) == 1:
+            self._nursery.start_soon(self._start_waiting, self._nursery)
+
+    async def _start_waiting(self, nursery: trio.Nursery) -> None:
+        """One packet may begin a thousand streams, which would be one turn of the loop: other connections wait that
+        long. So a few of them start in each turn.
+        """
+        try:
+            while True:
+                await trio.lowlevel.checkpoint()
+                for _ in range(min(STREAM_BURST, len(self._waiting) - 1)):
+                    nursery.start_soon(self._serve, *self._waiting.popleft())
+                if len(self._waiting) == 1:
+                    return
+        finally:  # when it is cancelled, so is each of them, which has to be charged and logged
+            while self._waiting:
+                nursery.start_soon(self._serve, *self._waiting.popleft())
 
     def _refused(self, event: StreamReset) -> None:
         """A request whose head could not be taken: counted, logged, and over."""

@@ -187,3 +187,10 @@ def test_the_runtime_key_of_weights_and_the_name_of_an_extension_change_nothing(
         return bootstrap(route_config=f"{{name: r, virtual_hosts: [{{name: v, domains: ['*'], routes: [{route}]}}]}}")
 
     assert compiled(text("runtime_key_prefix: a,", "one")).listeners == compiled(text("", "other")).listeners
+
+
+def test_a_reason_is_said_where_there_is_one() -> None:
+    (finding,) = findings(bootstrap(hcm="http2_protocol_options: {allow_connect: true}"))
+    assert finding.message.endswith("a stream of HTTP/2 cannot carry a tunnel yet; WebSocket works over HTTP/1.1")
+    assert finding.field_path == f"{MANAGER}.http2_protocol_options.allow_connect"
+    assert findings(bootstrap(hcm="http2_protocol_options: {allow_connect: false}")) == []

@@ -1,0 +1,56 @@
+"""A thousand streams that begin in one packet do not begin in one turn of the loop, which all connections share."""
+
+from __future__ import annotations
+
+import trio
+
+from proxy.limits import STREAM_BURST
+from tests.integration.test_fields import virtual
+from tests.kit.h2_client import frame
+from tests.unit.proxy.h2_rig import connect
+from tests.unit.proxy.http.h2_helpers import HEAD_BLOCK
+from tests.unit.proxy.rig import compiled, serving, until
+from tests.unit.upstream.rig import OK, answering, origin
+
+STREAMS = 200
+
+
+class Turns(trio.abc.Instrument):
+    """How many streams have begun in each turn of the loop."""
+
+    def __init__(self) -> None:
+        self.begun = [0]
+
+    def task_spawned(self, task: trio.lowlevel.Task) -> None:
+        self.begun[-1] += task.name.endswith("Http2Session._serve")
+
+    def before_io_wait(self, timeout: float) -> None:
+        self.begun.append(0)
+
+
+@virtual
+async def test_streams_begin_a_few_in_each_turn() -> None:
+    turns = Turns()
+    async with origin(answering(OK)) as upstream, serving(compiled(upstream.address)) as rig:
+        peer = await connect(rig)
+        await peer.get()
+        trio.lowlevel.add_instrument(turns)
+        await peer.client.send(b"".join(frame(1, 5, 2 * number + 3, HEAD_BLOCK) for number in range(STREAMS)))
+        await until(lambda: rig.value("downstream_rq_2xx") + rig.value("downstream_rq_5xx") == STREAMS + 1)
+        trio.lowlevel.remove_instrument(turns)
+        assert sum(turns.begun) == STREAMS
+        assert max(turns.begun) <= 2 * STREAM_BURST
+
+
+@virtual
+async def test_who_waits_is_charged_when_the_connection_ends() -> None:
+    async with origin(answering(OK)) as upstream, serving(compiled(upstream.address)) as rig:
+        peer = await connect(rig)
+        await peer.get()
+        await peer.client.send(b"".join(frame(1, 5, 2 * number + 3, HEAD_BLOCK) for number in range(STREAMS)))
+        await until(lambda: rig.value("downstream_rq_http2_total") > 1)
+        await trio.aclose_forcefully(peer.client.stream)
+        await rig.quiet()
+        assert rig.value("downstream_rq_http2_total") == STREAMS + 1
+        assert rig.value("downstream_rq_active") == 0
+        assert rig.stats.value("cluster.origin.upstream_rq_active") == 0
