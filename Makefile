@@ -7,8 +7,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Test processes. Most tests wait more than they compute; a file's tests stay together, as they share a started proxy.
-WORKERS ?= 2
+# Test processes, for two cores. Most tests wait more than they compute; a file's tests stay together, as they share a started proxy.
+WORKERS ?= 3
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class FilterChain:
-    """Built once per listener. `begin` and `serve` are two ways to serve a connection to its end."""
+    """Built once per listener. `start` serves a connection to its end."""
 
     def __init__(self, config: FilterChainConfig, context: FilterContext) -> None:
         self.config = config
@@ -34,25 +34,24 @@ class FilterChain:
         self._call = _chain(self._filters)
         self._begin = getattr(self._filters[0], "begin", None) if len(self._filters) == 1 else None
 
-    def begin(self, connection: Connection, keeper: Keeper) -> bool:
-        """Serve it without a task, if nothing comes before the only filter and that can do it."""
-        return self._tls is None and self._begin is not None and self._begin(connection, keeper)
+    def start(self, connection: Connection, keeper: Keeper) -> None:
+        """Serve the connection, which has no task: TLS first, if that is to be."""
+        connection.filter_chain = self.config.name
+        if self._tls is None:
+            self._begin_filters(connection, keeper)
+        else:
+            keeper.start_task(connection, lambda connection: self._secure(connection, keeper))
 
-    async def serve(self, connection: Connection, keeper: Keeper) -> Resume | None:
-        """Serve it in a task, to its end or until it needs none."""
-        if self._tls is not None:
-            from proxy.net.tls.handshake import accept
+    async def _secure(self, connection: Connection, keeper: Keeper) -> Resume:
+        from proxy.net.tls.handshake import accept
 
-            await accept(connection, self._tls, self.config.transport_socket_connect_timeout, self._timed_out)
-            if self._begin is not None:
-                return lambda: self._go_on(connection, keeper)
-        await self._call(connection)
-        return None
+        assert self._tls is not None
+        await accept(connection, self._tls, self.config.transport_socket_connect_timeout, self._timed_out)
+        return lambda: self._begin_filters(connection, keeper)
 
-    def _go_on(self, connection: Connection, keeper: Keeper) -> None:
-        """The handshake's task has ended."""
-        assert self._begin is not None
-        if not self._begin(connection, keeper):
+    def _begin_filters(self, connection: Connection, keeper: Keeper) -> None:
+        """Without a task, if the only filter can do that."""
+        if self._begin is None or not self._begin(connection, keeper):
             keeper.start_task(connection, self._call)
 
     def renew(self, config: FilterChainConfig) -> Callable[[], None]:
@@ -84,7 +83,7 @@ def _server_tls(config: FilterChainConfig, context: FilterContext) -> ServerTls 
     from proxy.net.tls.server import ServerTls
     from proxy.net.tls.stats import TlsStats
 
-    return ServerTls(config.tls, TlsStats(context.stats, context.listener_prefix))
+    return ServerTls(config.tls, TlsStats(context.stats, context.listener_prefix), config.match.server_names)
 
 
 def _build(plugin: PluginConfig, context: FilterContext) -> Any:

@@ -12,6 +12,9 @@ HAProxy's tune.bufsize 16 KiB, Envoy reads up to 16 slices of 16 KiB; a Python l
 once. It bounds what one direction of an exchange holds; a smaller `per_connection_buffer_limit_bytes` is used instead.
 """
 
+LEAST_READ = 4096
+"""What is read at once of a response whose client has no room for more: a thousand such streams hold 4 MiB of them."""
+
 FAIR_BURST = 16
 """Socket operations that may succeed without blocking before a connection lets the others run (≤ 1 MiB; Envoy yields
 after `per_connection_buffer_limit_bytes`, 1 MiB)."""

@@ -283,7 +283,11 @@ class Server:
         another process could go on with: what TLS has agreed on stays in this one.
         """
         target = self._snapshot.listeners.get(listener)
-        idle = (each for each, its in self._connections.items() if its is target and each.idle and each.tls is None)
+        idle = (
+            each
+            for each, its in self._connections.items()
+            if its is target and each.idle and each.tls is None and not each.stateful
+        )
         return list(itertools.islice(idle, limit))
 
     def sessions(self, question: Question) -> tuple[int, list[Session]]:

@@ -15,9 +15,11 @@ from proxy.changes import listener_change
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Endpoints
 from proxy.config.listener import Listener as ListenerConfig
+from proxy.errors import Flag
 from proxy.filter_chain import FilterChain
-from proxy.filters.context import FilterContext, Keeper
+from proxy.filters.context import FilterContext, Keeper, Resume
 from proxy.http.stream_info import StreamInfo
+from proxy.net.chooser import Chooser
 from proxy.net.connection import Connection
 from proxy.net.drain import ListenerDrain
 from proxy.upstream.cluster import Cluster
@@ -60,19 +62,38 @@ class Listener:
         self.buffer_limit = config.per_connection_buffer_limit_bytes
         self._access_logs = build_access_logs(config.access_log, context.log_writer)
         self.connections = 0
-        if not config.filter_chains:
-            raise ValueError(f"listener {config.name!r} has no filter chain")
         self._chains = [FilterChain(chain, context) for chain in config.filter_chains]
+        self._default = (
+            None if config.default_filter_chain is None else FilterChain(config.default_filter_chain, context)
+        )
+        if not self._all_chains():
+            raise ValueError(f"listener {config.name!r} has no filter chain")
+        self._chooser = Chooser(config, context.stats, prefix)
+
+    def _all_chains(self) -> list[FilterChain]:
+        return [*self._chains, *([self._default] if self._default is not None else [])]
 
     def begin(self, connection: Connection, keeper: Keeper) -> None:
-        """Serve it, without a task where that is possible."""
-        (chain,) = self._chains
-        connection.filter_chain = chain.config.name
+        """Serve it with the filter chain that it matches; without a task where that is possible."""
         if self._access_logs:
             connection.info = StreamInfo(connection.opened_at, connection)
             connection.know_peer()
-        if not chain.begin(connection, keeper):
-            keeper.start_task(connection, lambda connection: chain.serve(connection, keeper))
+        if self._chooser.unconditional:
+            self._chains[0].start(connection, keeper)
+        else:
+            keeper.start_task(connection, lambda connection: self._choose(connection, keeper))
+
+    async def _choose(self, connection: Connection, keeper: Keeper) -> Resume | None:
+        """None if no chain wants it: it is closed."""
+        index = await self._chooser.choose(connection)
+        chain = self._default if index is None else self._chains[index]
+        if chain is None:
+            self._chooser.charge_unmatched()
+            if connection.info is not None:
+                connection.info.flags.add(Flag.NO_ROUTE_FOUND)
+                connection.info.detail = "filter_chain_not_found"
+            return None
+        return lambda: chain.start(connection, keeper)
 
     def opened(self) -> None:
         self.connections += 1
@@ -119,12 +140,12 @@ class Listener:
         """Names mean these clusters from now on; `changed`: some mean another one than before."""
         self.clusters.now = clusters
         if changed:
-            for chain in self._chains:
+            for chain in self._all_chains():
                 chain.tell("on_clusters_changed")
 
     def on_retired(self) -> None:
         """Its last connection has ended: nothing of it is to wait for the garbage collector."""
-        for chain in self._chains:
+        for chain in self._all_chains():
             chain.tell("on_retired")
 
 

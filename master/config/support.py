@@ -13,6 +13,7 @@ from master.config.compile import (
     cluster,
     data_source,
     endpoints,
+    filter_chain,
     forwarding,
     internal_redirect,
     lb_subsets,
@@ -42,6 +43,7 @@ TABLES = (
     HTTP_FILTERS,
     HTTP_ROUTE_CONFIGS,
     ACCESS_LOGGERS,
+    filters.EXTENSION_FILTERS,
     ORIGINAL_IP_DETECTIONS,
     REQUEST_IDS,
     EARLY_HEADER_MUTATIONS,
@@ -49,15 +51,18 @@ TABLES = (
 
 
 NO_EFFECT: dict[str, tuple[str, ...]] = {
+    "envoy.config.accesslog.v3.ExtensionFilter": ("name",),
     "envoy.config.accesslog.v3.AccessLog": ("name",),  # the type of `typed_config` decides
     "envoy.config.accesslog.v3.RuntimeFilter": ("runtime_key",),  # obligatory, as for RuntimeUInt32
     "envoy.config.core.v3.JsonFormatOptions": ("sort_properties",),  # keys of JSON logs are sorted either way
     "envoy.config.core.v3.RuntimeFractionalPercent": ("runtime_key",),  # as for the next
     "envoy.config.core.v3.RuntimeUInt32": ("runtime_key",),  # obligatory, and without a runtime the default counts
+    "envoy.config.listener.v3.ListenerFilter": ("name",),  # the type of `typed_config` decides
     "envoy.config.core.v3.TransportSocket": ("name",),  # the type of `typed_config` decides
     "envoy.config.core.v3.SubstitutionFormatString": ("json_format_options",),
     "envoy.config.route.v3.RouteAction": ("flush_timeout",),  # as for stream_flush_timeout
     "envoy.config.core.v3.TypedExtensionConfig": ("name",),  # the type of `typed_config` decides
+    "envoy.config.route.v3.RouteAction.RequestMirrorPolicy": ("trace_sampled",),  # there are no traces yet
     "envoy.config.route.v3.WeightedCluster": ("runtime_key_prefix",),  # without a runtime the weights count
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
         "represent_ipv4_remote_address_as_ipv4_mapped_ipv6",  # no address is told otherwise in 1.40
@@ -113,6 +118,7 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         cluster,
         data_source,
         endpoints,
+        filter_chain,
         forwarding,
         internal_redirect,
         lb_subsets,

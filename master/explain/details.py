@@ -41,6 +41,7 @@ DETAILS: dict[str, Detail] = {
     # --- routing
     "route_not_found": Detail("no virtual host or route takes this request", "client"),
     "cluster_not_found": Detail("the route or the TCP proxy names a cluster that does not exist", "us"),
+    "filter_chain_not_found": Detail("no filter chain of the listener matches the connection", "client"),
     "filter_chain_not_terminated": Detail(
         "no HTTP filter answered the request: the last one must be a terminal one", "us",
         "`http_filters` of the connection manager must end with envoy.filters.http.router",
@@ -60,6 +61,10 @@ DETAILS: dict[str, Detail] = {
     "upgrade_failed": Detail(
         "the client asked for an upgrade (WebSocket), which this connection manager does not allow", "client",
         "upgrade_configs of the connection manager or route",
+    ),
+    "request_headers_failed_strict_check{*}": Detail(
+        "the header in braces, with which a request from inside asks for retries or times, makes no sense", "client",
+        "strict_check_headers of the router",
     ),
     "websocket_handshake_unsuccessful": Detail(
         "the upstream answered a WebSocket handshake with 200 instead of 101, so its body was dropped", "upstream",
@@ -181,6 +186,42 @@ DETAILS: dict[str, Detail] = {
     "http1.connection_header_rejected": Detail(
         "`connection` names headers that no client may have removed, or too many", "client", _CURL
     ),
+    "http2.remote_reset": Detail("the client reset the stream", "client", "a client's own timeout looks like this"),
+    "http2.remote_refuse": Detail("the client refused the stream", "client"),
+    "http2.invalid.header.field": Detail(
+        "a header, or part of the request's target, holds what may not be there (RFC 9113 8.2)", "client",
+    ),
+    "http2.violation.of.messaging.rule": Detail(
+        "the request is no valid message: a part of its target is missing or repeated, or the body is not as long as "
+        "announced (RFC 9113 8.1.1)", "client",
+    ),
+    "http2.too_many_headers": Detail(
+        "the request has more header fields than allowed", "client", _HEADERS,
+        ("HttpProtocolOptions.max_headers_count",),
+    ),
+    "http2.header_list_size_too_large": Detail(
+        "the request's headers are larger than allowed", "client", _HEADERS,
+        ("HttpConnectionManager.max_request_headers_kb",),
+    ),
+    "http2.refused": Detail(
+        "the connection had as many streams as it may, or was about to end; the client may try again", "client", "",
+        ("Http2ProtocolOptions.max_concurrent_streams",),
+    ),
+    "http2.ping_timeout": Detail(
+        "the client did not answer a PING in time", "client", "", ("KeepaliveSettings.timeout",),
+    ),
+    "http2.*_flood": Detail(
+        "the client sent more frames that ask for work than its requests explain", "client",
+        "the stat of the same name counts such connections; the limits are fields of Http2ProtocolOptions",
+    ),
+    "too_many_premature_resets": Detail(
+        "the client reset too many of its requests before their answer (CVE-2023-44487)", "client",
+    ),
+    "http2.unwritable_*": Detail(
+        "a response could not be written safely: its bytes could have been read as something else", "us",
+        "which filter, header rule or upstream produced this value?",
+    ),
+    "http2.*": Detail("the client's bytes broke HTTP/2 (RFC 9113)", "client"),
     "http1.unexpected_underscore": Detail(
         "a header's name has an underscore, which some upstreams take for a hyphen", "client",
         "`headers_with_underscores_action: DROP_HEADER` drops such headers instead",

@@ -119,6 +119,11 @@ FLAGS: dict[Flag, Meaning] = {
         "client",
         "the detail says which rule; `curl -v` with the client's own request repeats it",
     ),
+    Flag.DOWNSTREAM_REMOTE_RESET: Meaning(
+        "the client gave the request up (HTTP/2 RST_STREAM), or its headers were too many or too large",
+        "client",
+        "the detail says which; a client's own timeout looks like a reset",
+    ),
     Flag.UPSTREAM_MAX_STREAM_DURATION_REACHED: Meaning(
         "the request to the upstream took longer than the cluster's max_stream_duration",
         "upstream",

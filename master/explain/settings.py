@@ -30,6 +30,8 @@ SETTINGS: dict[str, Setting] = {
     "HttpConnectionManager.request_timeout": Setting("the time for a whole request to arrive", 0),
     "HttpConnectionManager.max_request_headers_kb": Setting("the limit of a request's headers", 60, "KiB"),
     "HttpProtocolOptions.max_headers_count": Setting("the limit of a request's header lines", 100, "lines"),
+    "Http2ProtocolOptions.max_concurrent_streams": Setting("the streams of one HTTP/2 connection", 1024, ""),
+    "KeepaliveSettings.timeout": Setting("the time for the answer to a PING", 0),
     "Cluster.connect_timeout": Setting("the cluster's connect timeout", 5),
     "TcpProxy.idle_timeout": Setting("the TCP proxy's idle timeout", 3600),
     "TcpProxy.max_downstream_connection_duration": Setting("the time that a TCP connection may last", 0),

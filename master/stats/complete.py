@@ -24,6 +24,9 @@ def complete(metrics: Metrics) -> Metrics:
     _zeros(counters, "", names.GLOBAL_COUNTERS)
     _zeros(gauges, "", names.GLOBAL_GAUGES)
     _zeros(counters, "http1.", names.CODEC_COUNTERS)
+    if "http2.rx_reset" in counters:
+        _zeros(counters, "http2.", names.HTTP2_COUNTERS)
+        _zeros(gauges, "http2.", names.HTTP2_GAUGES)
     _zeros(counters, "http.async-client.", names.ROUTER_COUNTERS)
     for scope in clusters:
         _cluster(scope, counters, gauges)

@@ -42,6 +42,17 @@ CODEC_COUNTERS = _names("""
 """)
 """Behind `http1.`, and `cluster.<name>.http1.` once there was a connection."""
 
+HTTP2_COUNTERS = _names("""
+    deferred_stream_close headers_cb_no_stream metadata_empty_frames
+""")
+"""Behind `http2.`, once there was such a connection."""
+
+HTTP2_GAUGES = _names("""
+    nghttp2_downstream_connections nghttp2_upstream_connections oghttp2_downstream_connections
+    oghttp2_upstream_connections outbound_control_frames_active outbound_frames_active
+""")
+"""The same."""
+
 HTTP_COUNTERS = _names("""
     downstream_cx_http2_total downstream_cx_http3_total downstream_cx_max_duration_reached
     downstream_cx_max_requests_reached downstream_cx_overload_disable_keepalive downstream_cx_ssl_total

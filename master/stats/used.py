@@ -16,6 +16,7 @@ COMPANIONS: Mapping[str, str] = {
     "circuit_breakers.default.rq_retry_open": "upstream_rq_retry",
     "downstream_cx_active": "downstream_cx_total",
     "downstream_cx_http1_active": "downstream_cx_http1_total",
+    "downstream_cx_http2_active": "downstream_cx_http2_total",
     "downstream_cx_rx_bytes_buffered": "downstream_cx_rx_bytes_total",
     "downstream_pre_cx_active": "downstream_cx_total",
     "downstream_rq_active": "downstream_rq_total",

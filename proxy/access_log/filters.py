@@ -8,10 +8,14 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
+
+from proxy import registry
 from proxy.config.access_log import (
     AccessLogFilter,
     Combination,
     Comparison,
+    ExtensionFilter,
     GrpcStatuses,
     HeaderFilter,
     LogTypes,
@@ -31,6 +35,9 @@ from proxy.http.stream_info import StreamInfo
 from proxy.route.matcher import compile_header
 from proxy.route.metadata import compile_value
 
+EXTENSION_FILTERS: dict[str, str] = {
+    "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter": "proxy.access_log.cel_filter:ExpressionFilter",
+}
 PACKAGE = "envoy.config.accesslog.v3"
 FIELDS: dict[str, tuple[str, ...]] = {
     f"{PACKAGE}.AccessLogFilter": (
@@ -44,6 +51,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "log_type_filter",
         "traceable_filter",
         "metadata_filter",
+        "extension_filter",
         "and_filter",
         "or_filter",
     ),
@@ -56,6 +64,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     f"{PACKAGE}.GrpcStatusFilter": ("statuses", "exclude"),
     f"{PACKAGE}.LogTypeFilter": ("types", "exclude"),
     f"{PACKAGE}.MetadataFilter": ("matcher", "match_if_key_not_found"),
+    f"{PACKAGE}.ExtensionFilter": ("typed_config",),
     f"{PACKAGE}.AndFilter": ("filters",),
     f"{PACKAGE}.OrFilter": ("filters",),
     "envoy.config.core.v3.RuntimeUInt32": ("default_value",),
@@ -105,6 +114,10 @@ def filter_from_proto(message: Any, context: CompileContext) -> AccessLogFilter 
             return Traceable()
         case "metadata_filter":
             return _metadata(message.metadata_filter, context.at("metadata_filter"))
+        case "extension_filter":
+            here, extension = context.at("extension_filter", "typed_config"), message.extension_filter
+            plugin = here.plugin(extension.name, extension.typed_config, EXTENSION_FILTERS, "access log filter")
+            return None if plugin is None else ExtensionFilter(plugin)
         case "and_filter":
             return Combination("and", _filters(message.and_filter.filters, context.at("and_filter", "filters")))
         case "or_filter":
@@ -157,6 +170,10 @@ def compile_filter(config: AccessLogFilter) -> Predicate:
             return lambda info: False  # nothing is, as long as there is no tracing
         case MetadataFilter():
             return _compile_metadata(config)
+        case ExtensionFilter():
+            kind = registry.load(EXTENSION_FILTERS, config.filter.type_url)
+            predicate: Predicate = kind(msgspec.msgpack.decode(config.filter.config, type=kind.Config)).logged
+            return predicate
         case Combination():
             filters = tuple(map(compile_filter, config.filters))
             combine = all if config.op == "and" else any

@@ -6,11 +6,11 @@ Used by access logs, and by every header or body that may contain operators.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from proxy.access_log.inline import source
 from proxy.access_log.operator import FormatError, Kind, Operator, Structured, Value, truncated
-from proxy.access_log.operators import NOT_SUPPORTED, OPERATORS, WITH_LENGTH, is_of_heads
+from proxy.access_log.operators import FORMATTERS, NOT_SUPPORTED, OPERATORS, WITH_LENGTH, is_of_heads
 from proxy.access_log.operators.header import one_line
 from proxy.access_log.rendering import Code, Rendering, Scope, compiled
 from proxy.http.stream_info import StreamInfo
@@ -18,7 +18,7 @@ from proxy.http.stream_info import StreamInfo
 _OPERATOR = re.compile(
     r"""%(?:
         (?P<name>[A-Z][A-Z0-9_]*)
-        (?:\((?P<parameter>[^)]*)\))?
+        (?:\((?P<parameter>.*?)\))?
         (?::(?P<length>[0-9]+))?
         %
         | (?P<percent>%)
@@ -32,8 +32,10 @@ Piece = bytes | Operator
 Renderer = Callable[[StreamInfo], bytes]
 
 
-def parse(text: str) -> list[Piece]:
-    """`text` as literals and compiled operators; raises `FormatError`. `%%` is a literal percent sign."""
+def parse(text: str, formatters: Collection[str] = tuple(FORMATTERS)) -> list[Piece]:
+    """`text` as literals and compiled operators; raises `FormatError`. `%%` is a literal percent sign. `formatters` are
+    the types of those that stand beside the format.
+    """
     pieces: list[Piece] = []
     literal = ""
     position = 0
@@ -53,6 +55,7 @@ def parse(text: str) -> list[Piece]:
         if literal:
             pieces.append(literal.encode())
             literal = ""
+        _check_formatter(found["name"], formatters)
         pieces.append(_operator(found["name"], found["parameter"], found["length"]))
     literal += text[position:]
     if literal:
@@ -118,6 +121,12 @@ def _operator(name: str, parameter: str | None, length: str | None) -> Operator:
         raise FormatError(f"%{name}%: {error.message}", error.expected) from error
     inline = source(name, parameter or None, getter) if length is None else None
     return Operator(name, getter, inline, is_of_heads(name, parameter))
+
+
+def _check_formatter(name: str, formatters: Collection[str]) -> None:
+    for formatter, names in FORMATTERS.items():
+        if name in names and formatter not in formatters:
+            raise FormatError(f"%{name}% needs a formatter", f"formatters with one of type {formatter}")
 
 
 def _unknown(name: str) -> FormatError:

@@ -16,9 +16,9 @@ from proxy.access_log.operators.header import names
 from proxy.http.stream_info import StreamInfo
 
 _PSEUDO = {
-    ":method": "(None if request is None else request.method)",
+    ":method": "(None if request is None else request.method or None)",
     ":path": "(None if request is None else request.path or None)",
-    ":scheme": "(None if request is None else request.scheme)",
+    ":scheme": "(None if request is None else request.scheme or None)",
     ":authority": "(None if request is None else request.authority or None)",
     "host": "(None if request is None else request.authority or None)",
 }

@@ -12,15 +12,18 @@ from proxy.http.stream_info import StreamInfo
 
 class Structured(NamedTuple):
     """A value of JSON's types but None, which JSON formats keep as it is. `length`: at most so many bytes of its text.
-    `quoted`: it is text as JSON wherever it stands.
+    `quoted`: it is text as JSON wherever it stands. `shown` is its text, if that is not what follows from the value.
     """
 
     value: Any
     length: int | None = None
     quoted: bool = False
+    shown: bytes | None = None
 
     def text(self) -> bytes:
         """As it stands in text."""
+        if self.shown is not None:
+            return self.shown[: self.length]
         plain = isinstance(self.value, str) and not self.quoted
         return (self.value.encode(errors="replace") if plain else _json(self.value))[: self.length]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from proxy.access_log.format import parse, text_rendering
 from proxy.access_log.json_format import compile_json
 from proxy.access_log.operator import FormatError
+from proxy.access_log.operators import FORMATTERS
 from proxy.access_log.rendering import Rendering
 from proxy.config.access_log import Format
 from proxy.config.context import CompileContext
@@ -20,7 +21,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "json_format",
         "omit_empty_values",
         "content_type",
+        "formatters",
     ),
+    **dict.fromkeys(FORMATTERS, ()),
 }
 
 DEFAULT_TEXT = (
@@ -35,17 +38,18 @@ def format_from_proto(message: Any, context: CompileContext) -> Format:
     """Compiles a `SubstitutionFormatString`; each bad format is reported where it stands."""
     kind = message.WhichOneof("format")
     omit, content_type = message.omit_empty_values, message.content_type
+    formatters = _formatters(message.formatters, context)
     if kind == "json_format":
         tree = _tree(message.json_format)
         for path, text in _strings(tree, ("json_format",)):
-            _check(text, path, context)
+            _check(text, path, formatters, context)
         return Format(json_format=json.dumps(tree), omit_empty_values=omit, content_type=content_type)
     if kind == "text_format":
-        _check(message.text_format, ("text_format",), context)
+        _check(message.text_format, ("text_format",), formatters, context)
         return Format(text=message.text_format, omit_empty_values=omit, content_type=content_type)
     source = message.text_format_source
     text = context.data_source(source, "text_format_source").decode(errors="replace")
-    _check(text, ("text_format_source", source.WhichOneof("specifier") or ""), context)
+    _check(text, ("text_format_source", source.WhichOneof("specifier") or ""), formatters, context)
     return Format(text=text, omit_empty_values=omit, content_type=content_type)
 
 
@@ -63,9 +67,20 @@ def compile_format(config: Format) -> Rendering:
     return text_rendering(config.text, missing=b"" if config.omit_empty_values else b"-")
 
 
-def _check(text: str, path: tuple[str | int, ...], context: CompileContext) -> None:
+def _formatters(messages: Iterable[Any], context: CompileContext) -> list[str]:
+    """The types of the `formatters` of a format. Those that are not ours are reported as not supported."""
+    found = []
+    for index, message in enumerate(messages):
+        kind = message.typed_config.type_url.rpartition("/")[2]
+        if not kind:
+            context.error(("formatters", index), "a formatter without a type", f"typed_config: {', '.join(FORMATTERS)}")
+        found.append(kind)
+    return found
+
+
+def _check(text: str, path: tuple[str | int, ...], formatters: list[str], context: CompileContext) -> None:
     try:
-        parse(text)
+        parse(text, formatters)
     except FormatError as error:
         context.error(path, error.message, error.expected, suggestion=error.suggestion)
 

@@ -69,6 +69,12 @@ class MetadataFilter(msgspec.Struct, frozen=True, gc=False, tag="metadata"):
     if_absent: bool = True
 
 
+class ExtensionFilter(msgspec.Struct, frozen=True, tag="extension"):
+    """`extension_filter`: a plug-in."""
+
+    filter: PluginConfig
+
+
 class Combination(msgspec.Struct, frozen=True, tag="combination"):
     """`and_filter` or `or_filter`."""
 
@@ -86,6 +92,7 @@ AccessLogFilter = (
     | LogTypes
     | Traceable
     | MetadataFilter
+    | ExtensionFilter
     | Combination
 )
 

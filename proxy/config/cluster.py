@@ -9,6 +9,7 @@ import msgspec
 from proxy.config.common import Address
 from proxy.config.http1 import UpstreamHttp1Options
 from proxy.config.lb_subsets import LbSubsets
+from proxy.config.tls import UpstreamTls
 
 HostMetadata = tuple[tuple[str, str], ...]
 """`config.core.v3.Metadata.filter_metadata`: name → its Struct as JSON with sorted keys, so that it can be hashed."""
@@ -126,6 +127,7 @@ class Cluster(msgspec.Struct, frozen=True):
     high_breaker: CircuitBreaker = CircuitBreaker()
     dns: Dns | None = None
     subsets: LbSubsets | None = None
+    tls: UpstreamTls | None = None
 
     @property
     def stat_name(self) -> str:

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from proxy.config.common import HeaderMatcher
+from proxy.config.header_mutation import Mutation
 from proxy.config.internal_redirect import InternalRedirectPolicy
 from proxy.config.lb_subsets import Labels
 
@@ -56,7 +57,7 @@ class Mirror(msgspec.Struct, frozen=True, gc=False):
     """`RouteAction.RequestMirrorPolicy`. Exactly one of `cluster` and `cluster_header` (lower case) is not empty.
 
     `runtime_fraction` is (numerator, denominator). `host` replaces the authority; else it gets `-shadow` if
-    `host_suffix`.
+    `host_suffix`. `mutations` are of the copy's headers.
     """
 
     cluster: str = ""
@@ -64,6 +65,7 @@ class Mirror(msgspec.Struct, frozen=True, gc=False):
     runtime_fraction: tuple[int, int] | None = None
     host_suffix: bool = True
     host: str = ""
+    mutations: tuple[Mutation, ...] = ()
 
 
 class RouteUpgrade(msgspec.Struct, frozen=True, gc=False):

@@ -83,6 +83,17 @@ class TicketKeys(msgspec.Struct, frozen=True, gc=False):
         return f"TicketKeys({len(self.keys)} keys)"
 
 
+class UpstreamTls(msgspec.Struct, frozen=True):
+    """`UpstreamTlsContext`. `certificates` has one at most; `sni` is "" for none."""
+
+    certificates: tuple[Certificate, ...] = ()
+    validation: Validation | None = None
+    parameters: TlsParameters = TlsParameters()
+    alpn: tuple[str, ...] = ()
+    sni: str = ""
+    max_session_keys: int = 1
+
+
 class DownstreamTls(msgspec.Struct, frozen=True):
     """`DownstreamTlsContext`. `ticket_keys` None: keys that the workers of a generation share. `session_timeout` in
     seconds, None for the library's.

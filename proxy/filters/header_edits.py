@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from proxy.access_log.format import Renderer, compile_text
+from proxy.access_log.format import Renderer, compile_text, parse
 from proxy.access_log.operator import FormatError
 from proxy.config.context import CompileContext
 from proxy.config.header_mutation import HeaderMutations, Mutation
@@ -182,7 +182,7 @@ def _name(name: str, context: CompileContext, *path: str | int) -> bytes:
 def _value(text: str, context: CompileContext) -> str:
     """A value with command operators; `%%` stands for one percent sign."""
     try:
-        compile_text(text)
+        parse(text, formatters=())
     except FormatError as error:
         context.error(("value",), error.message, error.expected)
         return ""

@@ -52,7 +52,7 @@ class Deadlines:
         self._idle_at = now + self._idle
         self._touch_at = now + self._idle / 100
         self._armed: dict[Phase, float] = {}
-        self._client_gone = False
+        self._client_gone: ProxyError | None = None
         self._sees_client = True
         self.asked_timeout: float | None = None
         self.asked_per_try_timeout: float | None = None
@@ -110,17 +110,17 @@ class Deadlines:
         """From now on somebody else sees the client's end."""
         self._sees_client = False
 
-    def client_gone(self) -> None:
-        """End the exchange: its client has closed the connection."""
+    def client_gone(self, error: ProxyError | None = None) -> None:
+        """End the exchange: its client has closed the connection, or given up in the way that `error` says."""
         if not self._sees_client:
             return
-        self._client_gone = True
+        self._client_gone = error or disconnected()
         self.scope.cancel()
 
     def failure(self, *, request_complete: bool) -> ProxyError | None:
         """Why the scope was cancelled; None if it was not (features §13 rule 28)."""
-        if self._client_gone:
-            return disconnected()
+        if self._client_gone is not None:
+            return self._client_gone
         phase = self.fired()
         if phase is None:
             return None
@@ -128,7 +128,7 @@ class Deadlines:
 
     def fired(self) -> Phase | None:
         """The phase whose deadline has passed and ended the exchange, or None."""
-        if self._client_gone or not self.scope.cancel_called:
+        if self._client_gone is not None or not self.scope.cancel_called:
             return None
         phase = min(self._armed, key=self._armed.__getitem__, default=Phase.STREAM_IDLE)
         return phase if self._armed.get(phase, NEVER) < self._idle_at else Phase.STREAM_IDLE

@@ -1,11 +1,12 @@
-"""A downstream connection and its codec as one: events in, bytes out."""
+"""What an exchange has of its client: a connection, or one stream of it, and its codec as one. Events in, bytes out."""
 
 from __future__ import annotations
 
 from collections import deque
+from typing import Protocol
 
 from proxy.errors import Flag, ProxyError
-from proxy.http.codec import CodecError, ServerCodec
+from proxy.http.codec import CodecError, Sender, ServerCodec
 from proxy.http.events import DataReceived, Event, StreamEnded
 from proxy.net import passage
 from proxy.net.connection import Connection
@@ -24,9 +25,71 @@ def protocol_error(error: CodecError) -> ProxyError:
     )
 
 
-class Downstream:
+class Downstream(Protocol):
+    """Of HTTP/1 the connection, `H1Downstream`; of HTTP/2 a stream, `proxy.http.h2_downstream.H2Downstream`.
+
+    `multiplexed`: others share the connection, so that it does not end with the exchange.
+    """
+
+    connection: Connection
+
+    @property
+    def multiplexed(self) -> bool: ...
+    @property
+    def codec(self) -> Sender: ...
+    @property
+    def torn(self) -> bool:
+        """Whether the client has a part of something of which the rest will not follow: nothing else can, either."""
+        ...
+
+    @property
+    def read_size(self) -> int:
+        """How many bytes of the response are worth having at once; 0 for as many as come."""
+        ...
+
+    @property
+    def pending(self) -> bool:
+        """Whether `receive` has an event at hand and will not wait."""
+        ...
+
+    def whole_within(self, size: int) -> bool:
+        """Whether the rest of the request is here already and is at most `size` bytes."""
+        ...
+
+    @property
+    def splices(self) -> bool:
+        """Whether a pipe may carry bodies from and to this connection."""
+        ...
+
+    @property
+    def body_ahead(self) -> int:
+        """How many bytes that come next are of the request's body and may go around the codec."""
+        ...
+
+    @property
+    def body_room(self) -> int:
+        """How many bytes of the response's body may go around at once."""
+        ...
+
+    def fill(self, carrier: passage.Carrier, limit: int) -> int | None: ...
+    async def receive(self) -> Event:
+        """The next event of the exchange; raises `ProxyError` (DPE, or DC when the client went away within it)."""
+        ...
+
+    async def flush(self) -> None:
+        """Send what the codec has queued of the exchange, at the client's pace."""
+        ...
+
+    def take_tunnelled(self) -> bytes:
+        """The bytes of a tunnel that have been read, once it is open."""
+        ...
+
+
+class H1Downstream:
     """Reads only when asked and holds at most one read's events, so that not reading is the back-pressure."""
 
+    multiplexed = False
+    read_size = 0
     __slots__ = ("_arrived", "_events", "_failure", "_unsent", "codec", "connection")
 
     def __init__(self, connection: Connection, codec: ServerCodec) -> None:
@@ -36,6 +99,10 @@ class Downstream:
         self._events: deque[Event] = deque()
         self._failure: CodecError | None = None
         self._unsent = b""
+
+    @property
+    def torn(self) -> bool:
+        return self.connection.sending
 
     async def wait_begin(self) -> bool:
         """Wait for the first bytes of a request; False if the client closes instead."""

@@ -71,4 +71,31 @@ class ConnectionEnded(msgspec.Struct, frozen=True, gc=False):
     stream_id: int = 0
 
 
-Event = RequestReceived | InformationalReceived | ResponseReceived | DataReceived | StreamEnded | ConnectionEnded
+class StreamReset(msgspec.Struct, frozen=True, gc=False):
+    """The stream is over before its messages were; nothing of it can be sent any more. `error_code` is HTTP/2's;
+    `local`: it was our codec that ended it, because of `detail`.
+    """
+
+    stream_id: int
+    error_code: int
+    local: bool = False
+    detail: str = ""
+
+
+class GoawayReceived(msgspec.Struct, frozen=True, gc=False):
+    """The peer takes no new streams; those above `stream_id` it has not looked at."""
+
+    stream_id: int
+    error_code: int
+
+
+Event = (
+    RequestReceived
+    | InformationalReceived
+    | ResponseReceived
+    | DataReceived
+    | StreamEnded
+    | ConnectionEnded
+    | StreamReset
+    | GoawayReceived
+)

@@ -108,8 +108,9 @@ class Exchange:
     The response is sent with `send_headers`, `send_data`, `send_end`. A `ProxyError` that a filter raises becomes
     a local reply when it leaves that filter. `close` ends the connection with this exchange. `tells_request_id`: the
     response carries the request's id. `handover` is what the express lane has done for it, if anything. `redirected` is
-    what another exchange goes on with in its place, `redirects` are those that led to it.
-    `on_tunnel` is called when a response that opens a tunnel is about to go out.
+    what another exchange goes on with in its place, `redirects` are those that led to it. `drains`: a drain wants the
+    connection to end, of which `close` is how HTTP/1 does it. `on_tunnel` is called when a response that opens a tunnel
+    is about to go out.
     """
 
     __slots__ = (
@@ -123,6 +124,7 @@ class Exchange:
         "close",
         "clusters",
         "deadlines",
+        "drains",
         "handover",
         "info",
         "on_tunnel",
@@ -152,6 +154,7 @@ class Exchange:
         self._route_is_stale = False
         self.response_started = False
         self.close = False
+        self.drains = False
         self.clusters: Mapping[str, Any] = {}
         self.tells_request_id = False
         self.handover: Handover | None = None
@@ -260,11 +263,13 @@ class Exchange:
             head.headers.remove(b"content-length")
         codec = self._downstream.codec
         leaving = tunnel or self.info.upgrade != ""
-        self.close = self._policy.drain_close() or self.close or leaving or not self.info.request_complete
+        if self._policy.drain_close():
+            self.close = self.drains = True
+        self.close = self.close or leaving or not self.info.request_complete
         request_id = self.request.headers.get(b"x-request-id") if self.tells_request_id else None
         self._policy.response.clean(
             head.headers,
-            close=self.close and not tunnel,
+            close=self.close and not tunnel and not self._downstream.multiplexed,
             request_id=request_id,
             upgrading=head.status == 101,
         )
@@ -298,6 +303,11 @@ class Exchange:
         return self._downstream.splices
 
     @property
+    def read_size(self) -> int:
+        """How many bytes of the response are worth having at once; 0 for as many as come."""
+        return self._downstream.read_size
+
+    @property
     def body_room(self) -> int:
         """How many body bytes may reach the client without being looked at; see `proxy/http/body_relay.py`."""
         return 0 if self._transforms else self._downstream.body_room
@@ -325,7 +335,7 @@ class Exchange:
     async def reply(self, error: ProxyError) -> None:
         """Answer with the local reply to `error`, or end the connection if a response has begun or nobody listens."""
         self.note(error)
-        if self.response_started or error.status == 0 or self._downstream.connection.sending:
+        if self.response_started or error.status == 0 or self._downstream.torn:
             self.close = True
             return
         self.close = self.close or error.close

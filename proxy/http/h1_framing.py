@@ -8,6 +8,7 @@ from typing import Protocol
 from proxy.http.h1_inbox import Inbox
 from proxy.http.h1_strict import FIELD_LINE, bad_request, headers_too_large, too_many_headers
 from proxy.http.headers import Headers
+from proxy.http.trailers import may_trail
 
 # RFC 9112 7.1     chunk = chunk-size [ chunk-ext ] CRLF chunk-data CRLF ; chunk-size = 1*HEXDIG
 # RFC 9112 7.1.1   chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )
@@ -19,16 +20,6 @@ _MAX_CHUNK_LINE = 4096
 # the sender little and us much (CVE-2023-39326; the figures are Go's).
 _MAX_EXCESS = 16 * 1024
 _FREE_PER_CHUNK = 16
-
-# RFC 9110 6.5.1: trailers must not carry fields needed for framing, routing, request modifiers, authentication,
-# response control or content handling; "a recipient MUST NOT merge" what it does not know to be safe.
-_NOT_IN_TRAILERS = frozenset(
-    b"age authorization cache-control connection content-encoding content-length content-range content-type cookie "
-    b"date expect expires forwarded host keep-alive location max-forwards pragma proxy-authenticate "
-    b"proxy-authorization proxy-connection range retry-after set-cookie te trailer transfer-encoding upgrade vary "
-    b"warning www-authenticate x-request-id".split()
-)
-_NOT_IN_TRAILERS_PREFIXES = (b"if-", b"x-forwarded-", b"x-envoy-", b":")
 
 
 class BodyReader(Protocol):
@@ -215,6 +206,6 @@ class ChunkedReader:
         if not field:
             raise bad_request()
         name = field[1].lower()
-        if name not in _NOT_IN_TRAILERS and not name.startswith(_NOT_IN_TRAILERS_PREFIXES):
+        if may_trail(name):
             self._trailers.append((name, field[2].strip(b" \t")))
         return True

@@ -45,7 +45,8 @@ def keep_upgrade(headers: Headers) -> None:
 
 
 def _accepts_trailers(te: bytes) -> bool:
-    return any(part.partition(b";")[0].strip().lower() == b"trailers" for part in te.split(b","))
+    """RFC 9110 section 10.1.4: `trailers` has no parameters. Its case counts, as in Envoy."""
+    return any(part.strip() == b"trailers" for part in te.split(b","))
 
 
 def _nominated(value: bytes) -> set[bytes]:

@@ -132,7 +132,8 @@ class Identities:
         noted: dict[bytes, bytes] = {}
         for name, value in headers.items:
             if name in self._watched:
-                noted[name] = noted[name] + b"," + value if name in noted else value
+                before = noted.get(name)
+                noted[name] = before + b"," + value if before and value else before or value
         if not noted.keys().isdisjoint(hop_by_hop.STRIPPED):
             for name in hop_by_hop.strip_request(headers, upgrading=upgrading):
                 noted.pop(name, None)

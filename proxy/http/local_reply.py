@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from proxy.errors import ProxyError
 from proxy.http import grpc
 from proxy.http.headers import Headers
-from proxy.http.stream_info import StreamInfo
+from proxy.http.stream_info import NO_STATUS, StreamInfo
 from proxy.route.finish import EditHeaders
 
 _MAX_GRPC_MESSAGE = 16384
@@ -46,7 +46,9 @@ def render(
     reply = LocalReply(error.status, Headers(error.headers), body)
     info.response_headers = reply.headers  # which the two may tell
     if edit is not None:
+        decided, info.status = info.status, NO_STATUS  # which a route's edits do not see yet, as in Envoy
         edit(reply.headers, info)
+        info.status = decided
     if rewrite is not None:
         rewrite(reply, info)
     if info.request is not None and grpc.is_request(info.request.headers):

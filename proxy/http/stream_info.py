@@ -11,6 +11,7 @@ from proxy.http import stream_data
 from proxy.http.stream_data import Metadata, StateObject, Struct
 
 if TYPE_CHECKING:
+    from proxy.http.h2_stream import Meter
     from proxy.http.headers import Headers
     from proxy.http.request import Request
     from proxy.net.connection import Connection
@@ -88,7 +89,8 @@ class StreamInfo:
     in `upstream_bytes_*`, `upstream_header_bytes_sent` and `response_heads`. `response_body_begun` is when the first
     byte of the response's body came, `response_out` when its head was about to go to the client.
     `request_head` begins with the request's head as it came. `received_before` and `sent_before` are what had passed
-    the connection before this exchange. `header_bytes_sent` are those of the response's fields on the wire.
+    the connection before this exchange; `meter` counts instead where it was not alone there (HTTP/2).
+    `header_bytes_sent` are those of the response's fields on the wire.
     `virtual_cluster` is the name of the virtual cluster that the request belongs to.
     `attempts` are those that failed, `cause` is what lies behind a failure: the text of an error, or a traceback.
     `upstream_close_type` says how the upstream's connection ended (`%UPSTREAM_DETECTED_CLOSE_TYPE%`).
@@ -122,6 +124,7 @@ class StreamInfo:
         "is_http",
         "local_reply_body",
         "log_type",
+        "meter",
         "observed",
         "pool_ready",
         "received_before",
@@ -175,6 +178,7 @@ class StreamInfo:
         self.status = NO_STATUS
         self.detail = ""
         self.local_reply_body = b""
+        self.meter: Meter | None = None
         self.upgrade = ""
         self.flags = Flags()
         self.bytes_received = self.bytes_sent = 0
@@ -215,13 +219,13 @@ class StreamInfo:
         self.attempt_begun, self.pool_ready = now, 0.0
         self.upstream_connection = self.upstream_remote = self.upstream_local = None
 
-    def end_transfer(self) -> None:
-        """What runs is over, and counts among what earlier attempts sent and received."""
-        if self.transfer is not None:
-            self.upstream_bytes_sent += self.transfer.bytes_sent
-            self.upstream_bytes_received += self.transfer.bytes_received
-            self.upstream_header_bytes_sent += self.transfer.header_bytes_sent
-            self.response_heads += self.transfer.heads
+    def end_transfer(self, transfer: Transfer) -> None:
+        """`transfer` is over, and counts among what earlier attempts sent and received."""
+        self.upstream_bytes_sent += transfer.bytes_sent
+        self.upstream_bytes_received += transfer.bytes_received
+        self.upstream_header_bytes_sent += transfer.header_bytes_sent
+        self.response_heads += transfer.heads
+        if self.transfer is transfer:
             self.transfer = None
 
     def response_flags(self) -> str:

@@ -42,7 +42,8 @@ def ranges_from_proto(messages: Iterable[Any], context: CompileContext) -> tuple
         if host is None:
             context.error((index, "address_prefix"), "is no numeric address", "10.0.0.0 or fd00::")
         else:
-            ranges.append(f"{host}/{value.prefix_len.value}")
+            # Envoy takes a longer prefix for the whole address.
+            ranges.append(f"{host}/{min(value.prefix_len.value, 128 if ':' in str(host) else 32)}")
     return tuple(ranges)
 
 

@@ -35,9 +35,11 @@ class Connection:
     stays true when a `send` was cancelled: the peer has a part of it, and nothing may follow. `close_type` is how it
     ended (`%DOWNSTREAM_DETECTED_CLOSE_TYPE%`). `bytes_received` and `bytes_sent` count what passed the socket. `id`
     is the connection's number (`%CONNECTION_ID%`). `buffer_limit` (bytes) bounds what is held, and so one receive.
-    `filter_chain` is the name of the listener's chain that serves it. `receive` and `send` raise `ProxyError` (flag
-    DC) when the peer is gone. `tls` is what was agreed on with a peer that speaks TLS, None for one that does not.
-    `info` is what the listener's access log will say of it, None if there is no such log.
+    `filter_chain` is the name of the listener's chain that serves it. `protocol` is what the peer speaks ("http1",
+    "http2"), empty while that is not known. `stateful`: both ends share a state that no other process could take over.
+    `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone. `tls` is what was agreed on with a peer
+    that speaks TLS, None for one that does not. `info` is what the listener's access log will say of it, None if there
+    is no such log.
     """
 
     __slots__ = (
@@ -62,8 +64,10 @@ class Connection:
         "info",
         "on_end",
         "opened_at",
+        "protocol",
         "scope",
         "sending",
+        "stateful",
         "tls",
     )
 
@@ -86,6 +90,8 @@ class Connection:
         self.on_end: Callable[[], None] | None = None
         self.opened_at = trio.current_time()
         self.idle = False
+        self.protocol = ""
+        self.stateful = False
         self.closed_by_peer = False
         self.close_type = b"Normal"
         self.filter_chain = ""
@@ -288,6 +294,15 @@ class Connection:
                 raise
         except ProxyError:
             return
+
+    def peek(self, size: int) -> bytes | None:
+        """What is there, which stays there; None if that is nothing, `b""` if the peer is done. Raises as `receive`."""
+        try:
+            return self._socket.recv(size, socket.MSG_PEEK)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise self.lost(error) from error
 
     def has_input(self) -> bool:
         """Whether bytes wait to be received: a request that a drain must not cut off."""

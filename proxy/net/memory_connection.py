@@ -24,7 +24,8 @@ class MemoryConnection:
         self.sent = b""
         self.fd = -1
         self.id = 0
-        self.idle = False
+        self.idle = self.stateful = False
+        self.protocol = ""
         self.sending = False
         self.closed_by_peer = False
         self.remote = remote

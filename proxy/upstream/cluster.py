@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -28,6 +29,9 @@ from proxy.upstream.stream import UpstreamStream
 from proxy.upstream.subsets import Subsets
 from proxy.upstream.tables import HostColumn, Tables
 from proxy.upstream.tcp import TcpConnection
+
+if TYPE_CHECKING:
+    from proxy.net.tls.client import ClientTls
 
 
 class Cluster:
@@ -66,6 +70,7 @@ class Cluster:
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
         self._make_codec = _codec_factory(config)
+        self._tls = _client_tls(config, stats)
         self._endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
 
@@ -152,7 +157,7 @@ class Cluster:
             raise failures.no_healthy_upstream()
         info.upstream_host = info.upstream_tried = host.address
         info.upstream_hostname = host.hostname
-        connection = TcpConnection(host, self.config, self.stats, breaker, self._hosts, self._tcp.discard)
+        connection = TcpConnection(host, self.config, self.stats, breaker, self._hosts, self._tcp.discard, self._tls)
         self._tcp.add(connection)
         began = trio.current_time()
         try:
@@ -233,7 +238,7 @@ class Cluster:
         pool = self._pools.get(key)
         if pool is None:
             breaker = self.high_breaker if high else self.breaker
-            pool = Pool(host, self.config, self.stats, breaker, self._hosts, self._make_codec, self._numbers)
+            pool = Pool(host, self.config, self.stats, breaker, self._hosts, self._make_codec, self._numbers, self._tls)
             self._pools[key] = pool
             if self._retired:
                 pool.drain()
@@ -246,6 +251,16 @@ class Cluster:
 
 def _identity(host: Host) -> object:
     return (host.slot, host.address, host.hostname)
+
+
+def _client_tls(config: ClusterConfig, stats: Stats) -> ClientTls | None:
+    """What is needed for TLS is loaded only by those who have it."""
+    if config.tls is None:
+        return None
+    from proxy.net.tls.client import ClientTls
+    from proxy.net.tls.stats import TlsStats
+
+    return ClientTls(config.tls, TlsStats(stats, f"cluster.{config.stat_name}."))
 
 
 def _codec_factory(config: ClusterConfig) -> Callable[[], ClientCodec]:

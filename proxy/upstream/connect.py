@@ -5,10 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import ssl
+from typing import TYPE_CHECKING
 
 import trio
 
 from proxy.config.common import Address, PipeAddress
+
+if TYPE_CHECKING:
+    from proxy.net.tls.client import ClientTls
 
 
 class ConnectFailed(Exception):
@@ -23,11 +28,41 @@ class ConnectFailed(Exception):
         self.errno = errno
 
 
-async def connect(address: Address, timeout: float) -> socket.socket:
-    """A connected non-blocking socket to `address`, within `timeout` seconds; raises `ConnectFailed`.
+async def connect(address: Address, timeout: float, tls: ClientTls | None = None) -> socket.socket:
+    """A connected non-blocking socket to `address` that speaks `tls`, within `timeout` seconds; raises `ConnectFailed`.
 
     An error of connect(2) itself is "immediate", one that SO_ERROR brings later is "delayed", as Envoy words them.
     """
+    if tls is None:
+        return await _connect(address, timeout)
+    end = trio.current_time() + timeout
+    sock = await _connect(address, timeout)
+    with trio.move_on_at(end):
+        return await _secure(sock, tls)
+    raise ConnectFailed("", timed_out=True)
+
+
+async def _secure(sock: socket.socket, tls: ClientTls) -> socket.socket:
+    """`sock`, which is taken over, with the handshake done."""
+    secure = tls.wrap(sock)
+    try:
+        while True:
+            try:
+                tls.step(secure)
+                return secure
+            except ssl.SSLWantReadError:
+                await trio.lowlevel.wait_readable(secure)
+            except ssl.SSLWantWriteError:
+                await trio.lowlevel.wait_writable(secure)
+    except OSError as error:
+        secure.close()
+        raise ConnectFailed(tls.failure(error)) from error
+    except BaseException:
+        secure.close()
+        raise
+
+
+async def _connect(address: Address, timeout: float) -> socket.socket:
     try:
         sock = _socket_for(address)
     except OSError as error:  # no file descriptor left, or an address family that the kernel lacks

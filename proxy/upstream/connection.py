@@ -13,6 +13,7 @@ from proxy.http.stream_info import UpstreamConnection
 from proxy.limits import PIPE_SIZE, READ_SIZE
 from proxy.net import poller
 from proxy.net.peer import address_of
+from proxy.net.pipe import splices
 from proxy.upstream.stats import ClusterStats
 
 # The peer, or the path to it, is gone. Anything else is our own mistake and must not pass for a network failure.
@@ -47,6 +48,7 @@ class Connection:
 
     __slots__ = (
         "_local",
+        "_plain",
         "_read_size",
         "_sock",
         "_stats",
@@ -69,6 +71,7 @@ class Connection:
         identity: UpstreamConnection | None = None,
     ) -> None:
         self._sock = sock
+        self._plain = splices(sock)  # a record says nothing about what comes behind it
         self._local: Address | None = None
         self.buffer_limit = buffer_limit
         self._read_size = min(READ_SIZE, buffer_limit)
@@ -94,6 +97,10 @@ class Connection:
         if self._local is None:
             self._local = address_of(self._sock, peer=False)
         return self._local
+
+    def read_at_most(self, size: int) -> None:
+        """One receive brings no more than `size` bytes from now on."""
+        self._read_size = min(READ_SIZE, self.buffer_limit, size)
 
     async def send(self, data: bytes) -> None:
         """Send all of `data`; waits while the socket's buffer is full. Raises `ConnectionLost`."""
@@ -153,7 +160,7 @@ class Connection:
         except OSError as error:
             raise self.lost(error) from error
         size = len(data)
-        if size < self._read_size:
+        if size < self._read_size and self._plain:
             self.watch.drained()
         self.count_received(size)
         return data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Protocol
 
 from proxy.errors import ProxyError
@@ -9,15 +10,28 @@ from proxy.http.events import ResponseReceived
 from proxy.http.headers import Headers
 
 
-class Judge(Protocol):
-    """Asked at most once per attempt. True: another attempt follows, so that this one counts as a retried one."""
+class Verdict(enum.Enum):
+    """What becomes of a response."""
 
-    def response(self, status: int, headers: Headers) -> bool:
+    DELIVER = enum.auto()
+    RETRY = enum.auto()  # another attempt follows
+    PASS_OVER = enum.auto()  # another attempt runs already
+
+
+class Judge(Protocol):
+    """Asked at most once per attempt whether it is for the client."""
+
+    def response(self, status: int, headers: Headers) -> Verdict:
         """The head of a response has come."""
         ...
 
+    def informational(self) -> None:
+        """A 1xx has come: the response that follows is for the client, whatever it is."""
+        ...
+
     def reset(self, error: ProxyError, *, request_started: bool) -> bool:
-        """The attempt ended by `error`; `request_started`: it had a connection."""
+        """The attempt ended by `error`; `request_started`: it had a connection. True: another attempt follows, so that
+        this one counts as a retried one."""
         ...
 
 
@@ -29,7 +43,7 @@ class Followed(ProxyError):
 
 
 class Retried(ProxyError):
-    """A `response` that nobody sees, as another attempt follows."""
+    """A `response` that nobody sees."""
 
     def __init__(self, response: ResponseReceived) -> None:
         status = response.status

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -19,6 +20,9 @@ from proxy.upstream.connection import Connection
 from proxy.upstream.pool_core import OPEN, PoolCore
 from proxy.upstream.stats import ClusterStats
 from proxy.upstream.tables import HostColumn, Table
+
+if TYPE_CHECKING:
+    from proxy.net.tls.client import ClientTls
 
 
 class Pool:
@@ -37,6 +41,7 @@ class Pool:
         hosts: Table,
         make_codec: Callable[[], ClientCodec],
         numbers: Iterator[int],
+        tls: ClientTls | None = None,
     ) -> None:
         self.host = host
         self.canary = is_canary(host)
@@ -46,6 +51,7 @@ class Pool:
         self._hosts = hosts
         self._make_codec = make_codec
         self._numbers = numbers
+        self._tls = tls
         self._core: PoolCore[Connection] = PoolCore(breaker)
         self._draining = False
 
@@ -196,7 +202,7 @@ class Pool:
         self.count(HostColumn.CX_TOTAL)
         self.count(HostColumn.CX_ACTIVE)
         try:
-            sock = await connect(self.host.address, self._config.connect_timeout)
+            sock = await connect(self.host.address, self._config.connect_timeout, self._tls)
         except ConnectFailed as failed:
             self._charge_connect_failure(failed)
             self._forget(began, remote=not failed.timed_out)

@@ -14,11 +14,12 @@ from proxy.http.codec import CodecError
 from proxy.http.events import ConnectionEnded, DataReceived, Event, InformationalReceived, ResponseReceived, StreamEnded
 from proxy.http.h1_connection import closes
 from proxy.http.headers import Headers
+from proxy.limits import READ_SIZE
 from proxy.net import passage
 from proxy.net.pipe import splices
 from proxy.upstream import failures
 from proxy.upstream.connection import Connection, ConnectionLost
-from proxy.upstream.judge import Followed, Judge, Retried
+from proxy.upstream.judge import Followed, Judge, Retried, Verdict
 from proxy.upstream.pool import Pool
 from proxy.upstream.stats import Outcomes
 from proxy.upstream.tables import HostColumn
@@ -43,6 +44,7 @@ class UpstreamStream:
         "_canary",
         "_connection",
         "_events",
+        "_limited",
         "_outcomes",
         "_peer_closes",
         "_pool",
@@ -70,6 +72,7 @@ class UpstreamStream:
         self._canary: Outcomes | None = None
         self._connection = connection
         self._events: deque[Event] = deque()
+        self._limited = False
         self._stream_id = 0
         self.gone_out_at: float | None = None
         self._request_ended_at: float | None = None
@@ -172,8 +175,10 @@ class UpstreamStream:
         event = self._events.popleft()
         if isinstance(event, ResponseReceived):
             self.heads += (event.head,)
-            if self.judge is not None and self.judge.response(event.status, event.headers):
-                raise self._retried(event)
+            if self.judge is not None:
+                verdict = self.judge.response(event.status, event.headers)
+                if verdict is not Verdict.DELIVER:
+                    raise self._unseen(event, verdict)
             if self.follow is not None and self.follow(event.status, event.headers):
                 self._take_end_of(event)
                 raise Followed(event.status)
@@ -186,6 +191,8 @@ class UpstreamStream:
         elif isinstance(event, InformationalReceived):
             self.heads += (event.head,)
             self._outcomes.charge(event.status)
+            if self.judge is not None:
+                self.judge.informational()
         return event
 
     @property
@@ -259,8 +266,15 @@ class UpstreamStream:
         """This stream was ended by us, and another attempt follows."""
         self._pool.count(HostColumn.RQ_ERROR)
 
+    def read_at_most(self, size: int) -> None:
+        """Hold no more than `size` bytes of the response at once."""
+        self._limited = True
+        self._connection.read_at_most(size)
+
     def close(self) -> None:
         """Exactly once, in `finally`: the connection is pooled if both sides ended cleanly, else closed."""
+        if self._limited:
+            self._connection.read_at_most(READ_SIZE)
         complete = self._response_ended and self._request_ended_at is not None
         if complete and not self.peer_gone:
             if self._connection.codec.reusable:
@@ -320,8 +334,9 @@ class UpstreamStream:
             self._charge_failure(0 if retried else error.status)
         return error
 
-    def _retried(self, response: ResponseReceived) -> Retried:
-        self._pool.stats.retried().charge(response.status)
+    def _unseen(self, response: ResponseReceived, verdict: Verdict) -> Retried:
+        if verdict is Verdict.RETRY:
+            self._pool.stats.retried().charge(response.status)
         self._pool.count(HostColumn.RQ_ERROR)
         self._take_end_of(response)
         return Retried(response)

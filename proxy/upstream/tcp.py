@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -16,6 +17,9 @@ from proxy.upstream.connect import ConnectFailed, connect
 from proxy.upstream.stats import ClusterStats
 from proxy.upstream.tables import HostColumn, Table
 
+if TYPE_CHECKING:
+    from proxy.net.tls.client import ClientTls
+
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -24,7 +28,7 @@ class TcpConnection:
     in Envoy's TCP pool; whoever makes one has claimed the connection. `forget` is called once, when it is over.
     """
 
-    __slots__ = ("_began", "_breaker", "_config", "_forget", "_hosts", "_open", "_stats", "host", "sock")
+    __slots__ = ("_began", "_breaker", "_config", "_forget", "_hosts", "_open", "_stats", "_tls", "host", "sock")
 
     sock: socket.socket
 
@@ -36,6 +40,7 @@ class TcpConnection:
         breaker: CircuitBreaker,
         hosts: Table,
         forget: Callable[[TcpConnection], None],
+        tls: ClientTls | None = None,
     ) -> None:
         self.host = host
         self._config = config
@@ -43,6 +48,7 @@ class TcpConnection:
         self._breaker = breaker
         self._hosts = hosts
         self._forget = forget
+        self._tls = tls
         self._began = trio.current_time()
         self._open = False
 
@@ -69,7 +75,7 @@ class TcpConnection:
         self._count(HostColumn.CX_TOTAL)
         self._count(HostColumn.CX_ACTIVE)
         try:
-            self.sock = await connect(self.host.address, self._config.connect_timeout)
+            self.sock = await connect(self.host.address, self._config.connect_timeout, self._tls)
         except ConnectFailed as failed:
             stats.cx_connect_fail.inc()
             self._count(HostColumn.CX_CONNECT_FAIL)

@@ -204,7 +204,7 @@ def logged(tmp_path: Path, condition: dict[str, object]) -> str:
         ({"text_format_source": {"inline_string": "%NOPE%"}}, "unknown operator %NOPE%", "inline_string"),
         ({"text_format": "50%"}, "incorrect configuration at offset 2", "text_format"),
         ({"json_format": {"a": ["ok", {"b": "%REQ%"}]}}, "%REQ%: the operator requires", "json_format.a[1].b"),
-        ({"json_format": {"a": "%DOWNSTREAM_TLS_VERSION%"}}, "not supported", "json_format.a"),
+        ({"json_format": {"a": "%DOWNSTREAM_CX_RTT%"}}, "not supported", "json_format.a"),
     ],
 )
 def test_a_bad_format_is_an_error_where_it_stands(
@@ -220,3 +220,14 @@ def test_a_path_that_cannot_be_written_to_is_an_error(tmp_path: Path, path: str)
     (finding,) = findings(bootstrap_of([logger(tmp_path / path)], CLUSTERS))
     assert "cannot open" in finding.message
     assert finding.field_path.endswith("access_log[0].typed_config.path")
+
+
+@pytest.mark.field(f"{FORMAT}.formatters")
+def test_an_operator_that_needs_a_formatter(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    kind = "type.googleapis.com/envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery"
+    formatters = [{"name": "path", "typed_config": {"@type": kind}}]
+    requests(text(path, "%REQ_WITHOUT_QUERY(:PATH)%\n", formatters=formatters), targets=(b"/ok?secret",))
+    assert path.read_text() == "/ok\n"
+    (finding,) = findings(bootstrap_of([text(path, "%REQ_WITHOUT_QUERY(:PATH)%\n")], CLUSTERS))
+    assert "needs a formatter" in finding.message

@@ -58,6 +58,19 @@ def test_a_value_that_is_not_there(tmp_path: Path) -> None:
     assert logged(tmp_path / "other", metadata("nothing", "value", match_if_key_not_found=False)) == 0
 
 
+@pytest.mark.field(f"{LOG}.AccessLogFilter.extension_filter")
+@pytest.mark.field(f"{LOG}.ExtensionFilter.typed_config")
+@pytest.mark.field("envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter.expression")
+def test_an_expression(tmp_path: Path) -> None:
+    def expression(text: str) -> dict[str, Any]:
+        kind = "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
+        return {"extension_filter": {"name": "cel", "typed_config": {"@type": kind, "expression": text}}}
+
+    path = tmp_path / "log"
+    assert logged(path, expression("response.code == 200 && request.method == 'GET'")) == 1
+    assert logged(tmp_path / "other", expression("metadata.filter_metadata['ns']['key'] == 'other'")) == 0
+
+
 @pytest.mark.field(f"{LOG}.AccessLogFilter.traceable_filter")
 def test_nothing_is_traced(tmp_path: Path) -> None:
     assert logged(tmp_path / "log", {"traceable_filter": {}}) == 0

@@ -9,13 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.kit.bootstrap import Fields
+from tests.kit.bootstrap import ROUTER, Fields
 from tests.kit.envoy import Envoy
 from tests.kit.parity import Answers, Pair
 from tests.kit.process import wait_for
 from tests.kit.proxy import Proxy
 
 FILE = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
+PLAIN_ROUTER: list[Fields] = [
+    {"name": "router", "typed_config": {"@type": ROUTER, "suppress_envoy_headers": True}},
+]
+"""No header tells a time, whose digits would count among the bytes of a head."""
+
 END = "end"
 """The log whose line says that everything has been written: it has no filter and comes last."""
 

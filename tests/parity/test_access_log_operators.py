@@ -8,7 +8,7 @@ import pytest
 
 from tests.kit.bootstrap import bootstrap, http_listener, route, static_cluster, virtual_host
 from tests.kit.origin import Origin
-from tests.parity.log_lines import json_of, log, run_logs, text, with_end
+from tests.parity.log_lines import PLAIN_ROUTER, json_of, log, run_logs, text, with_end
 
 HOST = b"Host: a.test\r\n"
 GRPC = b"GET /x?body=0&header=%b HTTP/1.1\r\nHost: a.test\r\nContent-Type: application/grpc+proto\r\n\r\n"
@@ -53,6 +53,9 @@ OPERATORS = [
     "REQ(X-A):2",
     "REQ(X-A):0",
     "PATH:3",
+    "REQ_WITHOUT_QUERY(:PATH)",
+    "REQ_WITHOUT_QUERY(X-NO?:PATH):2",
+    "REQ_WITHOUT_QUERY(X-NO)",
     "REQ(USER-AGENT?X-B)",
     "START_TIME(%Y|%Ez|%:z|%z|%Z|%%|%e)",
     "EMIT_TIME(%Y)",
@@ -62,6 +65,17 @@ OPERATORS = [
 TIMES = ["START_TIME", "START_TIME_LOCAL", "EMIT_TIME", "EMIT_TIME_LOCAL", "START_TIME(%s)", "START_TIME(%s.%3f)"]
 TIMES += ["START_TIME(%f)", "START_TIME(%1f)", "START_TIME(%E3f)", "START_TIME(%E3S)", "START_TIME(%H:%M:%E0S)"]
 
+FORMATTERS = {
+    "formatters": [
+        {"name": name, "typed_config": {"@type": f"type.googleapis.com/envoy.extensions.formatter.{kind}"}}
+        for name, kind in (
+            ("cel", "cel.v3.Cel"),
+            ("metadata", "metadata.v3.Metadata"),
+            ("path", "req_without_query.v3.ReqWithoutQuery"),
+        )
+    ]
+}
+
 Seen = dict[str, tuple[dict[str, Any], dict[str, Any]]]
 
 
@@ -70,9 +84,13 @@ def seen() -> Seen:
     """Envoy's line and ours for every request."""
     with Origin() as origin:
         everything = virtual_host("v", ["*.test"], route("/down", "down"), route("/", "origin"))
-        logs = with_end(log("values", json_of([*OPERATORS, *TIMES])), log("line", text("%REQ(X-NO)%|%GRPC_STATUS%")))
+        logs = with_end(
+            log("values", json_of([*OPERATORS, *TIMES]) | FORMATTERS), log("line", text("%REQ(X-NO)%|%GRPC_STATUS%"))
+        )
         clusters = [static_cluster("origin", origin.port), static_cluster("down", 1)]
-        with run_logs(bootstrap([http_listener(everything, access_log=logs)], clusters)) as both:
+        with run_logs(
+            bootstrap([http_listener(everything, access_log=logs, http_filters=PLAIN_ROUTER)], clusters)
+        ) as both:
             found: Seen = {}
             for name, request in REQUESTS.items():
                 both.send(request)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.kit.bootstrap import bootstrap, http_listener, route, static_cluster, virtual_host
 from tests.kit.origin import Origin
-from tests.parity.log_lines import END, json_of, log, run_logs, with_end
+from tests.parity.log_lines import END, PLAIN_ROUTER, json_of, log, run_logs, with_end
 from tests.parity.rules import HCM, of
 
 OPERATORS = [
@@ -37,7 +37,7 @@ def entries() -> Entries:
         everything = virtual_host("v", ["*.test"], route("/down", "down"), named)
         options = {"flush_access_log_on_new_request": True}
         logs = with_end(log("entries", json_of(OPERATORS)))
-        listener = http_listener(everything, access_log=logs, access_log_options=options)
+        listener = http_listener(everything, access_log=logs, access_log_options=options, http_filters=PLAIN_ROUTER)
         clusters = [static_cluster("origin", origin.port), static_cluster("down", 1)]
         with run_logs(bootstrap([listener], clusters)) as both:
             found: Entries = {}

@@ -9,7 +9,7 @@ import pytest
 
 from tests.kit.bootstrap import bootstrap, http_listener, route, static_cluster, virtual_host
 from tests.kit.origin import Origin
-from tests.parity.log_lines import json_of, log, run_logs, with_end
+from tests.parity.log_lines import PLAIN_ROUTER, json_of, log, run_logs, with_end
 
 HOST = b"Host: a.test\r\n"
 REQUESTS = {
@@ -86,7 +86,7 @@ def seen() -> Seen:
         counted = {"name": ":path", "string_match": {"prefix": "/counted"}}
         everything["virtual_clusters"] = [{"name": "those", "headers": [counted]}]
         logs = with_end(log("values", json_of([*OPERATORS, *NUMBERS, "REQ(:PATH)"])))
-        listener = http_listener(everything, access_log=logs)
+        listener = http_listener(everything, access_log=logs, http_filters=PLAIN_ROUTER)
         listener["filter_chains"][0]["name"] = "chain"
         clusters = [
             cluster("origin", origin.port),

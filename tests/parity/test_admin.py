@@ -216,6 +216,7 @@ def test_pages_that_both_have_are_described_alike(both: Both) -> None:
     own = {line for line in ours - theirs if not line.startswith("      ")}
     assert own == {
         "  /drains: print which listeners drain, since when, and their connections, as JSON",
+        "  /explain: print what would become of a request, and why",
         "  /hot_restart: print how the last hot restart went, or the present one goes",
         "  /hot_restart/begin (POST): become the code and configuration that are on disk",
         "  /processes: print the processes of this proxy as JSON",

@@ -86,6 +86,8 @@ def test_request(file: Path, ways: Ways) -> None:
 
 
 def expected(name: str, theirs: Seen, ours: Seen) -> bool:
+    if name == "http2_preface":  # which a whole proxy takes for what it is
+        return ours == theirs == Seen([], 0)
     if stricter := STRICTER.get(name):
         return stricter[1] in ours.statuses and ours.arrived <= theirs.arrived
     if name == "absolute_form_query_without_path":  # RFC 9112 section 3.2.2: the path is `/?q`

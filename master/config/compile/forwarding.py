@@ -9,6 +9,7 @@ from master.config.compile.internal_redirect import compile_internal_redirect
 from master.config.compile.retry import compile_retry_policy
 from master.config.compile.route_match import fraction
 from proxy.config.forwarding import Forwarding, MaxStreamDuration, Mirror, RouteUpgrade
+from proxy.filters.header_edits import compile_sequence
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
@@ -21,11 +22,15 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "request_mirror_policies",
         "upgrade_configs",
         "priority",
+        "hedge_policy",
     ),
+    "envoy.config.route.v3.HedgePolicy": ("hedge_on_per_try_timeout",),
+    "envoy.config.route.v3.RouteConfiguration": ("request_mirror_policies",),
     "envoy.config.route.v3.RouteAction.UpgradeConfig": ("upgrade_type", "enabled", "connect_config"),
     "envoy.config.route.v3.Route": ("per_request_buffer_limit_bytes", "request_body_buffer_limit"),
     "envoy.config.route.v3.VirtualHost": (
         "retry_policy",
+        "hedge_policy",
         "request_mirror_policies",
         "include_is_timeout_retry_header",
         "per_request_buffer_limit_bytes",
@@ -41,6 +46,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "cluster_header",
         "runtime_fraction",
         "disable_shadow_host_suffix_append",
+        "request_headers_mutations",
         "host_rewrite_literal",
     ),
 }
@@ -158,4 +164,5 @@ def _mirror(message: Any, context: Context) -> Mirror:
         runtime_fraction=share,
         host_suffix=not message.disable_shadow_host_suffix_append,
         host=message.host_rewrite_literal,
+        mutations=compile_sequence(message.request_headers_mutations, context.at("request_headers_mutations")),
     )

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from master.config.compile.access_log import compile_access_logs
 from master.config.compile.address import compile_address
-from master.config.compile.plugins import compile_network_filters
-from master.config.compile.tls import compile_downstream
+from master.config.compile.filter_chain import compile_chains, compile_inspector
 from proxy.config.common import Address, SocketAddress
-from proxy.config.listener import DrainType, FilterChain, Listener, TrafficDirection
+from proxy.config.listener import DrainType, Listener, TrafficDirection
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
@@ -20,6 +19,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "address",
         "additional_addresses",
         "filter_chains",
+        "default_filter_chain",
+        "listener_filters",
+        "listener_filters_timeout",
+        "continue_on_listener_filters_timeout",
         "stat_prefix",
         "enable_reuse_port",
         "tcp_backlog_size",
@@ -29,15 +32,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "access_log",
     ),
     "envoy.config.listener.v3.AdditionalAddress": ("address",),
-    "envoy.config.listener.v3.FilterChain": (
-        "name",
-        "filters",
-        "transport_socket",
-        "transport_socket_connect_timeout",
-    ),
 }
 
 TRAFFIC_DIRECTIONS: dict[int, TrafficDirection] = {0: "UNSPECIFIED", 1: "INBOUND", 2: "OUTBOUND"}
+DEFAULT_LISTENER_FILTERS_TIMEOUT = 15.0
 DRAIN_TYPES: dict[int, DrainType] = {0: "DEFAULT", 1: "MODIFY_ONLY"}
 
 
@@ -70,15 +68,22 @@ def compile_listeners(messages: Any, context: Context) -> tuple[Listener, ...]:
 
 def _listener(message: Any, context: Context) -> Listener | None:
     """None if it could not serve, which is reported: here, or as unsupported."""
-    chains = _filter_chains(message, context)
+    chains, default = compile_chains(message, context)
     addresses = _addresses(message, context)
-    if not addresses or not chains:
+    if not addresses or not (chains or default):
         return None
+    timeout = DEFAULT_LISTENER_FILTERS_TIMEOUT
+    if message.HasField("listener_filters_timeout"):
+        timeout = context.duration(message.listener_filters_timeout, "listener_filters_timeout")
     return Listener(
         name=message.name or str(addresses[0]),
         addresses=addresses,
         stat_prefix=message.stat_prefix or str(addresses[0]).replace(":", "_"),
         filter_chains=chains,
+        default_filter_chain=default,
+        tls_inspector=compile_inspector(message, chains, context),
+        listener_filters_timeout=timeout,
+        continue_on_listener_filters_timeout=message.continue_on_listener_filters_timeout,
         enable_reuse_port=message.enable_reuse_port.value if message.HasField("enable_reuse_port") else True,
         backlog=_backlog(message),
         per_connection_buffer_limit_bytes=context.buffer_limit(message),
@@ -102,31 +107,3 @@ def _addresses(message: Any, context: Context) -> tuple[Address, ...]:
     for index, more in enumerate(message.additional_addresses):
         compiled.append(compile_address(more.address, context.at("additional_addresses", index, "address")))
     return tuple(address for address in compiled if address is not None)
-
-
-def _filter_chains(message: Any, context: Context) -> tuple[FilterChain, ...]:
-    if not message.filter_chains and not context.incomplete():
-        context.error((), "no filter chains", "filter_chains with one filter chain")
-    chains = []
-    unconditional = None
-    for index, chain in enumerate(message.filter_chains):
-        here = context.at("filter_chains", index)
-        filters = compile_network_filters(chain.filters, here.at("filters"))
-        tls = (
-            compile_downstream(chain.transport_socket, here.at("transport_socket"))
-            if chain.HasField("transport_socket")
-            else None
-        )
-        timeout = here.duration(chain.transport_socket_connect_timeout, "transport_socket_connect_timeout")
-        chains.append(FilterChain(chain.name, filters, tls, timeout))
-        if here.incomplete():
-            continue
-        if unconditional is not None:
-            here.error(
-                (),
-                f"same matching rules as filter_chains[{unconditional}]: no connection can reach it",
-                "one filter chain",
-                kind="duplicate",
-            )
-        unconditional = index
-    return tuple(chains)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from master.config import any_types
@@ -16,10 +17,12 @@ from proxy.config.tls import (
     SanType,
     TicketKeys,
     TlsParameters,
+    UpstreamTls,
     Validation,
     Version,
 )
 from proxy.net.tls.certificate import CertificateFacts
+from proxy.net.tls.client import ClientTls
 from proxy.net.tls.context import TlsConfigError
 from proxy.net.tls.server import ServerTls, facts_of
 from proxy.net.tls.stats import TlsStats
@@ -42,6 +45,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "full_scan_certs_on_sni_mismatch",
         "prefer_client_ciphers",
     ),
+    f"{_TLS}.UpstreamTlsContext": ("common_tls_context", "sni", "max_session_keys"),
     f"{_TLS}.CommonTlsContext": ("tls_params", "tls_certificates", "validation_context", "alpn_protocols"),
     f"{_TLS}.TlsParameters": (
         "tls_minimum_protocol_version",
@@ -114,6 +118,28 @@ def compile_downstream(message: Any, context: Context, names: tuple[str, ...] = 
         )
     else:
         _try(tls, here, names)
+    return tls
+
+
+def compile_upstream(message: Any, context: Context) -> UpstreamTls | None:
+    """The `TransportSocket` of a cluster; `context` stands for it. None for plain text."""
+    found = _typed(message, f"{_TLS}.UpstreamTlsContext", context)
+    if found is None:
+        return None
+    here = context.at("typed_config")
+    common, place = found.common_tls_context, here.at("common_tls_context")
+    tls = UpstreamTls(
+        certificates=_certificates(common, place),
+        validation=_validation(common, place),
+        parameters=_parameters(common.tls_params),
+        alpn=tuple(common.alpn_protocols),
+        sni=found.sni,
+        max_session_keys=found.max_session_keys.value if found.HasField("max_session_keys") else 1,
+    )
+    if len(tls.certificates) > 1:
+        place.error(("tls_certificates", 1), "a client has one certificate", "one certificate")
+    elif all(_check_pair(pair, place.at("tls_certificates", index)) for index, pair in enumerate(tls.certificates)):
+        _report(place, lambda: ClientTls(tls, TlsStats(MemoryStats(), "")))
     return tls
 
 
@@ -239,8 +265,13 @@ def _try(tls: DownstreamTls, context: Context, names: tuple[str, ...]) -> None:
     common = context.at("common_tls_context")
     if not all(_check_pair(pair, common.at("tls_certificates", index)) for index, pair in enumerate(tls.certificates)):
         return
+    _report(common, lambda: ServerTls(tls, TlsStats(MemoryStats(), ""), names))
+
+
+def _report(common: Context, make: Callable[[], object]) -> None:
+    """Report what keeps a context from being made, at its place."""
     try:
-        ServerTls(tls, TlsStats(MemoryStats(), ""), names)
+        make()
     except TlsConfigError as error:
         common.error(_PLACES.get(error.field, ("tls_certificates",)), str(error))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from master.explain.request.place import Path, Places
+from master.explain.request.tree_paths import routes_of
 from proxy.config.bootstrap import CompiledConfig
 from proxy.explain.routing import Routing
 from proxy.filters.network.hcm_config import Config
@@ -56,11 +57,13 @@ def with_routing(paths: Paths, places: Places, config: Config, routing: Routing)
 
 
 def to_route(paths: Paths, places: Places, config: Config, routing: Routing, index: int) -> Path:
-    """To route number `index` of the virtual host, or to the matcher tree that it stands in."""
+    """To route number `index` of the virtual host, which may stand in a matcher tree."""
     host = config.route_config.virtual_hosts[routing.host]
-    if host.matcher is not None:
-        return (*paths.host, "matcher")
     count = len(host.routes)
+    if host.matcher is not None:
+        tree = (*paths.host, "matcher")
+        found = list(routes_of(places.value(tree) or {}, tree))
+        return found[index] if len(found) == count else tree
     return places.index((*paths.host, "routes"), index, count)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from proxy.access_log.operator import Build
 from proxy.access_log.operators import (
     addresses,
+    cel,
     clock,
     coalesce,
     durations,
@@ -23,6 +24,7 @@ from proxy.http import express_varying
 
 OPERATORS: dict[str, Build] = {
     **addresses.OPERATORS,
+    **cel.OPERATORS,
     **clock.OPERATORS,
     **coalesce.OPERATORS,
     **durations.OPERATORS,
@@ -39,12 +41,21 @@ OPERATORS: dict[str, Build] = {
 
 WITH_LENGTH = frozenset(
     {
-        "COALESCE", "DYNAMIC_METADATA", "ENVIRONMENT", "FILTER_STATE", "METADATA", "PATH", "QUERY_PARAM",
-        "QUERY_PARAMS", "REQ", "REQUEST_HEADER", "RESP", "RESPONSE_HEADER", "RESPONSE_TRAILER", "TRAILER",
-        "UPSTREAM_FILTER_STATE",
+        "CEL", "COALESCE", "DYNAMIC_METADATA", "ENVIRONMENT", "FILTER_STATE", "METADATA", "PATH", "QUERY_PARAM",
+        "QUERY_PARAMS", "REQ", "REQUEST_HEADER", "REQ_WITHOUT_QUERY", "RESP", "RESPONSE_HEADER", "RESPONSE_TRAILER",
+        "TRAILER", "TYPED_CEL", "UPSTREAM_FILTER_STATE",
     }
 )  # fmt: skip
 """Operators that take a maximal length (`%REQ(X):10%`)."""
+
+FORMATTERS: dict[str, tuple[str, ...]] = {
+    "envoy.extensions.formatter.cel.v3.Cel": (),
+    "envoy.extensions.formatter.metadata.v3.Metadata": (),
+    "envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery": ("REQ_WITHOUT_QUERY",),
+}
+"""`SubstitutionFormatString.formatters`: the operators that are there only beside one of them. Those of the others have
+become Envoy's own.
+"""
 
 _OF_HEADS = frozenset(
     {
@@ -68,16 +79,16 @@ _TRACING = "there is no tracing yet"
 _CLOSE = "how a socket was closed is not kept yet"
 
 NOT_SUPPORTED: dict[str, str] = {
-    "CEL": "there is no CEL yet",
     "CLUSTER_METADATA": _METADATA,
     "DOWNSTREAM_CX_RTT": "",
     "DOWNSTREAM_HANDSHAKE_DURATION": _TLS,
     "DOWNSTREAM_LOCAL_CLOSE_REASON": _CLOSE,
     "DOWNSTREAM_LOCAL_OTHERNAME_SAN": _TLS,
+    "DOWNSTREAM_PEER_ISSUER_FINGERPRINT_256": _TLS,
+    "DOWNSTREAM_PEER_ISSUER_SERIAL": _TLS,
     "DOWNSTREAM_PEER_OTHERNAME_SAN": _TLS,
     "DOWNSTREAM_TLS_SESSION_ID": _TLS,
     "DOWNSTREAM_TRANSPORT_FAILURE_REASON": _TLS,
-    "REQ_WITHOUT_QUERY": "%PATH(NQ)% is the path without the query",
     "SPAN_ID": _TRACING,
     "TLS_JA3_FINGERPRINT": _TLS,
     "TLS_JA4_FINGERPRINT": _TLS,
@@ -85,11 +96,16 @@ NOT_SUPPORTED: dict[str, str] = {
     "UPSTREAM_LOCAL_CLOSE_REASON": _CLOSE,
     "UPSTREAM_METADATA": _METADATA,
     **{f"UPSTREAM_PEER_{kind}_SAN": _TLS for kind in ("DNS", "IP", "URI")},
+    **{f"UPSTREAM_LOCAL_{kind}_SAN": _TLS for kind in ("DNS", "IP", "URI")},
     "UPSTREAM_PEER_CERT": _TLS,
+    "UPSTREAM_PEER_CERT_V_END": _TLS,
+    "UPSTREAM_PEER_CERT_V_START": _TLS,
     "UPSTREAM_PEER_ISSUER": _TLS,
     "UPSTREAM_PEER_SUBJECT": _TLS,
     "UPSTREAM_SERVER_NAME": _TLS,
     "UPSTREAM_TLS_CIPHER": _TLS,
+    "UPSTREAM_TLS_GROUP": _TLS,
+    "UPSTREAM_TLS_SESSION_ID": _TLS,
     "UPSTREAM_TLS_VERSION": _TLS,
 }
 """Operators of Envoy that we do not have, and what to say about them."""

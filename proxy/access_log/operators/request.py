@@ -17,10 +17,10 @@ from proxy.route.path import without_query
 RequestGetter = Callable[[Request], bytes | None]
 
 _PSEUDO: dict[str, RequestGetter] = {
-    ":method": lambda request: request.method,
+    ":method": lambda request: request.method or None,  # a head that was refused has nothing
     ":path": lambda request: one_line(request.path) or None,  # CONNECT has none
     ":authority": lambda request: one_line(request.authority) or None,
-    ":scheme": lambda request: request.scheme,
+    ":scheme": lambda request: request.scheme or None,
     "host": lambda request: one_line(request.authority) or None,
 }
 
@@ -52,6 +52,19 @@ def _of_request(*getters: RequestGetter) -> Getter:
 
 def _req(parameter: str | None) -> Getter:
     return _of_request(*map(_header, names(parameter)))
+
+
+def _req_without_query(parameter: str | None) -> Getter:
+    """`%REQ_WITHOUT_QUERY(X?Y)%`: as `REQ`, up to a `?` or `#` (`PathUtil::removeQueryAndFragment`)."""
+    return _of_request(*(_cut(_header(name)) for name in names(parameter)))
+
+
+def _cut(find: RequestGetter) -> RequestGetter:
+    def get(request: Request) -> bytes | None:
+        value = find(request)
+        return None if value is None else value.partition(b"?")[0].partition(b"#")[0]
+
+    return get
 
 
 def _path(parameter: str | None) -> Getter:
@@ -145,6 +158,7 @@ def _unique_id(info: StreamInfo) -> Value:
 
 OPERATORS: dict[str, Build] = {
     "REQ": _req,
+    "REQ_WITHOUT_QUERY": _req_without_query,
     "REQUEST_HEADER": _req,
     "PATH": _path,
     "PROTOCOL": plain(_protocol),

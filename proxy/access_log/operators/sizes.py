@@ -11,26 +11,26 @@ def _size(headers: Headers) -> int:
     return sum(len(name) + len(value) for name, value in headers)
 
 
-def _request(info: StreamInfo) -> Value:
-    request = info.request
-    if request is None:
+def request(info: StreamInfo) -> Value:
+    head = info.request
+    if head is None:
         return 0
     pseudo = (
-        (b":authority", request.authority),
-        (b":method", request.method),
-        (b":path", request.path),
-        (b":scheme", request.scheme),
+        (b":authority", head.authority),
+        (b":method", head.method),
+        (b":path", head.path),
+        (b":scheme", head.scheme),
     )
-    return _size(request.headers) + sum(len(name) + len(value) for name, value in pseudo if value)
+    return _size(head.headers) + sum(len(name) + len(value) for name, value in pseudo if value)
 
 
-def _response(info: StreamInfo) -> Value:
+def response(info: StreamInfo) -> Value:
     headers = info.response_headers
     return 0 if headers is None else _size(headers) + len(b":status") + len(b"%d" % info.status)
 
 
 OPERATORS: dict[str, Build] = {
-    "REQUEST_HEADERS_BYTES": plain(_request),
-    "RESPONSE_HEADERS_BYTES": plain(_response),
+    "REQUEST_HEADERS_BYTES": plain(request),
+    "RESPONSE_HEADERS_BYTES": plain(response),
     "RESPONSE_TRAILERS_BYTES": plain(constant(0)),  # HTTP/1 drops trailers (`response.py: _trailer`)
 }

@@ -21,19 +21,23 @@ def fields_size(head: bytes) -> int:
 
 
 def _received(info: StreamInfo) -> Value:
+    if info.meter is not None:
+        return info.meter.received
     return info.connection.bytes_received - info.received_before if info.connection is not None else 0
 
 
 def _sent(info: StreamInfo) -> Value:
+    if info.meter is not None:
+        return info.meter.sent
     return info.connection.bytes_sent - info.sent_before if info.connection is not None else 0
 
 
 def _headers_received(info: StreamInfo) -> Value:
-    return fields_size(info.request_head)
+    return fields_size(info.request_head) if info.meter is None else info.meter.header_received
 
 
 def _headers_sent(info: StreamInfo) -> Value:
-    return info.header_bytes_sent
+    return info.header_bytes_sent if info.meter is None else info.meter.header_sent
 
 
 def _upstream_received(info: StreamInfo) -> Value:

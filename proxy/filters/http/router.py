@@ -14,10 +14,11 @@ from proxy.config.route import ClusterAction
 from proxy.errors import Flag, ProxyError
 from proxy.filters.context import FilterContext
 from proxy.filters.http.router_headers import finish_terms, settle
-from proxy.filters.router import connect_upstream, retrying
+from proxy.filters.router import connect_upstream, hedging, retrying, strict_headers
 from proxy.filters.router.forwarding import Forwarding
 from proxy.filters.router.redirects import Follower, RedirectStats
 from proxy.filters.router.request_body import KeptBody, Source
+from proxy.filters.router.retries import Retries
 from proxy.filters.router.shadow import Mirroring
 from proxy.filters.router.upstream_log import UpstreamLogConfig, UpstreamLogs
 from proxy.filters.router.upstream_request import UpstreamRequest
@@ -29,7 +30,13 @@ from proxy.upstream.judge import Followed
 
 PROTO = "envoy.extensions.filters.http.router.v3.Router"
 FIELDS: dict[str, tuple[str, ...]] = {
-    PROTO: ("suppress_envoy_headers", "upstream_log", "upstream_log_options"),
+    PROTO: (
+        "suppress_envoy_headers",
+        "respect_expected_rq_timeout",
+        "strict_check_headers",
+        "upstream_log",
+        "upstream_log_options",
+    ),
     f"{PROTO}.UpstreamAccessLogOptions": (
         "flush_upstream_log_on_upstream_stream",
         "upstream_log_flush_interval",
@@ -47,9 +54,13 @@ class Router:
     terminal = True
 
     class Config(msgspec.Struct, frozen=True):
-        """`Router`. `suppress_envoy_headers`: no `x-envoy-*` header is added in either direction."""
+        """`Router`. `suppress_envoy_headers`: no `x-envoy-*` header is added in either direction.
+        `strict_check_headers` names those for the router that are refused if they make no sense.
+        """
 
         suppress_envoy_headers: bool = False
+        respect_expected_rq_timeout: bool = False
+        strict_check_headers: tuple[str, ...] = ()
         upstream_log: UpstreamLogConfig | None = None
 
     @classmethod
@@ -62,10 +73,17 @@ class Router:
             log_ready=options.flush_upstream_log_on_upstream_stream,
             interval=at_options.duration(options.upstream_log_flush_interval, "upstream_log_flush_interval"),
         )
-        return cls.Config(message.suppress_envoy_headers, logs if logs.logs else None)
+        return cls.Config(
+            suppress_envoy_headers=message.suppress_envoy_headers,
+            respect_expected_rq_timeout=message.respect_expected_rq_timeout,
+            strict_check_headers=tuple(message.strict_check_headers),
+            upstream_log=logs if logs.logs else None,
+        )
 
     def __init__(self, name: str, config: Config, context: FilterContext) -> None:
         self.envoy_headers = not config.suppress_envoy_headers
+        self.respects_expected = config.respect_expected_rq_timeout
+        self.checked = tuple(name.encode() for name in config.strict_check_headers)
         self.upstream_logs: UpstreamLogs | None = None
         if config.upstream_log is not None:
             logs = build_access_logs(config.upstream_log.logs, context.log_writer)
@@ -95,7 +113,7 @@ class Router:
         if not options.mirrors or exchange.info.upgrade:
             await self._forward(forwarding, exchange.body, options)
             return
-        body = self._mirroring.begin(exchange, options.mirrors, forwarding.terms, forwarding.cluster)
+        body = self._mirroring.begin(exchange, options.mirrors, forwarding.terms, forwarding.cluster, forwarding.labels)
         try:
             await self._forward(forwarding, body, options)
         finally:
@@ -124,7 +142,15 @@ class Router:
             exchange.info.upstream_cluster = ""
             status = action.not_found_status
             raise ProxyError("cluster_not_found", side="internal", status=status, flag=Flag.NO_CLUSTER_FOUND)
-        terms = settle(exchange.request, action, entry.retry, tell=self.envoy_headers)
+        if self.checked:
+            strict_headers.check(exchange.request.headers, self.checked)
+        terms = settle(
+            exchange.request,
+            action,
+            entry.retry,
+            tell=self.envoy_headers,
+            respect_expected=self.respects_expected,
+        )
         if entry.finish_request is not None:
             entry.finish_request(exchange.request, exchange.info, self.envoy_headers)
         finish_terms(exchange.request, terms, entry)
@@ -152,5 +178,6 @@ class Router:
             if retry is None:
                 await UpstreamRequest(forwarding, kept.reader()).run()
             else:
-                tell = options.include_is_timeout_retry_header
-                await retrying.run(forwarding, kept, retry, tell_timeout_retry=tell)
+                told = options.include_is_timeout_retry_header
+                retries = Retries(forwarding, kept, retry, tell_timeout_retry=told)
+                await (hedging.run if forwarding.terms.hedge else retrying.run)(forwarding, retries)

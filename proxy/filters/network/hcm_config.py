@@ -10,19 +10,27 @@ from proxy.config.access_log import AccessLog
 from proxy.config.common import PluginConfig
 from proxy.config.context import CompileContext
 from proxy.config.http1 import Http1Options
+from proxy.config.http2 import Http2Options
 from proxy.config.identity import Identity, ServerHeader
 from proxy.config.local_reply import LocalReplyConfig
 from proxy.config.proxy_status import ProxyStatus
 from proxy.config.route import RouteConfiguration
 from proxy.config.target import TargetRules
 from proxy.filters.early_header_mutations import EARLY_HEADER_MUTATIONS
-from proxy.filters.network import hcm_http1_config, hcm_identity_config, hcm_local_reply, hcm_target_config
+from proxy.filters.network import (
+    hcm_http1_config,
+    hcm_http2_config,
+    hcm_identity_config,
+    hcm_local_reply,
+    hcm_target_config,
+)
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
         "stat_prefix",
         "codec_type=AUTO",
         "codec_type=HTTP1",
+        "codec_type=HTTP2",
         "route_config",
         "http_filters",
         "max_request_headers_kb",
@@ -37,6 +45,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "proxy_100_continue",
         "access_log_options",
         "local_reply_config",
+        "http2_protocol_options",
         "proxy_status_config",
         "early_header_mutation_extensions",
         "http_protocol_options",
@@ -64,10 +73,14 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "max_headers_count",
         "headers_with_underscores_action",
     ),
+    **hcm_http2_config.FIELDS,
     **hcm_identity_config.FIELDS,
     **hcm_http1_config.FIELDS,
     **hcm_local_reply.FIELDS,
 }
+
+
+CodecType = Literal["AUTO", "HTTP1", "HTTP2"]
 
 
 class Upgrade(msgspec.Struct, frozen=True):
@@ -94,11 +107,12 @@ class Config(msgspec.Struct, frozen=True):
     stat_prefix: str
     route_config: RouteConfiguration
     http_filters: tuple[PluginConfig, ...]
-    codec_type: Literal["AUTO", "HTTP1"] = "AUTO"
+    codec_type: CodecType = "AUTO"
     server: ServerHeader = ServerHeader()
     identity: Identity = Identity()
     target: TargetRules = TargetRules()
     http1: Http1Options = Http1Options()
+    http2: Http2Options = Http2Options()
     max_request_headers_kb: int = 60
     max_headers_count: int = 100
     idle_timeout: float = 3600.0
@@ -134,11 +148,12 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         stat_prefix=message.stat_prefix,
         route_config=context.at("route_config").route_configuration(message.route_config),
         http_filters=context.at("http_filters").http_filters(message.http_filters),
-        codec_type="HTTP1" if message.codec_type == message.HTTP1 else "AUTO",
+        codec_type=_codec_type(message),
         server=hcm_identity_config.server_header(message),
         identity=hcm_identity_config.identity(message, context),
         target=hcm_target_config.target(message, context),
         http1=hcm_http1_config.options(message.http_protocol_options, context.at("http_protocol_options")),
+        http2=hcm_http2_config.http2_options(message.http2_protocol_options, context.at("http2_protocol_options")),
         max_request_headers_kb=message.max_request_headers_kb.value or 60,
         max_headers_count=options.max_headers_count.value or 100,
         idle_timeout=idle if options.HasField("idle_timeout") else 3600.0,
@@ -160,6 +175,12 @@ def from_proto(message: Any, context: CompileContext) -> Config:
             message.early_header_mutation_extensions, EARLY_HEADER_MUTATIONS, "early header mutation"
         ),
     )
+
+
+def _codec_type(message: Any) -> CodecType:
+    if message.codec_type == message.HTTP1:
+        return "HTTP1"
+    return "HTTP2" if message.codec_type == message.HTTP2 else "AUTO"
 
 
 def _log_options(message: Any, context: CompileContext) -> LogOptions:

@@ -17,6 +17,7 @@ import trio
 
 from proxy.filters.express_watch import LEAST_TIMEOUT
 from proxy.filters.http.router import Router
+from proxy.filters.network import hcm_protocol
 from proxy.filters.network.hcm_config import Config
 from proxy.filters.network.hcm_plans import Destination, PlannedHead, Plans
 from proxy.http import express_request
@@ -44,6 +45,7 @@ def suits(config: Config, filters: Sequence[object]) -> bool:
         and not config.identity.always_set_request_id_in_response
         and config.identity.underscores == "ALLOW"
         and not config.identity.detections  # a plan does not know the peer
+        and config.codec_type != "HTTP2"
         and not config.early_mutations
         and not config.log_options.new_requests
         and not config.max_connection_duration
@@ -169,6 +171,11 @@ class Lane:
                     yield
                     data = connection.receive_now()
             connection.idle = False
+            if not connection.protocol:
+                if not data or hcm_protocol.may_be_http2(connection, data, self._manager.config):
+                    self.progress = Handover(data, trio.current_time())
+                    return
+                self._manager.begin_protocol(connection, "http1")
             upstream = self._send_request(data)
             if upstream is None:
                 return

@@ -58,6 +58,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.core.v3.SchemeHeaderTransformation": ("scheme_to_overwrite",),
 }
 
+PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.1/32", "fd00::/8", "::1/128")
+"""Internal addresses of an `InternalAddressConfig` without ranges (Envoy: `Network::Utility::isInternalAddress`)."""
+
 UNDERSCORES: dict[int, Literal["ALLOW", "REJECT_REQUEST", "DROP_HEADER"]] = {
     0: "ALLOW",
     1: "REJECT_REQUEST",
@@ -79,7 +82,7 @@ def identity(message: Any, context: CompileContext) -> Identity:
         use_remote_address=message.use_remote_address.value,
         xff_num_trusted_hops=message.xff_num_trusted_hops,
         skip_xff_append=message.skip_xff_append,
-        internal_addresses=_internal_addresses(message.internal_address_config, context.at("internal_address_config")),
+        internal_addresses=_internal_addresses(message, context.at("internal_address_config")),
         append_x_forwarded_port=message.append_x_forwarded_port,
         generate_request_id=message.generate_request_id.value if message.HasField("generate_request_id") else True,
         preserve_external_request_id=message.preserve_external_request_id,
@@ -117,7 +120,12 @@ def _packs_trace_reason(message: Any, context: CompileContext) -> bool:
 
 
 def _internal_addresses(message: Any, context: CompileContext) -> InternalAddresses:
-    return InternalAddresses(message.unix_sockets, ranges_from_proto(message.cidr_ranges, context.at("cidr_ranges")))
+    """What is there but names no range means the private ones."""
+    if not message.HasField("internal_address_config"):
+        return InternalAddresses()
+    config = message.internal_address_config
+    ranges = ranges_from_proto(config.cidr_ranges, context.at("cidr_ranges"))
+    return InternalAddresses(config.unix_sockets, ranges if config.cidr_ranges else PRIVATE)
 
 
 def _detections(message: Any, context: CompileContext) -> tuple[PluginConfig, ...]:

@@ -210,6 +210,8 @@ class Plans:
 
     def _destination(self, plan: RequestPlan, entry: RouteEntry) -> Destination | None:
         action, router = entry.route.action, self.router
+        if router.checked and not set(router.checked).isdisjoint(dict(plan.request.headers.items)):
+            return None
         if not isinstance(action, ClusterAction) or not entry.by_head or observed(entry):
             return None
         editing = [editor.express(self._policy.overrides(entry, editor.name)) for editor in self._editors]
@@ -221,7 +223,9 @@ class Plans:
         cluster = self._clusters.get(entry.cluster_name(request))
         if cluster is None:
             return None
-        terms = settle(request, action, entry.retry, tell=router.envoy_headers)
+        terms = settle(
+            request, action, entry.retry, tell=router.envoy_headers, respect_expected=router.respects_expected
+        )
         if entry.finish_request is not None:
             entry.finish_request(request, _FIRST_ATTEMPT, router.envoy_headers)
             if entry.rewrite_path is not None and router.envoy_headers:

@@ -27,6 +27,13 @@ _OF_MANAGER: dict[str, Callable[[Config], Limits]] = {
     "http1.headers_too_large": lambda config: {
         "HttpConnectionManager.max_request_headers_kb": config.max_request_headers_kb
     },
+    "http2.header_list_size_too_large": lambda config: {
+        "HttpConnectionManager.max_request_headers_kb": config.max_request_headers_kb
+    },
+    "http2.too_many_headers": lambda config: {"HttpProtocolOptions.max_headers_count": config.max_headers_count},
+    "http2.refused": lambda config: {
+        "Http2ProtocolOptions.max_concurrent_streams": config.http2.max_concurrent_streams
+    },
     "http1.too_many_headers": lambda config: {"HttpProtocolOptions.max_headers_count": config.max_headers_count},
 }
 

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import logging
-import traceback
 from typing import TYPE_CHECKING
 
 import trio
 
-from proxy.access_log.log import log_meanwhile
-from proxy.access_log.periodic import Ticking
-from proxy.config.route import ClusterAction
-from proxy.errors import Flag, ProxyError
-from proxy.filters.network import hcm_record, hcm_route_timeouts
+from proxy.errors import Flag
+from proxy.filters.network import hcm_protocol
+from proxy.filters.network.hcm_h2 import Http2Session
 from proxy.filters.network.hcm_lifetime import Lifetime
-from proxy.flight_recorder import FAILED_STATUS, own_failure
+from proxy.filters.network.hcm_stream import ActiveStream
 from proxy.http.codec_h1_server import H1ServerCodec
-from proxy.http.deadlines import Deadlines, Phase
-from proxy.http.downstream import Downstream
-from proxy.http.events import ConnectionEnded, RequestReceived
+from proxy.http.downstream import H1Downstream
 from proxy.http.exchange import Exchange
 from proxy.http.handover import Handover
-from proxy.http.identity import REQUEST_ID, Hop
-from proxy.http.request import Request
-from proxy.http.stream_info import StreamInfo
-from proxy.http.target import REDIRECT_STATUS
-from proxy.http.underscores import drop_underscores, refuse_underscores
+from proxy.http.identity import Hop
 from proxy.net.connection import Connection
-from proxy.net.peer import cut_off, disconnected
-from proxy.route.entry import RouteEntry
 
 if TYPE_CHECKING:
     from proxy.filters.network.http_connection_manager import HttpConnectionManager
@@ -64,7 +52,7 @@ class Session:
         self._config = config
         self._stats = manager.stats
         self._connection = connection
-        self._downstream = Downstream(connection, H1ServerCodec(**manager.codec_options, scheme=manager.scheme))
+        self._downstream = H1Downstream(connection, H1ServerCodec(**manager.codec_options, scheme=manager.scheme))
         self._hop = hop
         limited = config.max_connection_duration or config.max_requests_per_connection
         self._lifetime = Lifetime(config, manager.stats) if limited else None
@@ -84,6 +72,9 @@ class Session:
         """The exchange that `handover` begins or goes on with, and those whose requests came with it. Says whether the
         connection may carry more; if not, it has been ended, but for its socket.
         """
+        if not self._connection.protocol and await self._is_http2(handover):
+            await self._serve_http2(handover.arrived)
+            return False
         self._downstream.take_over(handover.arrived, handover.unsent)
         self._received = self._downstream.received
         begun: Handover | None = handover
@@ -94,6 +85,22 @@ class Session:
             begun = None
         await self._close()
         return False
+
+    async def _is_http2(self, handover: Handover) -> bool:
+        """Whether the client speaks HTTP/2, as far as `handover` or what comes next says."""
+        config, connection = self._config, self._connection
+        connection.deadline(config.request_headers_timeout or config.stream_idle_timeout)
+        handover.arrived, http2 = await hcm_protocol.detect(connection, handover.arrived, config)
+        connection.deadline(0)
+        self._manager.begin_protocol(connection, "http2" if http2 else "http1")
+        return http2
+
+    async def _serve_http2(self, arrived: bytes) -> None:
+        http2 = Http2Session(self._manager, self._connection, self._hop)
+        try:
+            await http2.run(arrived)
+        finally:
+            self.active, self.we_close = http2.active, http2.we_close
 
     async def _idle(self) -> Handover:
         """Wait for a request, or for the client's end. Ends by `idle_timeout` in silence, or by a drain."""
@@ -131,192 +138,30 @@ class Session:
         """One exchange, from its beginning to its place in the logs. `before` has been redirected to it."""
         manager, connection = self._manager, self._connection
         started = handover.started if handover is not None else trio.current_time()
-        deadlines = Deadlines(self._config.stream_idle_timeout, started)
-        exchange = Exchange(self._downstream, deadlines, StreamInfo(started, connection), manager.policy)
+        stream = ActiveStream(manager, connection, self._hop, self._downstream, started)
+        exchange = stream.exchange
         exchange.handover = handover
         exchange.info.received_before = self._received
         exchange.info.sent_before = connection.bytes_sent - (handover.answered if handover is not None else 0)
-        deadlines.arm_from(Phase.STREAM_DURATION, started, self._config.max_stream_duration)
         if self._lifetime is not None:
             self._lifetime.begin(exchange)
         self.active = True
         if handover is None or handover.upstream is None:
             manager.begin_exchange()
-        manager.disconnects.add(connection.fd, deadlines)
+        manager.disconnects.add(connection.fd, exchange.deadlines)
         manager.activity.streams[connection] = exchange.info
-        ticking = self._log_meanwhile(exchange) if manager.logs_meanwhile else None
         try:
-            await self._answer(exchange, before)
-        except (trio.Cancelled, BaseExceptionGroup):  # a drain's time was over; a group of it from several tasks
-            if not (exchange.info.response_complete or exchange.info.flags):
-                exchange.note(cut_off())
-            raise
+            await stream.run(before)
         finally:
             del manager.activity.streams[connection]
-            if ticking is not None:
-                ticking.stop()
             manager.disconnects.discard(connection.fd)
             manager.end_exchange()
-            now = exchange.info.ended = trio.current_time()
-            self._stats.charge_exchange(exchange, now - started)
-            info = exchange.info
-            for access_log in manager.access_logs:
-                access_log.log(info)
-            if info.flags or info.status >= FAILED_STATUS or now - started >= manager.recorder.slow:
-                hcm_record.add(exchange, connection, manager)
-                manager.activity.failed += own_failure(info)
+            stream.end()
         if connection.info is not None and Flag.DOWNSTREAM_PROTOCOL_ERROR in exchange.info.flags:
             connection.info.flags.add(Flag.DOWNSTREAM_PROTOCOL_ERROR)
         self.active = Flag.DOWNSTREAM_CONNECTION_TERMINATION in exchange.info.flags
         connection.closed_by_peer = connection.closed_by_peer or self.active
         return exchange
-
-    async def _answer(self, exchange: Exchange, before: Exchange | None) -> None:
-        """Read the head and run the filters, which answer; reply to what fails outside of them, or in all of them."""
-        failure: ProxyError | None = None
-        try:
-            with exchange.deadlines.scope as scope:
-                if before is None:
-                    await self._read_head(exchange)
-                else:
-                    self._resume(exchange, before)
-                await self._chain(exchange)
-        except ProxyError as error:
-            failure = error
-        except Exception:
-            log.exception("an exchange failed")
-            exchange.info.cause = traceback.format_exc()
-            failure = ProxyError("internal_error", side="internal", status=500, close=True)
-        if scope.cancelled_caught:
-            failure = exchange.failure()
-        elif failure is None and not (exchange.response_started or exchange.close or exchange.redirected):
-            failure = ProxyError("filter_chain_without_response", side="internal", status=500)
-        if failure is not None:
-            await self._reply(exchange, failure)
-
-    async def _read_head(self, exchange: Exchange) -> None:
-        config = self._config
-        deadlines = exchange.deadlines
-        deadlines.arm(Phase.REQUEST_HEADERS, config.request_headers_timeout)
-        deadlines.arm(Phase.REQUEST, config.request_timeout)
-        event = await self._downstream.receive()
-        if isinstance(event, ConnectionEnded):
-            raise disconnected()
-        if not isinstance(event, RequestReceived):
-            raise AssertionError(f"{event!r} before a request")
-        deadlines.disarm(Phase.REQUEST_HEADERS)
-        deadlines.touch()
-        exchange.begin(event)
-        if event.end_stream:
-            deadlines.disarm(Phase.REQUEST)
-        request = exchange.request
-        exchange.info.upgrade = event.upgrade or ("connect" if event.method == b"CONNECT" else "")
-        self._admit(exchange)
-        handover = exchange.handover
-        entry = handover.entry if handover is not None else None
-        if handover is not None and handover.request_id:
-            request.headers.set(REQUEST_ID, handover.request_id)
-        self._route(exchange, entry)
-
-    def _resume(self, exchange: Exchange, before: Exchange) -> None:
-        """Begin with the request that `before` was redirected to; nobody has to be asked again who is asking."""
-        assert before.redirected is not None
-        exchange.resume(before, before.redirected)
-        self._aim(exchange.request)
-        self._route(exchange, None)
-
-    def _route(self, exchange: Exchange, entry: RouteEntry | None) -> None:
-        """Give the exchange a route: `entry`, if that has been chosen."""
-        exchange.routes = self._manager.routes
-        exchange.clusters = self._manager.clusters.now
-        exchange.routing = self
-        if entry is None:
-            exchange.route = self.choose(exchange)
-        else:
-            exchange.route = entry
-            self._enter(exchange, entry)
-        if self._config.log_options.new_requests:
-            log_meanwhile(self._manager.access_logs, exchange.info, b"DownstreamStart")
-
-    def choose(self, exchange: Exchange) -> RouteEntry | None:
-        """As `Routing`."""
-        assert exchange.routes is not None
-        entry = exchange.routes.match(exchange.request, exchange.info)
-        exchange.info.route_name = exchange.info.upstream_cluster = ""
-        exchange.info.entry = None
-        if entry is not None:
-            self._enter(exchange, entry)
-        return entry
-
-    def _enter(self, exchange: Exchange, entry: RouteEntry) -> None:
-        """What follows from a route at once, whatever the filters do."""
-        exchange.info.entry = entry
-        exchange.info.route_name = entry.route.name
-        exchange.info.upstream_cluster = entry.cluster_name(exchange.request)
-        action = entry.route.action
-        if isinstance(action, ClusterAction):
-            hcm_route_timeouts.apply(exchange, action.forwarding, self._config.max_stream_duration)
-        if self._manager.route_stats.observes:
-            observed = exchange.info.observed = self._manager.route_stats.of(entry, exchange.request)
-            exchange.info.virtual_cluster = observed[-1].virtual_cluster if observed else ""
-
-    async def _chain(self, exchange: Exchange) -> None:
-        manager = self._manager
-        if not exchange.info.upgrade:
-            await manager.chain(exchange)
-        else:
-            await manager.upgrades.serve(exchange, manager.chain)
-
-    def _log_meanwhile(self, exchange: Exchange) -> Ticking | None:
-        """Have entries made before the exchange is over, if there are to be any. The caller stops what ticks."""
-        logs, options, info = self._manager.access_logs, self._config.log_options, exchange.info
-        if options.tunnels:
-            exchange.on_tunnel = lambda: log_meanwhile(logs, info, b"DownstreamTunnelSuccessfullyEstablished")
-        if not options.interval:
-            return None
-        tick = functools.partial(log_meanwhile, logs, info, b"DownstreamPeriodic")
-        return self._manager.periodic.every(options.interval, tick, since=info.started)
-
-    def _admit(self, exchange: Exchange) -> None:
-        """Find out who is asking and edit the head accordingly; refuses what may not be routed."""
-        identities, request = self._manager.identities, exchange.request
-        match self._config.identity.underscores:
-            case "DROP_HEADER":
-                self._stats.dropped_underscores.inc(drop_underscores(request.headers))
-            case "REJECT_REQUEST":
-                refuse_underscores(request.headers)
-        self._aim(request)
-        for edit in self._manager.early_mutations:
-            edit(request.headers, exchange.info)
-        caller = identities.admit(request.headers, self._hop, upgrading=request.upgrade != "")
-        exchange.info.downstream_remote = caller.address
-        exchange.info.internal = caller.internal
-        exchange.tells_request_id = identities.tells_request_id(request.headers, caller)
-        if request.path[:1] != b"/" and request.method != b"CONNECT":
-            self._stats.rq_non_relative_path.inc()
-            raise ProxyError("absolute_path_rejected", side="downstream", status=404)
-
-    def _aim(self, request: Request) -> None:
-        """Make the request's host and path what routing is to see."""
-        target = self._manager.target
-        target.apply_to_host(request, self._hop.port)
-        if target.changes_paths:
-            try:
-                target.apply_to_path(request)
-            except ProxyError as error:
-                stats = self._stats
-                (stats.rq_redirected_path if error.status == REDIRECT_STATUS else stats.rq_failed_path).inc()
-                raise
-
-    async def _reply(self, exchange: Exchange, failure: ProxyError) -> None:
-        """The local reply, outside the exchange's scope, which may have expired."""
-        self._connection.deadline(self._config.stream_idle_timeout)
-        try:
-            await exchange.reply(failure)
-        except ProxyError as error:
-            exchange.note(error)
-            exchange.close = True
-        self._connection.deadline(0)
 
     async def _close(self) -> None:
         """End the connection so that the client gets our last bytes and no reset (`delayed_close_timeout`). There is

@@ -24,10 +24,12 @@ class HcmStats:
 
         self.cx_total = counter("cx_total")
         self.cx_http1_total = counter("cx_http1_total")
+        self.cx_http2_total = counter("cx_http2_total")
         self.cx_ssl_total = counter("cx_ssl_total")
         self.cx_ssl_active = stats.gauge(f"{prefix}cx_ssl_active")
         self.cx_active = stats.gauge(f"{prefix}cx_active")
         self.cx_http1_active = stats.gauge(f"{prefix}cx_http1_active")
+        self.cx_http2_active = stats.gauge(f"{prefix}cx_http2_active")
         self.cx_destroy = counter("cx_destroy")
         self.cx_destroy_local = counter("cx_destroy_local")
         self.cx_destroy_remote = counter("cx_destroy_remote")
@@ -47,6 +49,8 @@ class HcmStats:
         self.cx_length_ms = stats.histogram(f"{prefix}cx_length_ms")
 
         self.rq_http1_total = counter("rq_http1_total")
+        self.rq_http2_total = counter("rq_http2_total")
+        self.rq_too_many_premature_resets = counter("rq_too_many_premature_resets")
         self.rq_active = stats.gauge(f"{prefix}rq_active")
         self.rq_time = stats.histogram(f"{prefix}rq_time")
         self.rq_rx_reset = counter("rq_rx_reset")
@@ -78,16 +82,22 @@ class HcmStats:
             self.cx_ssl_total.inc()
             self.cx_ssl_active.add(1)
         self.cx_total.inc()
-        self.cx_http1_total.inc()
         self.cx_active.add(1)
-        self.cx_http1_active.add(1)
 
-    def charge_destroy(self, *, remote: bool, active_rq: bool, length_ms: int, tls: bool) -> None:
-        """One connection is over. `remote`: the client ended it first; `active_rq`: within an exchange."""
+    def charge_protocol(self, protocol: str) -> None:
+        """It speaks, for the first time."""
+        (self.cx_http2_total if protocol == "http2" else self.cx_http1_total).inc()
+        (self.cx_http2_active if protocol == "http2" else self.cx_http1_active).add(1)
+
+    def charge_destroy(self, protocol: str, *, remote: bool, active_rq: bool, length_ms: int, tls: bool) -> None:
+        """One connection is over, which spoke `protocol`, if any. `remote`: the client ended it first; `active_rq`:
+        within an exchange.
+        """
         if tls:
             self.cx_ssl_active.add(-1)
         self.cx_active.add(-1)
-        self.cx_http1_active.add(-1)
+        if protocol:
+            (self.cx_http2_active if protocol == "http2" else self.cx_http1_active).add(-1)
         self.cx_length_ms.record(length_ms)
         self.cx_destroy.inc()
         (self.cx_destroy_remote if remote else self.cx_destroy_local).inc()
@@ -95,7 +105,7 @@ class HcmStats:
             self.cx_destroy_active_rq.inc()
             (self.cx_destroy_remote_active_rq if remote else self.cx_destroy_local_active_rq).inc()
 
-    def charge_exchange(self, exchange: Exchange, seconds: float) -> None:
+    def charge_exchange(self, exchange: Exchange, seconds: float, *, http2: bool = False) -> None:
         """One exchange is over, after `seconds`."""
         info = exchange.info
         self.rq_active.add(-1)
@@ -110,9 +120,9 @@ class HcmStats:
             return  # it goes on
         if info.detail in self._failures:
             self._failures[info.detail].inc()
-        if Flag.DOWNSTREAM_PROTOCOL_ERROR in info.flags:
+        if Flag.DOWNSTREAM_PROTOCOL_ERROR in info.flags and not http2:  # whose connections count it themselves
             self.cx_protocol_error.inc()
-        request_complete = info.request_complete and not info.upgrade
+        request_complete = info.request_complete and (http2 or not info.upgrade)
         if request_complete and info.response_complete:
             return
         self.rq_rx_reset.inc()  # Envoy's codec resets every stream whose message is cut on either side

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -30,6 +31,7 @@ from proxy.filters.network.hcm_upgrades import Upgrades
 from proxy.http.exchange import Policy
 from proxy.http.filter_chain import build_chain
 from proxy.http.filter_failures import FilterFailures
+from proxy.http.h2_stats import Http2Stats
 from proxy.http.identity import Identities
 from proxy.http.response_head import ResponseRules
 from proxy.http.target import Target
@@ -102,6 +104,11 @@ class HttpConnectionManager:
         )
         self.plans = self._plans(filters) if hcm_express.suits(config, filters) else None
 
+    @functools.cached_property
+    def http2_stats(self) -> Http2Stats:
+        """`http2.*`, which exist from the first connection on that needs them, as in Envoy."""
+        return Http2Stats(self._all_stats)
+
     def _plans(self, filters: list[Any]) -> Plans:
         """For the express lane."""
         return Plans(
@@ -163,19 +170,25 @@ class HttpConnectionManager:
         self.stats.charge_connection(tls=connection.tls is not None)
         connection.count_bytes(self.stats.cx_rx_bytes_total, self.stats.cx_tx_bytes_total)
 
+    def begin_protocol(self, connection: Connection, protocol: str) -> None:
+        """The client has begun to speak, "http1" or "http2"."""
+        connection.protocol = protocol
+        self.stats.charge_protocol(protocol)
+
     def end_connection(self, connection: Connection, session: Session | None = None) -> None:
         """It is over; `session` is what ended it, unless it was the express lane."""
         self.stats.charge_destroy(
+            connection.protocol,
             remote=connection.closed_by_peer and not (session is not None and session.we_close),
             active_rq=session is not None and session.active,
             length_ms=round((trio.current_time() - connection.opened_at) * 1000),
             tls=connection.tls is not None,
         )
 
-    def begin_exchange(self) -> None:
+    def begin_exchange(self, *, http2: bool = False) -> None:
         """Count a request that has begun."""
         self.activity.begun += 1
-        self.stats.rq_http1_total.inc()
+        (self.stats.rq_http2_total if http2 else self.stats.rq_http1_total).inc()
         self.stats.rq_active.add(1)
 
     def end_exchange(self) -> None:

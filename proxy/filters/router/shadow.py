@@ -5,6 +5,7 @@ The copy takes what the request itself reads of its body, and never makes it wai
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections import deque
 from collections.abc import Sequence
@@ -12,7 +13,10 @@ from collections.abc import Sequence
 import trio
 
 from proxy.config.forwarding import Mirror
+from proxy.config.header_mutation import Mutation
+from proxy.config.lb_subsets import Labels
 from proxy.errors import ProxyError
+from proxy.filters.header_edits import Edit
 from proxy.filters.http.router_headers import Terms, tell_timeout
 from proxy.filters.router.request_body import Source
 from proxy.filters.shadows import Shadows
@@ -34,12 +38,22 @@ SUFFIX = b"-shadow"
 
 
 class Shadow:
-    """One copy. `abandoned` counts if it is given up for its slowness; `limit`: bytes that may wait for it."""
+    """One copy, for hosts of `labels`. `abandoned` counts if it is given up for its slowness; `limit`: bytes that may
+    wait for it.
+    """
 
     def __init__(
-        self, cluster: Cluster, request: Request, timeout: float, shadows: Shadows, limit: int, abandoned: Counter
+        self,
+        cluster: Cluster,
+        labels: Labels,
+        request: Request,
+        timeout: float,
+        shadows: Shadows,
+        limit: int,
+        abandoned: Counter,
     ) -> None:
         self._cluster = cluster
+        self._labels = labels
         self._request = request
         self._timeout = timeout
         self._shadows = shadows
@@ -80,7 +94,7 @@ class Shadow:
         info.internal = True
         try:
             with self._scope as scope:
-                stream = await self._cluster.open_stream(info)
+                stream = await self._cluster.open_stream(info, labels=self._labels)
                 await self._send(stream)
                 await self._drop_answer(stream)
             if scope.cancelled_caught and scope.deadline <= trio.current_time():
@@ -188,29 +202,35 @@ class Mirroring:
         self._own_address = own_address.encode()
         self._limit = limit
 
-    def begin(self, exchange: Exchange, mirrors: Sequence[Mirror], terms: Terms, main: Cluster) -> MirroredBody:
-        """Send the copies of a request that is about to be forwarded, and read its body through what is returned."""
+    def begin(
+        self, exchange: Exchange, mirrors: Sequence[Mirror], terms: Terms, main: Cluster, labels: Labels
+    ) -> MirroredBody:
+        """Send the copies of a request that is about to be forwarded to hosts of `labels`, and read its body through
+        what is returned.
+        """
         request, copies = exchange.request, []
         for mirror in mirrors:
             cluster = _cluster(mirror, exchange)
             if cluster is None or not _drawn(mirror, request):
                 continue
             abandoned = main.stats.retry_or_shadow_abandoned
-            copied = self._copy(mirror, request, terms)
-            copy = Shadow(cluster, copied, terms.timeout, self._shadows, self._limit, abandoned)
+            copied = self._copy(mirror, exchange, terms)
+            copy = Shadow(cluster, labels, copied, terms.timeout, self._shadows, self._limit, abandoned)
             if self._shadows.start(copy.run):
                 copies.append(copy)
             else:
                 abandoned.inc()
         return MirroredBody(exchange.body, copies)
 
-    def _copy(self, mirror: Mirror, request: Request, terms: Terms) -> Request:
-        copied = Request()
+    def _copy(self, mirror: Mirror, exchange: Exchange, terms: Terms) -> Request:
+        request, copied = exchange.request, Request()
         copied.method, copied.path = request.method, request.path
         copied.authority = mirror.host.encode() if mirror.host else request.authority
         if mirror.host_suffix and not mirror.host:
             copied.authority = with_suffix(request.authority)
         headers = copied.headers = request.headers.copy()
+        for edit in _edits(mirror.mutations):
+            edit.apply(headers, exchange.info)
         tell_timeout(headers, Terms(terms.timeout, tell=terms.tell))
         headers.set(INTERNAL, b"true")
         _append_forwarded(headers, self._own_address)
@@ -226,6 +246,11 @@ def with_suffix(authority: bytes) -> bytes:
     """`a:80` → `a-shadow:80`."""
     parts = authority.split(b":")
     return SUFFIX.join([parts[0], b":" + parts[1]]) if len(parts) == 2 else authority + SUFFIX
+
+
+@functools.lru_cache(maxsize=1024)
+def _edits(mutations: tuple[Mutation, ...]) -> tuple[Edit, ...]:
+    return tuple(map(Edit, mutations))
 
 
 def _append_forwarded(headers: Headers, address: bytes) -> None:

@@ -33,6 +33,8 @@ async def receive_head(exchange: Exchange, stream: UpstreamStream) -> ResponseRe
     """The head of the response. Raises `ProxyError`."""
     if exchange.handover is not None and exchange.handover.received:
         stream.feed(exchange.handover.received)
+    if size := exchange.read_size:
+        stream.read_at_most(size)
     event = await stream.receive()
     while isinstance(event, InformationalReceived):
         if exchange.tells_informational:
@@ -57,6 +59,8 @@ async def download(
     ended = False
     while not ended:
         await pass_around(stream, exchange, pipes, moved)
+        if size := exchange.read_size:
+            stream.read_at_most(size)
         piece = await stream.receive()
         if heard is not None:
             heard()

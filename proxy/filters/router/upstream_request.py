@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -15,18 +16,44 @@ from proxy.filters.router.request_body import Source
 from proxy.filters.router.upstream_log import AttemptLog
 from proxy.http.deadlines import Phase
 from proxy.http.events import ResponseReceived
-from proxy.http.stream_info import Attempt
+from proxy.http.stream_info import Attempt, UpstreamConnection
 from proxy.upstream.judge import Followed, Judge
 from proxy.upstream.pool import Pool
 from proxy.upstream.stream import UpstreamStream
 
+BEATEN = "another attempt was answered first"
+
 
 class UpstreamRequest:
-    """An attempt: `run` once. `judge` decides whether what comes of it is for the client."""
+    """An attempt: `run` once. `judge` decides whether what comes of it is for the client.
 
-    __slots__ = ("_exchange", "_forwarding", "_judge", "_limits", "_log", "_sent", "_source", "_started", "_stream")
+    `on_sent` hears when the whole request went out, or it had its connection, if that was later; it then limits the
+    attempt's time itself, but for that of its stream. `beaten`: another attempt was answered first, and this one has
+    been cancelled.
+    """
 
-    def __init__(self, forwarding: Forwarding, source: Source, judge: Judge | None = None) -> None:
+    __slots__ = (
+        "_exchange",
+        "_facts",
+        "_forwarding",
+        "_judge",
+        "_limits",
+        "_log",
+        "_on_sent",
+        "_sent",
+        "_source",
+        "_started",
+        "_stream",
+        "beaten",
+    )
+
+    def __init__(
+        self,
+        forwarding: Forwarding,
+        source: Source,
+        judge: Judge | None = None,
+        on_sent: Callable[[float], None] | None = None,
+    ) -> None:
         self._forwarding = forwarding
         self._exchange = forwarding.exchange
         self._source = source
@@ -37,6 +64,9 @@ class UpstreamRequest:
         sent_before = handover is not None and handover.upstream is not None
         self._started = handover.sent_at if handover is not None and sent_before else trio.current_time()
         self._stream: UpstreamStream | None = None
+        self._on_sent = on_sent
+        self._facts: tuple[float, float, UpstreamConnection | None] = (self._started, 0.0, None)
+        self.beaten = False
         self._log: AttemptLog | None = None
 
     async def run(self, pool: Pool | None = None) -> None:
@@ -49,9 +79,9 @@ class UpstreamRequest:
         if self._forwarding.logs is not None:
             self._log = self._forwarding.logs.begin(exchange, self._started)
         try:
-            self._stream = info.transfer = stream = await self._open(pool)
-            info.upstream_host = info.upstream_remote = stream.host.address
-            info.upstream_local = stream.local
+            self._stream = stream = await self._open(pool)
+            self._facts = info.attempt_begun, info.pool_ready, info.upstream_connection
+            self.tell()
             for observed in info.observed:
                 observed.rq_total.inc()
             info.upstream_failure = ""
@@ -60,12 +90,17 @@ class UpstreamRequest:
                 self._log.ready()
             if self._forwarding.entry.auto_host:
                 self._forwarding.entry.name_host(exchange.request, stream.host.hostname)
+            if self._sent:
+                self._start_per_try(stream.gone_out_at or trio.current_time())
             if self._limits is None:
                 await self._send(stream)
             else:
                 await self._send_in_time(stream, self._limits)
         except BaseException as error:
             failure = error
+            if self.beaten:
+                self._record(error)
+                raise
             if self._stream is None:
                 info.upstream_host = info.upstream_tried
                 info.upstream_failure = error.transport_failure if isinstance(error, ProxyError) else ""
@@ -77,8 +112,17 @@ class UpstreamRequest:
             if self._log is not None:
                 self._log.end(failure)
             if self._stream is not None:
-                info.end_transfer()
+                info.end_transfer(self._stream)
                 self._stream.close()
+
+    def tell(self) -> None:
+        """Tell the exchange of this attempt's connection: it has just got one, or it is the one that counts."""
+        info, stream = self._exchange.info, self._stream
+        assert stream is not None
+        info.transfer = stream
+        info.upstream_host = info.upstream_remote = info.upstream_tried = stream.host.address
+        info.upstream_hostname, info.upstream_local = stream.host.hostname, stream.local
+        info.attempt_begun, info.pool_ready, info.upstream_connection = self._facts
 
     async def _open(self, pool: Pool | None) -> UpstreamStream:
         """A stream, or the one on which the express lane has sent the request already."""
@@ -106,12 +150,13 @@ class UpstreamRequest:
         if info.upstream_tried is None or isinstance(error, Followed):
             return
         reason = error if isinstance(error, ProxyError) else self._exchange.failure()
+        text = BEATEN if self.beaten else describe(reason or error)
         phase: Literal["connect", "request", "response"] = "response" if self._sent else "request"
         info.attempts += (
             Attempt(
-                host=str(info.upstream_tried),
+                host=str(self._stream.host.address if self._stream is not None else info.upstream_tried),
                 phase=phase if self._stream is not None else "connect",
-                error=describe(reason or error),
+                error=text,
                 seconds=trio.current_time() - self._started,
                 errno=errno_name(reason or error),
             ),
@@ -119,17 +164,16 @@ class UpstreamRequest:
 
     async def _send_in_time(self, stream: UpstreamStream, limits: AttemptDeadlines) -> None:
         """`_send` within the limits of an attempt, which run once it has its connection."""
-        since = stream.gone_out_at or trio.current_time()
-        limits.start(Limit.STREAM_DURATION, self._forwarding.stream_duration, since)
-        if self._sent:
-            self._start_per_try(since)
+        limits.start(Limit.STREAM_DURATION, self._forwarding.stream_duration, stream.gone_out_at or trio.current_time())
         with limits.scope as scope:
             await self._send(stream)
         if scope.cancelled_caught:
             raise self._late(stream, limits.fired())
 
     def _start_per_try(self, since: float) -> None:
-        if self._limits is not None:
+        if self._on_sent is not None:
+            self._on_sent(since)
+        elif self._limits is not None:
             terms = self._forwarding.terms
             self._limits.start(Limit.PER_TRY, terms.per_try_timeout, since)
             self._limits.start(Limit.PER_TRY_IDLE, terms.per_try_idle_timeout, since)

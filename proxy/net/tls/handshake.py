@@ -16,9 +16,8 @@ from proxy.limits import MAX_HANDSHAKES, TLS_HANDSHAKE_TIMEOUT
 from proxy.net.connection import Connection
 from proxy.net.peer import disconnected
 from proxy.net.tls.server import ServerTls
-from proxy.net.tls.session import TlsSession
+from proxy.net.tls.session import TlsSession, count
 from proxy.net.tls.socket import TlsSocket
-from proxy.net.tls.stats import TlsStats
 from proxy.stats import Counter
 
 log = logging.getLogger("proxy.tls")
@@ -114,16 +113,3 @@ def _agreed(sock: TlsSocket, tls: ServerTls) -> TlsSession:
             session.validated = verifier.validated
     count(session, stats)
     return session
-
-
-def count(session: TlsSession, stats: TlsStats) -> None:
-    """A handshake is complete."""
-    stats.handshake.inc()
-    stats.named("versions", session.version).inc()
-    stats.named("ciphers", session.cipher).inc()
-    if group := session.group:
-        stats.named("curves", group).inc()
-    if algorithm := session.peer_signature_algorithm:
-        stats.named("sigalgs", algorithm).inc()
-    if session.peer is None:
-        stats.no_certificate.inc()

@@ -7,6 +7,7 @@ import functools
 from proxy.net.tls import libssl
 from proxy.net.tls.certificate import CertificateFacts
 from proxy.net.tls.socket import TlsSocket
+from proxy.net.tls.stats import TlsStats
 
 
 class TlsSession:
@@ -68,3 +69,16 @@ class TlsSession:
         if self.peer is None:
             return ()
         return tuple(map(CertificateFacts, self._socket.peer_chain())) or (self.peer,)
+
+
+def count(session: TlsSession, stats: TlsStats) -> None:
+    """A handshake is complete (`ContextImpl::logHandshake`)."""
+    stats.handshake.inc()
+    stats.named("versions", session.version).inc()
+    stats.named("ciphers", session.cipher).inc()
+    if group := session.group:
+        stats.named("curves", group).inc()
+    if algorithm := session.peer_signature_algorithm:
+        stats.named("sigalgs", algorithm).inc()
+    if session.peer is None:
+        stats.no_certificate.inc()

@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from proxy.net.tls import libssl
@@ -23,6 +23,7 @@ class TlsSocket(ssl.SSLSocket):
     """Its handshake is whoever made it's to run. `server_name` is what the client asked for, "" for nothing."""
 
     server_name = ""
+    on_close: Callable[[TlsSocket], None] | None = None
     _ahead = b""  # what a peek has read
     _sslobj: Any  # the base class's: its own methods are as many calls more
 
@@ -65,6 +66,8 @@ class TlsSocket(ssl.SSLSocket):
 
     def close(self) -> None:
         if self.fileno() >= 0:
+            if self.on_close is not None:
+                self.on_close(self)
             self._say_goodbye()
         super().close()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from master.config import any_types
@@ -80,9 +82,7 @@ def test_only_some_values_of_an_enum_may_be_supported() -> None:
 @pytest.mark.parametrize("severity", ["error", "warning"])
 def test_what_follows_from_something_unsupported_is_not_reported_again(severity: str) -> None:
     """No filter chain besides the default one, no STATIC host in an EDS cluster, no router after a Lua filter."""
-    lua = '- {name: lua, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua}}'
     text = bootstrap(
-        http_filters=lua,
         clusters="""
             - name: origin
               type: EDS
@@ -91,12 +91,18 @@ def test_what_follows_from_something_unsupported_is_not_reported_again(severity:
               type: ORIGINAL_DST
               lb_policy: CLUSTER_PROVIDED
             """,
-    ).replace("    filter_chains:\n    - filters", "    default_filter_chain:\n      filters")
+    )
+    text = re.sub(
+        r"    filter_chains:.*(?=  clusters:)",
+        "    fcds_config: {name: f, config_source: {ads: {}}}\n",
+        text,
+        flags=re.S,
+    )
     result = checked(text, allow_unsupported=severity == "warning")
     assert [(finding.kind, finding.severity, finding.field_path) for finding in result.findings] == [
         ("unsupported", severity, path)
         for path in (
-            "static_resources.listeners[0].default_filter_chain",
+            "static_resources.listeners[0].fcds_config",
             "static_resources.clusters[0].type",
             "static_resources.clusters[0].eds_cluster_config",
             "static_resources.clusters[1].type",
@@ -123,7 +129,7 @@ def test_a_listener_whose_only_ways_in_are_unsupported_is_dropped() -> None:
     for body in (
         f"address: {{{udp}}}, {chain}",
         f"address: {{envoy_internal_address: {{server_listener_name: x}}}}, {chain}",
-        f"address: {{{udp.replace('UDP', 'TCP')}}}, default_filter_chain: {{}}",
+        f"address: {{{udp.replace('UDP', 'TCP')}}}, fcds_config: {{name: f, config_source: {{ads: {{}}}}}}",
     ):
         text = f"static_resources: {{listeners: [{{name: a, {body}}}]}}"
         assert len(paths(text)) == 1

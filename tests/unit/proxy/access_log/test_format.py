@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.access_log.format import compile_text
-from proxy.access_log.operator import FormatError
+from proxy.access_log.operator import FormatError, Structured
 from proxy.access_log.operators import NOT_SUPPORTED, OPERATORS
 from tests.unit.proxy.access_log.streams import complete, failed, render, request
 
@@ -81,6 +81,7 @@ def test_no_operator_is_both_supported_and_not() -> None:
 
 PARAMETERS = {
     "REQ": "x",
+    "REQ_WITHOUT_QUERY": ":path",
     "RESP": "x",
     "TRAILER": "x",
     "QUERY_PARAM": "x",
@@ -90,6 +91,8 @@ PARAMETERS = {
     "REQUEST_HEADER": "x",
     "RESPONSE_HEADER": "x",
     "RESPONSE_TRAILER": "x",
+    "CEL": "request.path",
+    "TYPED_CEL": "response.code",
     "DYNAMIC_METADATA": "namespace:key",
     "FILTER_STATE": "key",
     "METADATA": "DYNAMIC:namespace",
@@ -102,7 +105,7 @@ def test_every_operator_has_a_value_for_every_end(name: str) -> None:
     """A number, bytes or nothing: whatever became of the exchange."""
     getter = OPERATORS[name](PARAMETERS.get(name))
     for info in (complete(), failed()):
-        assert isinstance(getter(info), bytes | int | None)
+        assert isinstance(getter(info), bytes | int | Structured | None)
 
 
 def test_an_escaped_line_break_in_a_parameter_stays_escaped() -> None:

@@ -15,7 +15,7 @@ from proxy.errors import Flag, ProxyError
 from proxy.http.body import RequestBody
 from proxy.http.codec_h1_server import H1ServerCodec
 from proxy.http.deadlines import Deadlines
-from proxy.http.downstream import Downstream
+from proxy.http.downstream import H1Downstream
 from proxy.http.events import RequestReceived
 from proxy.http.stream_info import StreamInfo
 from proxy.limits import SMALL_BODY
@@ -31,7 +31,7 @@ class Rig:
         self.client = client
         self.info = StreamInfo(0.0)
         self.connection = Connection(ours, trio.CancelScope())
-        self.downstream = Downstream(self.connection, H1ServerCodec())
+        self.downstream = H1Downstream(self.connection, H1ServerCodec())
         self.body: RequestBody
 
     async def begin(self, data: bytes) -> RequestBody:

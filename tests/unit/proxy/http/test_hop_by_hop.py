@@ -40,7 +40,9 @@ def test_hop_by_hop_headers_and_what_connection_names_are_dropped() -> None:
     ("value", "kept"),
     [
         (b"trailers", [(b"te", b"trailers")]),
-        (b"gzip, Trailers", [(b"te", b"trailers")]),
+        (b"gzip, trailers", [(b"te", b"trailers")]),
+        (b"Trailers", []),
+        (b"trailers;q=1", []),
         (b"gzip", []),
         (b"trailersx", []),
     ],

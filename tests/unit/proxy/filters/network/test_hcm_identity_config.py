@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config.identity import ClientCert, UserAgent
+from proxy.config.identity import ClientCert, InternalAddresses, UserAgent
+from proxy.filters.network.hcm_identity_config import PRIVATE
 from tests.kit.config import bootstrap, findings, manager
 
 PACKAGE = "envoy.extensions.filters.network.http_connection_manager.v3"
@@ -55,3 +56,11 @@ def test_the_user_agent_is_the_node() -> None:
     node = "node: {id: our-node, cluster: us}\n"
     assert manager(node + bootstrap(hcm="add_user_agent: true")).identity.user_agent == UserAgent("us", "our-node")
     assert manager(node + bootstrap(hcm="add_user_agent: false")).identity.user_agent is None
+
+
+def test_internal_addresses_without_ranges_are_the_private_ones() -> None:
+    assert manager(bootstrap()).identity.internal_addresses == InternalAddresses()
+    unix = manager(bootstrap(hcm="internal_address_config: {unix_sockets: true}")).identity.internal_addresses
+    assert unix == InternalAddresses(unix_sockets=True, cidr_ranges=PRIVATE)
+    one = "internal_address_config: {cidr_ranges: [{address_prefix: 10.0.0.0, prefix_len: 8}]}"
+    assert manager(bootstrap(hcm=one)).identity.internal_addresses.cidr_ranges == ("10.0.0.0/8",)

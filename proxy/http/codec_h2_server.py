@@ -1,0 +1,203 @@
+"""HTTP/2 downstream: requests in, responses out, many exchanges at a time. Sans-IO."""
+
+from __future__ import annotations
+
+from proxy.config.http2 import Http2Options
+from proxy.http import h1_connection, h2_strict
+from proxy.http import h2_frames as frames
+from proxy.http.codec import CodecError
+from proxy.http.events import RequestReceived, StreamReset
+from proxy.http.h2_budget import PREMATURE_AGE
+from proxy.http.h2_connection import H2Connection
+from proxy.http.h2_frames import ConnectionFailed, ErrorCode, Setting, StreamFailed
+from proxy.http.h2_hpack import BlockDecoder, Pair
+from proxy.http.h2_stats import Http2Stats
+from proxy.http.h2_stream import Stream
+from proxy.http.h2_strict import Malformed, Overflow, RequestHead
+from proxy.http.headers import Headers
+
+_NO_BODY = frozenset({204, 304})
+_PROTOCOL = "HTTP/2"
+
+TOO_MANY_RESETS = "too_many_premature_resets"
+"""Envoy's detail of a connection that ends by it."""
+
+
+class H2ServerCodec(H2Connection):
+    """Implements `ServerCodec` but for what presumes one exchange at a time; stream ids are HTTP/2's.
+
+    * A request whose head is refused is a `StreamReset` alone, and so is the end of one that breaks later.
+    * An extended CONNECT (RFC 8441) is told as HTTP/1.1 would have it: a GET with `upgrade`. The 101 that answers it
+      is sent as a 200, and from then on data passes both ways until both have ended.
+    * Who resets too many streams before their answer loses the connection (`h2_budget.py`).
+    """
+
+    def __init__(
+        self,
+        options: Http2Options,
+        stats: Http2Stats,
+        *,
+        max_headers_bytes: int = 60 * 1024,
+        max_headers_count: int = 100,
+    ) -> None:
+        super().__init__(options, stats, max_headers_bytes)
+        self._limits = h2_strict.Limits(max_headers_bytes, max_headers_count)
+        # A list that is too long for us must still be read, as its block may change the table. What goes on beyond is
+        # no list but an attack.
+        self._decoder: BlockDecoder[RequestHead] = BlockDecoder(
+            options.hpack_table_size, 4 * max_headers_bytes, self._understand
+        )
+        self._begun = False
+        self._begin(
+            {
+                Setting.HEADER_TABLE_SIZE: options.hpack_table_size,
+                Setting.ENABLE_CONNECT_PROTOCOL: int(options.allow_connect),
+                Setting.MAX_CONCURRENT_STREAMS: options.max_concurrent_streams,
+                Setting.INITIAL_WINDOW_SIZE: options.initial_stream_window_size,
+            }
+        )
+
+    # --- in ---------------------------------------------------------------------------------------------------------
+
+    def _skip_preface(self) -> int:
+        if self._begun:
+            return 0
+        size = min(len(self._buffer), len(frames.PREFACE))
+        if self._buffer[:size] != frames.PREFACE[:size]:
+            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.bad_client_magic")
+        self._begun = size == len(frames.PREFACE)
+        return size if self._begun else 0
+
+    def _understand(self, pairs: list[Pair]) -> RequestHead:
+        return h2_strict.request_head(pairs, self._limits, extended_connect=self.options.allow_connect)
+
+    def _on_block(self, stream_id: int, flags: int, block: bytes, *, broken: bool) -> None:
+        stream = self._streams.get(stream_id)
+        if stream is not None or stream_id <= self._highest:
+            self._on_more(stream, stream_id, flags, block)
+            return
+        if not stream_id % 2:
+            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
+        self._highest = stream_id
+        end_stream = bool(flags & frames.END_STREAM)
+        try:
+            head = self._decoder.decode(block)
+        except Overflow as error:
+            raise self._refusal(stream_id, ErrorCode.INTERNAL_ERROR, str(error)) from None
+        except Malformed as error:
+            raise self._refusal(stream_id, ErrorCode.PROTOCOL_ERROR, str(error), invalid=True) from None
+        if broken:
+            raise self._refusal(stream_id, ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
+        if self._goaway_at is not None or len(self._streams) >= self.options.max_concurrent_streams:
+            raise self._refusal(stream_id, ErrorCode.REFUSED_STREAM, "http2.refused")
+        if end_stream and head.content_length > 0:
+            raise self._refusal(stream_id, ErrorCode.PROTOCOL_ERROR, h2_strict.RULE)
+        stream = self._open(stream_id)
+        stream.headed = True
+        stream.meter.received = frames.HEAD_SIZE + len(block)
+        stream.meter.header_received = len(block)
+        stream.expected = head.content_length
+        stream.remote_ended = end_stream
+        stream.no_body = head.method == b"HEAD"
+        self._events.append(self._request(stream, head))
+
+    def _refusal(self, stream_id: int, code: ErrorCode, detail: str, *, invalid: bool = False) -> StreamFailed:
+        """The error for a request that never becomes a stream."""
+        if detail == h2_strict.TOO_MANY:
+            self.stats.header_overflow.inc()
+        elif detail == h2_strict.TOO_LARGE:
+            self.stats.header_list_size_too_large.inc()
+        self._over[stream_id] = True
+        self._events.append(StreamReset(stream_id, code, True, detail))
+        return StreamFailed(stream_id, code, detail, invalid=invalid)
+
+    def _request(self, stream: Stream, head: RequestHead) -> RequestReceived:
+        headers = Headers(head.items)
+        method, upgrade = head.method, ""
+        if head.protocol:
+            method, upgrade = b"GET", head.protocol.decode("ascii").lower()
+            stream.tunnel = True
+            headers.add(b"connection", b"upgrade")
+            headers.add(b"upgrade", head.protocol)
+        return RequestReceived(
+            stream.id,
+            method,
+            head.scheme,
+            head.authority,
+            head.path,
+            _PROTOCOL,
+            headers,
+            stream.remote_ended,
+            b"expect" in headers and h1_connection.expects_continue(headers),
+            upgrade,
+        )
+
+    def _on_more(self, stream: Stream | None, stream_id: int, flags: int, block: bytes) -> None:
+        """A block that begins no stream: trailers, or an error."""
+        pairs = self._decoder.decode_list(block)
+        if stream is None:
+            if self._over.get(stream_id):
+                return  # on its way when we reset the stream
+            closed = stream_id in self._over
+            raise ConnectionFailed(
+                ErrorCode.STREAM_CLOSED if closed else ErrorCode.PROTOCOL_ERROR,
+                "http2.stream_closed" if closed else "http2.protocol_error",
+            )
+        if stream.remote_ended:
+            raise StreamFailed(stream_id, ErrorCode.STREAM_CLOSED, "http2.stream_closed")
+        try:
+            items = h2_strict.trailers(pairs, self._limits)
+        except Overflow as error:
+            raise StreamFailed(stream_id, ErrorCode.INTERNAL_ERROR, str(error)) from None
+        except Malformed as error:
+            raise StreamFailed(stream_id, ErrorCode.PROTOCOL_ERROR, str(error), invalid=True) from None
+        stream.meter.received += frames.HEAD_SIZE + len(block)
+        stream.meter.header_received += len(block)
+        self._trailers(stream, flags, items)
+
+    def _close(self, stream: Stream, *, ours: bool) -> None:
+        super()._close(stream, ours=ours)
+        self._budget.ended += 1
+
+    def _on_reset(self, stream: Stream) -> None:
+        if not stream.answered and self._now - stream.opened_at < PREMATURE_AGE and self._budget.premature():
+            raise ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, TOO_MANY_RESETS)
+
+    # --- out --------------------------------------------------------------------------------------------------------
+
+    def send_informational(self, stream_id: int, status: int, headers: Headers) -> None:
+        """Queue a 1xx other than 101."""
+        stream = self._streams.get(stream_id)
+        if stream is not None and not stream.answered:
+            self._send_head(stream, status, headers, end_stream=False)
+
+    def send_headers(self, stream_id: int, status: int, headers: Headers, *, end_stream: bool) -> None:
+        """Queue the final response head; nothing if the stream is over. One that must not be sent raises `CodecError`
+        (502) and queues nothing.
+        """
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return
+        if status == 101 and stream.tunnel:
+            status = 200
+        elif not 200 <= status <= 999:
+            raise CodecError("http2.unwritable_status", status=502)
+        for name, value in headers.items:
+            if not h2_strict.is_field(name, value):
+                raise CodecError("http2.unwritable_header", status=502)
+        stream.no_body = stream.no_body or status in _NO_BODY
+        stream.answered = True
+        self._send_head(stream, status, headers, end_stream=end_stream)
+        if end_stream:
+            self._end_local(stream)
+
+    def _send_head(self, stream: Stream, status: int, headers: Headers, *, end_stream: bool) -> None:
+        fields = h2_strict.without_connection(headers)
+        block = self._encoder.encode(((b":status", b"%d" % status),), fields)
+        self._queue_block(stream, block, end_stream=end_stream)
+
+    def send_data(self, stream_id: int, data: bytes) -> None:
+        """Queue body bytes; of a response that may have none they are dropped."""
+        stream = self._streams.get(stream_id)
+        if stream is not None and not stream.no_body:
+            super().send_data(stream_id, data)

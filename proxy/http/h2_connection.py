@@ -1,0 +1,336 @@
+"""What both roles of HTTP/2 share: frames, settings, windows, streams (RFC 9113). Sans-IO.
+
+Header compression is `hpack`'s. The rest is ours, because limits have to be met before there is anything to limit, and
+because every request passes here: `codec_h2_server.py` and `codec_h2_client.py` add what a message is.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+from proxy.config.http2 import Http2Options
+from proxy.http import h2_frames as frames
+from proxy.http.codec import CodecError
+from proxy.http.events import DataReceived, Event, GoawayReceived, StreamEnded, StreamReset
+from proxy.http.h2_frames import ConnectionFailed, ErrorCode, Setting, StreamFailed
+from proxy.http.h2_hpack import Pair
+from proxy.http.h2_sender import OUTPUT_LIMIT, H2Sender
+from proxy.http.h2_stats import Http2Stats
+from proxy.http.h2_stream import Stream
+from proxy.http.h2_strict import RULE
+from proxy.http.headers import Headers
+
+_MAX_CONTINUATIONS = 16
+"""CONTINUATION frames of a block beside those that its size may need (CVE-2024-30255)."""
+
+_MAX_BLOCK_SLACK = 4096
+
+
+class H2Connection(H2Sender):
+    """`receive` takes bytes and says what they mean.
+
+    `failure` is set once the connection cannot go on: a GOAWAY is then the end of the output. `pings_answered` counts
+    acknowledgements of our own.
+    """
+
+    def __init__(self, options: Http2Options, stats: Http2Stats, max_headers_bytes: int) -> None:
+        super().__init__(options, stats)
+        self.failure: CodecError | None = None
+        self.pings_answered = 0
+        self._begun = True
+        self._buffer = bytearray()
+        self._events: list[Event] = []
+        self._settled = False  # the peer's first SETTINGS have come
+        self._block: list[bytes] | None = None  # a header block whose end has not come
+        self._block_stream = self._block_flags = self._block_size = 0
+        self._max_block = max_headers_bytes + _MAX_BLOCK_SLACK
+        self._max_continuations = _MAX_CONTINUATIONS + max_headers_bytes // frames.MIN_FRAME_SIZE
+        self._handlers: tuple[Callable[[int, int, bytes], None], ...] = (
+            self._on_data,
+            self._on_headers,
+            self._on_priority,
+            self._on_rst_stream,
+            self._on_settings,
+            self._on_push_promise,
+            self._on_ping,
+            self._on_goaway,
+            self._on_window_update,
+            self._on_continuation,
+        )
+
+    def _begin(self, settings: dict[Setting, int]) -> None:
+        """Queue our SETTINGS, and the connection's window, which they cannot set."""
+        self._output.append(frames.settings(settings))
+        more = self.options.initial_connection_window_size - frames.DEFAULT_WINDOW
+        if more > 0:
+            self._output.append(frames.window_update(0, more))
+
+    # --- in ---------------------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes, now: float = 0.0) -> list[Event]:
+        """What `data` says, at `now` (seconds, of any clock). After a `failure` nothing is read any more."""
+        if self.failure is not None:
+            return []
+        self._now = now
+        events = self._events = []
+        buffer = self._buffer
+        buffer += data
+        at = 0
+        try:
+            at = self._skip_preface()
+            end = len(buffer) if self._begun else 0
+            while end - at >= frames.HEAD_SIZE:
+                high, low, kind, flags, stream_id = frames.HEAD.unpack_from(buffer, at)
+                size = high << 16 | low
+                if size > frames.MIN_FRAME_SIZE:
+                    raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "http2.frame_size_error")
+                if end - at < frames.HEAD_SIZE + size:
+                    break
+                at += frames.HEAD_SIZE
+                payload = bytes(buffer[at : at + size])
+                at += size
+                try:
+                    self._on_frame(kind, flags, stream_id & frames.MAX_STREAM_ID, payload)
+                except StreamFailed as failed:
+                    self._fail_stream(failed)
+            self._check_unsent()
+        except ConnectionFailed as failed:
+            self._fail(failed)
+        del buffer[:at]
+        return events
+
+    def _skip_preface(self) -> int:
+        """How many bytes at the beginning are no frames; `_begun` once they are all here."""
+        return 0
+
+    def _on_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
+        if self._block is not None:
+            if kind != frames.CONTINUATION or stream_id != self._block_stream:
+                raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
+        elif not self._settled and (kind != frames.SETTINGS or flags & frames.ACK):
+            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
+        if kind <= frames.CONTINUATION:
+            self._handlers[kind](flags, stream_id, payload)
+        else:
+            self._budget.payload(empty=not payload)  # RFC 9113 5.5: ignored
+
+    def _on_data(self, flags: int, stream_id: int, payload: bytes) -> None:
+        size = len(payload)
+        if size > self._receive_window:
+            raise ConnectionFailed(ErrorCode.FLOW_CONTROL_ERROR, "http2.flow_control_error")
+        self._receive_window -= size
+        data = frames.unpadded(flags, payload)
+        end = flags & frames.END_STREAM
+        self._budget.payload(empty=not data and not end)
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.remote_ended:
+            self._check_used(stream_id)
+            self._give_back(size)
+            if stream is None and self._over.get(stream_id):
+                return  # on its way when we reset the stream
+            raise StreamFailed(stream_id, ErrorCode.STREAM_CLOSED, "http2.stream_closed")
+        if not stream.headed or (self.client and not stream.answered):
+            self._give_back(size)
+            raise StreamFailed(stream_id, ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
+        if size > stream.receive_window:
+            raise StreamFailed(stream_id, ErrorCode.FLOW_CONTROL_ERROR, "http2.flow_control_error")
+        stream.receive_window -= size
+        stream.meter.received += frames.HEAD_SIZE + size
+        stream.received += len(data)
+        if size != len(data):
+            self.credit(stream_id, size - len(data))
+        if stream.expected >= 0 and (stream.received > stream.expected or (end and stream.received != stream.expected)):
+            self._give_back(len(data))
+            raise StreamFailed(stream_id, ErrorCode.PROTOCOL_ERROR, RULE)
+        if data:
+            self._events.append(DataReceived(stream_id, data))
+        if end:
+            self._end_remote(stream)
+            self._events.append(StreamEnded(stream_id))
+
+    def _on_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if not stream_id:
+            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
+        block = frames.unpadded(flags, payload)
+        depends_on_itself = False
+        if flags & frames.PRIORITIZED:
+            if len(block) < 5:
+                raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "http2.frame_size_error")
+            depends_on_itself = int.from_bytes(block[:4], "big") & frames.MAX_STREAM_ID == stream_id
+            block = block[5:]
+        self._budget.payload(empty=not block and not flags & frames.END_STREAM)
+        if flags & frames.END_HEADERS:
+            self._on_block(stream_id, flags, block, broken=depends_on_itself)
+            return
+        self._block = [block]
+        self._block_stream, self._block_size = stream_id, len(block)
+        self._block_flags = flags | (frames.PRIORITIZED if depends_on_itself else 0)
+        if not depends_on_itself:
+            self._block_flags &= ~frames.PRIORITIZED
+
+    def _on_continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if self._block is None:
+            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
+        self._block.append(payload)
+        self._block_size += len(payload)
+        if len(self._block) > self._max_continuations or self._block_size > self._max_block:
+            raise ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "http2.continuation_flood")
+        if flags & frames.END_HEADERS:
+            block, self._block = b"".join(self._block), None
+            self._on_block(stream_id, self._block_flags, block, broken=bool(self._block_flags & frames.PRIORITIZED))
+
+    def _on_block(self, stream_id: int, flags: int, block: bytes, *, broken: bool) -> None:
+        """A whole header block; `broken`: its stream depends on itself (RFC 7540 5.3.1), which ends the stream."""
+        raise NotImplementedError
+
+    def _on_priority(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if not stream_id:
+            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
+        self._budget.priority()
+        if len(payload) != 5:
+            raise StreamFailed(stream_id, ErrorCode.FRAME_SIZE_ERROR, "http2.frame_size_error")
+        if int.from_bytes(payload[:4], "big") & frames.MAX_STREAM_ID == stream_id:
+            raise StreamFailed(stream_id, ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
+
+    def _on_rst_stream(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if len(payload) != 4:
+            raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "http2.frame_size_error")
+        self._check_used(stream_id)
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return
+        code = int.from_bytes(payload, "big")
+        self.stats.rx_reset.inc()
+        if code == ErrorCode.REFUSED_STREAM:
+            self.stats.stream_refused_errors.inc()
+        self._events.append(StreamReset(stream_id, code))
+        self._close(stream, ours=False)
+        self._on_reset(stream)
+
+    def _on_reset(self, stream: Stream) -> None:
+        """The peer has reset `stream`."""
+
+    def _on_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id:
+            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
+        if len(payload) % 6 or (flags & frames.ACK and payload):
+            raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "http2.frame_size_error")
+        if flags & frames.ACK:
+            return
+        self._settled = True
+        self._answer(frames.SETTINGS_ACK)
+        for number, value in struct.iter_unpack(">HL", payload):
+            self._apply(number, value)
+
+    def _apply(self, number: int, value: int) -> None:
+        match number:
+            case Setting.HEADER_TABLE_SIZE:
+                self._encoder.resize(value)
+            case Setting.ENABLE_PUSH:
+                if value > 1 or (value and self.client):
+                    raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.invalid_settings")
+            case Setting.MAX_CONCURRENT_STREAMS:
+                self.peer_max_streams = value
+            case Setting.INITIAL_WINDOW_SIZE:
+                if value > frames.MAX_WINDOW:
+                    raise ConnectionFailed(ErrorCode.FLOW_CONTROL_ERROR, "http2.flow_control_error")
+                change, self.peer_initial_window = value - self.peer_initial_window, value
+                for stream in self._streams.values():
+                    stream.send_window += change
+                    if stream.send_window > frames.MAX_WINDOW:
+                        raise ConnectionFailed(ErrorCode.FLOW_CONTROL_ERROR, "http2.flow_control_error")
+                if change > 0:
+                    self._pump()
+            case Setting.MAX_FRAME_SIZE:
+                if not frames.MIN_FRAME_SIZE <= value < 1 << 24:
+                    raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.invalid_settings")
+                self.peer_frame_size = min(value, OUTPUT_LIMIT)
+            case Setting.ENABLE_CONNECT_PROTOCOL:
+                if value > 1 or (self.peer_takes_extended_connect and not value):
+                    raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.invalid_settings")
+                self.peer_takes_extended_connect = bool(value)
+
+    def _on_push_promise(self, flags: int, stream_id: int, payload: bytes) -> None:
+        """Clients promise nothing, and we have told servers not to (RFC 9113 8.4)."""
+        raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
+
+    def _on_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id:
+            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
+        if len(payload) != 8:
+            raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "http2.frame_size_error")
+        if flags & frames.ACK:
+            self.pings_answered += 1
+        else:
+            self._answer(frames.ping(payload, ack=True))
+
+    def _on_goaway(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id:
+            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
+        if len(payload) < 8:
+            raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "http2.frame_size_error")
+        last, code = struct.unpack_from(">LL", payload)
+        self._events.append(GoawayReceived(last & frames.MAX_STREAM_ID, code))
+
+    def _on_window_update(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if len(payload) != 4:
+            raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "http2.frame_size_error")
+        self._budget.window_update()
+        increment = int.from_bytes(payload, "big") & frames.MAX_WINDOW
+        if not stream_id:
+            if not increment:
+                raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
+            self._send_window += increment
+            if self._send_window > frames.MAX_WINDOW:
+                raise ConnectionFailed(ErrorCode.FLOW_CONTROL_ERROR, "http2.flow_control_error")
+            self._pump()
+            return
+        self._check_used(stream_id)
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return
+        if not increment:
+            raise StreamFailed(stream_id, ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
+        stream.send_window += increment
+        if stream.send_window > frames.MAX_WINDOW:
+            raise StreamFailed(stream_id, ErrorCode.FLOW_CONTROL_ERROR, "http2.flow_control_error")
+        if stream.queued:
+            self._pump()
+
+    def _check_used(self, stream_id: int) -> None:
+        """Refuse frames of streams that have never been (RFC 9113 5.1, "idle")."""
+        if not stream_id or not self._was_used(stream_id):
+            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
+
+    def _was_used(self, stream_id: int) -> bool:
+        return stream_id <= self._highest and stream_id % 2 == 1
+
+    def _trailers(self, stream: Stream, flags: int, items: list[Pair]) -> None:
+        """The trailers of `stream`, which end it."""
+        self.stats.trailers.inc()
+        if not flags & frames.END_STREAM:
+            raise StreamFailed(stream.id, ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
+        if 0 <= stream.expected != stream.received:
+            raise StreamFailed(stream.id, ErrorCode.PROTOCOL_ERROR, RULE)
+        self._end_remote(stream)
+        self._events.append(StreamEnded(stream.id, Headers(items)))
+
+    def _fail_stream(self, failed: StreamFailed) -> None:
+        if failed.invalid:
+            self.stats.rx_messaging_error.inc()
+            if not self.options.stream_error:
+                raise ConnectionFailed(failed.code, failed.detail)
+        stream = self._streams.get(failed.stream_id)
+        if stream is not None:
+            self._close(stream, ours=True)
+            self._events.append(StreamReset(failed.stream_id, failed.code, True, failed.detail))
+        self.stats.tx_reset.inc()
+        self._answer(frames.rst_stream(failed.stream_id, failed.code))
+
+    def _fail(self, failed: ConnectionFailed) -> None:
+        if failed.flood:
+            self.stats.flood(failed.flood)
+        self.failure = CodecError(failed.detail)
+        self._queue(frames.goaway(self._highest if not self.client else 0, failed.code))
+        self.stats.goaway_sent.inc()

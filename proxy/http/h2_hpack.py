@@ -1,0 +1,122 @@
+"""Header compression (RFC 7541) by `hpack`, with a memory: most header blocks of a connection have come before.
+
+A block that neither read nor wrote a changing table means the same for as long as the dynamic table stays as it is. So
+what was made of it is kept until the table changes, and asked for by the block's own bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, cast
+
+from hpack import Decoder, Encoder, HPACKError
+from hpack.table import HeaderTable
+
+from proxy.http.h2_frames import ConnectionFailed, ErrorCode
+from proxy.http.headers import Headers
+
+Pair = tuple[bytes, bytes]
+Head = TypeVar("Head")
+
+_MAX_KEPT = 64
+"""Blocks, of either direction; some 64 KiB of a connection that has as many different ones."""
+
+_MAX_KEPT_BLOCK = 4096
+
+_SIZE_UPDATE = 0x20
+"""RFC 7541 6.3; it stands at a block's beginning alone."""
+
+_NEVER_AGAIN = frozenset({b"x-request-id", b":path", b"grpc-message", b"content-length", b"etag", b"location"})
+"""Headers whose values do not come again: in the dynamic table they would push out those that do (RFC 7541 7.1.3 has
+the literal; a path may yet come again, but a connection with many would never settle)."""
+
+
+class _Table(HeaderTable):
+    """A dynamic table that knows how often it has changed."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+        super().__init__()
+
+    def add(self, name: bytes, value: bytes) -> None:
+        self.changes += 1
+        super().add(name, value)
+
+
+class BlockDecoder(Generic[Head]):
+    """Header blocks in. `understand` makes of a decoded list what `decode` returns; it may raise, and must not keep the
+    list. What it returns is kept and returned again, so it must not change.
+    """
+
+    def __init__(self, table_size: int, max_list_size: int, understand: Callable[[list[Pair]], Head]) -> None:
+        self._decoder = Decoder(max_header_list_size=max_list_size)
+        self._decoder.header_table = self._table = _Table()
+        self._decoder.max_allowed_table_size = table_size
+        self._decoder.header_table_size = table_size
+        self._understand = understand
+        self._kept: dict[bytes, Head] = {}
+        self._kept_at = 0
+
+    def decode(self, block: bytes) -> Head:
+        """Raises `ConnectionFailed`: who cannot read one block can read none after it (RFC 9113 4.3)."""
+        table = self._table
+        if self._kept_at == table.changes:
+            kept = self._kept.get(block)
+            if kept is not None:
+                return kept
+        before = table.changes
+        pairs = self.decode_list(block)
+        if block and block[0] & 0xE0 == _SIZE_UPDATE:
+            table.changes += 1  # a smaller table has lost entries
+        head = self._understand(pairs)
+        if table.changes == before and len(block) <= _MAX_KEPT_BLOCK:
+            if self._kept_at != before or len(self._kept) >= _MAX_KEPT:
+                self._kept.clear()
+                self._kept_at = before
+            self._kept[block] = head
+        return head
+
+    def decode_list(self, block: bytes) -> list[Pair]:
+        try:
+            pairs: Any = self._decoder.decode(block, raw=True)
+        except HPACKError as error:
+            self._kept.clear()
+            raise ConnectionFailed(ErrorCode.COMPRESSION_ERROR, "http2.header_compression_error") from error
+        return cast(list[Pair], pairs)
+
+
+class BlockEncoder:
+    """Header blocks out. `table_size` is the most that the peer's decoder, and our own setting, allow."""
+
+    def __init__(self, table_size: int) -> None:
+        self._limit = table_size
+        self._encoder = Encoder()
+        self._encoder.header_table = self._table = _Table()
+        self._kept: dict[tuple[Pair, ...], bytes] = {}
+        self._kept_at = 0
+        self.resize(4096)
+
+    def resize(self, peer: int) -> None:
+        """The peer's decoder takes a table of this size (SETTINGS_HEADER_TABLE_SIZE)."""
+        size = min(peer, self._limit)
+        if size != self._encoder.header_table_size:  # the same again would undo a change that is still to be told
+            self._encoder.header_table_size = size
+            self._kept.clear()
+
+    def encode(self, first: tuple[Pair, ...], headers: Headers) -> bytes:
+        """`first` are the pseudo header fields."""
+        key = (*first, *headers.items)
+        table = self._table
+        if self._kept_at == table.changes:
+            kept = self._kept.get(key)
+            if kept is not None:
+                return kept
+        resized = table.resized
+        before = table.changes
+        block: bytes = self._encoder.encode([(name, value, name in _NEVER_AGAIN) for name, value in key])
+        if table.changes == before and not resized and len(block) <= _MAX_KEPT_BLOCK:
+            if self._kept_at != before or len(self._kept) >= _MAX_KEPT:
+                self._kept.clear()
+                self._kept_at = before
+            self._kept[key] = block
+        return block

@@ -1,0 +1,290 @@
+"""What an HTTP/2 connection sends, and the streams that it sends for: windows, queues, and the bound of the output
+(RFC 9113 sections 5.1 and 5.2). Sans-IO.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from proxy.config.http2 import Http2Options
+from proxy.http import h2_frames as frames
+from proxy.http.h2_budget import Budget
+from proxy.http.h2_frames import ConnectionFailed, ErrorCode
+from proxy.http.h2_hpack import BlockEncoder
+from proxy.http.h2_stats import Http2Stats
+from proxy.http.h2_stream import Meter, Stream
+from proxy.http.headers import Headers
+
+OUTPUT_LIMIT = 256 * 1024
+"""Bytes of DATA that are framed ahead of the socket. What is beyond waits with its stream, in turns."""
+
+MAX_OUTPUT = 4 * 1024 * 1024
+"""All that may be written ahead of the socket, heads of responses above all; Envoy bounds frames alone."""
+
+_REMEMBERED = 512
+"""Streams that are over, of which frames may still be on their way (RFC 9113 5.1, "closed")."""
+
+
+class H2Sender:
+    """`take_output` has what is to be sent. `drained` collects the streams whose queue has become empty, for the driver
+    to clear. `peer_*` are the peer's settings. Streams that are over are remembered for a while in `_over`, with
+    whether it was we who reset them.
+    """
+
+    client = False
+
+    def __init__(self, options: Http2Options, stats: Http2Stats) -> None:
+        self.options = options
+        self.stats = stats
+        self.drained: list[int] = []
+        self.output_size = 0
+        self.peer_initial_window = frames.DEFAULT_WINDOW
+        self.peer_frame_size = frames.MIN_FRAME_SIZE
+        self.peer_max_streams = frames.MAX_STREAM_ID
+        self.peer_takes_extended_connect = False
+        self._now = 0.0
+        self._budget = Budget(options)
+        self._streams: dict[int, Stream] = {}
+        self._over: OrderedDict[int, bool] = OrderedDict()
+        self._highest = 0  # the highest stream that the peer has opened
+        self._goaway_at: int | None = None  # the last stream that we said we would serve
+        self._encoder = BlockEncoder(options.hpack_table_size)
+        self._output: list[bytes | memoryview] = []
+        self._unsent_answers = 0
+        self._unsent_frames = 0
+        self._last_data: tuple[int, int] | None = None  # stream and place in the output of the last DATA frame's head
+        self._blocked: dict[int, Stream] = {}
+        self._send_window = frames.DEFAULT_WINDOW
+        self._receive_window = options.initial_connection_window_size
+        self._consumed = 0
+
+    @property
+    def streams(self) -> int:
+        """How many are open."""
+        return len(self._streams)
+
+    def _open(self, stream_id: int) -> Stream:
+        window = self.options.initial_stream_window_size
+        stream = self._streams[stream_id] = Stream(stream_id, self.peer_initial_window, window, self._now)
+        self._budget.opened += 1
+        self.stats.streams_active.add(1)
+        return stream
+
+    def _end_remote(self, stream: Stream) -> None:
+        stream.remote_ended = True
+        if stream.local_ended:
+            self._close(stream, ours=False)
+
+    def _end_local(self, stream: Stream) -> None:
+        stream.local_ended = True
+        if stream.remote_ended:
+            self._close(stream, ours=False)
+
+    def _close(self, stream: Stream, *, ours: bool) -> None:
+        """Nothing of `stream` is sent or taken any more; `ours`: we have reset it."""
+        del self._streams[stream.id]
+        self._blocked.pop(stream.id, None)
+        self.stats.streams_active.add(-1)
+        self.stats.pending_send_bytes.add(-stream.queued)
+        stream.queue.clear()
+        stream.queued = 0
+        stream.local_ended = stream.remote_ended = True
+        self._over[stream.id] = ours
+        if len(self._over) > _REMEMBERED:
+            self._over.popitem(last=False)
+
+    def reset(self, stream_id: int, code: int) -> None:
+        """End a stream that is still open."""
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            self._close(stream, ours=True)
+            self.stats.tx_reset.inc()
+            self._queue(frames.rst_stream(stream_id, code))
+
+    # --- out --------------------------------------------------------------------------------------------------------
+
+    def queued(self, stream_id: int) -> int:
+        """Bytes of the stream that wait for a window, or for their turn."""
+        stream = self._streams.get(stream_id)
+        return stream.queued if stream is not None else 0
+
+    def room(self, stream_id: int) -> int:
+        """How many bytes of the stream may be sent at once."""
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.queued:
+            return 0
+        return max(0, min(stream.send_window, self._send_window, OUTPUT_LIMIT - self.output_size))
+
+    def send_data(self, stream_id: int, data: bytes) -> None:
+        """Queue body bytes; nothing if the stream is over."""
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.local_ended or not data:
+            return
+        size = len(data)
+        if (
+            not stream.queued
+            and size <= stream.send_window
+            and size <= self._send_window
+            and size <= self.peer_frame_size
+            and self._may_frame
+        ):
+            self._frame_data(stream, data)
+            return
+        stream.queue.append(data)
+        stream.queued += size
+        self.stats.pending_send_bytes.add(size)
+        self._blocked[stream_id] = stream
+        self._pump()
+
+    def send_end(self, stream_id: int, trailers: Headers | None = None) -> None:
+        """End our side of the stream, behind all that is queued of it."""
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.local_ended:
+            return
+        if trailers is not None and not trailers.items:
+            trailers = None
+        if stream.queued:
+            stream.ends, stream.trailers = True, trailers
+        else:
+            self._finish(stream, trailers)
+
+    def _finish(self, stream: Stream, trailers: Headers | None) -> None:
+        if trailers is not None:
+            self._queue_block(stream, self._encoder.encode((), trailers), end_stream=True)
+        elif self._last_data is not None and self._last_data[0] == stream.id:
+            at = self._last_data[1]
+            head = self._output[at]
+            self._output[at] = bytes(head[:4]) + bytes((head[4] | frames.END_STREAM,)) + bytes(head[5:])
+        else:
+            self._queue(frames.head(0, frames.DATA, frames.END_STREAM, stream.id))
+        self._end_local(stream)
+
+    def _frame_data(self, stream: Stream, data: bytes | memoryview) -> None:
+        size = len(data)
+        stream.meter.sent += frames.HEAD_SIZE + size
+        stream.send_window -= size
+        self._send_window -= size
+        self._budget.data_sent += 1
+        self._unsent_frames += 1
+        self._last_data = (stream.id, len(self._output))
+        self._output.append(frames.head(size, frames.DATA, 0, stream.id))
+        self._output.append(data)
+        self.output_size += frames.HEAD_SIZE + size
+
+    @property
+    def _may_frame(self) -> bool:
+        """Whether another DATA frame may be written ahead of the socket; if not, it waits with its stream."""
+        return self.output_size < OUTPUT_LIMIT and self._unsent_frames < self.options.max_outbound_frames
+
+    def _check_unsent(self) -> None:
+        """DATA has its bound. What else is written for a peer that does not read is bounded by its end."""
+        if self._unsent_frames > self.options.max_outbound_frames or self.output_size > MAX_OUTPUT:
+            raise ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "http2.outbound_flood", "outbound_flood")
+
+    def _pump(self) -> None:
+        """Frame what waits, as far as windows and the output's bound let it, one frame of each stream in turn."""
+        while self._blocked and self._send_window > 0 and self._may_frame:
+            moved = False
+            for stream in list(self._blocked.values()):
+                moved = self._pump_one(stream) or moved
+            if not moved:
+                return
+
+    def _pump_one(self, stream: Stream) -> bool:
+        limit = min(stream.send_window, self._send_window, self.peer_frame_size, OUTPUT_LIMIT - self.output_size)
+        if limit <= 0 or not self._may_frame:
+            return False
+        piece = stream.queue[0]
+        if len(piece) <= limit:
+            stream.queue.popleft()
+        else:
+            view = memoryview(piece)
+            piece, stream.queue[0] = view[:limit], view[limit:]
+        size = len(piece)
+        stream.queued -= size
+        self.stats.pending_send_bytes.add(-size)
+        self._frame_data(stream, piece)
+        if not stream.queued:
+            del self._blocked[stream.id]
+            self.drained.append(stream.id)
+            if stream.ends:
+                self._finish(stream, stream.trailers)
+        return True
+
+    def meter(self, stream_id: int) -> Meter:
+        """What counts the bytes of an open stream, also when it is over."""
+        return self._streams[stream_id].meter
+
+    def header_bytes_sent(self, stream_id: int) -> int:
+        """`meter` counts."""
+        return 0
+
+    def credit(self, stream_id: int, size: int) -> None:
+        """`size` body bytes that came are used up: the peer may send as many more, once they are worth a frame."""
+        self._give_back(size)
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.remote_ended:
+            return
+        stream.consumed += size
+        if stream.consumed >= self.options.initial_stream_window_size // 2:
+            stream.receive_window += stream.consumed
+            self._queue(frames.window_update(stream_id, stream.consumed))
+            stream.consumed = 0
+
+    def _give_back(self, size: int) -> None:
+        self._consumed += size
+        if self._consumed >= self.options.initial_connection_window_size // 2:
+            self._receive_window += self._consumed
+            self._queue(frames.window_update(0, self._consumed))
+            self._consumed = 0
+
+    def send_around(self, stream_id: int, count: int) -> None:
+        """No byte goes around: each is in a frame (`body_room` is 0)."""
+        raise RuntimeError("HTTP/2 has no way around its frames")
+
+    def send_ping(self, data: bytes) -> None:
+        self._queue(frames.ping(data))
+
+    def send_goaway(self, code: int = ErrorCode.NO_ERROR, *, notice: bool = False) -> None:
+        """Take no streams beyond those that have come; `notice`: not yet, but the peer should stop opening them."""
+        last = frames.MAX_STREAM_ID if notice else self._highest
+        if not notice:
+            self._goaway_at = last
+        self.stats.goaway_sent.inc()
+        self._queue(frames.goaway(last, code))
+
+    def take_output(self) -> bytes:
+        """What is to be sent now."""
+        output, self._output = self._output, []
+        self.output_size = self._unsent_answers = self._unsent_frames = 0
+        self._last_data = None
+        if self._blocked:
+            self._pump()
+        return b"".join(output)
+
+    @property
+    def has_output(self) -> bool:
+        return bool(self._output)
+
+    def _queue_block(self, stream: Stream, block: bytes, *, end_stream: bool) -> None:
+        sent = frames.header_frames(stream.id, block, self.peer_frame_size, end_stream=end_stream)
+        stream.meter.sent += len(sent)
+        stream.meter.header_sent += len(block)
+        self._queue(sent)
+
+    def _answer(self, frame: bytes) -> None:
+        """Queue what the peer has made us say."""
+        self._budget.answer(self._now, self._unsent_answers)
+        self._unsent_answers += 1
+        self._queue(frame)
+
+    def _queue(self, frame: bytes) -> None:
+        self._last_data = None
+        self._output.append(frame)
+        self.output_size += len(frame)
+        self._unsent_frames += 1
+
+    def end(self) -> None:
+        """The connection is over: what its gauges still count of it is none."""
+        for stream in list(self._streams.values()):
+            self._close(stream, ours=False)

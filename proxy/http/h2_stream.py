@@ -1,0 +1,65 @@
+"""One stream's place in a connection: its windows, what waits for them, and which sides have ended (RFC 9113 5.1)."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from proxy.http.headers import Headers
+
+
+class Meter:
+    """Bytes of one stream on the wire, frames' heads included, and those of its header blocks among them."""
+
+    __slots__ = ("header_received", "header_sent", "received", "sent")
+
+    def __init__(self) -> None:
+        self.received = self.sent = self.header_received = self.header_sent = 0
+
+
+class Stream:
+    """`send_window` and `receive_window` are in bytes; `consumed` have been read by whoever wanted them, and are not
+    yet given back to the peer. `queue` waits for windows, `queued` bytes of it; `ends`: what waits is the last, but for
+    `trailers`. `local_ended` and `remote_ended` say which side has sent its end. `expected`: body bytes that the head
+    promised, -1 if none. `opened_at` is the time that `receive` was given.
+    """
+
+    __slots__ = (
+        "answered",
+        "consumed",
+        "ends",
+        "expected",
+        "headed",
+        "id",
+        "local_ended",
+        "meter",
+        "no_body",
+        "opened_at",
+        "queue",
+        "queued",
+        "receive_window",
+        "received",
+        "remote_ended",
+        "send_window",
+        "trailers",
+        "tunnel",
+    )
+
+    def __init__(self, stream_id: int, send_window: int, receive_window: int, opened_at: float = 0.0) -> None:
+        self.id = stream_id
+        self.send_window = send_window
+        self.receive_window = receive_window
+        self.consumed = 0
+        self.queue: deque[bytes | memoryview] = deque()
+        self.queued = 0
+        self.ends = False
+        self.trailers: Headers | None = None
+        self.local_ended = False
+        self.remote_ended = False
+        self.expected = -1
+        self.received = 0
+        self.opened_at = opened_at
+        self.answered = False  # its response's head went out, or came
+        self.headed = False  # its request's head went out, or came
+        self.no_body = False  # its response has none, whatever content-length says
+        self.tunnel = False
+        self.meter = Meter()

@@ -1,0 +1,59 @@
+"""Header compression with a memory: what is remembered is what would have been worked out."""
+
+from __future__ import annotations
+
+import hpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.http.h2_frames import ConnectionFailed
+from proxy.http.h2_hpack import BlockDecoder, BlockEncoder
+from proxy.http.headers import Headers
+
+NAMES = st.sampled_from([b"x", b"y", b"accept", b"x-request-id", b"content-length", b"cookie"])
+FIELDS = st.lists(st.tuples(NAMES, st.sampled_from([b"", b"1", b"2", b"a" * 100])), max_size=6)
+
+
+@given(lists=st.lists(FIELDS, max_size=20), sizes=st.lists(st.sampled_from([0, 64, 300, 4096]), max_size=20))
+def test_the_encoder_is_understood(lists: list[list[tuple[bytes, bytes]]], sizes: list[int]) -> None:
+    ours, theirs = BlockEncoder(4096), hpack.Decoder()
+    for number, fields in enumerate(lists):
+        if number < len(sizes):
+            ours.resize(sizes[number])
+        block = ours.encode(((b":status", b"200"),), Headers(fields))
+        assert theirs.decode(block, raw=True) == [(b":status", b"200"), *fields]
+
+
+@given(lists=st.lists(FIELDS, max_size=20), sizes=st.lists(st.sampled_from([0, 64, 300, 4096]), max_size=20))
+def test_the_decoder_understands(lists: list[list[tuple[bytes, bytes]]], sizes: list[int]) -> None:
+    theirs, ours = hpack.Encoder(), BlockDecoder(4096, 1 << 16, tuple)
+    for number, fields in enumerate(lists):
+        if number < len(sizes):
+            theirs.header_table_size = sizes[number]
+        for _ in range(2):
+            assert list(ours.decode(theirs.encode(fields))) == fields
+
+
+def test_what_is_remembered_is_not_worked_out_again() -> None:
+    theirs = hpack.Encoder()
+    understood: list[object] = []
+    ours = BlockDecoder(4096, 1 << 16, lambda pairs: understood.append(pairs) or len(understood))
+    blocks = [theirs.encode([("x", "y")]) for _ in range(5)]
+    assert [ours.decode(block) for block in blocks] == [1, 2, 2, 2, 2]
+    assert ours.decode(theirs.encode([("x", "z")])) == 3
+    assert ours.decode(theirs.encode([("x", "y")])) == 4  # the table has changed, and so has what a byte means
+
+
+def test_the_encoder_never_outgrows_the_smaller_of_both_tables() -> None:
+    ours = BlockEncoder(64)
+    ours.resize(65536)
+    decoder = hpack.Decoder()
+    decoder.decode(ours.encode((), Headers([(b"a", b"1"), (b"b", b"2"), (b"c", b"3")])))
+    assert decoder.header_table_size == 64
+
+
+@pytest.mark.parametrize("block", [b"\xff\xff\xff\xff\xff\xff", b"\x80", b"\xbe", b"\x00\x05ab", b"\x3f\xe2\x1f"])
+def test_what_nobody_can_read(block: bytes) -> None:
+    with pytest.raises(ConnectionFailed):
+        BlockDecoder(4096, 1 << 16, tuple).decode(block)
