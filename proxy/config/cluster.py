@@ -8,6 +8,7 @@ import msgspec
 
 from proxy.config.common import Address
 from proxy.config.http1 import UpstreamHttp1Options
+from proxy.config.lb_subsets import LbSubsets
 
 HostMetadata = tuple[tuple[str, str], ...]
 """`config.core.v3.Metadata.filter_metadata`: name → its Struct as JSON with sorted keys, so that it can be hashed."""
@@ -105,7 +106,7 @@ class Cluster(msgspec.Struct, frozen=True):
     """One cluster. Durations in seconds.
 
     `alt_stat_name` is what stats use: `cluster.<alt_stat_name or name>.*`. `dns` is set for the DNS types alone;
-    the hosts of every type travel in `Endpoints`.
+    the hosts of every type travel in `Endpoints`. Without `subsets` nobody asks what requests want of a host.
     """
 
     name: str
@@ -124,6 +125,7 @@ class Cluster(msgspec.Struct, frozen=True):
     breaker: CircuitBreaker = CircuitBreaker()
     high_breaker: CircuitBreaker = CircuitBreaker()
     dns: Dns | None = None
+    subsets: LbSubsets | None = None
 
     @property
     def stat_name(self) -> str:

@@ -135,7 +135,10 @@ async def run(forwarding: Forwarding, body: KeptBody, state: RetryState, *, tell
             tried.add(exchange.info.upstream_tried)
             if entry_rejects is not None:
                 pool = cluster.pick_another(
-                    entry_rejects(tried), policy.host_selection_retry_max_attempts, high=forwarding.high
+                    entry_rejects(tried),
+                    policy.host_selection_retry_max_attempts,
+                    labels=forwarding.labels,
+                    high=forwarding.high,
                 )
             _prepare(forwarding, after_timeout=after_timeout if tell_timeout_retry else None)
     finally:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import trio
 
 from proxy.config.forwarding import Mirror
+from proxy.config.lb_subsets import Labels
 from proxy.errors import ProxyError
 from proxy.filters.http.router_headers import Terms, tell_timeout
 from proxy.filters.router.request_body import Source
@@ -34,11 +35,19 @@ SUFFIX = b"-shadow"
 
 
 class Shadow:
-    """One copy. `abandoned` counts if it is given up for its slowness; `limit`: bytes that may wait for it."""
+    """One copy, for hosts of `labels`. `abandoned` counts if it is given up for its slowness; `limit`: bytes that may wait for it."""
 
     def __init__(
-        self, cluster: Cluster, request: Request, timeout: float, shadows: Shadows, limit: int, abandoned: Counter
+        self,
+        cluster: Cluster,
+        request: Request,
+        timeout: float,
+        shadows: Shadows,
+        limit: int,
+        abandoned: Counter,
+        labels: Labels = (),
     ) -> None:
+        self._labels = labels
         self._cluster = cluster
         self._request = request
         self._timeout = timeout
@@ -80,7 +89,7 @@ class Shadow:
         info.internal = True
         try:
             with self._scope as scope:
-                stream = await self._cluster.open_stream(info)
+                stream = await self._cluster.open_stream(info, labels=self._labels)
                 await self._send(stream)
                 await self._drop_answer(stream)
             if scope.cancelled_caught and scope.deadline <= trio.current_time():
@@ -188,7 +197,9 @@ class Mirroring:
         self._own_address = own_address.encode()
         self._limit = limit
 
-    def begin(self, exchange: Exchange, mirrors: Sequence[Mirror], terms: Terms, main: Cluster) -> MirroredBody:
+    def begin(
+        self, exchange: Exchange, mirrors: Sequence[Mirror], terms: Terms, main: Cluster, labels: Labels
+    ) -> MirroredBody:
         """Send the copies of a request that is about to be forwarded, and read its body through what is returned."""
         request, copies = exchange.request, []
         for mirror in mirrors:
@@ -197,7 +208,7 @@ class Mirroring:
                 continue
             abandoned = main.stats.retry_or_shadow_abandoned
             copied = self._copy(mirror, request, terms)
-            copy = Shadow(cluster, copied, terms.timeout, self._shadows, self._limit, abandoned)
+            copy = Shadow(cluster, copied, terms.timeout, self._shadows, self._limit, abandoned, labels)
             if self._shadows.start(copy.run):
                 copies.append(copy)
             else:
