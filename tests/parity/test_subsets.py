@@ -1,4 +1,4 @@
-"""Which hosts a request is for (`metadata_match`, `lb_subset_config`), and what that counts in: on Envoy and on ours."""
+"""Which hosts a request is for (`metadata_match`, `lb_subset_config`), and what that counts in: on both."""
 
 from __future__ import annotations
 

@@ -35,7 +35,9 @@ SUFFIX = b"-shadow"
 
 
 class Shadow:
-    """One copy, for hosts of `labels`. `abandoned` counts if it is given up for its slowness; `limit`: bytes that may wait for it."""
+    """One copy, for hosts of `labels`. `abandoned` counts if it is given up for its slowness; `limit`: bytes that may
+    wait for it.
+    """
 
     def __init__(
         self,
