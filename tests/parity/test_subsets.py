@@ -1,4 +1,4 @@
-"""Which hosts a request is for (`metadata_match`, `lb_subset_config`), and what that counts in."""
+"""Which hosts a request is for (`metadata_match`, `lb_subset_config`), and what that counts in: on both."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ import pytest
 
 from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, socket_address, static_cluster, virtual_host
 from tests.kit.client import Connection
-from tests.kit.config import findings
 from tests.kit.envoy import Envoy
 from tests.kit.origin import Origin
 from tests.kit.parity import Pair, run_pair
 from tests.kit.proxy import Proxy
-from tests.parity.rules import of
 
 LB_SUBSETS = "envoy.config.cluster.v3.Cluster.LbSubsetConfig"
 SELECTOR = f"{LB_SUBSETS}.LbSubsetSelector"
@@ -169,7 +167,6 @@ def proxies() -> Iterator[Pair]:
         http_listener(virtual_host("v", ["*"], *ROUTES)),
         http_listener(virtual_host("v", ["*"], *SELF_SAID), name="said", http_filters=set_metadata()),
         tcp_listener("tcp", cluster="none", metadata_match=metadata({"stage": "prod"})),
-        tcp_listener("tcp-unknown", cluster="none", metadata_match=metadata({"stage": "test"})),
         tcp_listener("tcp-share", weighted_clusters={"clusters": [share]}, metadata_match=metadata({"stage": "prod"})),
     ]
     with (
@@ -208,138 +205,79 @@ def assert_served(proxies: Pair, path: str, hosts: str, listener: str = "main") 
     return ours
 
 
-@pytest.mark.parity("rule 66", "config.route.v3.RouteAction.metadata_match")
+CASES = {
+    "/plain/": "abcd", "/stage/": "ab", "/both/": "b", "/number/": "a", "/text/": "", "/list/": "c", "/struct/": "a",
+    "/more/": "", "/unknown/": "", "/nothing/": "", "/other-namespace/": "",
+    "/any/found/": "c", "/any/unknown/": "abcd", "/any/": "abcd",
+    "/default/found/": "ab", "/default/unknown/": "c", "/default/": "c", "/nobody/": "",
+    "/panic/found/": "c", "/panic/": "abcd",
+    "/lists/one/": "ac", "/lists/three/": "c", "/lists/whole/": "",
+    "/selectors/stage/": "abcd", "/selectors/version/": "", "/selectors/zone/": "c", "/selectors/fewer/": "ab",
+    "/selectors/least/": "ab", "/selectors/neither/": "abcd", "/selectors/others/": "abcd",
+    "/weighted/both/": "b", "/weighted/over/": "c", "/weighted/route/": "c",
+    "/mirror/": "abcd",
+}  # fmt: skip
+
+
+@pytest.mark.parity("config.route.v3.RouteAction.metadata_match")
+@pytest.mark.parametrize(("path", "hosts"), CASES.items())
+def test_who_serves_and_what_counts(proxies: Pair, path: str, hosts: str) -> None:
+    assert_served(proxies, path, hosts)
+
+
+@pytest.mark.parity("config.route.v3.RouteAction.metadata_match")
 @pytest.mark.field(
     "envoy.config.route.v3.RouteAction.metadata_match",
     "envoy.config.cluster.v3.Cluster.lb_subset_config",
     f"{LB_SUBSETS}.subset_selectors",
     f"{SELECTOR}.keys",
 )
-@pytest.mark.parametrize(
-    ("path", "hosts"),
-    [
-        ("/plain/", "abcd"),
-        ("/stage/", "ab"),
-        ("/both/", "b"),
-        ("/number/", "a"),
-        ("/list/", "c"),
-        ("/struct/", "a"),
-    ],
-)
-def test_hosts_of_all_labels(proxies: Pair, path: str, hosts: str) -> None:
-    found = assert_served(proxies, path, hosts)
-    assert found.counted["cluster.none.lb_subsets_selected"] == (0 if path == "/plain/" else REQUESTS)
+def test_a_route_to_hosts_of_its_labels(proxies: Pair) -> None:
+    assert assert_served(proxies, "/both/", "b").counted["cluster.none.lb_subsets_selected"] == REQUESTS
 
 
-SUBSETS = of("config.cluster.v3.Cluster.LbSubsetConfig", "fallback_policy", "default_subset", "panic_mode_any")
-
-
-@pytest.mark.parity("rule 66", *SUBSETS)
+@pytest.mark.parity(f"{LB_SUBSETS.removeprefix('envoy.')}.fallback_policy")
 @pytest.mark.field(f"{LB_SUBSETS}.fallback_policy", f"{LB_SUBSETS}.default_subset", f"{LB_SUBSETS}.panic_mode_any")
-@pytest.mark.parametrize(
-    ("path", "hosts"),
-    [
-        ("/text/", ""),
-        ("/more/", ""),
-        ("/unknown/", ""),
-        ("/nothing/", ""),
-        ("/other-namespace/", ""),
-        ("/any/found/", "c"),
-        ("/any/unknown/", "abcd"),
-        ("/any/", "abcd"),
-        ("/default/found/", "ab"),
-        ("/default/unknown/", "c"),
-        ("/default/", "c"),
-        ("/nobody/", ""),
-        ("/panic/found/", "c"),
-        ("/panic/", "abcd"),
-    ],
-)
-def test_what_the_cluster_falls_back_to(proxies: Pair, path: str, hosts: str) -> None:
-    assert_served(proxies, path, hosts)
+def test_a_cluster_falls_back(proxies: Pair) -> None:
+    assert_served(proxies, "/default/unknown/", "c")
+    assert_served(proxies, "/panic/", "abcd")
 
 
-@pytest.mark.parity("rule 66", "config.cluster.v3.Cluster.LbSubsetConfig.list_as_any")
+@pytest.mark.parity(f"{LB_SUBSETS.removeprefix('envoy.')}.list_as_any")
 @pytest.mark.field(f"{LB_SUBSETS}.list_as_any")
-@pytest.mark.parametrize(("path", "hosts"), [("/lists/one/", "ac"), ("/lists/three/", "c"), ("/lists/whole/", "")])
-def test_a_host_with_a_list_stands_for_its_elements(proxies: Pair, path: str, hosts: str) -> None:
-    assert_served(proxies, path, hosts)
+def test_a_list_is_each_of_its_elements(proxies: Pair) -> None:
+    assert_served(proxies, "/lists/three/", "c")
 
 
-@pytest.mark.parity("rule 66", *of("config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetSelector", "fallback_policy"))
+@pytest.mark.parity(f"{SELECTOR.removeprefix('envoy.')}.fallback_policy")
 @pytest.mark.field(f"{SELECTOR}.fallback_policy", f"{SELECTOR}.fallback_keys_subset")
-@pytest.mark.parametrize(
-    ("path", "hosts"),
-    [
-        ("/selectors/stage/", "abcd"),
-        ("/selectors/version/", ""),
-        ("/selectors/zone/", "c"),
-        ("/selectors/fewer/", "ab"),
-        ("/selectors/least/", "ab"),
-        ("/selectors/neither/", "abcd"),
-        ("/selectors/others/", "abcd"),
-    ],
-)
-def test_what_a_selector_falls_back_to(proxies: Pair, path: str, hosts: str) -> None:
-    assert_served(proxies, path, hosts)
+def test_a_selector_falls_back_by_itself(proxies: Pair) -> None:
+    assert_served(proxies, "/selectors/version/", "")
+    assert_served(proxies, "/selectors/fewer/", "ab")
 
 
-@pytest.mark.parity("rule 66", "config.route.v3.WeightedCluster.ClusterWeight.metadata_match")
+@pytest.mark.parity("config.route.v3.WeightedCluster.ClusterWeight.metadata_match")
 @pytest.mark.field("envoy.config.route.v3.WeightedCluster.ClusterWeight.metadata_match")
-@pytest.mark.parametrize(
-    ("path", "hosts"), [("/weighted/both/", "b"), ("/weighted/over/", "c"), ("/weighted/route/", "c")]
-)
-def test_a_share_says_more_than_its_route(proxies: Pair, path: str, hosts: str) -> None:
-    assert_served(proxies, path, hosts)
+def test_a_share_goes_over_its_route(proxies: Pair) -> None:
+    assert_served(proxies, "/weighted/both/", "b")
 
 
-@pytest.mark.parity("rule 66", "config.route.v3.RouteAction.metadata_match")
+@pytest.mark.parity("config.route.v3.RouteAction.metadata_match")
 @pytest.mark.parametrize("path", ["/over/", "/beside/", "/alone/"])
-def test_what_filters_say_counts_for_more(proxies: Pair, path: str) -> None:
+def test_requests_say_themselves_which_hosts_they_are_for(proxies: Pair, path: str) -> None:
     assert_served(proxies, path, "b", "said")
-
-
-@pytest.mark.parity("rule 66", "config.route.v3.RouteAction.request_mirror_policies")
-def test_a_mirror_is_for_the_same_hosts(proxies: Pair) -> None:
-    assert_served(proxies, "/mirror/", "abcd")
 
 
 TCP = "extensions.filters.network.tcp_proxy.v3.TcpProxy"
 
 
-@pytest.mark.parity(
-    "rule 62", *of(TCP, "metadata_match"), *of(f"{TCP}.WeightedCluster.ClusterWeight", "metadata_match")
-)
+@pytest.mark.parity(f"{TCP}.metadata_match", f"{TCP}.WeightedCluster.ClusterWeight.metadata_match")
 @pytest.mark.field(f"envoy.{TCP}.metadata_match", f"envoy.{TCP}.WeightedCluster.ClusterWeight.metadata_match")
-def test_tcp(proxies: Pair) -> None:
-    for listener, hosts in (("tcp", "ab"), ("tcp-share", "b")):
-        assert hosts_of_connections(proxies.ours, listener) == hosts_of_connections(proxies.envoy, listener) == {*hosts}
+@pytest.mark.parametrize(("listener", "hosts"), [("tcp", "ab"), ("tcp-share", "b")])
+def test_connections_to_hosts_of_labels(proxies: Pair, listener: str, hosts: str) -> None:
     for side in (proxies.envoy, proxies.ours):
-        with Connection(side.address("tcp-unknown")) as connection:
-            assert connection.sock.recv(1) == b""
-
-
-def hosts_of_connections(side: Envoy | Proxy, listener: str) -> set[str]:
-    hosts = set()
-    for _ in range(REQUESTS):
-        with Connection(side.address(listener)) as connection:
-            response = connection.request(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
-            hosts.add(json.loads(response.body)["origin"])
-    return hosts
-
-
-def test_what_does_nothing_is_an_error() -> None:
-    for config, words in (
-        ({"fallback_policy": "ANY_ENDPOINT"}, "has no effect without subset_selectors"),
-        ({"subset_selectors": [selector("a"), selector("a")]}, "each selector once"),
-        ({"subset_selectors": [selector("a", fallback_policy="KEYS_SUBSET")]}, "needs the keys that are left"),
-        ({"subset_selectors": [selector("a")], "default_subset": {"b": "c"}}, "nothing falls back to it"),
-    ):
-        text = bootstrap(
-            [http_listener(virtual_host("v", ["*"], route("/", "c")))],
-            [static_cluster("c", 1, lb_subset_config=config)],
-        )
-        assert any(words in f"{finding.message} {finding.expected}" for finding in findings(text)), (
-            config,
-            findings(text),
-        )
+        found = set()
+        for _ in range(REQUESTS):
+            with Connection(side.address(listener)) as connection:
+                found.add(json.loads(connection.request(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").body)["origin"])
+        assert found == set(hosts)
