@@ -82,6 +82,9 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
         "read_only",  # Envoy 1.40 does not look at it any more
         "shared_with_upstream=NONE",  # the default
     ),
+    "envoy.extensions.matching.input_matchers.ip.v3.Ip": (
+        "stat_prefix",
+    ),  # obligatory; `ip_parsing_failed` is not kept
     "xds.core.v3.TypedExtensionConfig": ("name",),  # as for core.v3
     "envoy.type.matcher.v3.RegexMatcher": ("google_re2",),  # the default engine, said explicitly
 }

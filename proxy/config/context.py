@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from proxy.config.access_log import AccessLog
 from proxy.config.bootstrap import Node
 from proxy.config.common import HeaderMatcher, PluginConfig, StringMatcher
+from proxy.config.matching import Matcher
 from proxy.config.metadata import MetadataMatcher
 from proxy.config.route import RouteConfiguration
 
@@ -69,6 +70,12 @@ class CompileContext(Protocol):
 
     def metadata_matcher(self, value: Any) -> MetadataMatcher:
         """Compiles a `MetadataMatcher` message; this context stands for it."""
+        ...
+
+    def filter_matcher(self, value: Any, *path: str | int, per_route: bool = False) -> Matcher:
+        """Compiles the `xds.type.matcher.v3.Matcher` at `path`, which says which requests skip an HTTP filter, on a
+        route of its own if it is `per_route`.
+        """
         ...
 
     def access_logs(self, values: Iterable[Any]) -> tuple[AccessLog, ...]:

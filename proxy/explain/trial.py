@@ -24,9 +24,11 @@ from proxy.errors import ProxyError
 from proxy.explain.routing import Routing, TracedTable
 from proxy.filters.context import FilterContext
 from proxy.filters.http import HTTP_FILTERS
+from proxy.filters.http.match_delegate import Decision, MatchDelegate
 from proxy.filters.http.router import Router
+from proxy.filters.http_filters import build_filter, decode
 from proxy.filters.network.hcm_config import Config, LogOptions
-from proxy.filters.network.http_connection_manager import HttpConnectionManager, build_filter
+from proxy.filters.network.http_connection_manager import HttpConnectionManager
 from proxy.filters.router.forwarding import Forwarding
 from proxy.http.codec import CodecError
 from proxy.http.codec_h1_server import H1ServerCodec
@@ -87,7 +89,8 @@ class Trial:
     `received` is what the codec read; `admitted` what routing saw; `at_router` what the filters left of it; `upstream`
     what would be sent, on the terms of `forwarding`, within `limits`. Otherwise `status`, `headers` and `body` answer
     it, for the reason `detail`, with response `flags`. `from_inside`: the caller counts as internal; `remote` is who it
-    is taken for. `skipped` are the names of the filters that were left out.
+    is taken for. `skipped` are the names of the filters that were left out, `decided` says of filters with a matcher
+    whether it lets them run.
     """
 
     received: Request | None = None
@@ -105,6 +108,7 @@ class Trial:
     from_inside: bool = False
     remote: str = ""
     skipped: tuple[str, ...] = ()
+    decided: dict[str, Decision] = dataclasses.field(default_factory=dict)
 
     @property
     def admitted(self) -> Request | None:
@@ -115,7 +119,7 @@ def run(listener: Listener, config: Config, clusters: Mapping[str, ClusterConfig
     """Serve `question` as a connection manager of `config` on `listener` would. Blocks for as long as its route table
     takes to compile; waits for nobody.
     """
-    trial = Trial(skipped=tuple(plugin.name for plugin in config.http_filters if not _runs(plugin)))
+    trial = Trial(skipped=tuple(plugin.name for plugin in config.http_filters if not _runs(wrapped(plugin))))
     known = _Clusters(clusters)
     context = FilterContext(
         MemoryStats(),
@@ -126,6 +130,12 @@ def run(listener: Listener, config: Config, clusters: Mapping[str, ClusterConfig
     )
 
     def build(plugin: PluginConfig, context: FilterContext) -> Any:
+        if registry.load(HTTP_FILTERS, plugin.type_url) is MatchDelegate:
+            config = decode(plugin, MatchDelegate.Config)
+            inner = build(msgspec.structs.replace(config.extension, name=plugin.name), context)
+            return _Witness(plugin.name, config, inner, trial)
+        if not _runs(plugin):
+            return _Nothing()
         built = build_filter(plugin, context)
         return _End(built, trial) if isinstance(built, Router) else built
 
@@ -159,6 +169,13 @@ def run(listener: Listener, config: Config, clusters: Mapping[str, ClusterConfig
     return trial
 
 
+def wrapped(plugin: PluginConfig) -> PluginConfig:
+    """The filter that does the work: what one with a matcher wraps, or `plugin` itself."""
+    if registry.load(HTTP_FILTERS, plugin.type_url) is not MatchDelegate:
+        return plugin
+    return wrapped(decode(plugin, MatchDelegate.Config).extension)
+
+
 def _runs(plugin: PluginConfig) -> bool:
     """Whether the filter is one of ours that does no more than look at heads and edit them, or the last one."""
     kind = registry.load(HTTP_FILTERS, plugin.type_url)
@@ -166,13 +183,8 @@ def _runs(plugin: PluginConfig) -> bool:
 
 
 def _without_effects(config: Config) -> Config:
-    upgrades = tuple(
-        msgspec.structs.replace(upgrade, filters=tuple(filter(_runs, upgrade.filters))) for upgrade in config.upgrades
-    )
-    filters = tuple(map(_without_logs, filter(_runs, config.http_filters)))
-    return msgspec.structs.replace(
-        config, http_filters=filters, upgrades=upgrades, access_log=(), log_options=LogOptions()
-    )
+    filters = tuple(map(_without_logs, config.http_filters))
+    return msgspec.structs.replace(config, http_filters=filters, access_log=(), log_options=LogOptions())
 
 
 def _without_logs(plugin: PluginConfig) -> PluginConfig:
@@ -189,6 +201,25 @@ def _read(head: bytes, options: dict[str, Any]) -> Request | None:
     except CodecError:
         return None
     return next((Request(event) for event in events if isinstance(event, RequestReceived)), None)
+
+
+class _Nothing:
+    """Stands for a filter that is left out."""
+
+    def on_request_headers(self, exchange: Exchange) -> None:
+        """It does nothing."""
+
+
+class _Witness(MatchDelegate):
+    """Tells the trial what its matcher decided."""
+
+    def __init__(self, name: str, config: MatchDelegate.Config, wrapped: Any, trial: Trial) -> None:
+        super().__init__(name, config, wrapped)
+        self._trial = trial
+
+    def decide(self, exchange: Exchange) -> Decision:
+        decision = self._trial.decided[self.name] = super().decide(exchange)
+        return decision
 
 
 class _End:

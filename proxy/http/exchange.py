@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import trio
@@ -56,7 +56,8 @@ class Policy:
     """What the connection manager decides for all its exchanges.
 
     `drain_close()` decides whether a connection is to end with this response. `filter_configs` holds every per-route
-    filter configuration, decoded once, by the identity of its `PluginConfig`. `failures` hears of filters' exceptions.
+    filter configuration, decoded once, by the identity of its `PluginConfig`; `filter_trees` those that say which
+    requests a filter is for. `failures` hears of filters' exceptions.
     `proxy_100_continue`: `100 Continue` is the upstream's to say, and its 1xx are passed on.
     `rewrite_reply` is what `local_reply_config` does to local replies. `proxy_status`: what failed says so there.
     """
@@ -68,11 +69,12 @@ class Policy:
     proxy_100_continue: bool = False
     rewrite_reply: local_reply.Rewrite | None = None
     proxy_status: ProxyStatus | None = None
+    filter_trees: dict[int, Any] = field(default_factory=dict)
 
     def overrides(self, route: RouteEntry | None, name: str) -> tuple[Any, ...]:
         """The per-route configurations of the filter instance `name`, from the least specific to the most specific."""
         plugins = route.filter_configs(name) if route is not None else ()
-        return tuple(self.filter_configs[id(plugin)] for plugin in plugins)
+        return tuple(self.filter_configs[id(plugin)] for plugin in plugins if id(plugin) in self.filter_configs)
 
 
 class Routing(Protocol):
@@ -211,6 +213,11 @@ class Exchange:
         """The most specific per-route configuration of the filter instance `name`, decoded; None if there is none."""
         plugin = self.route.filter_config(name) if self.route is not None else None
         return None if plugin is None else self._policy.filter_configs.get(id(plugin))
+
+    def filter_tree(self, name: str) -> Any:
+        """The matcher that the most specific per-route configuration of `name` is; None if it is none."""
+        plugin = self.route.filter_config(name) if self.route is not None else None
+        return None if plugin is None else self._policy.filter_trees.get(id(plugin))
 
     def filter_configs(self, name: str) -> tuple[Any, ...]:
         """The per-route configurations of `name` at all levels, from the least specific to the most specific one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from proxy.errors import ProxyError
 from proxy.http.exchange import Exchange, ResponseHead
@@ -39,20 +39,38 @@ class HookFilter(Protocol):
     def on_response_headers(self, exchange: Exchange, head: ResponseHead) -> None: ...
 
 
-def build_chain(filters: Sequence[HttpFilter | HookFilter]) -> CallNext:
+class ConditionalFilter(Protocol):
+    """`wrapped` runs for exchanges to which it `applies`; all others go past it, and it hears of none of them."""
+
+    wrapped: HttpFilter | HookFilter
+
+    def applies(self, exchange: Exchange) -> bool: ...
+
+
+def build_chain(filters: Sequence[HttpFilter | HookFilter | ConditionalFilter]) -> CallNext:
     """`filters`, first to last, as one call. The last one must be terminal: it does not call its `call_next`."""
     chain: CallNext = _past_the_last
     for http_filter in reversed(filters):
-        on_request = getattr(http_filter, "on_request_headers", None)
-        on_response = getattr(http_filter, "on_response_headers", None)
-        if on_response is not None:
-            chain = _link_response_hook(on_response, on_request, chain)
-        elif on_request is not None:
-            chain = _link_request_hook(on_request, chain)
-        else:
-            assert callable(http_filter)
-            chain = _link(http_filter, chain)
+        chain = _link_any(http_filter, chain)
     return chain
+
+
+def _link_any(http_filter: Any, call_next: CallNext) -> CallNext:
+    wrapped = getattr(http_filter, "wrapped", None)
+    if wrapped is not None:
+        return _link_condition(http_filter.applies, _link_any(wrapped, call_next), call_next)
+    on_request = getattr(http_filter, "on_request_headers", None)
+    on_response = getattr(http_filter, "on_response_headers", None)
+    if on_response is not None:
+        return _link_response_hook(on_response, on_request, call_next)
+    if on_request is not None:
+        return _link_request_hook(on_request, call_next)
+    assert callable(http_filter)
+    return _link(http_filter, call_next)
+
+
+def _link_condition(applies: Callable[[Exchange], bool], through: CallNext, past: CallNext) -> CallNext:
+    return lambda exchange: through(exchange) if applies(exchange) else past(exchange)
 
 
 async def _past_the_last(exchange: Exchange) -> None:

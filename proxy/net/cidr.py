@@ -11,8 +11,8 @@ from proxy.config.context import CompileContext
 
 def parse_ip(text: str) -> str | None:
     """The canonical spelling of a numeric IPv4 or IPv6 address; None if `text` is none."""
-    packed = _pack(text)
-    return None if packed is None else socket.inet_ntop(_FAMILIES[len(packed)], packed)
+    address = packed(text)
+    return None if address is None else socket.inet_ntop(_FAMILIES[len(address)], address)
 
 
 class CidrRanges:
@@ -21,17 +21,17 @@ class CidrRanges:
     __slots__ = ("_ranges",)
 
     def __init__(self, ranges: Iterable[str]) -> None:
-        self._ranges = [_range(text) for text in ranges]
+        self._ranges = [parse_range(text) for text in ranges]
 
     def __bool__(self) -> bool:
         return bool(self._ranges)
 
     def __contains__(self, host: str) -> bool:
-        packed = _pack(host)
-        if packed is None:
+        address = packed(host)
+        if address is None:
             return False
-        number = int.from_bytes(packed)
-        return any(size == len(packed) and number >> shift == prefix for size, shift, prefix in self._ranges)
+        number = int.from_bytes(address)
+        return any(size == len(address) and number >> shift == prefix for size, shift, prefix in self._ranges)
 
 
 def ranges_from_proto(messages: Iterable[Any], context: CompileContext) -> tuple[str, ...]:
@@ -50,18 +50,19 @@ def ranges_from_proto(messages: Iterable[Any], context: CompileContext) -> tuple
 _FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}
 
 
-def _pack(text: str) -> bytes | None:
+def packed(text: str) -> bytes | None:
+    """The bytes of a numeric address; None if `text` is none."""
     try:
         return socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
     except (OSError, ValueError):  # not an address; a null character
         return None
 
 
-def _range(text: str) -> tuple[int, int, int]:
-    """(bytes of an address, host bits, the network's bits)."""
+def parse_range(text: str) -> tuple[int, int, int]:
+    """(bytes of an address, host bits, the network's bits) of a range. Raises `ValueError` for what is none."""
     host, _, length = text.partition("/")
-    packed = _pack(host)
-    if packed is None:
+    address = packed(host)
+    if address is None:
         raise ValueError(f"{text!r} is not a range of addresses")
-    shift = max(8 * len(packed) - int(length), 0)
-    return len(packed), shift, int.from_bytes(packed) >> shift
+    shift = max(8 * len(address) - int(length), 0)
+    return len(address), shift, int.from_bytes(address) >> shift

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.config.route import ClusterAction, Route, RouteConfiguration
-from proxy.route.tree import headers_of
+from proxy.matching.tree import headers_of
 
 _CONTENT_TYPE = "content-type"
 

@@ -10,6 +10,7 @@ from proxy.http.authority import without_port
 from proxy.http.identity import INTERNAL, XFP
 from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo
+from proxy.matching.tree import compile_tree
 from proxy.route.conditions import beyond_head
 from proxy.route.domains import DomainTable
 from proxy.route.entry import RouteEntry
@@ -18,7 +19,6 @@ from proxy.route.index import Listed, RouteIndex
 from proxy.route.matcher import RequestHead
 from proxy.route.path import without_parameters, without_query
 from proxy.route.reply import require_tls
-from proxy.route.tree import compile_tree
 
 Find = Callable[[bytes, RequestHead], RouteEntry | None]
 PathPart = Callable[[bytes], bytes]
@@ -62,9 +62,11 @@ class VirtualHostRoutes:
         self.by_path_alone = False
         self.reads_fields = True
         entries = self.entries
-        tried = compile_tree(matcher, lambda places: [(at, entries[at]) for at in places])
+        tried = compile_tree(matcher, lambda leaf: [(at, entries[at]) for at in leaf.routes])
         self.tried = lambda request: tried(request) or ()
-        find = compile_tree(matcher, lambda places: VirtualHostRoutes([entries[at] for at in places], part=part).find)
+        find = compile_tree(
+            matcher, lambda leaf: VirtualHostRoutes([entries[at] for at in leaf.routes], part=part).find
+        )
 
         def find_in_turn(path: bytes, request: RequestHead) -> RouteEntry | None:
             found = find(request)

@@ -6,7 +6,16 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from master.config.compile import access_log, data_source, metadata_match, plain_value, plugins, route, route_match
+from master.config.compile import (
+    access_log,
+    data_source,
+    matching,
+    metadata_match,
+    plain_value,
+    plugins,
+    route,
+    route_match,
+)
 from master.config.compile.regex import regex_fault
 from master.config.finding import Finding, Kind
 from master.config.suggest import nearest
@@ -14,6 +23,7 @@ from master.config.walk import Path
 from proxy.config.access_log import AccessLog
 from proxy.config.bootstrap import Node
 from proxy.config.common import HeaderMatcher, PluginConfig, StringMatcher
+from proxy.config.matching import Matcher
 from proxy.config.metadata import MetadataMatcher
 from proxy.config.route import RouteConfiguration
 
@@ -99,6 +109,9 @@ class Context:
 
     def metadata_matcher(self, value: Any) -> MetadataMatcher:
         return metadata_match.compile_metadata_matcher(value, self)
+
+    def filter_matcher(self, value: Any, *path: str | int, per_route: bool = False) -> Matcher:
+        return matching.compile_filter_matcher(value, self.at(*path), per_route=per_route)
 
     def access_logs(self, values: Iterable[Any]) -> tuple[AccessLog, ...]:
         return access_log.compile_access_logs(values, self)

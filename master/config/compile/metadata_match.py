@@ -38,12 +38,13 @@ def compile_metadata_matcher(message: Any, context: Context) -> MetadataMatcher:
     return MetadataMatcher(
         namespace=message.filter,
         path=tuple(segment.key for segment in message.path),
-        value=_value(message.value, context.at("value")),
+        value=compile_value_matcher(message.value, context.at("value")),
         invert=message.invert,
     )
 
 
-def _value(message: Any, context: Context) -> ValueMatcher:
+def compile_value_matcher(message: Any, context: Context) -> ValueMatcher:
+    """A `ValueMatcher`."""
     match message.WhichOneof("match_pattern"):
         case "double_match":
             double = message.double_match
@@ -57,11 +58,15 @@ def _value(message: Any, context: Context) -> ValueMatcher:
         case "present_match":
             return ValueMatcher("present", wanted=message.present_match)
         case "list_match":
-            return ValueMatcher("list", of=(_value(message.list_match.one_of, context.at("list_match", "one_of")),))
+            return ValueMatcher(
+                "list", of=(compile_value_matcher(message.list_match.one_of, context.at("list_match", "one_of")),)
+            )
         case "or_match":
             here = context.at("or_match", "value_matchers")
             values = message.or_match.value_matchers
-            return ValueMatcher("or", of=tuple(_value(value, here.at(index)) for index, value in enumerate(values)))
+            return ValueMatcher(
+                "or", of=tuple(compile_value_matcher(value, here.at(index)) for index, value in enumerate(values))
+            )
         case _:
             return ValueMatcher("null")
 

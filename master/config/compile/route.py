@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from master.config.compile.forwarding import Levels, compile_forwarding
-from master.config.compile.matching import compile_matcher
+from master.config.compile.matching import compile_route_matcher
 from master.config.compile.metadata import compile_metadata
 from master.config.compile.rewrites import header_name
 from master.config.compile.route_action import compile_action, compile_direct_response, compile_redirect
@@ -139,7 +139,7 @@ def _virtual_host(message: Any, limit: int, context: Context, config: Any, confi
     if message.HasField("matcher"):
         if message.routes:
             context.error(("matcher",), "routes and a matcher are both set", "one of them")
-        matcher = compile_matcher(message.matcher, context.at("matcher"), _Actions(routes, compiled))
+        matcher = compile_route_matcher(message.matcher, context.at("matcher"), _Actions(routes, compiled))
     return VirtualHost(
         name=message.name,
         domains=tuple(message.domains),

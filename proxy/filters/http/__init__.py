@@ -1,6 +1,7 @@
 """HTTP filters: one file each, one line each here."""
 
 HTTP_FILTERS: dict[str, str] = {
+    "envoy.extensions.common.matching.v3.ExtensionWithMatcher": "proxy.filters.http.match_delegate:MatchDelegate",
     "envoy.extensions.filters.http.buffer.v3.Buffer": "proxy.filters.http.buffer:Buffer",
     "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter": (
         "proxy.filters.http.dynamic_modules:DynamicModule"
@@ -14,6 +15,9 @@ HTTP_FILTERS: dict[str, str] = {
 }
 
 HTTP_ROUTE_CONFIGS: dict[str, str] = {
+    "envoy.extensions.common.matching.v3.ExtensionWithMatcherPerRoute": (
+        "proxy.filters.http.match_delegate:MatchDelegatePerRoute"
+    ),
     "envoy.extensions.filters.http.buffer.v3.BufferPerRoute": "proxy.filters.http.buffer:Buffer",
     "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute": (
         "proxy.filters.http.dynamic_modules:DynamicModulePerRoute"

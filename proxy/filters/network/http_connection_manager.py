@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -13,11 +13,10 @@ import trio
 from proxy import registry
 from proxy.access_log.access_log import build_access_logs
 from proxy.config.common import PluginConfig, StringMatcher
-from proxy.config.route import ClusterAction, RouteConfiguration
 from proxy.filters.context import CallNextNetwork, FilterContext, Keeper
 from proxy.filters.early_header_mutations import EARLY_HEADER_MUTATIONS
 from proxy.filters.header_edits import RouteEdits
-from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
+from proxy.filters.http_filters import Overrides, build_filter, decode, decode_overrides
 from proxy.filters.network import hcm_config, hcm_express
 from proxy.filters.network.hcm_express_log import ExpressLogs
 from proxy.filters.network.hcm_front import Front
@@ -93,10 +92,12 @@ class HttpConnectionManager:
         self.express = context.express
         self.idle_lanes = IdleLanes(config.idle_timeout)
         self.express.watch_idle(self.idle_lanes)
+        overrides = _overrides(config)
         self.policy = Policy(
             response=ResponseRules(config.server, config.identity.via),
             drain_close=self._drain_close,
-            filter_configs=_decode_overrides(config),
+            filter_configs=overrides.configs,
+            filter_trees=overrides.trees,
             failures=FilterFailures(context.stats.counter(f"{http_context.stat_prefix}filter_exceptions")),
             proxy_100_continue=config.proxy_100_continue,
             proxy_status=config.proxy_status,
@@ -133,7 +134,8 @@ class HttpConnectionManager:
         routes = RouteTable(config.route_config, RouteEdits())
         read = headers_read(config.route_config)
         route_stats = RouteStats(config.route_config, self._all_stats)
-        policy = dataclasses.replace(self.policy, filter_configs=_decode_overrides(config))
+        overrides = _overrides(config)
+        policy = dataclasses.replace(self.policy, filter_configs=overrides.configs, filter_trees=overrides.trees)
 
         def commit() -> None:
             self.config, self.routes, self.policy, self.route_stats = config, routes, policy, route_stats
@@ -228,7 +230,7 @@ def _codec_options(config: hcm_config.Config) -> dict[str, Any]:
 
 def _early_mutation(plugin: PluginConfig) -> EditHeaders:
     extension = registry.load(EARLY_HEADER_MUTATIONS, plugin.type_url)
-    edit: EditHeaders = extension(_decode(plugin, extension.Config))
+    edit: EditHeaders = extension(decode(plugin, extension.Config))
     return edit
 
 
@@ -237,42 +239,7 @@ def _any_of(matchers: tuple[StringMatcher, ...]) -> Callable[[bytes], bool] | No
     return (lambda text: any(matches(text) for matches in predicates)) if predicates else None
 
 
-def build_filter(plugin: PluginConfig, context: FilterContext) -> Any:
-    """The HTTP filter, which a class may leave to its `build`: it is then not the class's own instance."""
-    filter_class = registry.load(HTTP_FILTERS, plugin.type_url)
-    build = getattr(filter_class, "build", filter_class)
-    return build(plugin.name, _decode(plugin, filter_class.Config), context)
-
-
-def _decode(plugin: PluginConfig, config_type: Any) -> Any:
-    return msgspec.msgpack.decode(plugin.config, type=config_type)
-
-
-def _decode_overrides(config: hcm_config.Config) -> dict[int, Any]:
-    """Every per-route configuration of the chain's filters, decoded with the class that its type URL names, and as that
-    class's `prepare` makes it where it has one.
-
-    The identity of a `PluginConfig` is its key: the route table, which lives as long as we do, holds the object.
-    """
+def _overrides(config: hcm_config.Config) -> Overrides:
+    """Per-route configurations of the chain's filters, and of those that upgrades have of their own."""
     plugins = [*config.http_filters, *(plugin for upgrade in config.upgrades for plugin in upgrade.filters)]
-    names = {plugin.name for plugin in plugins}
-    decoded: dict[int, Any] = {}
-    for overrides in _override_maps(config.route_config):
-        for name, plugin in overrides.items():
-            if name in names:
-                config_class = registry.load(HTTP_ROUTE_CONFIGS, plugin.type_url)
-                override = _decode(plugin, config_class.Config)
-                prepare = getattr(config_class, "prepare", None)
-                decoded[id(plugin)] = override if prepare is None else prepare(override)
-    return decoded
-
-
-def _override_maps(routes: RouteConfiguration) -> Iterator[dict[str, PluginConfig]]:
-    yield routes.typed_per_filter_config
-    for virtual_host in routes.virtual_hosts:
-        yield virtual_host.typed_per_filter_config
-        for route in virtual_host.routes:
-            yield route.typed_per_filter_config
-            if isinstance(route.action, ClusterAction):
-                for share in route.action.weighted:
-                    yield share.typed_per_filter_config
+    return decode_overrides(config.route_config, frozenset(plugin.name for plugin in plugins))

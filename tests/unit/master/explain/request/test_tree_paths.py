@@ -8,7 +8,7 @@ from master.explain.request.place import Places
 from master.explain.request.tree_paths import routes_of
 from proxy.filters.network.hcm_config import Config
 from tests.kit.config import compiled, plugin_config
-from tests.unit.route.test_tree import INPUT, action, in_turn, single, text
+from tests.unit.matching.test_tree import INPUT, action, in_turn, single, text
 
 HOST = (
     "static_resources", "listeners", 0, "filter_chains", 0, "filters", 0, "typed_config", "route_config",

@@ -22,6 +22,10 @@ HTTP = "envoy.extensions.filters.http"
 OWN_MODULE = "dynamic_module_config: {name: tests.unit.proxy.filters.http.conforming}"
 ONE_LINE = "append: {header: {key: x-seen, value: '1'}}"
 SAMPLES: dict[str, tuple[str, ...]] = {
+    "envoy.extensions.common.matching.v3.ExtensionWithMatcher": (
+        f"xds_matcher: {{}}, extension_config: {{name: b, typed_config: {{"
+        f"'@type': type.googleapis.com/{HTTP}.buffer.v3.Buffer, max_request_bytes: 1000000}}}}",
+    ),
     f"{HTTP}.buffer.v3.Buffer": ("max_request_bytes: 1000000",),
     f"{HTTP}.dynamic_modules.v3.DynamicModuleFilter": (
         f"{OWN_MODULE}, filter_name: Waits",

@@ -1,18 +1,11 @@
-"""Matcher trees of virtual hosts: from YAML to a route, and against the plainest way to read one."""
+"""Matcher trees of virtual hosts: from YAML to a route."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from proxy.config.common import StringMatcher
-from proxy.config.matching import Matcher, OnMatch, Predicate
 from proxy.route.reads import headers_read
 from proxy.route.table import RouteTable
-from proxy.route.tree import compile_tree
 from tests.kit.config import bootstrap, findings, routes
 from tests.unit.route.requests import request
 
@@ -142,7 +135,7 @@ def test_predicates(predicate: str, value: str, other: str) -> None:
             in_turn((single("exact: a").replace("HeaderMatch", "QueryParamMatch").replace("header_name", "query_param"),
                      action("r"))),
             "",
-            "envoy.type.matcher.v3.HttpRequestQueryParamMatchInput is not supported",
+            "the matcher of a virtual host cannot look at envoy.type.matcher.v3.HttpRequestQueryParamMatchInput",
         ),
         (
             in_turn((single("exact: a"), action("r"))),
@@ -159,83 +152,3 @@ def test_predicates(predicate: str, value: str, other: str) -> None:
 )  # fmt: skip
 def test_what_cannot_work_is_refused(matcher: str, more: str, message: str) -> None:
     assert message in [finding.message for finding in findings(text(matcher, more))]
-
-
-VALUES = st.sampled_from(["", "a", "b", "ab", "abc", "ba"])
-NAMES = st.sampled_from(["x", "y"])
-STRINGS = st.builds(StringMatcher, st.sampled_from(["exact", "prefix", "suffix", "contains"]), VALUES)
-PREDICATES = st.recursive(
-    st.builds(lambda name, string: Predicate("single", name, string), NAMES, STRINGS),
-    lambda inner: st.one_of(
-        st.builds(lambda of: Predicate("and", of=tuple(of)), st.lists(inner, min_size=2, max_size=3)),
-        st.builds(lambda of: Predicate("or", of=tuple(of)), st.lists(inner, min_size=2, max_size=3)),
-        st.builds(lambda one: Predicate("not", of=(one,)), inner),
-    ),
-    max_leaves=4,
-)
-ACTIONS = st.builds(lambda place: OnMatch((place,)), st.integers(0, 99))
-
-
-def matchers(then: st.SearchStrategy[OnMatch]) -> st.SearchStrategy[Matcher]:
-    otherwise = st.none() | then
-    return st.one_of(
-        st.builds(
-            lambda fields, rest: Matcher(fields=tuple(fields), otherwise=rest),
-            st.lists(st.tuples(PREDICATES, then), max_size=3),
-            otherwise,
-        ),
-        st.builds(
-            lambda name, branches, by_prefix, rest: Matcher((), name, branches, by_prefix, rest),
-            NAMES,
-            st.dictionaries(VALUES, then, max_size=4),
-            st.booleans(),
-            otherwise,
-        ),
-    )
-
-
-NESTED = st.recursive(
-    ACTIONS, lambda then: st.builds(lambda inner: OnMatch(matcher=inner), matchers(then)), max_leaves=6
-)
-
-
-def naive(matcher: Matcher, values: dict[str, str]) -> int | None:
-    """As the documentation of `xds.type.matcher.v3.Matcher` reads."""
-    tried: list[OnMatch] = []
-    if matcher.header:
-        value = values.get(matcher.header)
-        fits = str.startswith if matcher.by_prefix else str.__eq__
-        keys = [key for key in matcher.map if value is not None and fits(value, key)]
-        tried += [matcher.map[key] for key in sorted(keys, key=len, reverse=True)]
-    else:
-        tried += [on_match for predicate, on_match in matcher.fields if holds(predicate, values)]
-    for on_match in (*tried, matcher.otherwise):
-        if on_match is not None:
-            result = on_match.routes[0] if on_match.matcher is None else naive(on_match.matcher, values)
-            if result is not None:
-                return result
-    return None
-
-
-def holds(predicate: Predicate, values: dict[str, str]) -> bool:
-    if predicate.kind == "single":
-        value, string = values.get(predicate.header), predicate.string
-        assert string is not None
-        if value is None:
-            return False
-        wanted = string.value
-        verdicts: dict[str, Any] = {
-            "exact": value == wanted,
-            "prefix": value.startswith(wanted),
-            "suffix": value.endswith(wanted),
-            "contains": wanted in value,
-        }
-        return bool(verdicts[string.kind])
-    of = [holds(one, values) for one in predicate.of]
-    return {"and": all(of), "or": any(of), "not": not of[0]}[predicate.kind]
-
-
-@given(matchers(NESTED), st.dictionaries(NAMES, VALUES))
-def test_a_tree_finds_what_a_plain_reading_finds(matcher: Matcher, values: dict[str, str]) -> None:
-    find = compile_tree(matcher, lambda places: places[0])
-    assert find(request(headers=tuple(values.items()))) == naive(matcher, values)
