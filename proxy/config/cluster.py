@@ -8,6 +8,7 @@ import msgspec
 
 from proxy.config.common import Address
 from proxy.config.http1 import UpstreamHttp1Options
+from proxy.config.lb_subsets import LbSubsets
 from proxy.config.tls import UpstreamTls
 
 HostMetadata = tuple[tuple[str, str], ...]
@@ -106,7 +107,7 @@ class Cluster(msgspec.Struct, frozen=True):
     """One cluster. Durations in seconds.
 
     `alt_stat_name` is what stats use: `cluster.<alt_stat_name or name>.*`. `dns` is set for the DNS types alone;
-    the hosts of every type travel in `Endpoints`.
+    the hosts of every type travel in `Endpoints`. Without `subsets` nobody asks what requests want of a host.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Cluster(msgspec.Struct, frozen=True):
     breaker: CircuitBreaker = CircuitBreaker()
     high_breaker: CircuitBreaker = CircuitBreaker()
     dns: Dns | None = None
+    subsets: LbSubsets | None = None
     tls: UpstreamTls | None = None
 
     @property

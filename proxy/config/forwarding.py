@@ -12,6 +12,7 @@ import msgspec
 from proxy.config.common import HeaderMatcher
 from proxy.config.header_mutation import Mutation
 from proxy.config.internal_redirect import InternalRedirectPolicy
+from proxy.config.lb_subsets import Labels
 
 
 class ResetHeader(msgspec.Struct, frozen=True, gc=False):
@@ -19,10 +20,6 @@ class ResetHeader(msgspec.Struct, frozen=True, gc=False):
 
     name: str
     format: Literal["SECONDS", "UNIX_TIMESTAMP"] = "SECONDS"
-
-
-Labels = tuple[tuple[str, str], ...]
-"""Keys of a host's `envoy.lb` metadata and what they are, as JSON with sorted keys."""
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, gc=False):

@@ -9,6 +9,7 @@ import msgspec
 from proxy.config.common import HeaderMatcher, Metadata, PluginConfig, StringMatcher
 from proxy.config.forwarding import Forwarding
 from proxy.config.header_mutation import HeaderMutations
+from proxy.config.lb_subsets import Labels
 from proxy.config.matching import Matcher
 from proxy.config.metadata import FilterStateMatcher, MetadataMatcher
 
@@ -69,7 +70,8 @@ class HostRewrite(msgspec.Struct, frozen=True, gc=False):
 
 class ClusterWeight(msgspec.Struct, frozen=True):
     """`config.route.v3.WeightedCluster.ClusterWeight`: one cluster's share of a route. Exactly one of `name` and
-    `cluster_header` is set. `host` is `host_rewrite_literal`."""
+    `cluster_header` is set. `host` is `host_rewrite_literal`. `labels` (`metadata_match`) go over those of the route.
+    """
 
     name: str
     weight: int
@@ -77,6 +79,7 @@ class ClusterWeight(msgspec.Struct, frozen=True):
     cluster_header: str = ""
     header_mutations: HeaderMutations = HeaderMutations()
     host: str = ""
+    labels: Labels = ()
 
 
 class ClusterAction(msgspec.Struct, frozen=True, gc=False, tag="cluster"):
@@ -84,7 +87,7 @@ class ClusterAction(msgspec.Struct, frozen=True, gc=False, tag="cluster"):
 
     Exactly one of `cluster`, `cluster_header` (the header that names the cluster) and `weighted` is not empty; the sum
     of the weights is not 0. `weight_header` is the header whose number draws one of them. `not_found_status` is the
-    status where there is no such cluster.
+    status where there is no such cluster. `labels` (`metadata_match`) say which of its hosts a request is for.
     """
 
     cluster: str
@@ -96,6 +99,7 @@ class ClusterAction(msgspec.Struct, frozen=True, gc=False, tag="cluster"):
     path_rewrite: PathRewrite | None = None
     host_rewrite: HostRewrite | None = None
     append_x_forwarded_host: bool = False
+    labels: Labels = ()
     forwarding: Forwarding = Forwarding()
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from proxy.config.common import PluginConfig
+from proxy.config.lb_subsets import Labels
 from proxy.config.route import ClusterAction, ClusterWeight, Route, RouteConfiguration, VirtualHost
 from proxy.http.request import Request
 from proxy.route.conditions import Condition, by_path_alone, compile_conditions
 from proxy.route.finish import CompileEdits, compile_finish, no_edits
+from proxy.route.labels import merged
 from proxy.route.matcher import Lookup, Predicate, RequestHead, lookup
 from proxy.route.path import compile_path
 from proxy.route.reply import Reply, compile_reply
@@ -37,7 +39,7 @@ class RouteEntry:
     None where there is nothing to do. `rewrite_path` is what becomes of the path in `finish_request`; `by_head`: the
     rest of what both do follows from the header lines of the request.
     `auto_host`: the host's own name becomes the authority, once it is picked.
-    `retry` are its rules for retries, None if it has none.
+    `retry` are its rules for retries, None if it has none. `labels` say which hosts of the cluster requests are for.
     """
 
     __slots__ = (
@@ -53,6 +55,7 @@ class RouteEntry:
         "conditions",
         "finish_request",
         "finish_response",
+        "labels",
         "reads_fields",
         "reply",
         "retry",
@@ -88,7 +91,11 @@ class RouteEntry:
                 self._shares = Weighted(choices)
             elif share is not None:
                 action = msgspec.structs.replace(
-                    action, cluster=share.name, cluster_header=share.cluster_header, weighted=()
+                    action,
+                    cluster=share.name,
+                    cluster_header=share.cluster_header,
+                    weighted=(),
+                    labels=merged(action.labels, share.labels),
                 )
                 route = msgspec.structs.replace(route, action=action)
             self._cluster = action.cluster
@@ -105,6 +112,7 @@ class RouteEntry:
         for level in (config, virtual_host, route, *((share,) if share else ())):
             for name, plugin in level.typed_per_filter_config.items():
                 self._filter_configs[name] = (*self._filter_configs.get(name, ()), plugin)
+        self.labels: Labels = action.labels if isinstance(action, ClusterAction) else ()
         policy = action.forwarding.retry if isinstance(action, ClusterAction) else None
         self.retry = RetryRules(policy) if policy is not None else None
         self._path_matches: Predicate | None = None

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Container
 
-from proxy.config.cluster import Host, HostMetadata
-from proxy.config.forwarding import Labels, RetryPolicy
+from proxy.config.cluster import Host
+from proxy.config.forwarding import RetryPolicy
+from proxy.config.lb_subsets import Labels
+from proxy.route.labels import host_labels
 
 Rejects = Callable[[Host], bool]
-
-LB = "envoy.lb"
-"""The metadata of load balancing."""
 
 
 def compile_rejects(policy: RetryPolicy) -> Callable[[Container[object]], Rejects] | None:
@@ -31,25 +29,10 @@ def compile_rejects(policy: RetryPolicy) -> Callable[[Container[object]], Reject
 
 def is_canary(host: Host) -> bool:
     """Whether the host is a canary: its `envoy.lb` metadata says `canary: true`."""
-    return bool(host.metadata) and "true" in _values(host.metadata).get("canary", ())
+    return bool(host.metadata) and "true" in host_labels(host.metadata).get("canary", ())
 
 
 def _has(labels: Labels, host: Host) -> bool:
     """Whether the host has all `labels`; of a list, one element is enough (`Config::Metadata::metadataLabelMatch`)."""
-    values = _values(host.metadata)
+    values = host_labels(host.metadata)
     return all(value in values.get(key, ()) for key, value in labels)
-
-
-@functools.lru_cache(maxsize=4096)
-def _values(metadata: HostMetadata) -> dict[str, tuple[str, ...]]:
-    """The `envoy.lb` metadata: key → its value and, of a list, each element, as JSON."""
-    fields = json.loads(dict(metadata).get(LB, "{}"))
-    return {
-        key: (canonical(value), *(map(canonical, value) if isinstance(value, list) else ()))
-        for key, value in fields.items()
-    }
-
-
-def canonical(value: object) -> str:
-    """JSON that is the same for equal values."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))

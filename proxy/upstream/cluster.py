@@ -11,6 +11,7 @@ import trio
 from proxy import registry
 from proxy.config.cluster import Cluster as ClusterConfig
 from proxy.config.cluster import ClusterEndpoints, Host
+from proxy.config.lb_subsets import Labels
 from proxy.errors import ProxyError
 from proxy.http.codec import ClientCodec
 from proxy.http.codec_h1_client import H1ClientCodec
@@ -25,6 +26,7 @@ from proxy.upstream.observed import Together
 from proxy.upstream.pool import Pool
 from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.stream import UpstreamStream
+from proxy.upstream.subsets import Subsets
 from proxy.upstream.tables import HostColumn, Tables
 from proxy.upstream.tcp import TcpConnection
 
@@ -57,7 +59,11 @@ class Cluster:
         slot = endpoints.slot if endpoints is not None else 0
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
-        self._balancer: LoadBalancer = registry.load(POLICIES, config.lb_policy)(seed)
+        policy = registry.load(POLICIES, config.lb_policy)
+        self._balancer: LoadBalancer = policy(seed)
+        self._subsets: Subsets | None = None
+        if config.subsets is not None:
+            self._subsets = Subsets(config.subsets, lambda: policy(seed), stats, self.stats, config.stat_name)
         self._pools: dict[tuple[object, bool], Pool] = {}  # by host and priority
         self._draining: list[Pool] = []
         self._retired = False
@@ -77,9 +83,10 @@ class Cluster:
         outcomes = self.stats.outcomes(internal=info is not None and info.internal)
         return Together((outcomes, *info.observed)) if info is not None and info.observed else outcomes
 
-    def pick(self, *, high: bool = False) -> Pool | None:
-        """The pool of the balancer's next host; None if no host is healthy."""
-        host = self._balancer.pick()
+    def pick(self, labels: Labels = (), *, high: bool = False) -> Pool | None:
+        """The pool of the balancer's next host for a request for hosts of `labels`; None if none is healthy."""
+        balancer = self._balancer if self._subsets is None else self._subsets.choose(labels)
+        host = balancer.pick()
         return None if host is None else self._pool(host, high=high)
 
     async def open_stream(
@@ -88,9 +95,10 @@ class Cluster:
         pool: Pool | None = None,
         judge: Judge | None = None,
         *,
+        labels: Labels = (),
         high: bool = False,
     ) -> UpstreamStream:
-        """A stream to the next host of the balancer, or to that of `pool`, which was picked already.
+        """A stream to the next host of the balancer for `labels`, or to that of `pool`, which was picked already.
 
         Raises `ProxyError` (UH, UF, UO; features §13 rule 28).
 
@@ -100,10 +108,9 @@ class Cluster:
         wants another attempt.
         """
         outcomes = self.outcomes_of(info)
-        pool = pool or self.pick(high=high)
+        pool = pool or self.pick(labels, high=high)
         if pool is None:
-            self.stats.lb_healthy_panic.inc()
-            self.stats.cx_none_healthy.inc()
+            self._charge_none_healthy(labels)
             error = failures.no_healthy_upstream()
             outcomes.charge(error.status)
             raise error
@@ -123,27 +130,30 @@ class Cluster:
             info.upstream_connection = connection.identity
         return UpstreamStream(pool, connection, outcomes, judge)
 
-    def pick_another(self, rejects: Callable[[Host], bool], attempts: int, *, high: bool = False) -> Pool | None:
-        """The pool of the next host that is not rejected; after `attempts` more picks whichever comes."""
-        pool = self.pick(high=high)
-        while pool is not None and attempts and rejects(pool.host):
-            pool = self.pick(high=high)
+    def pick_another(
+        self, rejects: Callable[[Host], bool], attempts: int, *, labels: Labels = (), high: bool = False
+    ) -> Pool | None:
+        """The pool of the next host for `labels` that is not rejected; after `attempts` more picks whichever comes."""
+        balancer = self._balancer if self._subsets is None else self._subsets.choose(labels)
+        host = balancer.pick()
+        while host is not None and attempts and rejects(host):
+            host = balancer.pick()
             attempts -= 1
-        return pool
+        return None if host is None else self._pool(host, high=high)
 
-    async def open_connection(self, info: StreamInfo, *, high: bool = False) -> TcpConnection:
-        """A connection of its own to the next host of the balancer; the caller closes it.
+    async def open_connection(self, info: StreamInfo, *, labels: Labels = (), high: bool = False) -> TcpConnection:
+        """A connection of its own to the next host of the balancer for `labels`; the caller closes it.
 
         Raises `ProxyError`: UO at the limit of connections (none waits for a free one), UH, UF. `info` learns the host.
         """
         breaker = self.high_breaker if high else self.breaker
         if not breaker.claim_connection(force=False):
             raise failures.reset("overflow")
-        host = self._balancer.pick()
+        balancer = self._balancer if self._subsets is None else self._subsets.choose(labels)
+        host = balancer.pick()
         if host is None:
             breaker.release_connection()
-            self.stats.lb_healthy_panic.inc()
-            self.stats.cx_none_healthy.inc()
+            self._charge_none_healthy(labels)
             raise failures.no_healthy_upstream()
         info.upstream_host = info.upstream_tried = host.address
         info.upstream_hostname = host.hostname
@@ -183,6 +193,8 @@ class Cluster:
         self._endpoints = endpoints
         hosts = HostSet(endpoints)
         self._balancer.update(hosts.eligible())
+        if self._subsets is not None:
+            self._subsets.update(hosts)
         kept = self._identities = {_identity(host) for host in hosts.hosts}
         for key in [key for key in self._pools if key[0] not in kept]:
             self._retire(self._pools.pop(key))
@@ -205,10 +217,21 @@ class Cluster:
         while self._pools:
             self._retire(self._pools.popitem()[1])
 
+    def begin(self) -> None:
+        """The cluster has its name from now on: until then nobody asks it, and its subsets do not count."""
+        if self._subsets is not None:
+            self._subsets.begin()
+
     def retire(self) -> None:
         """Another cluster has taken the name, or none. What knows this one may finish; no connection is used again."""
         self._retired = True
+        if self._subsets is not None:
+            self._subsets.end()
         self.close()
+
+    def _charge_none_healthy(self, labels: Labels) -> None:
+        self.stats.lb_healthy_panic.inc(1 if self._subsets is None else self._subsets.in_vain(labels))
+        self.stats.cx_none_healthy.inc()
 
     def _pool(self, host: Host, *, high: bool) -> Pool:
         key = _identity(host), high

@@ -71,6 +71,8 @@ class ClusterManager:
         for cluster in set(before.values()).difference(clusters.values()):
             cluster.retire()
             self._retired.add(cluster)
+        for cluster in clusters.values():
+            cluster.begin()
         self.update_endpoints(endpoints)
         return dict(before) != dict(clusters)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from master.config.compile import endpoints
 from master.config.compile.circuit_breakers import compile_breakers
+from master.config.compile.lb_subsets import compile_subsets
 from master.config.compile.tls import compile_upstream
 from master.config.compile.upstream_http import compile_http_options
 from proxy.config.cluster import Cluster, ClusterEndpoints, Dns, LocalityHosts
@@ -29,6 +30,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "dns_failure_refresh_rate",
         "respect_dns_ttl",
         "per_connection_buffer_limit_bytes",
+        "lb_subset_config",
         "transport_socket",
     ),
     "envoy.config.cluster.v3.Cluster.RefreshRate": ("base_interval", "max_interval"),
@@ -96,6 +98,7 @@ def _cluster(message: Any, context: Context) -> Cluster:
         breaker=breaker,
         high_breaker=high_breaker,
         dns=dns,
+        subsets=compile_subsets(message.lb_subset_config, context.at("lb_subset_config")),
         tls=compile_upstream(message.transport_socket, context.at("transport_socket"))
         if message.HasField("transport_socket")
         else None,

@@ -8,7 +8,9 @@ from google.protobuf import json_format
 
 from proxy.config.cluster import HostMetadata
 from proxy.config.common import Metadata
-from proxy.route.host_predicates import canonical
+from proxy.config.lb_subsets import Labels
+from proxy.route import labels as route_labels
+from proxy.route.labels import LB, canonical
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
@@ -27,7 +29,11 @@ def compile_host_metadata(message: Any) -> HostMetadata:
     return tuple((name, canonical(json_format.MessageToDict(structs[name]))) for name in sorted(structs))
 
 
-def compile_labels(message: Any, name: str) -> tuple[tuple[str, str], ...]:
-    """The keys of the Struct called `name` of a `Metadata` message, and their values."""
-    fields = json_format.MessageToDict(message.filter_metadata[name]) if name in message.filter_metadata else {}
-    return tuple((key, canonical(fields[key])) for key in sorted(fields))
+def compile_labels(message: Any) -> Labels:
+    """Those of a `Metadata` message that load balancing looks at: what it says under `envoy.lb`."""
+    return labels_of(message.filter_metadata[LB]) if LB in message.filter_metadata else ()
+
+
+def labels_of(struct: Any) -> Labels:
+    """The keys of a Struct, and their values."""
+    return route_labels.labels_of(json_format.MessageToDict(struct))

@@ -10,7 +10,6 @@ from master.config.compile.route_match import compile_header_matcher
 from master.config.suggest import nearest
 from master.config.walk import unpack
 from proxy.config.forwarding import ResetHeader, RetryPolicy
-from proxy.route.host_predicates import LB
 from proxy.route.retry import GRPC_NAMES, NAMES, parse_names
 
 if TYPE_CHECKING:
@@ -121,7 +120,7 @@ def _host_predicates(message: Any, context: Context) -> dict[str, Any]:
         if kind == OMIT_METADATA:
             config: Any = unpack(predicate.typed_config)
             if config is not None:
-                labels.append(compile_labels(config.metadata_match, LB))
+                labels.append(compile_labels(config.metadata_match))
         elif kind not in HOST_PREDICATES and (*here.path, "typed_config") not in here.unsupported:
             here.error(
                 ("typed_config",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from master.config.compile import rewrites
+from master.config.compile.metadata import compile_labels
 from proxy.config.route import ClusterAction, ClusterWeight, DirectResponseAction, RedirectAction
 from proxy.filters.header_edits import compile_mutations
 
@@ -26,6 +27,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "host_rewrite_path_regex",
         "auto_host_rewrite",
         "append_x_forwarded_host",
+        "metadata_match",
     ),
     "envoy.config.route.v3.WeightedCluster": ("clusters", "header_name"),
     "envoy.config.route.v3.WeightedCluster.ClusterWeight": (
@@ -38,6 +40,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "response_headers_to_add",
         "response_headers_to_remove",
         "host_rewrite_literal",
+        "metadata_match",
     ),
     "envoy.config.route.v3.DirectResponseAction": ("status", "body"),
     "envoy.config.route.v3.RedirectAction": (
@@ -87,6 +90,7 @@ def compile_action(message: Any, match: Any, context: Context) -> ClusterAction 
         path_rewrite=rewrites.path_rewrite(message, match, context),
         host_rewrite=host,
         append_x_forwarded_host=message.append_x_forwarded_host,
+        labels=compile_labels(message.metadata_match),
     )
     return action if action.cluster or action.cluster_header or weighted else None
 
@@ -112,6 +116,7 @@ def _shares(messages: Any, context: Context) -> tuple[ClusterWeight, ...]:
                 rewrites.header_name(message.cluster_header, here, "cluster_header", pseudo=True),
                 compile_mutations(message, here),
                 rewrites.host(message.host_rewrite_literal, here, "host_rewrite_literal"),
+                compile_labels(message.metadata_match),
             )
         )
     total = sum(share.weight for share in shares)

@@ -95,8 +95,21 @@ class Breaker(msgspec.Struct, frozen=True):
     place: Place
 
 
+class Subset(msgspec.Struct, frozen=True):
+    """The request is for hosts of `wanted`; it comes to those that have `labels`, by what `how` says ("none": to
+    nobody). Both are `key=JSON`.
+    """
+
+    wanted: tuple[str, ...]
+    how: str
+    labels: tuple[str, ...]
+    place: Place
+
+
 class Cluster(msgspec.Struct, frozen=True):
-    """`how` the route names it. `known`: there is one of this name."""
+    """`how` the route names it. `known`: there is one of this name. `hosts` are those of its `subset`, if there is
+    one.
+    """
 
     name: str
     how: str
@@ -107,6 +120,7 @@ class Cluster(msgspec.Struct, frozen=True):
     breakers: tuple[Breaker, ...] = ()
     shares: tuple[Share, ...] = ()
     note: str = ""
+    subset: Subset | None = None
 
 
 class Named(msgspec.Struct, frozen=True):

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from master.explain.request.answer import Breaker, Cluster, Host, Share
+from master.explain.request.answer import Breaker, Cluster, Host, Share, Subset
 from master.explain.request.paths import Paths, to_cluster
 from master.explain.request.place import DEFAULT, Path, Place, Places
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Cluster as ClusterConfig
 from proxy.config.cluster import ClusterEndpoints, Endpoints
+from proxy.config.lb_subsets import Labels, LbSubsets
 from proxy.config.route import ClusterAction
 from proxy.explain.routing import Routing
+from proxy.upstream.host_set import HostSet
+from proxy.upstream.lb.round_robin import RoundRobin
+from proxy.upstream.lb.subset import SubsetBalancer, Way
 from proxy.upstream.tables import ClusterColumn, HostColumn
 from shm.table import TableReader
 
@@ -44,6 +48,7 @@ def cluster(
     name: str,
     how: str,
     place: Place,
+    labels: Labels,
     config: CompiledConfig,
     endpoints: Endpoints,
     places: Places,
@@ -51,18 +56,22 @@ def cluster(
     *,
     high: bool,
 ) -> Cluster:
-    """The cluster called `name`, whether it exists or not. `place` is what names it; `high`: the route's priority."""
+    """The cluster called `name`, whether it exists or not. `place` is what names it; the request is for its hosts of
+    `labels`; `high`: the route's priority.
+    """
     known = next((one for one in config.clusters if one.name == name), None)
     if known is None:
         return Cluster(name, how, False, place)
-    hosts = tuple(_hosts(endpoints.clusters.get(name), counts))
+    at = to_cluster(places, config, name)
+    found = endpoints.clusters.get(name)
+    subset, slots = (None, None) if known.subsets is None else _subset(known.subsets, labels, found, places, at)
+    hosts = tuple(_hosts(found, counts, slots))
     note = ""
-    if not hosts:
+    if not hosts and not (slots is not None and found is not None and HostSet(found).hosts):
         unresolved = known.dns is not None and counts is None
         note = "its hosts are not known before it runs: their names are resolved then" if unresolved else "no hosts"
-    at = to_cluster(places, config, name)
-    breakers = tuple(_breakers(known, endpoints.clusters.get(name), places, counts, at, high=high))
-    return Cluster(name, how, True, place, known.type, hosts, breakers, (), note)
+    breakers = tuple(_breakers(known, found, places, counts, at, high=high))
+    return Cluster(name, how, True, place, known.type, hosts, breakers, (), note, subset)
 
 
 def named_by(routing: Routing, places: Places, paths: Paths) -> tuple[str, Place]:
@@ -98,10 +107,32 @@ def shares(routing: Routing, places: Places, paths: Paths) -> tuple[Share, ...]:
     )
 
 
-def _hosts(endpoints: ClusterEndpoints | None, counts: Counts | None) -> Iterator[Host]:
+def _subset(
+    config: LbSubsets, labels: Labels, endpoints: ClusterEndpoints | None, places: Places, at: Path
+) -> tuple[Subset, frozenset[int]]:
+    """Where a request for `labels` comes to, and the slots of the hosts that it may get."""
+    balancer = SubsetBalancer(config, lambda: RoundRobin(0))
+    balancer.update(HostSet(endpoints).priorities)
+    found = balancer.find(labels)
+    field = {Way.SUBSET: "subset_selectors", Way.SELECTOR: "subset_selectors", Way.PANIC: "panic_mode_any"}.get(
+        found.way, "fallback_policy"
+    )
+    place = places.first((*at, "lb_subset_config", field), (*at, "lb_subset_config"))
+    told = found.labels if found.way is not Way.NONE else ()
+    return Subset(_text(labels), found.way.value, _text(told), place), frozenset(host.slot for host in found.hosts)
+
+
+def _text(labels: Labels) -> tuple[str, ...]:
+    return tuple(f"{key}={value}" for key, value in labels)
+
+
+def _hosts(endpoints: ClusterEndpoints | None, counts: Counts | None, slots: frozenset[int] | None) -> Iterator[Host]:
+    """Those of `slots`, None for all."""
     for locality in endpoints.localities if endpoints is not None else ():
         where = "/".join(filter(None, (locality.region, locality.zone, locality.sub_zone)))
         for host in locality.hosts:
+            if slots is not None and host.slot not in slots:
+                continue
             cx_active = rq_active = None
             if counts is not None:
                 cx_active = max(0, counts.hosts.total(host.slot, HostColumn.CX_ACTIVE))

@@ -23,6 +23,7 @@ from master.explain.story import flags_of
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Endpoints
 from proxy.config.common import Address, PluginConfig
+from proxy.config.lb_subsets import Labels
 from proxy.config.route import ClusterAction
 from proxy.explain import trial as trials
 from proxy.explain.routing import Routing, find_domain
@@ -30,6 +31,7 @@ from proxy.explain.trial import Trial
 from proxy.filters.network import hcm_config, tcp_proxy_config
 from proxy.http.authority import without_port
 from proxy.route.reasons import describe, quoted
+from proxy.route.weighted import Weighted
 
 HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 TCP_PROXY = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
@@ -125,15 +127,11 @@ class _Told:
         if last.type_url != TCP_PROXY:
             return self._begun("tcp", notes=(note,))
         clusters = msgspec.msgpack.decode(last.config, type=tcp_proxy_config.Config).clusters
-        total, number = sum(weight for _, weight in clusters), self.question.drawn
-        number, name = number % total, clusters[0][0]
-        for name, weight in clusters:  # noqa: B007 - the name is what is looked for
-            if number < weight:
-                break
-            number -= weight
+        drawn = Weighted([(choice, choice.weight) for choice in clusters])
+        choice = drawn.at(self.question.drawn % drawn.total)
         place = self.places.first((*self.paths.manager, "cluster"), (*self.paths.manager, "weighted_clusters"))
         how = "the TCP proxy" if len(clusters) == 1 else f"one of {len(clusters)} weighted clusters of the TCP proxy"
-        return self._begun("tcp", cluster=self._cluster(name, how, place), notes=(note,))
+        return self._begun("tcp", cluster=self._cluster(choice.name, how, place, choice.labels), notes=(note,))
 
     def _admission(self, trial: Trial, manager: hcm_config.Config) -> dict[str, Any]:
         inside = "from inside" if trial.from_inside else "from outside"
@@ -200,7 +198,8 @@ class _Told:
             request = trial.at_router or trial.admitted
             assert request is not None
             name, high = routing.chosen.cluster_name(request), action.forwarding.high_priority
-            found = self._cluster(name, how, place, high=high)
+            labels = trial.forwarding.labels if trial.forwarding is not None else routing.chosen.labels
+            found = self._cluster(name, how, place, labels, high=high)
             fields["cluster"] = msgspec.structs.replace(found, shares=shares(routing, self.places, self.paths))
             fields["mirrors"] = self._mirrors(action)
         if trial.forwarding is not None and trial.upstream is not None and trial.at_router is not None:
@@ -213,8 +212,8 @@ class _Told:
             fields["by_route"] = changes.changes(trial.at_router, trial.upstream)
         return fields
 
-    def _cluster(self, name: str, how: str, place: Place, *, high: bool = False) -> Any:
-        return cluster(name, how, place, self.config, self.endpoints, self.places, self.counts, high=high)
+    def _cluster(self, name: str, how: str, place: Place, labels: Labels, *, high: bool = False) -> Any:
+        return cluster(name, how, place, labels, self.config, self.endpoints, self.places, self.counts, high=high)
 
     def _mirrors(self, action: ClusterAction) -> tuple[Setting, ...]:
         field = "request_mirror_policies"

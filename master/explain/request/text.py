@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from master.explain.request.answer import Answer, Breaker, Candidate, Change, Cluster, Host, Named, Setting
+from master.explain.request.answer import Answer, Breaker, Candidate, Change, Cluster, Host, Named, Setting, Subset
 from master.explain.request.place import Place
 
 OTHER_PATHS = 5
@@ -182,6 +182,8 @@ def _hosts(cluster: Cluster | None) -> Iterator[Row]:
     for share in cluster.shares:
         mark = " ← explained here" if share.drawn else ""
         yield Row("share", f"{share.percent:.3g} % to {share.cluster}{mark}", share.place)
+    if cluster.subset is not None:
+        yield Row("subset", _subset(cluster.subset), cluster.subset.place)
     for host in cluster.hosts[:MAX_HOSTS]:
         yield Row(host.address, _host(host))
     if len(cluster.hosts) > MAX_HOSTS:
@@ -192,6 +194,15 @@ def _hosts(cluster: Cluster | None) -> Iterator[Row]:
     default = [f"{one.name} {_breaker(one)}" for one in cluster.breakers if not one.place.path]
     if default:
         yield Row("breakers", ", ".join(default), Place())
+
+
+def _subset(subset: Subset) -> str:
+    wanted = ", ".join(subset.wanted) or "any hosts"
+    if subset.how == "none":
+        return f"no host for {wanted}, and no fallback"
+    if subset.how == "subset":
+        return f"hosts with {wanted}"
+    return f"{subset.how} to {', '.join(subset.labels) or 'all hosts'}: no subset for {wanted}"
 
 
 def _breaker(breaker: Breaker) -> str:

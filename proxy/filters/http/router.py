@@ -113,7 +113,7 @@ class Router:
         if not options.mirrors or exchange.info.upgrade:
             await self._forward(forwarding, exchange.body, options)
             return
-        body = self._mirroring.begin(exchange, options.mirrors, forwarding.terms, forwarding.cluster)
+        body = self._mirroring.begin(exchange, options.mirrors, forwarding.terms, forwarding.cluster, forwarding.labels)
         try:
             await self._forward(forwarding, body, options)
         finally:

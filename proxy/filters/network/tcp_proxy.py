@@ -10,6 +10,7 @@ import trio
 from proxy.access_log.access_log import build_access_logs
 from proxy.access_log.log import log_meanwhile
 from proxy.access_log.periodic import Ticking
+from proxy.config.lb_subsets import Labels
 from proxy.errors import Flag, ProxyError, describe, errno_name
 from proxy.filters.context import CallNextNetwork, FilterContext
 from proxy.filters.network import tcp_proxy_config, tcp_record
@@ -40,7 +41,7 @@ class TcpProxy:
         self._stats = TcpStats(context.stats, config.stat_prefix)
         self._periodic = context.periodic
         self._access_logs = build_access_logs(config.access_log, context.log_writer)
-        self._choice = Weighted(config.clusters)
+        self._choice = Weighted([(choice, choice.weight) for choice in config.clusters])
 
     async def __call__(self, connection: Connection, call_next: CallNextNetwork) -> None:
         self._stats.cx_total.inc()
@@ -126,12 +127,12 @@ class TcpProxy:
 
     async def _connect(self, info: StreamInfo) -> TcpConnection:
         """A connection to a host of a cluster, after `max_connect_attempts` at most. Raises `ProxyError`."""
-        cluster = self._pick(info)
+        cluster, labels = self._pick(info)
         while True:
             began = trio.current_time()
             info.begin_attempt(began)
             try:
-                return await cluster.open_connection(info)
+                return await cluster.open_connection(info, labels=labels)
             except ProxyError as error:
                 if error.flag is not Flag.UPSTREAM_CONNECTION_FAILURE:
                     info.upstream_attempts -= 1  # nobody was asked
@@ -147,13 +148,14 @@ class TcpProxy:
                     info.flags.add(Flag.UPSTREAM_RETRY_LIMIT_EXCEEDED)
                     raise
 
-    def _pick(self, info: StreamInfo) -> Cluster:
-        name = info.upstream_cluster = self._choice.pick()
-        cluster = self._clusters.get(name)
+    def _pick(self, info: StreamInfo) -> tuple[Cluster, Labels]:
+        choice = self._choice.pick()
+        info.upstream_cluster = choice.name
+        cluster = self._clusters.get(choice.name)
         if cluster is None:
             self._stats.cx_no_route.inc()
             raise ProxyError("cluster_not_found", side="internal", status=0, flag=Flag.NO_CLUSTER_FOUND)
-        return cluster
+        return cluster, choice.labels
 
     def _directions(
         self, connection: Connection, upstream: TcpConnection, info: StreamInfo

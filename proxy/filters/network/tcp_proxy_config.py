@@ -8,12 +8,15 @@ import msgspec
 
 from proxy.config.access_log import AccessLog
 from proxy.config.context import CompileContext
+from proxy.config.lb_subsets import Labels
+from proxy.route.labels import LB, labels_of, merged
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy": (
         "stat_prefix",
         "cluster",
         "weighted_clusters",
+        "metadata_match",
         "idle_timeout",
         "max_connect_attempts",
         "max_downstream_connection_duration",
@@ -25,15 +28,27 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "access_log_flush_interval",
     ),
     "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster": ("clusters",),
-    "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight": ("name", "weight"),
+    "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight": (
+        "name",
+        "weight",
+        "metadata_match",
+    ),
 }
 
 
+class Choice(msgspec.Struct, frozen=True, gc=False):
+    """One cluster, its share of the connections, and the labels of its hosts that they are for."""
+
+    name: str
+    weight: int = 1
+    labels: Labels = ()
+
+
 class Config(msgspec.Struct, frozen=True):
-    """`TcpProxy`. `clusters` are (name, weight); one entry where a single cluster is named. Seconds; 0 means none."""
+    """`TcpProxy`. `clusters` has one entry where a single cluster is named. Seconds; 0 means none."""
 
     stat_prefix: str
-    clusters: tuple[tuple[str, int], ...]
+    clusters: tuple[Choice, ...]
     idle_timeout: float = 3600.0
     max_connect_attempts: int = 1
     max_connection_duration: float = 0.0
@@ -62,11 +77,19 @@ def from_proto(message: Any, context: CompileContext) -> Config:
     )
 
 
-def _clusters(message: Any, context: CompileContext) -> tuple[tuple[str, int], ...]:
+def _clusters(message: Any, context: CompileContext) -> tuple[Choice, ...]:
+    labels = _labels(message.metadata_match, context)
     if message.WhichOneof("cluster_specifier") != "weighted_clusters":
         context.require_cluster(message.cluster, "cluster")
-        return ((message.cluster, 1),)
+        return (Choice(message.cluster, labels=labels),)
     choices = message.weighted_clusters.clusters
     for index, choice in enumerate(choices):
         context.require_cluster(choice.name, "weighted_clusters", "clusters", index, "name")
-    return tuple((choice.name, choice.weight) for choice in choices)
+    return tuple(
+        Choice(choice.name, choice.weight, merged(labels, _labels(choice.metadata_match, context)))
+        for choice in choices
+    )
+
+
+def _labels(metadata: Any, context: CompileContext) -> Labels:
+    return labels_of(context.struct(metadata.filter_metadata[LB])) if LB in metadata.filter_metadata else ()

@@ -7,13 +7,16 @@ from collections.abc import Callable
 import trio
 
 from proxy.config.forwarding import Forwarding as Options
+from proxy.config.lb_subsets import Labels
 from proxy.filters.http.router_headers import Terms
 from proxy.filters.router.upstream_log import UpstreamLogs
 from proxy.http.deadlines import Phase
 from proxy.http.exchange import Exchange
 from proxy.http.headers import Headers
+from proxy.http.stream_info import StreamInfo
 from proxy.net.pipe import PipePool
 from proxy.route.entry import RouteEntry
+from proxy.route.labels import LB, labels_of, merged
 from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.cluster import Cluster
 
@@ -26,6 +29,7 @@ class Forwarding:
     the upstream took. `pipes` are for bodies that nobody looks at. `stream_duration` is how long an attempt may last,
     in seconds, 0 for ever; `limits_attempts`: an attempt has limits of its own at all. `high`: of high priority. `logs`
     are those of attempts, if there are any.
+    `labels`: which hosts of the cluster it is for, by its route and by what filters have said of it (`envoy.lb`).
     `follow` says of a response whether it is a redirect that is followed here.
     """
 
@@ -36,6 +40,7 @@ class Forwarding:
         "exchange",
         "follow",
         "high",
+        "labels",
         "limits_attempts",
         "logs",
         "options",
@@ -64,6 +69,7 @@ class Forwarding:
         self.options = options
         self.service_time = service_time
         self.high = options.high_priority
+        self.labels = _labels(entry, exchange.info)
         self.complete_at: float | None = None
         self.logs: UpstreamLogs | None = None
         self.follow: Callable[[int, Headers], bool] | None = None
@@ -85,3 +91,9 @@ class Forwarding:
     def elapsed(self) -> float:
         """Seconds since the request was complete; 0 before."""
         return trio.current_time() - self.complete_at if self.complete_at is not None else 0.0
+
+
+def _labels(entry: RouteEntry, info: StreamInfo) -> Labels:
+    """What the request's own metadata says goes over its route's `metadata_match`."""
+    own = (info.dynamic_metadata or {}).get(LB)
+    return merged(entry.labels, labels_of(own)) if own else entry.labels

@@ -108,7 +108,9 @@ class Retries:
         rejects, attempts = self._terms.rejects, self._terms.policy.host_selection_retry_max_attempts
         if rejects is None:
             return None
-        return forwarding.cluster.pick_another(rejects(self._tried), attempts, high=forwarding.high)
+        return forwarding.cluster.pick_another(
+            rejects(self._tried), attempts, labels=forwarding.labels, high=forwarding.high
+        )
 
     def give_up(self) -> None:
         """Nothing is retried any more."""

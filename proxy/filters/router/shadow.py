@@ -14,6 +14,7 @@ import trio
 
 from proxy.config.forwarding import Mirror
 from proxy.config.header_mutation import Mutation
+from proxy.config.lb_subsets import Labels
 from proxy.errors import ProxyError
 from proxy.filters.header_edits import Edit
 from proxy.filters.http.router_headers import Terms, tell_timeout
@@ -37,12 +38,22 @@ SUFFIX = b"-shadow"
 
 
 class Shadow:
-    """One copy. `abandoned` counts if it is given up for its slowness; `limit`: bytes that may wait for it."""
+    """One copy, for hosts of `labels`. `abandoned` counts if it is given up for its slowness; `limit`: bytes that may
+    wait for it.
+    """
 
     def __init__(
-        self, cluster: Cluster, request: Request, timeout: float, shadows: Shadows, limit: int, abandoned: Counter
+        self,
+        cluster: Cluster,
+        labels: Labels,
+        request: Request,
+        timeout: float,
+        shadows: Shadows,
+        limit: int,
+        abandoned: Counter,
     ) -> None:
         self._cluster = cluster
+        self._labels = labels
         self._request = request
         self._timeout = timeout
         self._shadows = shadows
@@ -83,7 +94,7 @@ class Shadow:
         info.internal = True
         try:
             with self._scope as scope:
-                stream = await self._cluster.open_stream(info)
+                stream = await self._cluster.open_stream(info, labels=self._labels)
                 await self._send(stream)
                 await self._drop_answer(stream)
             if scope.cancelled_caught and scope.deadline <= trio.current_time():
@@ -191,8 +202,12 @@ class Mirroring:
         self._own_address = own_address.encode()
         self._limit = limit
 
-    def begin(self, exchange: Exchange, mirrors: Sequence[Mirror], terms: Terms, main: Cluster) -> MirroredBody:
-        """Send the copies of a request that is about to be forwarded, and read its body through what is returned."""
+    def begin(
+        self, exchange: Exchange, mirrors: Sequence[Mirror], terms: Terms, main: Cluster, labels: Labels
+    ) -> MirroredBody:
+        """Send the copies of a request that is about to be forwarded to hosts of `labels`, and read its body through
+        what is returned.
+        """
         request, copies = exchange.request, []
         for mirror in mirrors:
             cluster = _cluster(mirror, exchange)
@@ -200,7 +215,7 @@ class Mirroring:
                 continue
             abandoned = main.stats.retry_or_shadow_abandoned
             copied = self._copy(mirror, exchange, terms)
-            copy = Shadow(cluster, copied, terms.timeout, self._shadows, self._limit, abandoned)
+            copy = Shadow(cluster, labels, copied, terms.timeout, self._shadows, self._limit, abandoned)
             if self._shadows.start(copy.run):
                 copies.append(copy)
             else:
