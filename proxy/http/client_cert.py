@@ -1,6 +1,6 @@
 """`x-forwarded-client-cert`: what an upstream is told of the client's certificate (Envoy: headers.rst, of that name).
 
-Pure: what both certificates say in, a list's element out. Which of the header's elements go on is `identity`'s to decide.
+Pure: what both certificates say in, a list's element out. Which elements of the header go on is for `identity`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ import pytest
 
 from proxy.filters.network.hcm_identity_config import CLIENT_CERT_DETAILS, CLIENT_CERT_MODES
 from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, static_cluster, virtual_host
-from tests.kit.client import Address
 from tests.kit.origin import Origin
 from tests.kit.parity import Pair, run_pair
 from tests.parity.rules import HCM, of
@@ -28,7 +27,7 @@ CLIENTS = {
 }
 """Subject, URI names and DNS names of clients' certificates."""
 
-THEIRS = ([], ["By=z;Hash=1"], ["By=z;Hash=1", "By=y"])
+THEIRS: tuple[list[str], ...] = ([], ["By=z;Hash=1"], ["By=z;Hash=1", "By=y"])
 
 
 class Authority:
@@ -101,7 +100,7 @@ def pair(authority: Authority) -> Iterator[Pair]:
             yield running
 
 
-def told(address: Address, authority: Authority, client: str, theirs: list[str]) -> list[str]:
+def told(address: tuple[str, int], authority: Authority, client: str, theirs: list[str]) -> list[str]:
     """The header as the origin received it."""
     context = ssl.create_default_context(cafile=str(authority / "ca.pem"))
     context.check_hostname = False

@@ -22,7 +22,7 @@ class Session:
     """What a hop asks of a `TlsSession`."""
 
     def __init__(self, *sans: str, certified: bool = True) -> None:
-        self.peer_chain = (CertificateFacts(AUTHORITY.issue(*sans, name="a").der),) if certified else ()
+        self.peer_chain: tuple[CertificateFacts, ...] = (CertificateFacts(AUTHORITY.issue(*sans, name="a").der),) if certified else ()
         self.peer = self.peer_chain[0] if certified else None
         self.local = OWN
 
