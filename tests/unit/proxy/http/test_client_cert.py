@@ -22,8 +22,10 @@ class Session:
     """What a hop asks of a `TlsSession`."""
 
     def __init__(self, *sans: str, certified: bool = True) -> None:
-        self.peer_chain: tuple[CertificateFacts, ...] = (CertificateFacts(AUTHORITY.issue(*sans, name="a").der),) if certified else ()
-        self.peer = self.peer_chain[0] if certified else None
+        self.peer_chain: tuple[CertificateFacts, ...] = (
+            (CertificateFacts(AUTHORITY.issue(*sans, name="a").der),) if certified else ()
+        )
+        self.peer = next(iter(self.peer_chain), None)
         self.local = OWN
 
 
