@@ -7,6 +7,7 @@ No I/O: headers, the connection's two addresses and the configuration in, facts 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,8 +18,10 @@ from proxy.http import client_cert, hop_by_hop, request_id
 from proxy.http.headers import Headers
 from proxy.http.original_ip import ORIGINAL_IP_DETECTIONS
 from proxy.http.original_ip.detection import OriginalIpDetection
-from proxy.net.certificates import Certificates
 from proxy.net.cidr import CidrRanges, parse_ip
+
+if TYPE_CHECKING:
+    from proxy.net.tls.session import TlsSession
 
 XFF = b"x-forwarded-for"
 XFP = b"x-forwarded-proto"
@@ -75,7 +78,8 @@ class Hop:
     """What a connection says about its requests. `appended` is our line in `x-forwarded-for`, empty for none.
 
     `peer` is the peer as the caller of a request; `relayed` the same where others stand before it. `client_cert` is our
-    element of `x-forwarded-client-cert`, None for a client that presented no certificate.
+    element of `x-forwarded-client-cert`: None for a client that presented no certificate or where nobody asks, empty
+    where it is only asked whether there is one.
     """
 
     scheme: bytes
@@ -110,12 +114,20 @@ class Identities:
         self._scheme = config.scheme.encode()
         self._request_ids = request_id.Policy(config)
 
-    def hop(self, remote: Address, local: Address, scheme: bytes, certificates: Certificates | None = None) -> Hop:
-        """What the connection from `remote` to `local` says; once per connection. `certificates` are those of TLS."""
+    def hop(self, remote: Address, local: Address, scheme: bytes, tls: TlsSession | None = None) -> Hop:
+        """What the connection from `remote` to `local` says; once per connection."""
         port = b"%d" % local.port if isinstance(local, SocketAddress) else b""
         peer, relayed = Caller(remote, self._is_internal(remote)), Caller(remote)
-        told = client_cert.element(certificates, self._config.client_cert.details)
+        told = self._client_cert(tls) if tls is not None else None
         return Hop(scheme, self._appended(remote), port, peer, relayed, told)
+
+    def _client_cert(self, tls: TlsSession) -> bytes | None:
+        config = self._config.client_cert
+        if config.forward in ("SANITIZE", "ALWAYS_FORWARD_ONLY") or tls.peer is None:
+            return None
+        if config.forward == "FORWARD_ONLY":
+            return b""
+        return client_cert.element(tls.peer_chain, tls.local, config.details)
 
     def _appended(self, remote: Address) -> bytes:
         if not isinstance(remote, SocketAddress):

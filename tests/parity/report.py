@@ -81,9 +81,9 @@ def number_of(name: str) -> int | None:
 
 
 def is_field(name: str) -> bool:
-    """Whether Envoy's API has the field."""
+    """Whether Envoy's API has the field, or that of xDS, whose names are whole."""
     message, _, last = name.rpartition(".")
-    found = find(f"envoy.{message}")
+    found = find(message if message.startswith("xds.") else f"envoy.{message}")
     return found is not None and last in found.DESCRIPTOR.fields_by_name
 
 

@@ -89,7 +89,7 @@ def lines() -> Lines:
             return {name: both.lines(name) for name in ("json", "text", *FILTERS)}
 
 
-@pytest.mark.parity("features 11.9: %CEL% and %TYPED_CEL%")
+@pytest.mark.parity("config.core.v3.SubstitutionFormatString.json_format")
 @pytest.mark.parametrize("member", MEMBERS)
 def test_the_same_values(lines: Lines, member: str) -> None:
     envoy, ours = ([json.loads(line)[member] for line in side] for side in lines["json"])
@@ -97,13 +97,13 @@ def test_the_same_values(lines: Lines, member: str) -> None:
     assert len(envoy) > len(REQUESTS)
 
 
-@pytest.mark.parity("features 11.9: %CEL% in text")
+@pytest.mark.parity("config.core.v3.SubstitutionFormatString.text_format_source")
 def test_the_same_text(lines: Lines) -> None:
     envoy, ours = lines["text"]
     assert ours == envoy
 
 
-@pytest.mark.parity("features 11.9: the CEL filter")
+@pytest.mark.parity("extensions.access_loggers.filters.cel.v3.ExpressionFilter.expression")
 @pytest.mark.parametrize("name", FILTERS)
 def test_the_same_requests_are_logged(lines: Lines, name: str) -> None:
     envoy, ours = lines[name]

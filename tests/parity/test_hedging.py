@@ -125,7 +125,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("path", "script", "request_", "attempts"), CASES, ids=itertools.count())
-@pytest.mark.parity("features 9.22")
+@pytest.mark.parity(
+    "rule 40", "config.route.v3.RouteAction.hedge_policy", "config.route.v3.HedgePolicy.hedge_on_per_try_timeout"
+)
 def test_what_goes_out_beside_each_other(
     proxies: Both, path: str, script: str, request_: dict[str, Any], attempts: int
 ) -> None:
@@ -142,7 +144,7 @@ def test_what_goes_out_beside_each_other(
     assert len(ours["attempts"]) == attempts
 
 
-@pytest.mark.parity("features 9.22")
+@pytest.mark.parity("config.route.v3.RouteAction.hedge_policy")
 @pytest.mark.field(
     "envoy.config.route.v3.RouteAction.hedge_policy", "envoy.config.route.v3.HedgePolicy.hedge_on_per_try_timeout"
 )
@@ -151,7 +153,7 @@ def test_the_routes_policy(proxies: Both) -> None:
     assert proxies.ours.ask("/plain/", "delay=0.5")["status"] == 504  # another one than its virtual host's
 
 
-@pytest.mark.parity("features 9.22: of the virtual host where the route has none")
+@pytest.mark.parity("config.route.v3.VirtualHost.hedge_policy")
 @pytest.mark.field("envoy.config.route.v3.VirtualHost.hedge_policy")
 def test_the_virtual_hosts_policy(proxies: Both) -> None:
     assert [proxies.ours.ask(path, "delay=0.5")["status"] for path in ("/host/", "/plain/")] == [200, 504]

@@ -159,14 +159,14 @@ CASES: dict[str, Callable[[H2Client], Response]] = {
 REQUESTS = len(CASES) + 2
 
 
-@pytest.mark.parity("57. HTTP/2: settings on the wire, what goes to an HTTP/1 origin, and what comes back")
+@pytest.mark.parity("rule 57", "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.codec_type")
 @pytest.mark.parametrize("name", CASES)
 def test_both_answer_the_same(sides: tuple[Side, Side], name: str) -> None:
     envoy, ours = (side.answers[name] for side in sides)
     assert ours == envoy
 
 
-@pytest.mark.parity("15. The log of requests, and of those that were none; 28. of a client's reset")
+@pytest.mark.parity("rule 15", "rule 28")
 def test_both_log_the_same(sides: tuple[Side, Side]) -> None:
     envoy, ours = (side.log for side in sides)
     assert ours == envoy

@@ -70,20 +70,20 @@ def seen(side: Side, host: str, path: str, headers: str = "") -> list[Fields]:
         ("none", "/", "mirror"),
     ],
 )
-@pytest.mark.parity("features 5.17: the most specific level that has mirrors")
+@pytest.mark.parity("rule 61", "config.route.v3.VirtualHost.request_mirror_policies")
 def test_the_level_that_counts(proxies: Both, host: str, path: str, mirror: str) -> None:
     envoy, ours = (seen(side, host, path) for side in (proxies.envoy, proxies.ours))
     assert ours == envoy
     assert mirror in [echo["origin"] for echo in ours]
 
 
-@pytest.mark.parity("features 5.17")
+@pytest.mark.parity("config.route.v3.RouteConfiguration.request_mirror_policies")
 @pytest.mark.field("envoy.config.route.v3.RouteConfiguration.request_mirror_policies")
 def test_the_route_configurations_mirrors(proxies: Both) -> None:
     assert len(seen(proxies.ours, "none", "/")) == 2
 
 
-@pytest.mark.parity("features 5.17")
+@pytest.mark.parity("config.route.v3.RouteAction.RequestMirrorPolicy.request_headers_mutations")
 @pytest.mark.field(
     "envoy.config.route.v3.RouteAction.RequestMirrorPolicy.request_headers_mutations",
     "envoy.config.common.mutation_rules.v3.HeaderMutation.append",

@@ -10,6 +10,7 @@ import pytest
 from tests.kit.attempts import Both, both
 from tests.kit.bootstrap import ROUTER, route
 from tests.kit.origin import Origin
+from tests.parity.rules import of
 
 CHECKED = ("upstream-rq-timeout-ms", "upstream-rq-per-try-timeout-ms", "max-retries", "retry-on", "retry-grpc-on")
 
@@ -60,18 +61,20 @@ HEADERS = [
 
 
 @pytest.mark.parametrize(("headers", "status"), HEADERS, ids=itertools.count())
-@pytest.mark.parity("rules 24 and 27: Router.strict_check_headers, respect_expected_rq_timeout")
+@pytest.mark.parity(
+    "rule 24", *of("extensions.filters.http.router.v3.Router", "strict_check_headers", "respect_expected_rq_timeout")
+)
 def test_headers_for_the_router(proxies: Both, headers: str, status: int) -> None:
     assert proxies.assert_same("/", "delay=0.5", headers=headers)["status"] == status
 
 
-@pytest.mark.parity("features 3.4")
+@pytest.mark.parity("extensions.filters.http.router.v3.Router.strict_check_headers")
 @pytest.mark.field("envoy.extensions.filters.http.router.v3.Router.strict_check_headers")
 def test_what_makes_no_sense_is_refused(proxies: Both) -> None:
     assert proxies.ours.ask("/", "", headers="x-envoy-max-retries: many\r\n")["status"] == 400
 
 
-@pytest.mark.parity("features 3.4")
+@pytest.mark.parity("rule 27", "extensions.filters.http.router.v3.Router.respect_expected_rq_timeout")
 @pytest.mark.field("envoy.extensions.filters.http.router.v3.Router.respect_expected_rq_timeout")
 def test_what_the_proxy_before_us_expects(proxies: Both) -> None:
     assert proxies.ours.ask("/", "delay=0.5", headers="x-envoy-expected-rq-timeout-ms: 200\r\n")["status"] == 504

@@ -16,6 +16,7 @@ from tests.integration.tls.test_filter_chains import bootstrap, chain
 from tests.kit.certificates import Pair as KeyPair
 from tests.kit.parity import Pair, run_pair
 from tests.kit.process import wait_for
+from tests.parity.rules import of
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
 ROOT = {"trusted_ca": inline(authority().pem)}
@@ -146,7 +147,9 @@ def _stats_of_envoy(pair: Pair) -> dict[str, int]:
 
 
 @pytest.mark.parity(
-    "filter chains by server name, ALPN and transport; client certificates; `ssl.*` and `tls_inspector.*`"
+    "rule 62",
+    *of("config.listener.v3.FilterChainMatch", "server_names", "application_protocols", "transport_protocol"),
+    *of("extensions.transport_sockets.tls.v3.CommonTlsContext", "validation_context"),
 )
 def test_the_same_clients_come_in_and_are_counted(pair: Pair, tmp_path: Path) -> None:
     for client in CLIENTS:
@@ -163,7 +166,7 @@ def test_the_same_clients_come_in_and_are_counted(pair: Pair, tmp_path: Path) ->
     )
 
 
-@pytest.mark.parity("a session is resumed, at whichever worker")
+@pytest.mark.parity("extensions.transport_sockets.tls.v3.DownstreamTlsContext.common_tls_context")
 def test_resumption(pair: Pair, tmp_path: Path) -> None:
     before = pair.ours.stats().get("listener.tls.ssl.session_reused", 0)
     for address in (pair.envoy.address("main"), pair.ours.address("main")):

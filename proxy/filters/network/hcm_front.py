@@ -32,7 +32,7 @@ class Front:
         self._manager = manager
         self._connection = connection
         self._keeper = keeper
-        self._hop = manager.identities.hop(connection.remote, connection.local, manager.scheme)
+        self._hop = manager.identities.hop(connection.remote, connection.local, manager.scheme, connection.tls)
         self._lane = Lane(manager, plans, connection, self._hop, self)
         connection.on_end = self.end
 

@@ -205,7 +205,8 @@ class HttpConnectionManager:
         return True
 
     async def __call__(self, connection: Connection, call_next: CallNextNetwork) -> None:
-        session = Session(self, connection, self.identities.hop(connection.remote, connection.local, self.scheme))
+        hop = self.identities.hop(connection.remote, connection.local, self.scheme, connection.tls)
+        session = Session(self, connection, hop)
         self.begin_connection(connection)
         try:
             await session.run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 import ssl
 from datetime import datetime
 
@@ -11,6 +12,21 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
+
+_SHORT_NAMES = {
+    NameOID.EMAIL_ADDRESS: "emailAddress",
+    NameOID.SERIAL_NUMBER: "serialNumber",
+    NameOID.GIVEN_NAME: "GN",
+    NameOID.SURNAME: "SN",
+    NameOID.TITLE: "title",
+    NameOID.PSEUDONYM: "pseudonym",
+    NameOID.DN_QUALIFIER: "dnQualifier",
+    NameOID.GENERATION_QUALIFIER: "generationQualifier",
+    NameOID.INITIALS: "initials",
+}
+"""BoringSSL's, where `cryptography` writes numbers."""
+
+_NOT_PLAIN = re.compile(r"[^\x20-\x7e]")
 
 
 class CertificateFacts:
@@ -23,12 +39,12 @@ class CertificateFacts:
     @property
     def subject(self) -> str:
         """As RFC 2253 writes it: the last name first."""
-        return self._certificate.subject.rfc4514_string()
+        return _rfc2253(self._certificate.subject)
 
     @property
     def issuer(self) -> str:
         """As RFC 2253 writes it."""
-        return self._certificate.issuer.rfc4514_string()
+        return _rfc2253(self._certificate.issuer)
 
     @property
     def common_name(self) -> str:
@@ -94,6 +110,17 @@ class CertificateFacts:
     def names(self, kind: str) -> list[str]:
         """The subject alternative names of one kind."""
         return [value for its, value in self.sans if its == kind]
+
+
+def _rfc2253(name: x509.Name) -> str:
+    """The last name first, also of several in one. What is not printable ASCII becomes `\\XX`, by byte: nobody's name
+    ends a line of a header or a log.
+    """
+    parts = (
+        "+".join(attribute.rfc4514_string(_SHORT_NAMES) for attribute in reversed(list(several)))
+        for several in reversed(name.rdns)
+    )
+    return _NOT_PLAIN.sub(lambda found: "".join(f"\\{byte:02X}" for byte in found[0].encode()), ",".join(parts))
 
 
 def _san(name: x509.GeneralName) -> tuple[str, str] | None:

@@ -11,22 +11,39 @@ from proxy.config.identity import ClientCert, Identity
 from proxy.http.client_cert import element
 from proxy.http.headers import Headers
 from proxy.http.identity import CLIENT_CERT, Identities
-from proxy.net.certificates import Certificates, PeerCertificate
+from proxy.net.tls.certificate import CertificateFacts
+from tests.kit.certificates import Authority
 
-PEER = PeerCertificate((b"leaf", b"ca"), "CN=a", ("spiffe://a",), ("a.test", "b.test"))
+AUTHORITY = Authority()
+OWN = CertificateFacts(AUTHORITY.issue("spiffe://us").der)
+
+
+class Session:
+    """What a hop asks of a `TlsSession`."""
+
+    def __init__(self, *sans: str, certified: bool = True) -> None:
+        self.peer_chain: tuple[CertificateFacts, ...] = (
+            (CertificateFacts(AUTHORITY.issue(*sans, name="a").der),) if certified else ()
+        )
+        self.peer = next(iter(self.peer_chain), None)
+        self.local = OWN
+
+
 REMOTE = SocketAddress("192.0.2.9", 1)
 
 
-def test_nothing_is_said_of_a_client_without_a_certificate() -> None:
-    assert element(None, ("subject",)) is None
-    assert element(Certificates(own_uri_sans=("spiffe://us",)), ("subject",)) is None
-
-
 def test_details_that_there_are_none_of() -> None:
-    poor = Certificates(PeerCertificate((b"leaf",)))
-    said = element(poor, ("subject", "uri", "dns"))
-    assert said is not None
-    assert said.endswith(b';Subject="";URI=')
+    assert element(Session().peer_chain, OWN, ("uri", "dns")).endswith(b";URI=")
+
+
+def test_names_end_no_line() -> None:
+    said = element(Session("spiffe://x/\r\ny: z").peer_chain, None, ("uri",))
+    assert said.endswith(b";URI=spiffe://x/%0D%0Ay: z")
+
+
+def test_names_begin_no_pair_and_no_element() -> None:
+    said = element(Session('spiffe://x;Subject="root",By=y?a=b').peer_chain, None, ("uri",))
+    assert said.endswith(b";URI=spiffe://x%3BSubject=%22root%22%2CBy=y?a=b")
 
 
 @pytest.mark.parametrize(
@@ -48,10 +65,10 @@ def test_details_that_there_are_none_of() -> None:
 def test_modes(mode: str, certified: bool, expected: list[bytes], internal: bool) -> None:
     config = Identity(client_cert=ClientCert(mode, ("uri",)), generate_request_id=False)  # type: ignore[arg-type]
     rules = Identities(config, "198.51.100.1")
-    certificates = Certificates(PEER) if certified else Certificates()
-    hop = rules.hop(REMOTE, SocketAddress("192.0.2.1", 2), b"https", certificates)
+    session = Session("spiffe://a", certified=certified)
+    hop = rules.hop(REMOTE, SocketAddress("192.0.2.1", 2), b"https", session)  # type: ignore[arg-type]
     headers = Headers([(CLIENT_CERT, b"By=x"), (CLIENT_CERT, b"By=y")])
     rules.admit(headers, hop)
     ours = hop.client_cert or b""
     assert [value.replace(ours, b"OURS") if ours else value for value in headers.get_all(CLIENT_CERT)] == expected
-    assert not certified or ours.endswith(b";URI=spiffe://a")
+    assert not ours or ours.endswith(b";URI=spiffe://a")
