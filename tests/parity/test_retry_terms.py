@@ -222,8 +222,10 @@ def test_retries_under_way_count(proxies: Both) -> None:
         wait_for(lambda: side.logged == logged + 3, deadline=5, what="the log is written")  # noqa: B023
 
 
-def three_at_once(side: Side, path: str) -> list[int]:
-    """The statuses of three requests that take a while."""
+def three_at_once(side: Side, path: str, *, in_turn: bool = False) -> list[int]:
+    """The statuses of three requests that take a while. `in_turn`: each of the first two has its connection, or waits
+    for one, before the next is sent.
+    """
     statuses: list[int] = []
     logged = side.logged
 
@@ -235,12 +237,19 @@ def three_at_once(side: Side, path: str) -> list[int]:
             statuses.append(answer.status)
 
     clients = [threading.Thread(target=ask) for _ in range(3)]
-    for client in clients:
+    for number, client in enumerate(clients, 1):
         client.start()
+        if in_turn and number < len(clients):
+            wait_for(lambda: _in_hand(side) == number, deadline=5, what="it is in hand")  # noqa: B023 - at once
     for client in clients:
         client.join()
     wait_for(lambda: side.logged == logged + 3, deadline=5, what="the log is written")
     return sorted(statuses)
+
+
+def _in_hand(side: Side) -> int:
+    stats = side.proxy.stats()
+    return stats["cluster.few.upstream_rq_active"] + stats["cluster.few.upstream_rq_pending_active"]
 
 
 @pytest.mark.parity("rule 38")
@@ -256,7 +265,7 @@ def test_one_request_at_a_time(proxies: Both) -> None:
     "envoy.config.cluster.v3.CircuitBreakers.Thresholds.max_pending_requests",
 )
 def test_one_connection_of_high_priority_and_one_who_waits(proxies: Both) -> None:
-    envoy, ours = (three_at_once(side, "/few-high/") for side in (proxies.envoy, proxies.ours))
+    envoy, ours = (three_at_once(side, "/few-high/", in_turn=True) for side in (proxies.envoy, proxies.ours))
     assert ours == envoy == [200, 200, 503]
 
 
