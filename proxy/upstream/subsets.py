@@ -8,8 +8,8 @@ from proxy.config.lb_subsets import Labels, LbSubsets
 from proxy.stats import Stats
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.lb import LoadBalancer
-from proxy.upstream.lb.subset import SubsetBalancer, Way
 from proxy.upstream.stats import ClusterStats
+from proxy.upstream.subset_balancer import SubsetBalancer, Way
 
 
 class Subsets:

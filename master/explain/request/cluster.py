@@ -16,7 +16,7 @@ from proxy.config.route import ClusterAction
 from proxy.explain.routing import Routing
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.lb.round_robin import RoundRobin
-from proxy.upstream.lb.subset import SubsetBalancer, Way
+from proxy.upstream.subset_balancer import SubsetBalancer, Way
 from proxy.upstream.tables import ClusterColumn, HostColumn
 from shm.table import TableReader
 

@@ -8,6 +8,7 @@ import pytest
 from tests.kit.bootstrap import one_cluster
 from tests.kit.client import get
 from tests.kit.origin import Origin
+from tests.kit.process import wait_for
 from tests.kit.proxy import Proxy, proxyctl
 
 
@@ -53,7 +54,14 @@ def test_a_test_that_fails_leaves_nothing_either() -> None:
     with pytest.raises(KeyError):
         test()
     assert members
-    assert not any(member.is_running() and member.status() != psutil.STATUS_ZOMBIE for member in members)
+    wait_for(lambda: not any(map(_lives, members)), deadline=10, what="those that were killed are dead")
+
+
+def _lives(member: psutil.Process) -> bool:
+    try:
+        return bool(member.is_running() and member.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_exit_code_of_a_signal_is_checked() -> None:

@@ -13,7 +13,7 @@ from proxy.config.common import SocketAddress
 from proxy.config.lb_subsets import Labels, LbSubsets, SubsetSelector
 from proxy.route.labels import canonical
 from proxy.upstream.lb.round_robin import RoundRobin
-from proxy.upstream.lb.subset import SubsetBalancer, Way
+from proxy.upstream.subset_balancer import SubsetBalancer, Way
 
 KEYS = ("a", "b", "c")
 VALUES = st.sampled_from([1.0, "x", [1.0, "x"], None])
