@@ -6,6 +6,7 @@ because every request passes here: `codec_h2_server.py` and `codec_h2_client.py`
 
 from __future__ import annotations
 
+import abc
 import struct
 from collections.abc import Callable
 
@@ -27,7 +28,7 @@ _MAX_CONTINUATIONS = 16
 _MAX_BLOCK_SLACK = 4096
 
 
-class H2Connection(H2Sender):
+class H2Connection(H2Sender, abc.ABC):
     """`receive` takes bytes and says what they mean.
 
     `failure` is set once the connection cannot go on: a GOAWAY is then the end of the output. `pings_answered` counts
@@ -180,9 +181,9 @@ class H2Connection(H2Sender):
             block, self._block = b"".join(self._block), None
             self._on_block(stream_id, self._block_flags, block, broken=bool(self._block_flags & frames.PRIORITIZED))
 
+    @abc.abstractmethod
     def _on_block(self, stream_id: int, flags: int, block: bytes, *, broken: bool) -> None:
         """A whole header block; `broken`: its stream depends on itself (RFC 7540 5.3.1), which ends the stream."""
-        raise NotImplementedError
 
     def _on_priority(self, flags: int, stream_id: int, payload: bytes) -> None:
         if not stream_id:

@@ -4,6 +4,7 @@ segment says (`/echo`, `/greet`, …). As the far end of a terminated CONNECT, `
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import hashlib
 import socket
@@ -37,7 +38,7 @@ def _read_to_end(sock: socket.socket) -> bytes:
     return found
 
 
-class _Threaded:
+class _Threaded(abc.ABC):
     """A TCP server with a thread per connection; `ended` holds what `serve` returned for each, in their order."""
 
     def __init__(self) -> None:
@@ -66,8 +67,9 @@ class _Threaded:
             sock.settimeout(DEADLINE)
             self.serve(sock)
 
+    @abc.abstractmethod
     def serve(self, sock: socket.socket) -> None:
-        raise NotImplementedError
+        """One connection, to its end."""
 
 
 class TcpEcho(_Threaded):
