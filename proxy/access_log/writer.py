@@ -33,16 +33,16 @@ class LogQueue:
     def write(self, line: bytes) -> None:
         """Queue one line, which ends with its own line break; dropped and counted if the queue is full."""
         lines = self._lines
-        waiting = len(lines)
         added = self._added + len(line)
-        if waiting >= LOG_QUEUE_LINES or added - self._taken > LOG_QUEUE_SIZE:
+        if len(lines) >= LOG_QUEUE_LINES or added - self._taken > LOG_QUEUE_SIZE:
             self._dropped.inc()
             return
         self._added = added
         lines.append(line)
-        if not waiting:
+        waiting = len(lines)  # counted now: those that were there before may just have been taken
+        if waiting == 1:
             self._pending.set()
-        elif waiting == LOG_FLUSH_LINES - 1:
+        elif waiting == LOG_FLUSH_LINES:
             self._full.set()
 
     def take(self) -> list[bytes]:

@@ -4,6 +4,7 @@ what is not over yet.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 from typing import Any
@@ -20,7 +21,7 @@ from tests.kit.bootstrap import (
     static_cluster,
     virtual_host,
 )
-from tests.kit.client import Address
+from tests.kit.client import Address, Connection, ConnectionEnded
 from tests.kit.origin import Origin
 from tests.parity.log_lines import END, Logs, json_of, log, run_logs, text, with_end
 
@@ -107,20 +108,16 @@ def tcp() -> Fields:
 
 
 def talk(address: Address, data: bytes, *, seconds: float = 0.0, reset: bool = False) -> None:
-    """Send `data`, read what comes until there is silence (or for `seconds`), and go."""
-    with socket.create_connection(address) as sock:  # type: ignore[arg-type]
-        sock.sendall(data)
-        sock.settimeout(seconds or 2)
-        try:
+    """Send `data`, read one response wholly (and what else comes, until `seconds` of silence), and go."""
+    with Connection(address, timeout=seconds or 2) as connection:
+        connection.send(data)
+        with contextlib.suppress(TimeoutError, ConnectionEnded):
             if data:
-                sock.recv(65536)
-            if seconds:
-                while sock.recv(65536):
-                    pass
-        except TimeoutError:
-            pass
+                connection.receive()
+            while seconds and connection.sock.recv(65536):
+                pass
         if reset:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 Seen = dict[str, dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]]]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from proxy.access_log.output import FileOutput, Output
-from proxy.access_log.writer import LogWriter
+from proxy.access_log.writer import LogQueue, LogWriter
 from proxy.stats import MemoryStats
 from tests.kit.process import wait_for
 
@@ -70,6 +71,25 @@ def test_a_single_line_is_written_by_the_timer(tmp_path: Path, monkeypatch: pyte
         wait_for(lambda text=text: path.exists() and path.read_text() == text, deadline=5, what="it is written")
     assert stats.value("filesystem.flushed_by_timer") >= 2
     writer.close(5)
+
+
+def test_a_line_beside_those_that_are_being_taken_wakes_the_thread() -> None:
+    pending = threading.Event()
+    queue = LogQueue(Blocked(), MemoryStats(), pending, threading.Event())
+
+    class TakenMeanwhile(deque[bytes]):
+        """The thread takes all that wait just before the next line comes."""
+
+        def append(self, line: bytes) -> None:
+            queue.take()
+            pending.clear()
+            super().append(line)
+
+    queue.write(b"first")
+    queue._lines = TakenMeanwhile(queue._lines)
+    queue.write(b"second")
+    assert pending.is_set()
+    assert queue.take() == [b"second"]
 
 
 def test_many_lines_do_not_wait_for_the_timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
