@@ -43,12 +43,20 @@ class UpstreamConnection(NamedTuple):
 
 
 class Transfer(Protocol):
-    """An attempt that is under way, as far as bytes are counted. `heads` are those of its responses, as they came."""
+    """An attempt that is under way, as far as bytes are counted. `heads` are those of its responses, as they came;
+    `header_bytes_received` are those of heads that did not come as text.
+    """
 
-    bytes_sent: int
-    bytes_received: int
-    header_bytes_sent: int
-    heads: tuple[bytes, ...]
+    @property
+    def bytes_sent(self) -> int: ...
+    @property
+    def bytes_received(self) -> int: ...
+    @property
+    def header_bytes_sent(self) -> int: ...
+    @property
+    def header_bytes_received(self) -> int: ...
+    @property
+    def heads(self) -> tuple[bytes, ...]: ...
 
 
 class Flags(list[Flag]):

@@ -20,6 +20,7 @@ from proxy.stats import Stats
 from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.host_set import HostSet
+from proxy.upstream.http1_pool import Http1Pool
 from proxy.upstream.judge import Judge
 from proxy.upstream.lb import POLICIES, LoadBalancer
 from proxy.upstream.observed import Together
@@ -117,7 +118,7 @@ class Cluster:
         if info is not None:
             info.upstream_tried, info.upstream_hostname = pool.host.address, pool.host.hostname
         try:
-            connection = await pool.acquire()
+            stream = await pool.open(outcomes, judge)
         except ProxyError as error:
             if judge is None or not judge.reset(error, request_started=False):
                 outcomes.charge(error.status)
@@ -127,8 +128,8 @@ class Cluster:
             if info is not None:
                 info.pool_ready = trio.current_time()
         if info is not None:
-            info.upstream_connection = connection.identity
-        return UpstreamStream(pool, connection, outcomes, judge)
+            info.upstream_connection = stream.identity
+        return stream
 
     def pick_another(
         self, rejects: Callable[[Host], bool], attempts: int, *, labels: Labels = (), high: bool = False
@@ -238,7 +239,9 @@ class Cluster:
         pool = self._pools.get(key)
         if pool is None:
             breaker = self.high_breaker if high else self.breaker
-            pool = Pool(host, self.config, self.stats, breaker, self._hosts, self._make_codec, self._numbers, self._tls)
+            pool = Http1Pool(
+                host, self.config, self.stats, breaker, self._hosts, self._make_codec, self._numbers, self._tls
+            )
             self._pools[key] = pool
             if self._retired:
                 pool.drain()

@@ -12,6 +12,8 @@ Reason = Literal[
     "remote connection failure",
     "connection timeout",
     "connection termination",
+    "remote reset",
+    "remote refused stream reset",
     "protocol error",
     "overflow",
 ]
@@ -20,6 +22,8 @@ _FLAGS: dict[Reason, Flag] = {
     "remote connection failure": Flag.UPSTREAM_CONNECTION_FAILURE,
     "connection timeout": Flag.UPSTREAM_CONNECTION_FAILURE,
     "connection termination": Flag.UPSTREAM_CONNECTION_TERMINATION,
+    "remote reset": Flag.UPSTREAM_REMOTE_RESET,
+    "remote refused stream reset": Flag.UPSTREAM_REMOTE_RESET,
     "protocol error": Flag.UPSTREAM_PROTOCOL_ERROR,
     "overflow": Flag.UPSTREAM_OVERFLOW,
 }
@@ -29,6 +33,8 @@ _RETRYABLE: dict[Reason, Retryable] = {
     "remote connection failure": "always",
     "connection timeout": "always",
     "connection termination": "reused",
+    "remote reset": "never",
+    "remote refused stream reset": "always",
     "protocol error": "never",
     "overflow": "never",
 }
@@ -38,13 +44,16 @@ _OUR_OWN = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, e
 """We had no descriptor, memory or port left: the host was never asked."""
 
 
-def reset(reason: Reason, *, transport_failure: str = "", response_started: bool = False) -> ProxyError:
+def reset(
+    reason: Reason, *, transport_failure: str = "", cause: str = "", response_started: bool = False
+) -> ProxyError:
     """The upstream request ended without a complete response.
 
-    `transport_failure` is what the socket said (`delayed connect error: Connection refused`); it is part of the
-    detail, not of the body. After `response_started` no local reply is possible and nothing may be retried.
+    `transport_failure` is what the socket said (`delayed connect error: Connection refused`), `cause` what the codec
+    did (`http2.remote_reset`); they are part of the detail, not of the body. After `response_started` no local reply is
+    possible and nothing may be retried.
     """
-    causes = f"{reason}|{transport_failure}" if transport_failure else reason
+    causes = "|".join(filter(None, (reason, cause, transport_failure)))
     phase = "after" if response_started else "before"
     return ProxyError(
         f"upstream_reset_{phase}_response_started{{{causes.replace(' ', '_')}}}",

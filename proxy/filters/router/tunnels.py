@@ -18,7 +18,7 @@ from proxy.http.exchange import Exchange
 from proxy.net.pipe import PipePool
 from proxy.net.relay import Direction, Relay, Side, Touched
 from proxy.upstream import failures
-from proxy.upstream.stream import UpstreamStream
+from proxy.upstream.http1_stream import Http1Stream
 from proxy.upstream.tcp import TcpConnection
 
 Count = Callable[[int], None]
@@ -39,7 +39,7 @@ class _Moved:
 
 
 async def over_stream(
-    exchange: Exchange, stream: UpstreamStream, pipes: PipePool, limits: AttemptDeadlines | None
+    exchange: Exchange, stream: Http1Stream, pipes: PipePool, limits: AttemptDeadlines | None
 ) -> None:
     """The tunnel of a response that opened one, which has been sent."""
     upstream, greeting = stream.leave_http()

@@ -17,6 +17,7 @@ from proxy.filters.router.upstream_log import AttemptLog
 from proxy.http.deadlines import Phase
 from proxy.http.events import ResponseReceived
 from proxy.http.stream_info import Attempt, UpstreamConnection
+from proxy.upstream.http1_stream import Http1Stream
 from proxy.upstream.judge import Followed, Judge
 from proxy.upstream.pool import Pool
 from proxy.upstream.stream import UpstreamStream
@@ -135,7 +136,7 @@ class UpstreamRequest:
         host = handover.pool.host
         info.upstream_tried, info.upstream_hostname = host.address, host.hostname
         info.upstream_connection, info.pool_ready = handover.upstream.identity, handover.sent_at
-        return UpstreamStream.going_on(
+        return Http1Stream.going_on(
             handover.pool, handover.upstream, cluster.outcomes_of(info), sent_at=handover.sent_at, judge=self._judge
         )
 
@@ -204,10 +205,12 @@ class UpstreamRequest:
     async def _send(self, stream: UpstreamStream) -> None:
         request, source, info = self._exchange.request, self._source, self._exchange.info
         ended = source.ended
+        if info.upgrade and not isinstance(stream, Http1Stream):
+            raise ProxyError("upgrade_over_http2", side="internal", status=503)
         info.request_begun = stream.gone_out_at or trio.current_time()
         flush = ended or not source.pending
         head = request.method, request.path, request.authority, request.headers
-        await stream.send_request(*head, end_stream=ended, flush=flush)
+        await stream.send_request(*head, end_stream=ended, flush=flush, scheme=request.scheme)
         if ended:
             if not info.upgrade:  # which has no end
                 info.request_sent = stream.request_ended_at
@@ -242,6 +245,7 @@ class UpstreamRequest:
             raise stream.broken()
         await self._send_head(head, flush=tunnel or not stream.pending)
         if tunnel:
+            assert isinstance(stream, Http1Stream)
             await tunnels.over_stream(exchange, stream, self._forwarding.pipes, limits)
         elif not head.end_stream:
             heard = limits.heard if limits is not None else None
