@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -13,14 +14,17 @@ from proxy.config.cluster import Cluster as ClusterConfig
 from proxy.config.cluster import ClusterEndpoints, Host
 from proxy.config.lb_subsets import Labels
 from proxy.errors import ProxyError
-from proxy.http.codec import ClientCodec
 from proxy.http.codec_h1_client import H1ClientCodec
+from proxy.http.codec_h2_client import H2ClientCodec
+from proxy.http.h2_stats import Http2Stats
 from proxy.http.stream_info import StreamInfo, UpstreamConnection
 from proxy.stats import Stats
 from proxy.upstream import failures
+from proxy.upstream.background import Background
 from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.http1_pool import Http1Pool
+from proxy.upstream.http2_pool import Http2Pool
 from proxy.upstream.judge import Judge
 from proxy.upstream.lb import POLICIES, LoadBalancer
 from proxy.upstream.observed import Together
@@ -38,9 +42,9 @@ if TYPE_CHECKING:
 class Cluster:
     """Opens streams to the hosts of `config`, for as long as that stays the same; endpoints change while it lives.
 
-    `numbers` are for connections (`%UPSTREAM_CONNECTION_ID%`). A pool belongs to a host's identity (slot, address,
-    hostname): it survives a change of weight or locality. Requests of high priority (`high`) have pools, and limits, of
-    their own.
+    `numbers` are for connections (`%UPSTREAM_CONNECTION_ID%`), `background` runs those of HTTP/2. A pool belongs to a
+    host's identity (slot, address, hostname): it survives a change of weight or locality. Requests of high priority
+    (`high`) have pools, and limits, of their own.
     """
 
     def __init__(
@@ -52,9 +56,12 @@ class Cluster:
         *,
         seed: int,
         numbers: Iterator[int] | None = None,
+        background: Background | None = None,
     ) -> None:
         self.config = config
         self._numbers = numbers or itertools.count(1)
+        self._background = background or Background()
+        self._all_stats = stats
         self.stats = ClusterStats(stats, config.stat_name)
         self._hosts = tables.hosts
         slot = endpoints.slot if endpoints is not None else 0
@@ -65,12 +72,11 @@ class Cluster:
         self._subsets: Subsets | None = None
         if config.subsets is not None:
             self._subsets = Subsets(config.subsets, lambda: policy(seed), stats, self.stats, config.stat_name)
-        self._pools: dict[tuple[object, bool], Pool] = {}  # by host and priority
+        self._pools: dict[tuple[object, bool, bool], Pool] = {}  # by host, priority and protocol
         self._draining: list[Pool] = []
         self._retired = False
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
-        self._make_codec = _codec_factory(config)
         self._tls = _client_tls(config, stats)
         self._endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
@@ -84,11 +90,18 @@ class Cluster:
         outcomes = self.stats.outcomes(internal=info is not None and info.internal)
         return Together((outcomes, *info.observed)) if info is not None and info.observed else outcomes
 
-    def pick(self, labels: Labels = (), *, high: bool = False) -> Pool | None:
-        """The pool of the balancer's next host for a request for hosts of `labels`; None if none is healthy."""
+    @functools.cached_property
+    def http2_stats(self) -> Http2Stats:
+        """`cluster.<name>.http2.*`, which exist from the first connection on that needs them, as in Envoy."""
+        return Http2Stats(self._all_stats, f"cluster.{self.config.stat_name}.")
+
+    def pick(self, labels: Labels = (), *, high: bool = False, http2: bool = False) -> Pool | None:
+        """The pool of the balancer's next host for a request for hosts of `labels`; None if none is healthy. `http2`,
+        here and below: its client speaks HTTP/2.
+        """
         balancer = self._balancer if self._subsets is None else self._subsets.choose(labels)
         host = balancer.pick()
-        return None if host is None else self._pool(host, high=high)
+        return None if host is None else self._pool(host, high=high, http2=http2)
 
     async def open_stream(
         self,
@@ -98,6 +111,7 @@ class Cluster:
         *,
         labels: Labels = (),
         high: bool = False,
+        http2: bool = False,
     ) -> UpstreamStream:
         """A stream to the next host of the balancer for `labels`, or to that of `pool`, which was picked already.
 
@@ -109,7 +123,7 @@ class Cluster:
         wants another attempt.
         """
         outcomes = self.outcomes_of(info)
-        pool = pool or self.pick(labels, high=high)
+        pool = pool or self.pick(labels, high=high, http2=http2)
         if pool is None:
             self._charge_none_healthy(labels)
             error = failures.no_healthy_upstream()
@@ -132,7 +146,13 @@ class Cluster:
         return stream
 
     def pick_another(
-        self, rejects: Callable[[Host], bool], attempts: int, *, labels: Labels = (), high: bool = False
+        self,
+        rejects: Callable[[Host], bool],
+        attempts: int,
+        *,
+        labels: Labels = (),
+        high: bool = False,
+        http2: bool = False,
     ) -> Pool | None:
         """The pool of the next host for `labels` that is not rejected; after `attempts` more picks whichever comes."""
         balancer = self._balancer if self._subsets is None else self._subsets.choose(labels)
@@ -140,7 +160,7 @@ class Cluster:
         while host is not None and attempts and rejects(host):
             host = balancer.pick()
             attempts -= 1
-        return None if host is None else self._pool(host, high=high)
+        return None if host is None else self._pool(host, high=high, http2=http2)
 
     async def open_connection(self, info: StreamInfo, *, labels: Labels = (), high: bool = False) -> TcpConnection:
         """A connection of its own to the next host of the balancer for `labels`; the caller closes it.
@@ -234,18 +254,40 @@ class Cluster:
         self.stats.lb_healthy_panic.inc(1 if self._subsets is None else self._subsets.in_vain(labels))
         self.stats.cx_none_healthy.inc()
 
-    def _pool(self, host: Host, *, high: bool) -> Pool:
-        key = _identity(host), high
+    def _pool(self, host: Host, *, high: bool, http2: bool) -> Pool:
+        protocol = self.config.protocol
+        multiplexed = protocol == "http2" or (protocol == "downstream" and http2)
+        key = _identity(host), high, multiplexed
         pool = self._pools.get(key)
         if pool is None:
-            breaker = self.high_breaker if high else self.breaker
-            pool = Http1Pool(
-                host, self.config, self.stats, breaker, self._hosts, self._make_codec, self._numbers, self._tls
-            )
-            self._pools[key] = pool
+            pool = self._pools[key] = self._new_pool(host, high=high, multiplexed=multiplexed)
             if self._retired:
                 pool.drain()
         return pool
+
+    def _new_pool(self, host: Host, *, high: bool, multiplexed: bool) -> Pool:
+        breaker = self.high_breaker if high else self.breaker
+        common = host, self.config, self.stats, breaker, self._hosts, self._numbers, self._tls
+        if multiplexed:
+            return Http2Pool(*common, self._new_http2_codec, self._background)
+        return Http1Pool(*common, self._new_http1_codec)
+
+    def _new_http1_codec(self) -> H1ClientCodec:
+        config = self.config
+        return H1ClientCodec(
+            max_headers_bytes=config.max_response_headers_kb * 1024,
+            max_headers_count=config.max_response_headers_count,
+            options=config.http1,
+        )
+
+    def _new_http2_codec(self) -> H2ClientCodec:
+        config = self.config
+        return H2ClientCodec(
+            config.http2,
+            self.http2_stats,
+            max_headers_bytes=config.max_response_headers_kb * 1024,
+            max_headers_count=config.max_response_headers_count,
+        )
 
     def _retire(self, pool: Pool) -> None:
         pool.drain()
@@ -264,11 +306,3 @@ def _client_tls(config: ClusterConfig, stats: Stats) -> ClientTls | None:
     from proxy.net.tls.stats import TlsStats
 
     return ClientTls(config.tls, TlsStats(stats, f"cluster.{config.stat_name}."))
-
-
-def _codec_factory(config: ClusterConfig) -> Callable[[], ClientCodec]:
-    return lambda: H1ClientCodec(
-        max_headers_bytes=config.max_response_headers_kb * 1024,
-        max_headers_count=config.max_response_headers_count,
-        options=config.http1,
-    )

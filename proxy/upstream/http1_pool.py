@@ -40,9 +40,9 @@ class Http1Pool(Pool):
         stats: ClusterStats,
         breaker: CircuitBreaker,
         hosts: Table,
-        make_codec: Callable[[], ClientCodec],
         numbers: Iterator[int],
-        tls: ClientTls | None = None,
+        tls: ClientTls | None,
+        make_codec: Callable[[], ClientCodec],
     ) -> None:
         super().__init__(host, config, stats, breaker, hosts, numbers, tls)
         self._make_codec = make_codec

@@ -52,7 +52,7 @@ class Http1Stream(UpstreamStream):
     def __init__(
         self, pool: Http1Pool, connection: Http1Connection, outcomes: Outcomes, judge: Judge | None = None
     ) -> None:
-        super().__init__(pool, connection, outcomes, judge)
+        super().__init__(pool, outcomes, judge, reused=connection.requests > 1)
         self._connection = connection
         self._events: deque[Event] = deque()
         self._limited = False

@@ -34,7 +34,7 @@ class Pool(abc.ABC):
         breaker: CircuitBreaker,
         hosts: Table,
         numbers: Iterator[int],
-        tls: ClientTls | None = None,
+        tls: ClientTls | None,
     ) -> None:
         self.host = host
         self.canary = is_canary(host)

@@ -16,7 +16,6 @@ from proxy.http.headers import Headers
 from proxy.http.stream_info import UpstreamConnection
 from proxy.net import passage
 from proxy.upstream import failures
-from proxy.upstream.connection import Connection
 from proxy.upstream.judge import Followed, Judge, Retried, Verdict
 from proxy.upstream.pool import Pool
 from proxy.upstream.stats import Outcomes
@@ -52,7 +51,7 @@ class UpstreamStream(abc.ABC):
         "reused",
     )
 
-    def __init__(self, pool: Pool, connection: Connection, outcomes: Outcomes, judge: Judge | None = None) -> None:
+    def __init__(self, pool: Pool, outcomes: Outcomes, judge: Judge | None, *, reused: bool) -> None:
         self._pool = pool
         self._outcomes = outcomes
         self._canary: Outcomes | None = None
@@ -63,7 +62,7 @@ class UpstreamStream(abc.ABC):
         self.follow: Callable[[int, Headers], bool] | None = None
         self.gone_out_at: float | None = None
         self.host: Host = pool.host
-        self.reused = connection.requests > 1
+        self.reused = reused
 
     # --- the connection ---------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from master.config import any_types
 from master.config.walk import unpack
 from proxy.config.http1 import UpstreamHttp1Options
-from proxy.http import header_case
+from proxy.http import header_case, http2_options
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
@@ -15,9 +15,14 @@ if TYPE_CHECKING:
 OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 FIELDS: dict[str, tuple[str, ...]] = {
-    "envoy.config.cluster.v3.Cluster": ("typed_extension_protocol_options", "max_requests_per_connection"),
-    OPTIONS: ("common_http_protocol_options", "explicit_http_config"),
-    f"{OPTIONS}.ExplicitHttpConfig": ("http_protocol_options",),
+    "envoy.config.cluster.v3.Cluster": (
+        "typed_extension_protocol_options",
+        "max_requests_per_connection",
+        "http2_protocol_options",
+    ),
+    OPTIONS: ("common_http_protocol_options", "explicit_http_config", "use_downstream_protocol_config"),
+    f"{OPTIONS}.ExplicitHttpConfig": ("http_protocol_options", "http2_protocol_options"),
+    f"{OPTIONS}.UseDownstreamHttpConfig": ("http_protocol_options", "http2_protocol_options"),
     "envoy.config.core.v3.HttpProtocolOptions": (
         "idle_timeout",
         "max_connection_duration",
@@ -28,6 +33,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     ),
     "envoy.config.core.v3.Http1ProtocolOptions": ("header_key_format", "enable_trailers", "send_fully_qualified_url"),
     **header_case.FIELDS,
+    **http2_options.FIELDS,
 }
 
 IDLE_TIMEOUT = 3600.0
@@ -51,7 +57,18 @@ def compile_http_options(cluster: Any, context: Context) -> dict[str, Any]:
                 ("max_requests_per_connection",), "the cluster's HttpProtocolOptions say it too", "one of both"
             )
         fields["max_requests_per_connection"] = cluster.max_requests_per_connection.value
+    if cluster.HasField("http2_protocol_options"):
+        _legacy_http2(cluster, fields, context)
     return fields
+
+
+def _legacy_http2(cluster: Any, fields: dict[str, Any], context: Context) -> None:
+    if "protocol" in fields:
+        context.error(
+            ("http2_protocol_options",), "the cluster's HttpProtocolOptions say what it speaks", "one of both"
+        )
+    fields["protocol"] = "http2"
+    fields["http2"] = http2_options.from_proto(cluster.http2_protocol_options, context.at("http2_protocol_options"))
 
 
 def _typed(values: Any, context: Context) -> dict[str, Any]:
@@ -67,9 +84,24 @@ def _typed(values: Any, context: Context) -> dict[str, Any]:
         if message.WhichOneof("upstream_protocol_options") is None and not here.incomplete():
             here.error((), "no upstream protocol is chosen", "explicit_http_config: {http_protocol_options: {}}")
         fields |= _common(message.common_http_protocol_options, here.at("common_http_protocol_options"))
-        options = message.explicit_http_config.http_protocol_options
-        fields["http1"] = _http1(options, here.at("explicit_http_config", "http_protocol_options"))
+        fields |= _protocol(message, here)
     return fields
+
+
+def _protocol(message: Any, context: Context) -> dict[str, Any]:
+    """What is spoken, and the options of each version of HTTP that may be."""
+    chosen = message.WhichOneof("upstream_protocol_options")
+    if chosen == "use_downstream_protocol_config":
+        protocol, options = "downstream", message.use_downstream_protocol_config
+        there = context.at("use_downstream_protocol_config")
+    else:
+        options, there = message.explicit_http_config, context.at("explicit_http_config")
+        protocol = "http2" if options.HasField("http2_protocol_options") else "http1"
+    return {
+        "protocol": protocol,
+        "http1": _http1(options.http_protocol_options, there.at("http_protocol_options")),
+        "http2": http2_options.from_proto(options.http2_protocol_options, there.at("http2_protocol_options")),
+    }
 
 
 def _http1(message: Any, context: Context) -> UpstreamHttp1Options:
