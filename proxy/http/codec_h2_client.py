@@ -162,7 +162,6 @@ class H2ClientCodec(H2Connection):
         super()._on_goaway(flags, stream_id, payload)
         last = int.from_bytes(payload[:4], "big") & frames.MAX_STREAM_ID
         for stream in [stream for stream in self._streams.values() if stream.id > last]:
-            self.stats.stream_refused_errors.inc()
             self._close(stream, ours=False)
             self._events.append(StreamReset(stream.id, ErrorCode.REFUSED_STREAM))
 

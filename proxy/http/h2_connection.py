@@ -207,7 +207,7 @@ class H2Connection(H2Sender, abc.ABC):
             return
         code = int.from_bytes(payload, "big")
         self.stats.rx_reset.inc()
-        if code == ErrorCode.REFUSED_STREAM:
+        if code == ErrorCode.REFUSED_STREAM and not self.client:
             self.stats.stream_refused_errors.inc()
         self._events.append(StreamReset(stream_id, code))
         self._close(stream, ours=False)
@@ -352,8 +352,9 @@ class H2Connection(H2Sender, abc.ABC):
         self._end_with(stream, flags, items)
 
     def _end_with(self, stream: Stream, flags: int, items: list[Pair]) -> None:
-        """The trailers of `stream`, which end it."""
-        self.stats.trailers.inc()
+        """The trailers of `stream`, which end it. Envoy counts those of requests."""
+        if not self.client:
+            self.stats.trailers.inc()
         if not flags & frames.END_STREAM:
             raise StreamFailed(stream.id, ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
         if 0 <= stream.expected != stream.received:
@@ -378,4 +379,5 @@ class H2Connection(H2Sender, abc.ABC):
             self.stats.flood(failed.flood)
         self.failure = CodecError(failed.detail)
         self._queue(frames.goaway(self._last_taken, failed.code))
-        self.stats.goaway_sent.inc()
+        if not self.client:
+            self.stats.goaway_sent.inc()

@@ -44,16 +44,13 @@ _OUR_OWN = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, e
 """We had no descriptor, memory or port left: the host was never asked."""
 
 
-def reset(
-    reason: Reason, *, transport_failure: str = "", cause: str = "", response_started: bool = False
-) -> ProxyError:
+def reset(reason: Reason, *, transport_failure: str = "", response_started: bool = False) -> ProxyError:
     """The upstream request ended without a complete response.
 
-    `transport_failure` is what the socket said (`delayed connect error: Connection refused`), `cause` what the codec
-    did (`http2.remote_reset`); they are part of the detail, not of the body. After `response_started` no local reply is
-    possible and nothing may be retried.
+    `transport_failure` is what the socket said (`delayed connect error: Connection refused`); it is part of the
+    detail, not of the body. After `response_started` no local reply is possible and nothing may be retried.
     """
-    causes = "|".join(filter(None, (reason, cause, transport_failure)))
+    causes = f"{reason}|{transport_failure}" if transport_failure else reason
     phase = "after" if response_started else "before"
     return ProxyError(
         f"upstream_reset_{phase}_response_started{{{causes.replace(' ', '_')}}}",

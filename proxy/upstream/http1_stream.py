@@ -44,6 +44,7 @@ class Http1Stream(UpstreamStream):
         "peer_gone",
     )
 
+    tells_scheme = False
     _pool: Http1Pool
     bytes_received: int
     bytes_sent: int

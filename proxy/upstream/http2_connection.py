@@ -29,7 +29,6 @@ class StreamGone(Exception):
     def __init__(self, reason: Reason, cause: str = "") -> None:
         super().__init__(cause or reason)
         self.reason: Reason = reason
-        self.cause = cause
 
 
 class Owner(Protocol):
@@ -216,9 +215,10 @@ class Http2Connection:
 
 
 def _reset(event: StreamReset) -> StreamGone:
-    """What has ended a stream: our codec, or the host (Envoy's details)."""
-    if event.local:
+    """What has ended a stream: our codec, or the host. Words and details are Envoy's, to which a head that is too large
+    for us is a reset by the host."""
+    if event.local and event.error_code != ErrorCode.INTERNAL_ERROR:
         return StreamGone("protocol error", event.detail)
     if event.error_code == ErrorCode.REFUSED_STREAM:
         return StreamGone("remote refused stream reset", "http2.remote_refuse")
-    return StreamGone("remote reset", "http2.remote_reset")
+    return StreamGone("remote reset", event.detail or "http2.remote_reset")

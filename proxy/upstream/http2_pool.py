@@ -225,6 +225,10 @@ class Http2Pool(Pool):
             self.stats.cx_protocol_error.inc()
         if not connection.connecting:
             self.stats.rq_per_cx.record(connection.requests)
-        self._charge_end(connection.began, remote=connection.remote, with_active_rq=connection.claimed > 0)
+        self._charge_end(
+            connection.began,
+            remote=connection.remote,
+            with_active_rq=connection.claimed > 0 and connection.codec.failure is None,
+        )
         self._breaker.release_connection()
         self._grow()

@@ -123,7 +123,7 @@ class Http2Stream(UpstreamStream):
             return await self._channel.receive(self._piece)
         except StreamGone as gone:
             self._pool.charge_reset(gone.reason)
-            raise self._failed(gone.reason, gone.cause) from gone
+            raise self._failed(gone.reason) from gone
 
     def broken(self) -> ProxyError:
         return self._failed("protocol error")

@@ -51,6 +51,9 @@ class UpstreamStream(abc.ABC):
         "reused",
     )
 
+    tells_scheme = True
+    """Whether a request's scheme goes to the upstream."""
+
     def __init__(self, pool: Pool, outcomes: Outcomes, judge: Judge | None, *, reused: bool) -> None:
         self._pool = pool
         self._outcomes = outcomes
@@ -185,8 +188,8 @@ class UpstreamStream(abc.ABC):
     def broken(self) -> ProxyError:
         """The error for an upstream that does not keep to the protocol, counted."""
 
-    def _failed(self, reason: failures.Reason, cause: str = "") -> ProxyError:
-        error = failures.reset(reason, cause=cause, response_started=self._response_started)
+    def _failed(self, reason: failures.Reason) -> ProxyError:
+        error = failures.reset(reason, response_started=self._response_started)
         if not self._response_started:
             retried = self.judge is not None and self.judge.reset(error, request_started=True)
             self._charge_failure(0 if retried else error.status)

@@ -1,4 +1,4 @@
-"""A real HTTP/2 origin (prior knowledge) in a process of its own: frames and their states are the `h2` package's, which is none of ours.
+"""A real HTTP/2 origin (prior knowledge) in a process of its own: frames and their states are the `h2` package's.
 
 Each request's query, or its `x-script` header, scripts what becomes of it:
 
@@ -100,6 +100,7 @@ class _Connection:
             header_encoding="latin-1",
             validate_inbound_headers=False,
             validate_outbound_headers=False,
+            normalize_outbound_headers=False,
         )
         self.h2 = h2.connection.H2Connection(config)
         self.h2.local_settings = h2.settings.Settings(

@@ -113,7 +113,7 @@ class Shadow:
         request = self._request
         ended = self._ended and not self._pieces
         head = request.method, request.path, request.authority, request.headers
-        await stream.send_request(*head, end_stream=ended, scheme=request.scheme)
+        await stream.send_request(*head, end_stream=ended, scheme=request.told_scheme)
         if ended:
             return
         while self._pieces or not self._ended:
@@ -225,7 +225,8 @@ class Mirroring:
 
     def _copy(self, mirror: Mirror, exchange: Exchange, terms: Terms) -> Request:
         request, copied = exchange.request, Request()
-        copied.method, copied.path, copied.scheme = request.method, request.path, request.scheme
+        copied.method, copied.path = request.method, request.path
+        copied.scheme, copied.protocol = request.scheme, request.protocol
         copied.authority = mirror.host.encode() if mirror.host else request.authority
         if mirror.host_suffix and not mirror.host:
             copied.authority = with_suffix(request.authority)

@@ -215,7 +215,9 @@ class UpstreamRequest:
         info.request_begun = stream.gone_out_at or trio.current_time()
         flush = ended or not source.pending
         head = request.method, request.path, request.authority, request.headers
-        await stream.send_request(*head, end_stream=ended, flush=flush, scheme=request.scheme)
+        await stream.send_request(
+            *head, end_stream=ended, flush=flush, scheme=request.told_scheme if stream.tells_scheme else b""
+        )
         if ended:
             if not info.upgrade:  # which has no end
                 info.request_sent = stream.request_ended_at
