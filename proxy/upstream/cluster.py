@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -14,14 +13,12 @@ from proxy.config.cluster import Cluster as ClusterConfig
 from proxy.config.cluster import ClusterEndpoints, Host
 from proxy.config.lb_subsets import Labels
 from proxy.errors import ProxyError
-from proxy.http.codec_h1_client import H1ClientCodec
-from proxy.http.codec_h2_client import H2ClientCodec
-from proxy.http.h2_stats import Http2Stats
 from proxy.http.stream_info import StreamInfo, UpstreamConnection
 from proxy.stats import Stats
 from proxy.upstream import failures
 from proxy.upstream.background import Background
 from proxy.upstream.circuit_breaker import CircuitBreaker
+from proxy.upstream.codecs import Codecs
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.http1_pool import Http1Pool
 from proxy.upstream.http2_pool import Http2Pool
@@ -61,7 +58,6 @@ class Cluster:
         self.config = config
         self._numbers = numbers or itertools.count(1)
         self._background = background or Background()
-        self._all_stats = stats
         self.stats = ClusterStats(stats, config.stat_name)
         self._hosts = tables.hosts
         slot = endpoints.slot if endpoints is not None else 0
@@ -77,6 +73,7 @@ class Cluster:
         self._retired = False
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
+        self._codecs = Codecs(config, stats)
         self._tls = _client_tls(config, stats)
         self._endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
@@ -89,11 +86,6 @@ class Cluster:
         """What responses to the request of `info` count in."""
         outcomes = self.stats.outcomes(internal=info is not None and info.internal)
         return Together((outcomes, *info.observed)) if info is not None and info.observed else outcomes
-
-    @functools.cached_property
-    def http2_stats(self) -> Http2Stats:
-        """`cluster.<name>.http2.*`, which exist from the first connection on that needs them, as in Envoy."""
-        return Http2Stats(self._all_stats, f"cluster.{self.config.stat_name}.")
 
     def pick(self, labels: Labels = (), *, high: bool = False, http2: bool = False) -> Pool | None:
         """The pool of the balancer's next host for a request for hosts of `labels`; None if none is healthy. `http2`,
@@ -269,25 +261,8 @@ class Cluster:
         breaker = self.high_breaker if high else self.breaker
         common = host, self.config, self.stats, breaker, self._hosts, self._numbers, self._tls
         if multiplexed:
-            return Http2Pool(*common, self._new_http2_codec, self._background)
-        return Http1Pool(*common, self._new_http1_codec)
-
-    def _new_http1_codec(self) -> H1ClientCodec:
-        config = self.config
-        return H1ClientCodec(
-            max_headers_bytes=config.max_response_headers_kb * 1024,
-            max_headers_count=config.max_response_headers_count,
-            options=config.http1,
-        )
-
-    def _new_http2_codec(self) -> H2ClientCodec:
-        config = self.config
-        return H2ClientCodec(
-            config.http2,
-            self.http2_stats,
-            max_headers_bytes=config.max_response_headers_kb * 1024,
-            max_headers_count=config.max_response_headers_count,
-        )
+            return Http2Pool(*common, self._codecs.http2, self._background)
+        return Http1Pool(*common, self._codecs.http1)
 
     def _retire(self, pool: Pool) -> None:
         pool.drain()

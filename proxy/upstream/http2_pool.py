@@ -35,7 +35,7 @@ from proxy.upstream.tables import Table
 if TYPE_CHECKING:
     from proxy.net.tls.client import ClientTls
 
-log = logging.getLogger("proxy.upstream")
+log = logging.getLogger("proxy.http")
 
 _PROTOCOL = "HTTP/2"
 

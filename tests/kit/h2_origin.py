@@ -142,19 +142,19 @@ class _Connection:
     def _on(self, event: Any) -> None:
         match event:
             case h2.events.RequestReceived():
-                stream = self.streams[event.stream_id] = _Stream(event.headers)
+                stream = self.streams[event.stream_id] = _Stream(_fields(event.headers))
                 if "early" in stream.script:
                     self._schedule(event.stream_id, stream)
             case h2.events.DataReceived():
                 self._on_data(event)
             case h2.events.TrailersReceived():
-                self.streams[event.stream_id].trailers = [(str(name), str(value)) for name, value in event.headers]
+                self.streams[event.stream_id].trailers = _fields(event.headers)
             case h2.events.StreamEnded():
                 stream = self.streams[event.stream_id]
                 if "early" not in stream.script:
                     self._schedule(event.stream_id, stream)
             case h2.events.StreamReset():
-                self.told["resets"].append(int(event.error_code))
+                self.told["resets"].append(int(event.error_code or 0))
                 self.streams.pop(event.stream_id, None)
             case h2.events.WindowUpdated():
                 if not event.stream_id:
@@ -167,7 +167,7 @@ class _Connection:
                 for stream_id in list(self.streams):
                     self._pump(stream_id)
             case h2.events.ConnectionTerminated():
-                self.told["goaways"].append(int(event.error_code))
+                self.told["goaways"].append(int(event.error_code or 0))
             case h2.events.PingReceived():
                 self.told["pings"] += 1
 
@@ -211,14 +211,14 @@ class _Connection:
             self._cut(stream_id, stream)
             return
         headers = [(":status", stream.one("status", "200"))]
-        headers += [tuple(text.partition(":")[::2]) for text in script.get("header", [])]
+        headers += [_pair(text) for text in script.get("header", [])]
         body = pattern(int(stream.one("body"))) if "body" in script else self._body(stream_id, stream)
         if stream.pseudo.get(":method") == "HEAD" or stream.one("status") in ("204", "304"):
             self.h2.send_headers(stream_id, headers, end_stream=True)
             return
         self.h2.send_headers(stream_id, headers)
         stream.queue = body
-        stream.ending = [tuple(text.partition(":")[::2]) for text in script.get("trailer", [])]
+        stream.ending = [_pair(text) for text in script.get("trailer", [])]
         if "reset" in script or "close" in script:
             stream.half_at = len(body) // 2
             stream.half = lambda: self._cut(stream_id, stream)
@@ -264,6 +264,16 @@ class _Connection:
             "stream": stream_id,
         }
         return json.dumps(echo).encode()
+
+
+def _fields(headers: Any) -> list[tuple[str, str]]:
+    """Text, as `header_encoding` asks for."""
+    return [(str(name), str(value)) for name, value in headers]
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, _, value = text.partition(":")
+    return name, value
 
 
 def main() -> None:
