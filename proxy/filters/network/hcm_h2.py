@@ -19,7 +19,7 @@ from proxy.http.h2_downstream import H2Downstream
 from proxy.http.h2_frames import ErrorCode
 from proxy.http.identity import Hop
 from proxy.http.stream_info import StreamInfo
-from proxy.limits import STREAM_BURST
+from proxy.http.stream_starts import stream_starts
 from proxy.net.connection import Connection
 from proxy.net.peer import disconnected
 
@@ -52,8 +52,9 @@ class Http2Session:
         self._streams: dict[int, H2Downstream] = {}
         self._exchanges: dict[int, ActiveStream] = {}
         self._nursery: trio.Nursery | None = None
-        self._may_start = STREAM_BURST  # streams, at once; the others of what was read wait for their turn
-        self._waiting: deque[tuple[H2Downstream, ActiveStream]] = deque()
+        self._starts = stream_starts()
+        self._begun: deque[tuple[H2Downstream, ActiveStream]] = deque()  # exchanges that have not started yet
+        self._queued = False  # they wait for another turn of the loop
         self._reading = trio.CancelScope()
         self._writer = Http2Writer(connection, self.codec, self._wake_drained, self._reading.cancel)
         self._requests = 0
@@ -69,9 +70,13 @@ class Http2Session:
                 service.start_soon(self._lifetime.run)
                 async with trio.open_nursery() as nursery:
                     self._nursery = nursery
-                    with self._reading:
-                        await self._read(arrived)
-                    self._abandon(disconnected())
+                    try:
+                        with self._reading:
+                            await self._read(arrived)
+                        self._abandon(disconnected())
+                    finally:  # whoever has not started yet has to be charged and logged
+                        while self._start_one():
+                            pass
                 await self._finish()
                 service.cancel_scope.cancel()
         finally:
@@ -84,10 +89,9 @@ class Http2Session:
         codec, connection = self.codec, self.connection
         self.wake_writer()
         while data:
-            if not self._waiting:
-                self._may_start = STREAM_BURST
             for event in codec.receive(data, trio.current_time()):
                 self._dispatch(event)
+            self._start()
             self._wake_drained()
             if codec.has_output:
                 self.wake_writer()
@@ -116,7 +120,6 @@ class Http2Session:
             self._end(downstream, _reset(event))
 
     def _begin(self, event: RequestReceived) -> None:
-        assert self._nursery is not None
         downstream = H2Downstream(self, event.stream_id, event, self.codec.meter(event.stream_id))
         self._streams[event.stream_id] = downstream
         exchange = self._exchanges[event.stream_id] = self._active_stream(downstream)
@@ -127,28 +130,23 @@ class Http2Session:
         if len(self._exchanges) == 1:
             self._manager.activity.streams[self.connection] = exchange.exchange.info
         self.connection.idle = False
-        if self._may_start:
-            self._may_start -= 1
-            self._nursery.start_soon(self._serve, downstream, exchange)
-            return
-        self._waiting.append((downstream, exchange))
-        if len(self._waiting) == 1:
-            self._nursery.start_soon(self._start_waiting, self._nursery)
+        self._begun.append((downstream, exchange))
 
-    async def _start_waiting(self, nursery: trio.Nursery) -> None:
-        """One packet may begin a thousand streams, which would be one turn of the loop: other connections wait that
-        long. So a few of them start in each turn.
-        """
-        try:
-            while True:
-                await trio.lowlevel.checkpoint()
-                for _ in range(min(STREAM_BURST, len(self._waiting) - 1)):
-                    nursery.start_soon(self._serve, *self._waiting.popleft())
-                if len(self._waiting) == 1:
-                    return
-        finally:  # when it is cancelled, so is each of them, which has to be charged and logged
-            while self._waiting:
-                nursery.start_soon(self._serve, *self._waiting.popleft())
+    def _start(self) -> None:
+        """Start what has begun, as far as the loop's turn lets us."""
+        begun, starts = self._begun, self._starts
+        while begun and not self._queued and starts.take():
+            self._start_one()
+        if begun and not self._queued:
+            self._queued = True
+            starts.wait(self._start_one)
+
+    def _start_one(self) -> bool:
+        """Start the next exchange; says whether there are more."""
+        if self._begun and self._nursery is not None:
+            self._nursery.start_soon(self._serve, *self._begun.popleft())
+        self._queued = self._queued and bool(self._begun)
+        return bool(self._begun)
 
     def _refused(self, event: StreamReset) -> None:
         """A request whose head could not be taken: counted, logged, and over."""
