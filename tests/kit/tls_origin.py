@@ -84,7 +84,7 @@ class TlsOrigin:
 
     def _seen(self, secure: ssl.SSLSocket) -> dict[str, Any]:
         certificate = secure.getpeercert()
-        subject = dict(part[0] for part in certificate["subject"]) if certificate else {}  # type: ignore[misc, arg-type]
+        subject = dict(part[0] for part in certificate["subject"]) if certificate else {}  # type: ignore[misc]
         return {
             "sni": self._names.get(secure),
             "client": subject.get("commonName"),
