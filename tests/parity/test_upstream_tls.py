@@ -13,7 +13,8 @@ import pytest
 from tests.integration.tls.terminating import TLS, authority, certificate, inline
 from tests.kit import ledger
 from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, socket_address, virtual_host
-from tests.kit.envoy import Envoy
+from tests.kit.config import findings
+from tests.kit.envoy import Envoy, validate
 from tests.kit.parity import Pair, run_pair
 from tests.kit.process import wait_for
 from tests.kit.proxy import Proxy
@@ -84,6 +85,17 @@ CLUSTERS: dict[str, Fields] = {
     "kept_never": tls(sni="a.test", max_session_keys=0),
     "old": tls(common={"tls_params": {"tls_minimum_protocol_version": "TLSv1_3", **BOTH["tls_params"]}}, sni="old"),
     "plain": {},
+    "match_of_host": tls(sni="cluster")
+    | {
+        "transport_socket_matches": [
+            {"name": "by_name", "match": {"kind": "named"}, **tls(sni="match")},
+            {
+                "name": "trusting",
+                "match": {"kind": 1, "more": [True]},
+                **tls(ROOT | exact("nobody.test"), sni="a.test"),
+            },
+        ],
+    },
 }
 NAMES = ("a.test", "x.b.test:80", "127.0.0.1:1", "[::1]", "nobody.test", "a..b", "A.test", "b" * 256)
 OF_ALL = ("a.test",)
@@ -95,12 +107,17 @@ OTHERWISE = {
     r"cluster\.\w+\.ssl\.certificate\..*": "gauges of clusters' certificates are not there yet",
     "TLS_error|setting_SNI": "docs/parity.md: numbers of BoringSSL's errors; compared here",
 }
+METADATA: dict[str, Fields] = {"match_named": {"kind": "named"}, "match_both": {"kind": 1, "more": [True], "x": 0}}
+for name in METADATA:
+    CLUSTERS[name] = CLUSTERS["match_of_host"]
 NUMBERS = re.compile(r"(\|)\d+:(?=SSL)|error:[0-9a-f]{8}:")
 
 
 def cluster(name: str, port: int, hostname: str = "", **fields: Any) -> Fields:
-    endpoint = {"address": socket_address("127.0.0.1", port), "hostname": hostname}
-    assignment = {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}]}
+    endpoint: Fields = {"endpoint": {"address": socket_address("127.0.0.1", port), "hostname": hostname}}
+    if name in METADATA:
+        endpoint["metadata"] = {"filter_metadata": {"envoy.transport_socket_match": METADATA[name]}}
+    assignment = {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]}
     return {"name": name, "type": "STATIC", "connect_timeout": "5s", "load_assignment": assignment, **fields}
 
 
@@ -137,6 +154,8 @@ def failures(side: Envoy | Proxy) -> Counter[tuple[str, ...]]:
 
 @pytest.mark.parity(
     *of("config.core.v3.UpstreamHttpProtocolOptions", "auto_sni", "auto_san_validation", "override_auto_sni_header"),
+    *of("config.cluster.v3.Cluster", "transport_socket_matches"),
+    *of("extensions.transport_sockets.tls.v3.CertificateValidationContext", "trusted_ca", "crl"),
     *of("extensions.transport_sockets.tls.v3.UpstreamTlsContext", "sni", "auto_host_sni", "auto_sni_san_validation"),
     *of("extensions.transport_sockets.tls.v3.CommonTlsContext", "tls_certificates", "alpn_protocols", "tls_params"),
 )
@@ -162,3 +181,21 @@ def test_the_same_sessions_are_resumed(pair: Pair) -> None:
             assert ours == envoy, name
             resumed.append(ours["resumed"])
         assert any(resumed) is (name != "kept_never")
+
+
+REFUSED: dict[str, Fields] = {
+    "names without trust": tls(exact("a.test")),
+    "a list without trust": tls({"crl": inline(authority().revoke(ALICE))}),
+    "time without trust": tls({"allow_expired_certificate": True}),
+    "auto_sni_san_validation without validation": tls(sni="a.test", auto_sni_san_validation=True),
+    "auto_sni_san_validation without trust": tls({}, sni="a.test", auto_sni_san_validation=True),
+    "a match without a socket": {"transport_socket_matches": [{"name": "a", "match": {}}]},
+    "two certificates": tls(common={"tls_certificates": [certificate(ALICE), certificate(SERVER)]}),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_both_refuse(name: str) -> None:
+    text = bootstrap([], [cluster("c", 1, **REFUSED[name])])
+    assert not validate(text)[0]
+    assert findings(text)
