@@ -69,6 +69,10 @@ class TlsSession:
 
     @property
     def peer_signature_algorithm(self) -> str:
+        """What the peer has signed with; in a resumed session of ours, when that began."""
+        begun = self._socket.resuming
+        if begun is not None and self.resumed:
+            return begun.signature_algorithm
         return libssl.peer_signature_algorithm(self._engine)
 
     @functools.cached_property

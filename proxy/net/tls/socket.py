@@ -9,7 +9,7 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from proxy.net.tls import libssl
@@ -19,10 +19,12 @@ _PEEK_SIZE = 16 * 1024  # a record
 
 
 class TlsSocket(ssl.SSLSocket):
-    """Its handshake is whoever made it's to run. `server_name` is what the client asked for, "" for nothing."""
+    """Its handshake is whoever made it's to run. `server_name` is what the client asks for, "" for nothing; `resuming`
+    is what is offered to a server.
+    """
 
     server_name = ""
-    on_close: Callable[[TlsSocket], None] | None = None
+    resuming: libssl.Session | None = None
     _ahead = b""  # what a peek has read
     _sslobj: Any  # the base class's: its own methods are as many calls more
 
@@ -65,8 +67,6 @@ class TlsSocket(ssl.SSLSocket):
 
     def close(self) -> None:
         if self.fileno() >= 0:
-            if self.on_close is not None:
-                self.on_close(self)
             self._say_goodbye()
         super().close()
 

@@ -1,4 +1,4 @@
-"""A thousand streams that begin in one packet do not begin in one turn of the loop, which all connections share."""
+"""A thousand streams that begin in one packet, or on many connections at once, do not begin in one turn of the loop."""
 
 from __future__ import annotations
 
@@ -37,6 +37,24 @@ async def test_streams_begin_a_few_in_each_turn() -> None:
         trio.lowlevel.add_instrument(turns)
         await peer.client.send(b"".join(frame(1, 5, 2 * number + 3, HEAD_BLOCK) for number in range(STREAMS)))
         await until(lambda: rig.value("downstream_rq_2xx") + rig.value("downstream_rq_5xx") == STREAMS + 1)
+        trio.lowlevel.remove_instrument(turns)
+        assert sum(turns.begun) == STREAMS
+        assert max(turns.begun) <= 2 * STREAM_BURST
+
+
+@virtual
+async def test_all_connections_share_a_turn() -> None:
+    turns = Turns()
+    async with origin(answering(OK)) as upstream, serving(compiled(upstream.address)) as rig:
+        peers = [await connect(rig) for _ in range(10)]
+        for peer in peers:
+            await peer.get()
+        trio.lowlevel.add_instrument(turns)
+        begun = b"".join(frame(1, 5, 2 * number + 3, HEAD_BLOCK) for number in range(STREAMS // len(peers)))
+        for peer in peers:
+            await peer.client.send(begun)
+        served = STREAMS + len(peers)
+        await until(lambda: rig.value("downstream_rq_2xx") + rig.value("downstream_rq_5xx") == served)
         trio.lowlevel.remove_instrument(turns)
         assert sum(turns.begun) == STREAMS
         assert max(turns.begun) <= 2 * STREAM_BURST
