@@ -20,6 +20,7 @@ from proxy.limits import MAX_NAMED_POOLS
 from proxy.stats import Stats
 from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
+from proxy.upstream.connect import agreed
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.judge import Judge
 from proxy.upstream.lb import POLICIES, LoadBalancer
@@ -188,7 +189,8 @@ class Cluster:
             await connection.open()
         finally:
             info.pool_ready = trio.current_time()
-        info.upstream_connection = UpstreamConnection(next(self._numbers), began, info.pool_ready)
+        tls_session = agreed(connection.sock)
+        info.upstream_connection = UpstreamConnection(next(self._numbers), began, info.pool_ready, tls_session)
         return connection
 
     def charge_attempts_exceeded(self) -> None:

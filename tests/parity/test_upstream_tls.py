@@ -18,13 +18,15 @@ from tests.kit.envoy import Envoy, validate
 from tests.kit.parity import Pair, run_pair
 from tests.kit.process import wait_for
 from tests.kit.proxy import Proxy
+from tests.kit.tls_faults import FaultyHosts
 from tests.kit.tls_origin import TlsOrigin
+from tests.parity.log_lines import json_of, log
 from tests.parity.rules import of
 
 ROOT = {"trusted_ca": inline(authority().pem)}
 OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-SERVER = authority().issue("a.test", "*.b.test", "127.0.0.1", name="server")
-ALICE = authority().issue("alice.test", name="alice")
+SERVER = authority().issue("a.test", "*.b.test", "127.0.0.1", "spiffe://test/server", name="server")
+ALICE = authority().issue("alice.test", "10.1.1.1", name="alice")
 EXPIRED = authority().issue("expired.test", name="expired", days=-1)
 STRANGER = authority("another root").issue("stranger.test", name="stranger")
 BOTH = {"tls_params": {"tls_maximum_protocol_version": "TLSv1_3"}}
@@ -84,7 +86,16 @@ CLUSTERS: dict[str, Fields] = {
     "kept_once": tls(common=BOTH, sni="a.test"),
     "kept_never": tls(sni="a.test", max_session_keys=0),
     "old": tls(common={"tls_params": {"tls_minimum_protocol_version": "TLSv1_3", **BOTH["tls_params"]}}, sni="old"),
-    "plain": {},
+    "plaintext": {},
+    "closes": tls(),
+    "resets": tls(),
+    "plain": tls(),
+    "silent": tls() | {"connect_timeout": "0.3s"},
+    "new": tls(),
+    "nameless": tls(sni="a.test"),
+    "demands": tls(),
+    "demands13": tls(common=BOTH),
+    "demands_another": tls(common={"tls_certificates": [certificate(STRANGER)]}),
     "match_of_host": tls(sni="cluster")
     | {
         "transport_socket_matches": [
@@ -110,7 +121,14 @@ OTHERWISE = {
 METADATA: dict[str, Fields] = {"match_named": {"kind": "named"}, "match_both": {"kind": 1, "more": [True], "x": 0}}
 for name in METADATA:
     CLUSTERS[name] = CLUSTERS["match_of_host"]
-NUMBERS = re.compile(r"(\|)\d+:(?=SSL)|error:[0-9a-f]{8}:")
+OPERATORS = [
+    "UPSTREAM_CLUSTER", "REQ(:AUTHORITY)",
+    *(f"UPSTREAM_TLS_{name}" for name in ("VERSION", "CIPHER", "GROUP", "SESSION_ID")), "UPSTREAM_SERVER_NAME",
+    *(f"UPSTREAM_PEER_{name}" for name in ("SUBJECT", "ISSUER", "CERT", "CERT_V_START", "CERT_V_END")),
+    "UPSTREAM_PEER_CERT_V_START(%s)", *(f"UPSTREAM_PEER_{name}_SAN" for name in ("DNS", "URI", "IP")),
+    *(f"UPSTREAM_LOCAL_{name}_SAN" for name in ("DNS", "URI", "IP")),
+]  # fmt: skip
+NUMBERS = re.compile(r"(\|)\d+:(?=SSL|system)|error:[0-9a-f]{8}:")
 
 
 def cluster(name: str, port: int, hostname: str = "", **fields: Any) -> Fields:
@@ -118,15 +136,18 @@ def cluster(name: str, port: int, hostname: str = "", **fields: Any) -> Fields:
     if name in METADATA:
         endpoint["metadata"] = {"filter_metadata": {"envoy.transport_socket_match": METADATA[name]}}
     assignment = {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]}
-    return {"name": name, "type": "STATIC", "connect_timeout": "5s", "load_assignment": assignment, **fields}
+    return {"name": name, "type": "STATIC", "load_assignment": assignment, "connect_timeout": "5s", **fields}
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     pairs = {"": SERVER, "expired.test": EXPIRED, "stranger.test": STRANGER}
-    with TlsOrigin(tmp_path_factory.mktemp("origin"), pairs, authority()) as origin:
-        clusters = [cluster(name, origin.port, **fields) for name, fields in CLUSTERS.items()]
-        listener = http_listener(virtual_host("all", ["*"], *(route(f"/{name}/", name) for name in CLUSTERS)))
+    directory = tmp_path_factory.mktemp("origin")
+    with TlsOrigin(directory, pairs, authority()) as origin, FaultyHosts(directory, SERVER, authority()) as faulty:
+        ports = {**faulty.ports, "demands13": faulty.ports["demands"], "demands_another": faulty.ports["demands"]}
+        clusters = [cluster(name, ports.get(name, origin.port), **fields) for name, fields in CLUSTERS.items()]
+        everything = virtual_host("all", ["*"], *(route(f"/{name}/", name) for name in CLUSTERS))
+        listener = http_listener(everything, access_log=[log("tls", json_of(OPERATORS))])
         with run_pair(bootstrap([listener], clusters), otherwise=OTHERWISE) as running:
             yield running
 
@@ -170,6 +191,20 @@ def test_origins_see_the_same_and_failures_have_the_same_words(pair: Pair) -> No
     )
     assert failures(pair.ours) == failures(pair.envoy)
     assert failures(pair.ours).total() > 10
+
+
+@pytest.mark.parity("rule 45")
+def test_the_log_tells_the_same_of_connections(pair: Pair) -> None:
+    def lines(side: Envoy | Proxy) -> list[Fields]:
+        whole = (side.directory / "tls.log").read_text().rpartition("\n")[0].splitlines()
+        return [json.loads(line) for line in whole]
+
+    wait_for(lambda: len(lines(pair.ours)) == len(lines(pair.envoy)), deadline=10, what="both logs are written")
+    assert len(lines(pair.ours)) > 50
+    for envoy, ours in zip(lines(pair.envoy), lines(pair.ours), strict=True):
+        drawn = [entry.pop("UPSTREAM_TLS_SESSION_ID") for entry in (envoy, ours)]
+        assert ours == envoy
+        assert [len(value or "") for value in drawn] in ([0, 0], [64, 64]), ours
 
 
 @pytest.mark.parity("extensions.transport_sockets.tls.v3.UpstreamTlsContext.max_session_keys")
