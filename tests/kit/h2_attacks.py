@@ -130,6 +130,25 @@ def mount(attack: Attack, address: tuple[str, int], *, until: float = DEADLINE) 
     return seen
 
 
+def survives(address: tuple[str, int], data: bytes) -> bool:
+    """Whether a connection that begins with `data`, sent at once, goes on answering PINGs: an end may come behind the
+    first answer.
+    """
+    with socket.create_connection(address, timeout=DEADLINE) as sock:
+        sock.sendall(PREFACE + frame(SETTINGS) + data + frame(PING, 0, 0, b"alive???"))
+        heard = b""
+        asked_again = False
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            while piece := sock.recv(PIECE):
+                heard += piece
+                if frame(PING, 1, 0, b"still???") in heard:
+                    return True
+                if not asked_again and frame(PING, 1, 0, b"alive???") in heard:
+                    asked_again = True
+                    sock.sendall(frame(PING, 0, 0, b"still???"))
+    return False
+
+
 def _pieces(feed: Iterator[bytes]) -> Iterator[bytes]:
     """The feed in pieces that are worth a system call."""
     gathered = b""
