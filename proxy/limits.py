@@ -45,6 +45,10 @@ LINGER_BYTES = 1024 * 1024
 """What a closing connection still reads and drops so that the peer gets our last bytes instead of a reset (nginx
 `lingering_close`)."""
 
+MAX_NAMED_POOLS = 1024
+"""Pools of a cluster for the names that clients ask for (`auto_sni`), in one worker. Envoy's `max_connection_pools` has
+no default limit."""
+
 DISCONNECT_CHECK = 1.0
 """How often exchanges that are older than this are asked whether their client has gone."""
 
