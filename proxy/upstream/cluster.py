@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -13,12 +12,15 @@ from proxy.config.cluster import Cluster as ClusterConfig
 from proxy.config.cluster import ClusterEndpoints, Host
 from proxy.config.lb_subsets import Labels
 from proxy.errors import ProxyError
+from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo, UpstreamConnection
+from proxy.limits import MAX_NAMED_POOLS
 from proxy.stats import Stats
 from proxy.upstream import failures
 from proxy.upstream.background import Background
 from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.codecs import Codecs
+from proxy.upstream.connect import agreed
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.http1_pool import Http1Pool
 from proxy.upstream.http2_pool import Http2Pool
@@ -31,17 +33,16 @@ from proxy.upstream.stream import UpstreamStream
 from proxy.upstream.subsets import Subsets
 from proxy.upstream.tables import HostColumn, Tables
 from proxy.upstream.tcp import TcpConnection
-
-if TYPE_CHECKING:
-    from proxy.net.tls.client import ClientTls
+from proxy.upstream.transport_options import TransportOptions, of_request
+from proxy.upstream.transport_sockets import HTTP1, HTTP2, TransportSockets
 
 
 class Cluster:
     """Opens streams to the hosts of `config`, for as long as that stays the same; endpoints change while it lives.
 
     `numbers` are for connections (`%UPSTREAM_CONNECTION_ID%`), `background` runs those of HTTP/2. A pool belongs to a
-    host's identity (slot, address, hostname): it survives a change of weight or locality. Requests of high priority
-    (`high`) have pools, and limits, of their own.
+    host's identity (slot, address, hostname, transport socket): it survives a change of weight or locality. Requests of
+    high priority (`high`) have pools, and limits, of their own.
     """
 
     def __init__(
@@ -68,13 +69,13 @@ class Cluster:
         self._subsets: Subsets | None = None
         if config.subsets is not None:
             self._subsets = Subsets(config.subsets, lambda: policy(seed), stats, self.stats, config.stat_name)
-        self._pools: dict[tuple[object, bool, bool], Pool] = {}  # by host, priority and protocol
+        self._pools: dict[tuple[object, bool, TransportOptions | None, bool], Pool] = {}  # the last: speaks HTTP/2
         self._draining: list[Pool] = []
         self._retired = False
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
         self._codecs = Codecs(config, stats)
-        self._tls = _client_tls(config, stats)
+        self._sockets = TransportSockets(config, stats)
         self._endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
 
@@ -87,13 +88,25 @@ class Cluster:
         outcomes = self.stats.outcomes(internal=info is not None and info.internal)
         return Together((outcomes, *info.observed)) if info is not None and info.observed else outcomes
 
-    def pick(self, labels: Labels = (), *, high: bool = False, http2: bool = False) -> Pool | None:
-        """The pool of the balancer's next host for a request for hosts of `labels`; None if none is healthy. `http2`,
-        here and below: its client speaks HTTP/2.
+    def transport_options(self, request: Request) -> TransportOptions | None:
+        """What `request`, as it comes to the router, asks of its connection; None in most clusters."""
+        names = self.config.request_names
+        return None if names is None else of_request(names, request)
+
+    def pick(
+        self,
+        labels: Labels = (),
+        *,
+        high: bool = False,
+        transport: TransportOptions | None = None,
+        http2: bool = False,
+    ) -> Pool | None:
+        """The pool of the balancer's next host for a request for hosts of `labels`, with the connections that
+        `transport` asks for; None if none is healthy. `http2`, here and below: its client speaks HTTP/2.
         """
         balancer = self._balancer if self._subsets is None else self._subsets.choose(labels)
         host = balancer.pick()
-        return None if host is None else self._pool(host, high=high, http2=http2)
+        return None if host is None else self._pool(host, high, transport, http2)
 
     async def open_stream(
         self,
@@ -103,6 +116,7 @@ class Cluster:
         *,
         labels: Labels = (),
         high: bool = False,
+        transport: TransportOptions | None = None,
         http2: bool = False,
     ) -> UpstreamStream:
         """A stream to the next host of the balancer for `labels`, or to that of `pool`, which was picked already.
@@ -115,7 +129,7 @@ class Cluster:
         wants another attempt.
         """
         outcomes = self.outcomes_of(info)
-        pool = pool or self.pick(labels, high=high, http2=http2)
+        pool = pool or self.pick(labels, high=high, transport=transport, http2=http2)
         if pool is None:
             self._charge_none_healthy(labels)
             error = failures.no_healthy_upstream()
@@ -144,6 +158,7 @@ class Cluster:
         *,
         labels: Labels = (),
         high: bool = False,
+        transport: TransportOptions | None = None,
         http2: bool = False,
     ) -> Pool | None:
         """The pool of the next host for `labels` that is not rejected; after `attempts` more picks whichever comes."""
@@ -152,9 +167,16 @@ class Cluster:
         while host is not None and attempts and rejects(host):
             host = balancer.pick()
             attempts -= 1
-        return None if host is None else self._pool(host, high=high, http2=http2)
+        return None if host is None else self._pool(host, high, transport, http2)
 
-    async def open_connection(self, info: StreamInfo, *, labels: Labels = (), high: bool = False) -> TcpConnection:
+    async def open_connection(
+        self,
+        info: StreamInfo,
+        *,
+        labels: Labels = (),
+        high: bool = False,
+        transport: TransportOptions | None = None,
+    ) -> TcpConnection:
         """A connection of its own to the next host of the balancer for `labels`; the caller closes it.
 
         Raises `ProxyError`: UO at the limit of connections (none waits for a free one), UH, UF. `info` learns the host.
@@ -170,14 +192,16 @@ class Cluster:
             raise failures.no_healthy_upstream()
         info.upstream_host = info.upstream_tried = host.address
         info.upstream_hostname = host.hostname
-        connection = TcpConnection(host, self.config, self.stats, breaker, self._hosts, self._tcp.discard, self._tls)
+        tls = self._sockets.towards(host, transport)
+        connection = TcpConnection(host, self.config, self.stats, breaker, self._hosts, self._tcp.discard, tls)
         self._tcp.add(connection)
         began = trio.current_time()
         try:
             await connection.open()
         finally:
             info.pool_ready = trio.current_time()
-        info.upstream_connection = UpstreamConnection(next(self._numbers), began, info.pool_ready)
+        tls_session = agreed(connection.sock)
+        info.upstream_connection = UpstreamConnection(next(self._numbers), began, info.pool_ready, tls=tls_session)
         return connection
 
     def charge_attempts_exceeded(self) -> None:
@@ -208,7 +232,7 @@ class Cluster:
         self._balancer.update(hosts.eligible())
         if self._subsets is not None:
             self._subsets.update(hosts)
-        kept = self._identities = {_identity(host) for host in hosts.hosts}
+        kept = self._identities = {self._identity(host) for host in hosts.hosts}
         for key in [key for key in self._pools if key[0] not in kept]:
             self._retire(self._pools.pop(key))
 
@@ -217,12 +241,16 @@ class Cluster:
         """Whether a request or a TCP connection still runs to a host that has left."""
         if any(not pool.empty for pool in self._draining):
             return True
-        return any(_identity(connection.host) not in self._identities for connection in self._tcp)
+        return any(self._identity(connection.host) not in self._identities for connection in self._tcp)
 
     def reap(self, now: float) -> None:
-        """Close idle connections that are of no more use; forget drained pools."""
+        """Close idle connections that are of no more use; forget drained pools, and those of names that nobody asks for
+        any more.
+        """
         for pool in self._pools.values():
             pool.reap(now)
+        for key in [key for key, pool in self._pools.items() if key[2] is not None and pool.empty]:
+            self._retire(self._pools.pop(key))
         self._draining = [pool for pool in self._draining if not pool.empty]
 
     def close(self) -> None:
@@ -246,38 +274,41 @@ class Cluster:
         self.stats.lb_healthy_panic.inc(1 if self._subsets is None else self._subsets.in_vain(labels))
         self.stats.cx_none_healthy.inc()
 
-    def _pool(self, host: Host, *, high: bool, http2: bool) -> Pool:
+    def _pool(self, host: Host, high: bool, transport: TransportOptions | None, http2: bool) -> Pool:
         protocol = self.config.protocol
         multiplexed = protocol == "http2" or (protocol == "downstream" and http2)
-        key = _identity(host), high, multiplexed
+        key = self._identity(host), high, transport, multiplexed
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = self._new_pool(host, high=high, multiplexed=multiplexed)
+            if transport is not None:
+                self._make_room()
+            pool = self._pools[key] = self._new_pool(host, high, transport, multiplexed)
             if self._retired:
                 pool.drain()
         return pool
 
-    def _new_pool(self, host: Host, *, high: bool, multiplexed: bool) -> Pool:
+    def _new_pool(self, host: Host, high: bool, transport: TransportOptions | None, multiplexed: bool) -> Pool:
         breaker = self.high_breaker if high else self.breaker
-        common = host, self.config, self.stats, breaker, self._hosts, self._numbers, self._tls
+        tls = self._sockets.towards(host, transport, HTTP2 if multiplexed else HTTP1)
+        common = host, self.config, self.stats, breaker, self._hosts, self._numbers, tls
         if multiplexed:
             return Http2Pool(*common, self._codecs.http2, self._background)
         return Http1Pool(*common, self._codecs.http1)
 
+    def _make_room(self) -> None:
+        """Clients may name as many hosts as they like: beyond a number of names, the oldest one that is not in use
+        goes. Those that are in use are as many as the breakers let run.
+        """
+        named = [key for key in self._pools if key[2] is not None]
+        if len(named) >= MAX_NAMED_POOLS:
+            unused = next((key for key in named if self._pools[key].unused), None)
+            if unused is not None:
+                self._retire(self._pools.pop(unused))
+
+    def _identity(self, host: Host) -> object:
+        """What is another host, as far as connections go. A host of another match has connections of its own."""
+        return (host.slot, host.address, host.hostname, self._sockets.place(host) if self.config.socket_matches else -1)
+
     def _retire(self, pool: Pool) -> None:
         pool.drain()
         self._draining.append(pool)
-
-
-def _identity(host: Host) -> object:
-    return (host.slot, host.address, host.hostname)
-
-
-def _client_tls(config: ClusterConfig, stats: Stats) -> ClientTls | None:
-    """What is needed for TLS is loaded only by those who have it."""
-    if config.tls is None:
-        return None
-    from proxy.net.tls.client import ClientTls
-    from proxy.net.tls.stats import TlsStats
-
-    return ClientTls(config.tls, TlsStats(stats, f"cluster.{config.stat_name}."))

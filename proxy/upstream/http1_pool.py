@@ -14,7 +14,7 @@ from proxy.http.codec import ClientCodec
 from proxy.http.stream_info import UpstreamConnection
 from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
-from proxy.upstream.connect import ConnectFailed, connect
+from proxy.upstream.connect import ConnectFailed, agreed, connect
 from proxy.upstream.http1_connection import Http1Connection
 from proxy.upstream.http1_stream import Http1Stream
 from proxy.upstream.judge import Judge
@@ -24,7 +24,7 @@ from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.tables import Table
 
 if TYPE_CHECKING:
-    from proxy.net.tls.client import ClientTls
+    from proxy.net.tls.client import Peer
 
 
 class Http1Pool(Pool):
@@ -41,7 +41,7 @@ class Http1Pool(Pool):
         breaker: CircuitBreaker,
         hosts: Table,
         numbers: Iterator[int],
-        tls: ClientTls | None,
+        tls: Peer | None,
         make_codec: Callable[[], ClientCodec],
     ) -> None:
         super().__init__(host, config, stats, breaker, hosts, numbers, tls)
@@ -51,6 +51,10 @@ class Http1Pool(Pool):
     @property
     def empty(self) -> bool:
         return self._core.opened == 0 and self._core.waiting == 0
+
+    @property
+    def unused(self) -> bool:
+        return self._core.opened == len(self._core.idle) and self._core.waiting == 0
 
     async def open(self, outcomes: Outcomes, judge: Judge | None = None) -> Http1Stream:
         return Http1Stream(self, await self.acquire(), outcomes, judge)
@@ -183,7 +187,7 @@ class Http1Pool(Pool):
             self._forget(began, remote=False)
             raise
         limit = self._config.per_connection_buffer_limit_bytes
-        identity = UpstreamConnection(next(self._numbers), began, trio.current_time())
+        identity = UpstreamConnection(next(self._numbers), began, trio.current_time(), tls=agreed(sock))
         connection = Http1Connection(sock, self._make_codec(), stats, buffer_limit=limit, identity=identity)
         connection.created = began
         connection.watch.on_unasked = functools.partial(self._unasked, connection)

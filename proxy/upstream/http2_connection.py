@@ -133,8 +133,6 @@ class Http2Connection:
                 self._keepalive.heard(codec.pings_answered)
                 self._clock.ring()
             if codec.failure is not None:
-                connection.send_now(codec.take_output())
-                self.gone = StreamGone("protocol error", codec.failure.detail)
                 return
 
     def _dispatch(self, event: Event) -> None:
@@ -192,8 +190,12 @@ class Http2Connection:
 
     def _end(self) -> None:
         self.draining = True
-        if self.gone is None:
+        failure = self.codec.failure
+        if failure is None:
             self.gone = StreamGone("connection termination")
+        else:
+            self.gone = StreamGone("protocol error", failure.detail)
+            self.connection.send_now(self.codec.take_output())
         for channel in list(self._channels.values()):
             if channel.error is None:
                 channel.fail(self.gone)
@@ -204,6 +206,8 @@ class Http2Connection:
 
     def wake_writer(self) -> None:
         self._writer.ring()
+        if self.codec.failure is not None:
+            self.close()
 
     def add(self, channel: H2Channel) -> None:
         """What comes of the channel's stream goes there from now on."""

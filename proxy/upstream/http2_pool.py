@@ -23,7 +23,7 @@ from proxy.http.stream_info import UpstreamConnection
 from proxy.upstream import failures
 from proxy.upstream.background import Background
 from proxy.upstream.circuit_breaker import CircuitBreaker
-from proxy.upstream.connect import ConnectFailed, connect
+from proxy.upstream.connect import ConnectFailed, agreed, connect
 from proxy.upstream.connection import Connection
 from proxy.upstream.http2_connection import Http2Connection
 from proxy.upstream.http2_stream import Http2Stream
@@ -33,7 +33,7 @@ from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.tables import Table
 
 if TYPE_CHECKING:
-    from proxy.net.tls.client import ClientTls
+    from proxy.net.tls.client import Peer
 
 log = logging.getLogger("proxy.http")
 
@@ -61,7 +61,7 @@ class Http2Pool(Pool):
         breaker: CircuitBreaker,
         hosts: Table,
         numbers: Iterator[int],
-        tls: ClientTls | None,
+        tls: Peer | None,
         make_codec: Callable[[], H2ClientCodec],
         background: Background,
     ) -> None:
@@ -74,6 +74,10 @@ class Http2Pool(Pool):
     @property
     def empty(self) -> bool:
         return not self._connections and not self._waiting
+
+    @property
+    def unused(self) -> bool:
+        return not self._waiting and not any(each.claimed or each.connecting for each in self._connections)
 
     async def open(self, outcomes: Outcomes, judge: Judge | None = None) -> Http2Stream:
         connection = self._take() or await self._wait_pending()
@@ -194,7 +198,8 @@ class Http2Pool(Pool):
         """The life of one connection."""
         try:
             sock = await connect(self.host.address, self._config.connect_timeout, self._tls)
-            identity = UpstreamConnection(next(self._numbers), connection.began, trio.current_time(), _PROTOCOL)
+            number, now = next(self._numbers), trio.current_time()
+            identity = UpstreamConnection(number, connection.began, now, _PROTOCOL, agreed(sock))
             self.stats.cx_connect_ms.record(milliseconds(connection.began))
             await connection.serve(Connection(sock, self.stats, identity=identity))
         except ConnectFailed as failed:

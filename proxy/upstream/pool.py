@@ -18,7 +18,7 @@ from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.tables import HostColumn, Table
 
 if TYPE_CHECKING:
-    from proxy.net.tls.client import ClientTls
+    from proxy.net.tls.client import Peer
     from proxy.upstream.http1_connection import Http1Connection
     from proxy.upstream.stream import UpstreamStream
 
@@ -34,7 +34,7 @@ class Pool(abc.ABC):
         breaker: CircuitBreaker,
         hosts: Table,
         numbers: Iterator[int],
-        tls: ClientTls | None,
+        tls: Peer | None,
     ) -> None:
         self.host = host
         self.canary = is_canary(host)
@@ -50,6 +50,11 @@ class Pool(abc.ABC):
     @abc.abstractmethod
     def empty(self) -> bool:
         """Nobody uses this pool, or waits for it, any more."""
+
+    @property
+    @abc.abstractmethod
+    def unused(self) -> bool:
+        """Every connection is idle, and nobody waits for one."""
 
     @abc.abstractmethod
     async def open(self, outcomes: Outcomes, judge: Judge | None = None) -> UpstreamStream:

@@ -114,6 +114,7 @@ class Retries:
             labels=forwarding.labels,
             high=forwarding.high,
             http2=forwarding.http2,
+            transport=forwarding.transport,
         )
 
     def give_up(self) -> None:

@@ -128,8 +128,8 @@ class UpstreamRequest:
     async def _open(self, pool: Pool | None) -> UpstreamStream:
         """A stream, or the one on which the express lane has sent the request already."""
         handover, info, cluster = self._exchange.handover, self._exchange.info, self._forwarding.cluster
+        forwarding = self._forwarding
         if handover is None or handover.upstream is None:
-            forwarding = self._forwarding
             return await cluster.open_stream(
                 info,
                 pool if handover is None else handover.pool,
@@ -137,6 +137,7 @@ class UpstreamRequest:
                 labels=forwarding.labels,
                 high=forwarding.high,
                 http2=forwarding.http2,
+                transport=forwarding.transport,
             )
         host = handover.pool.host
         info.upstream_tried, info.upstream_hostname = host.address, host.hostname

@@ -43,7 +43,7 @@ def test_each_scope_has_its_names_and_what_is_counted_stays() -> None:
     assert "thread_local_cluster_manager.worker_2.clusters_inflated" not in gauges
     assert gauges["server.days_until_first_cert_expiring"] == NO_CERTIFICATE
     assert found.histograms["listener.x.connections_accepted_per_socket_event"] == {}
-    assert len(metrics.counters) == 9
+    assert len(metrics.counters) == 11
 
 
 def test_request_times_show_after_the_first_and_also_as_external() -> None:
