@@ -190,7 +190,7 @@ def test_the_runtime_key_of_weights_and_the_name_of_an_extension_change_nothing(
 
 
 def test_a_reason_is_said_where_there_is_one() -> None:
-    (finding,) = findings(bootstrap(hcm="http2_protocol_options: {allow_connect: true}"))
-    assert finding.message.endswith("a stream of HTTP/2 cannot carry a tunnel yet; WebSocket works over HTTP/1.1")
-    assert finding.field_path == f"{MANAGER}.http2_protocol_options.allow_connect"
-    assert findings(bootstrap(hcm="http2_protocol_options: {allow_connect: false}")) == []
+    (finding,) = findings(bootstrap(hcm="http_protocol_options: {allow_chunked_length: true}"))
+    assert finding.message.endswith("Content-Length beside chunked is request smuggling (RFC 9112 section 6.1)")
+    assert finding.field_path == f"{MANAGER}.http_protocol_options.allow_chunked_length"
+    assert findings(bootstrap(hcm="http_protocol_options: {allow_chunked_length: false}")) == []
