@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
 import trio
+from msgspec.structs import replace
 
 from master.dns.backoff import FailureBackoff
 from master.dns.discovery import ClusterType, Target, addresses, found_in, localities, refresh_after, targets
@@ -15,7 +16,7 @@ from master.dns.family import LookupFamily
 from master.dns.result import Failed, Resolved, Result
 from master.dns.rows import Rows
 from proxy.config.bootstrap import CompiledConfig
-from proxy.config.cluster import Cluster, ClusterEndpoints, Dns, DnsEndpoint, Endpoints
+from proxy.config.cluster import Cluster, ClusterEndpoints, Dns, DnsEndpoint, Endpoints, LocalityHosts
 from proxy.stats import Stats
 
 log = logging.getLogger("dns")
@@ -127,11 +128,12 @@ class Discovery:
         """The hosts of one cluster in the next configuration: the very same object if nothing changes."""
         name = given.cluster
         if found is not None:
-            fresh = found.endpoints(version, self._rows)
+            hosts = found.hosts(self._rows)
         else:
-            fresh = ClusterEndpoints(name, version, self._rows.placed(name, given.localities), self._rows.cluster(name))
+            hosts = self._rows.placed(name, given.localities)
+        fresh = replace(given, version=version, localities=hosts, slot=self._rows.cluster(name))
         old = self.endpoints.clusters.get(name)
-        if old is not None and (old.localities, old.slot) == (fresh.localities, fresh.slot):
+        if old is not None and replace(old, version=version) == fresh:
             return old
         return fresh
 
@@ -149,8 +151,12 @@ class Discovery:
                 dirty = [found for found in self._names.values() if found.take_changed()]
                 if dirty:
                     version = self.endpoints.version + 1
-                    fresh = {found.name: found.endpoints(version, self._rows) for found in dirty}
-                    self.endpoints = Endpoints(version=version, clusters={**self.endpoints.clusters, **fresh})
+                    now = self.endpoints.clusters
+                    fresh = {
+                        found.name: replace(now[found.name], version=version, localities=found.hosts(self._rows))
+                        for found in dirty
+                    }
+                    self.endpoints = Endpoints(version=version, clusters={**now, **fresh})
                     self._rows.published(self.endpoints)
                     await self._publish(self.endpoints)
                     continue
@@ -265,7 +271,6 @@ class _ClusterRefresh:
         changed, self._changed = self._changed, False
         return changed
 
-    def endpoints(self, version: int, rows: Rows) -> ClusterEndpoints:
-        """The hosts now."""
-        hosts = localities(self._dns, self._type, self._found, lambda address: rows.hosts.slot(self.name, address))
-        return ClusterEndpoints(self.name, version, hosts, rows.cluster(self.name))
+    def hosts(self, rows: Rows) -> tuple[LocalityHosts, ...]:
+        """Those there are now."""
+        return localities(self._dns, self._type, self._found, lambda address: rows.hosts.slot(self.name, address))

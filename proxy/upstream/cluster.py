@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator
+from random import Random
 
 import trio
 
-from proxy import registry
 from proxy.config.cluster import Cluster as ClusterConfig
 from proxy.config.cluster import ClusterEndpoints, Host
 from proxy.config.lb_subsets import Labels
@@ -19,10 +20,11 @@ from proxy.http.stream_info import StreamInfo, UpstreamConnection
 from proxy.limits import MAX_NAMED_POOLS
 from proxy.stats import Stats
 from proxy.upstream import failures
+from proxy.upstream.balancer import Balancer
 from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.judge import Judge
-from proxy.upstream.lb import POLICIES, LoadBalancer
+from proxy.upstream.lb import Surroundings
 from proxy.upstream.observed import Together
 from proxy.upstream.pool import Pool
 from proxy.upstream.stats import ClusterStats, Outcomes
@@ -59,11 +61,12 @@ class Cluster:
         slot = endpoints.slot if endpoints is not None else 0
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
-        policy = registry.load(POLICIES, config.lb_policy)
-        self._balancer: LoadBalancer = policy(seed)
+        surroundings = Surroundings(config.lb, seed, Random(seed), self._active_requests)
+        self._balancer = Balancer(surroundings, self.stats.lb_healthy_panic)
         self._subsets: Subsets | None = None
         if config.subsets is not None:
-            self._subsets = Subsets(config.subsets, lambda: policy(seed), stats, self.stats, config.stat_name)
+            make = functools.partial(Balancer, surroundings, self.stats.lb_healthy_panic)
+            self._subsets = Subsets(config.subsets, make, stats, self.stats, config.stat_name)
         self._pools: dict[tuple[object, bool, TransportOptions | None], Pool] = {}  # by host, priority, options
         self._draining: list[Pool] = []
         self._retired = False
@@ -191,6 +194,10 @@ class Cluster:
         info.upstream_connection = UpstreamConnection(next(self._numbers), began, info.pool_ready)
         return connection
 
+    def _active_requests(self, host: Host) -> int:
+        """Over all workers."""
+        return self._hosts.total(host.slot, HostColumn.RQ_ACTIVE)
+
     def charge_attempts_exceeded(self) -> None:
         """A TCP connection's last attempt to reach a host of this cluster failed."""
         self.stats.cx_connect_attempts_exceeded.inc()
@@ -215,8 +222,8 @@ class Cluster:
         if endpoints == self._endpoints:
             return
         self._endpoints = endpoints
-        hosts = HostSet(endpoints)
-        self._balancer.update(hosts.eligible())
+        hosts = HostSet.of(endpoints)
+        self._balancer.update(hosts)
         if self._subsets is not None:
             self._subsets.update(hosts)
         kept = self._identities = {_identity(host) for host in hosts.hosts}

@@ -15,7 +15,6 @@ from proxy.config.lb_subsets import Labels, LbSubsets
 from proxy.config.route import ClusterAction
 from proxy.explain.routing import Routing
 from proxy.upstream.host_set import HostSet
-from proxy.upstream.lb.round_robin import RoundRobin
 from proxy.upstream.subset_balancer import SubsetBalancer, Way
 from proxy.upstream.tables import ClusterColumn, HostColumn
 from shm.table import TableReader
