@@ -71,6 +71,10 @@ def _library() -> Any:
         ("SSL_SESSION_free", None, pointer),
         ("SSL_SESSION_get_protocol_version", number, pointer),
         ("SSL_get_certificate", pointer, pointer),
+        ("SSL_get_rbio", pointer, pointer),
+        ("BIO_number_read", ctypes.c_uint64, pointer),
+        ("SSL_get_session", pointer, pointer),
+        ("SSL_SESSION_get_id", pointer, pointer, ctypes.POINTER(ctypes.c_uint)),
         ("SSL_load_client_CA_file", pointer, text),
         ("SSL_CTX_set_client_CA_list", None, pointer, pointer),
         ("SSL_get_peer_signature_type_nid", number, pointer, ctypes.POINTER(number)),
@@ -293,6 +297,19 @@ def offer(connection: object, applications: Sequence[str]) -> None:
 def own_certificate(connection: object) -> bytes:
     """The certificate that we present (DER); b"" for none."""
     return _encoded(_checked().SSL_get_certificate(_of_connection(connection)))
+
+
+def session_id(connection: object) -> bytes:
+    """That of the session; b"" if it has none."""
+    library = _checked()
+    session, size = library.SSL_get_session(_of_connection(connection)), ctypes.c_uint()
+    found = library.SSL_SESSION_get_id(session, ctypes.byref(size)) if session else None
+    return ctypes.string_at(found, size.value) if found else b""
+
+
+def bytes_received(connection: object) -> int:
+    """What has been read from the socket, encrypted."""
+    return int(_checked().BIO_number_read(_library().SSL_get_rbio(_of_connection(connection))))
 
 
 def peer_signature_algorithm(connection: object) -> str:

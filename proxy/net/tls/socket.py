@@ -5,7 +5,6 @@ A TLS record says nothing about what the kernel still holds, so a reader goes on
 
 from __future__ import annotations
 
-import _ssl
 import errno
 import os
 import socket
@@ -76,14 +75,9 @@ class TlsSocket(ssl.SSLSocket):
             libssl.close_notify(self._sslobj)
 
     @property
-    def engine(self) -> object:
-        """For `libssl`."""
+    def engine(self) -> Any:
+        """For `libssl`, and to be asked also after `close`."""
         return self._sslobj
-
-    def peer_chain(self) -> list[bytes]:
-        """The peer's certificates (DER) as it sent them, its own first."""
-        chain = self._sslobj.get_unverified_chain() if self._sslobj is not None else None
-        return [certificate.public_bytes(_ssl.ENCODING_DER) for certificate in chain or ()]
 
 
 def _end(error: ssl.SSLError) -> bytes:
