@@ -127,15 +127,17 @@ class Discovery:
     def _next(self, found: _ClusterRefresh | None, given: ClusterEndpoints, version: int) -> ClusterEndpoints:
         """The hosts of one cluster in the next configuration: the very same object if nothing changes."""
         name = given.cluster
-        if found is not None:
-            hosts = found.hosts(self._rows)
-        else:
-            hosts = self._rows.placed(name, given.localities)
+        hosts = self._rows.placed(name, given.localities) if found is None else found.hosts(self._rows)
         fresh = replace(given, version=version, localities=hosts, slot=self._rows.cluster(name))
         old = self.endpoints.clusters.get(name)
         if old is not None and replace(old, version=version) == fresh:
             return old
         return fresh
+
+    def _fresh(self, found: _ClusterRefresh, version: int) -> ClusterEndpoints:
+        known = self.endpoints.clusters.get(found.name) or ClusterEndpoints(found.name, version, ())
+        slot = self._rows.cluster(found.name)
+        return replace(known, version=version, localities=found.hosts(self._rows), slot=slot)
 
     def _wake(self) -> None:
         self._changed.set()
@@ -151,12 +153,8 @@ class Discovery:
                 dirty = [found for found in self._names.values() if found.take_changed()]
                 if dirty:
                     version = self.endpoints.version + 1
-                    now = self.endpoints.clusters
-                    fresh = {
-                        found.name: replace(now[found.name], version=version, localities=found.hosts(self._rows))
-                        for found in dirty
-                    }
-                    self.endpoints = Endpoints(version=version, clusters={**now, **fresh})
+                    fresh = {found.name: self._fresh(found, version) for found in dirty}
+                    self.endpoints = Endpoints(version=version, clusters={**self.endpoints.clusters, **fresh})
                     self._rows.published(self.endpoints)
                     await self._publish(self.endpoints)
                     continue

@@ -5,11 +5,11 @@ All is settled when hosts change. A cluster of one priority whose hosts are well
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from proxy import registry
 from proxy.config.cluster import Host
-from proxy.stats import Counter
 from proxy.upstream import localities, priority_load
 from proxy.upstream.host_set import Hosts, HostSet, Locality, Priority
 from proxy.upstream.lb import HASHING, POLICIES, HashingLoadBalancer, LoadBalancer, Surroundings
@@ -19,16 +19,23 @@ from proxy.upstream.localities import WeightedLocalities, effective_weight
 class Source(Protocol):
     """Hosts that go together, and the way to one of them."""
 
+    @property
+    def in_panic(self) -> bool:
+        """Whether every priority is: all hosts are as good as none."""
+        return all(self._loads.panic)
+
     def pick(self) -> Host | None: ...
 
 
 class Balancer:
-    """One worker's, of one cluster or one subset of its hosts. `panics` counts picks among all hosts, however they are."""
+    """One worker's, of one cluster or one subset of its hosts. `panicked` is called at each pick among all hosts,
+    however they are.
+    """
 
-    def __init__(self, surroundings: Surroundings, panics: Counter) -> None:
+    def __init__(self, surroundings: Surroundings, panicked: Callable[[], None]) -> None:
         self._surroundings = surroundings
         self._config = surroundings.config
-        self._panics = panics
+        self._panicked = panicked
         self._policy: Any = registry.load(POLICIES, self._config.policy)
         self._hashes = self._config.policy in HASHING
         self._kept: dict[object, Any] = {}
@@ -48,10 +55,14 @@ class Balancer:
         self._sources = {}
         factor = hosts.overprovisioning_factor
         for index, priority in enumerate(hosts.priorities):
+            if not priority.hosts:
+                continue
             if self._hashes:
                 if self._loads.healthy[index] or self._loads.degraded[index]:
                     panic = self._loads.panic[index]
-                    self._sources[index, False] = self._sources[index, True] = self._table(index, priority, panic, before)
+                    self._sources[index, False] = self._sources[index, True] = self._table(
+                        index, priority, panic, before
+                    )
                 continue
             if self._loads.panic[index]:
                 self._sources[index, False] = self._plain((index, "all"), priority.hosts, before)
@@ -62,6 +73,11 @@ class Balancer:
         self._only = None
         if self._loads.healthy[0] == 100 and not self._loads.panic[0] and not self._hashes:
             self._only = self._sources.get((0, False))
+
+    @property
+    def in_panic(self) -> bool:
+        """Whether every priority is: all hosts are as good as none."""
+        return all(self._loads.panic)
 
     def pick(self, number: int | None = None, attempt: int = 0) -> Host | None:
         """The next host; None if there is none. `number` (64 bits) stands for the request where the policy hashes, any
@@ -76,13 +92,11 @@ class Balancer:
         if source is None:
             return None
         if self._loads.panic[priority]:
-            self._panics.inc()
+            self._panicked()
         found: Host | None = source.find(number, attempt) if self._hashes else source.pick()
         return found
 
-    def _source(
-        self, index: int, priority: Priority, degraded: bool, factor: int, before: dict[object, Any]
-    ) -> Source:
+    def _source(self, index: int, priority: Priority, degraded: bool, factor: int, before: dict[object, Any]) -> Source:
         """The healthy hosts of a priority, or its degraded ones."""
         eligible = priority.degraded if degraded else priority.healthy
         if not self._config.locality_weighted or not any(one.weight for one in priority.localities):
@@ -90,7 +104,9 @@ class Balancer:
         weighted = []
         for place, locality in enumerate(priority.localities):
             members = locality.degraded if degraded else locality.healthy
-            weight = effective_weight(locality.weight, len(members), len(locality.hosts) - len(locality.excluded), factor)
+            weight = effective_weight(
+                locality.weight, len(members), len(locality.hosts) - len(locality.excluded), factor
+            )
             weighted.append((weight, self._plain((index, degraded, place), members, before)))
         return WeightedLocalities(weighted, self._surroundings.random)
 
@@ -101,9 +117,7 @@ class Balancer:
         self._kept[key] = balancer
         return balancer
 
-    def _table(
-        self, index: int, priority: Priority, panic: bool, before: dict[object, Any]
-    ) -> HashingLoadBalancer:
+    def _table(self, index: int, priority: Priority, panic: bool, before: dict[object, Any]) -> HashingLoadBalancer:
         """The table of a priority's healthy hosts, or of all in panic. It is built anew only if they have changed."""
         groups: list[tuple[Locality, Hosts]] = [
             (one, one.hosts if panic else one.healthy) for one in priority.localities

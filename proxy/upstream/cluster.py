@@ -30,7 +30,7 @@ from proxy.upstream.pool import Pool
 from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.stream import UpstreamStream
 from proxy.upstream.subsets import Subsets
-from proxy.upstream.tables import HostColumn, Tables
+from proxy.upstream.tables import HostColumn, Table, Tables
 from proxy.upstream.tcp import TcpConnection
 from proxy.upstream.transport_options import TransportOptions, of_request
 from proxy.upstream.transport_sockets import HTTP1, TransportSockets
@@ -61,11 +61,11 @@ class Cluster:
         slot = endpoints.slot if endpoints is not None else 0
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
-        surroundings = Surroundings(config.lb, seed, Random(seed), self._active_requests)
-        self._balancer = Balancer(surroundings, self.stats.lb_healthy_panic)
+        surroundings = Surroundings(config.lb, seed, Random(seed), functools.partial(_active_requests, tables.hosts))
+        self._balancer = Balancer(surroundings, self.stats.lb_healthy_panic.inc)
         self._subsets: Subsets | None = None
         if config.subsets is not None:
-            make = functools.partial(Balancer, surroundings, self.stats.lb_healthy_panic)
+            make = functools.partial(Balancer, surroundings, self.stats.lb_healthy_panic.inc)
             self._subsets = Subsets(config.subsets, make, stats, self.stats, config.stat_name)
         self._pools: dict[tuple[object, bool, TransportOptions | None], Pool] = {}  # by host, priority, options
         self._draining: list[Pool] = []
@@ -194,10 +194,6 @@ class Cluster:
         info.upstream_connection = UpstreamConnection(next(self._numbers), began, info.pool_ready)
         return connection
 
-    def _active_requests(self, host: Host) -> int:
-        """Over all workers."""
-        return self._hosts.total(host.slot, HostColumn.RQ_ACTIVE)
-
     def charge_attempts_exceeded(self) -> None:
         """A TCP connection's last attempt to reach a host of this cluster failed."""
         self.stats.cx_connect_attempts_exceeded.inc()
@@ -265,7 +261,8 @@ class Cluster:
         self.close()
 
     def _charge_none_healthy(self, labels: Labels) -> None:
-        self.stats.lb_healthy_panic.inc(1 if self._subsets is None else self._subsets.in_vain(labels))
+        in_vain = int(self._balancer.in_panic) if self._subsets is None else self._subsets.in_vain(labels)
+        self.stats.lb_healthy_panic.inc(in_vain)
         self.stats.cx_none_healthy.inc()
 
     def _pool(self, host: Host, high: bool, transport: TransportOptions | None) -> Pool:
@@ -294,6 +291,11 @@ class Cluster:
     def _retire(self, pool: Pool) -> None:
         pool.drain()
         self._draining.append(pool)
+
+
+def _active_requests(hosts: Table, host: Host) -> int:
+    """Over all workers."""
+    return hosts.total(host.slot, HostColumn.RQ_ACTIVE)
 
 
 def _identity(host: Host) -> object:

@@ -1,5 +1,6 @@
-"""The hosts of one cluster at one moment: by priority, by how they are, by locality. Immutable: a change of endpoints, or
-of a host's health, is a new `HostSet`.
+"""The hosts of one cluster at one moment: by priority, by how they are, by locality.
+
+Immutable: a change of endpoints, or of a host's health, is a new `HostSet`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Health(enum.IntEnum):
     EXCLUDED = 3
 
 
-_TOLD = {"HEALTHY": Health.HEALTHY, "DEGRADED": Health.DEGRADED}
+_TOLD = {"HEALTHY": Health.HEALTHY, "DEGRADED": Health.DEGRADED, "DRAINING": Health.EXCLUDED}
 
 
 def told_health(host: Host) -> Health:
@@ -75,8 +76,8 @@ class Priority:
         total, healthy, degraded, excluded = (
             sum(host.weight for host in hosts) if weighted else len(hosts) for hosts in groups
         )
-        counts = (len(hosts) for hosts in groups)
-        return Level(*counts, healthy_part=healthy, degraded_part=degraded, whole=total - excluded)
+        hosts, *others = (len(group) for group in groups)
+        return Level(hosts, others[0], others[1], others[2], healthy, degraded, total - excluded)
 
 
 class HostSet:

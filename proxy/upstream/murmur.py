@@ -16,7 +16,9 @@ def murmur2(data: bytes) -> int:
     result = _SEED ^ (length * _M & _MASK)
     whole = length - length % 8
     for at in range(0, whole, 8):
-        result = (result ^ _shift_mix(int.from_bytes(data[at : at + 8], "little") * _M & _MASK) * _M & _MASK) * _M & _MASK
+        result = (
+            result ^ _shift_mix(int.from_bytes(data[at : at + 8], "little") * _M & _MASK) * _M & _MASK
+        ) * _M & _MASK
     if length % 8:
         result = (result ^ int.from_bytes(data[whole:], "little")) * _M & _MASK
     return _shift_mix(_shift_mix(result) * _M & _MASK)

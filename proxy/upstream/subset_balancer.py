@@ -33,9 +33,7 @@ class Subset:
 
     __slots__ = ("balancer", "hosts", "in_vain", "labels", "way")
 
-    def __init__(
-        self, way: Way, labels: Labels, balancer: Balancer, hosts: HostSet, *, in_vain: int = 0
-    ) -> None:
+    def __init__(self, way: Way, labels: Labels, balancer: Balancer, hosts: HostSet, *, in_vain: int = 0) -> None:
         self.way = way
         self.labels = labels
         self.balancer = balancer

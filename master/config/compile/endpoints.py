@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from master.config.compile.address import compile_address
 from master.config.compile.metadata import compile_host_metadata
-from proxy.config.cluster import OVERPROVISIONING, DnsEndpoint, DnsLocality, HealthStatus, Host, HostMetadata, LocalityHosts
+from proxy.config.cluster import (
+    OVERPROVISIONING,
+    DnsEndpoint,
+    DnsLocality,
+    HealthStatus,
+    Host,
+    HostMetadata,
+    LocalityHosts,
+)
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
@@ -20,12 +28,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "endpoint",
         "load_balancing_weight",
         "metadata",
-        "health_status=UNKNOWN",
-        "health_status=HEALTHY",
-        "health_status=UNHEALTHY",
-        "health_status=DRAINING",
-        "health_status=TIMEOUT",
-        "health_status=DEGRADED",
+        "health_status",
     ),
     "envoy.config.endpoint.v3.Endpoint": ("address", "hostname"),
     "envoy.config.core.v3.Locality": ("region", "zone", "sub_zone"),

@@ -34,10 +34,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
     f"{CLUSTER}.RingHashLbConfig": (
         "minimum_ring_size",
         "maximum_ring_size",
-        "hash_function=XX_HASH",
-        "hash_function=MURMUR_HASH_2",
+        "hash_function",
     ),
     f"{CLUSTER}.MaglevLbConfig": ("table_size",),
+    "envoy.config.core.v3.RuntimeDouble": ("default_value",),
+    "envoy.type.v3.Percent": ("value",),
 }
 
 POLICIES: dict[int, Policy] = {0: "ROUND_ROBIN", 1: "LEAST_REQUEST", 2: "RING_HASH", 3: "RANDOM", 5: "MAGLEV"}

@@ -1,7 +1,7 @@
 """LEAST_REQUEST: whoever is least busy, as Envoy's `LeastRequestLoadBalancer`.
 
-Hosts of equal weight: of a few that are drawn (or of all) the one with the fewest requests. Of unequal weights: in turn,
-where a host's weight falls with each request that it has.
+Hosts of equal weight: of a few that are drawn (or of all) the one with the fewest requests. Of unequal weights: in
+turn, where a host's weight falls with each request that it has.
 """
 
 from __future__ import annotations

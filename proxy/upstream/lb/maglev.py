@@ -30,7 +30,9 @@ class Maglev:
     def update(self, hosts: Weighted) -> None:
         """Fill the table: the heaviest host takes a place in every round, the others in proportion."""
         size = self._config.table_size
-        named = sorted((hash_key(host, use_hostname=self._config.use_hostname), index) for index, (host, _) in enumerate(hosts))
+        named = sorted(
+            (hash_key(host, use_hostname=self._config.use_hostname), index) for index, (host, _) in enumerate(hosts)
+        )
         self._hosts = [hosts[index][0] for _, index in named]
         self._table = array("i")
         counts = [0] * len(named)

@@ -31,9 +31,7 @@ class RoundRobin:
         total = sum(host.weight for host in hosts)
         skipped = (self._seed + self._picked) % total if total else 0
         shares = [skipped * host.weight // total for host in hosts]
-        self._rotation = Edf(
-            ((share + 1) / host.weight, host) for share, host in zip(shares, hosts, strict=True)
-        )
+        self._rotation = Edf(((share + 1) / host.weight, host) for share, host in zip(shares, hosts, strict=True))
         for _ in range(skipped - sum(shares)):
             self._rotation.turn(_weight)
 
