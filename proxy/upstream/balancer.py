@@ -19,11 +19,6 @@ from proxy.upstream.localities import WeightedLocalities, effective_weight
 class Source(Protocol):
     """Hosts that go together, and the way to one of them."""
 
-    @property
-    def in_panic(self) -> bool:
-        """Whether every priority is: all hosts are as good as none."""
-        return all(self._loads.panic)
-
     def pick(self) -> Host | None: ...
 
 
