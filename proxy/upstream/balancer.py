@@ -48,23 +48,9 @@ class Balancer:
         )
         before, self._kept = self._kept, {}
         self._sources = {}
-        factor = hosts.overprovisioning_factor
         for index, priority in enumerate(hosts.priorities):
-            if not priority.hosts:
-                continue
-            if self._hashes:
-                if self._loads.healthy[index] or self._loads.degraded[index]:
-                    panic = self._loads.panic[index]
-                    self._sources[index, False] = self._sources[index, True] = self._table(
-                        index, priority, panic, before
-                    )
-                continue
-            if self._loads.panic[index]:
-                self._sources[index, False] = self._plain((index, "all"), priority.hosts, before)
-                continue
-            for degraded, loads in ((False, self._loads.healthy), (True, self._loads.degraded)):
-                if loads[index]:
-                    self._sources[index, degraded] = self._source(index, priority, degraded, factor, before)
+            if priority.hosts and (self._loads.healthy[index] or self._loads.degraded[index]):
+                self._sources |= self._of_priority(index, priority, hosts.overprovisioning_factor, before)
         self._only = None
         if self._loads.healthy[0] == 100 and not self._loads.panic[0] and not self._hashes:
             self._only = self._sources.get((0, False))
@@ -90,6 +76,21 @@ class Balancer:
             self._panicked()
         found: Host | None = source.find(number, attempt) if self._hashes else source.pick()
         return found
+
+    def _of_priority(
+        self, index: int, priority: Priority, factor: int, before: dict[object, Any]
+    ) -> dict[tuple[int, bool], Any]:
+        """The sources of a priority that gets some of the load: its healthy hosts, its degraded ones."""
+        if self._hashes:
+            table = self._table(index, priority, self._loads.panic[index], before)
+            return {(index, False): table, (index, True): table}
+        if self._loads.panic[index]:
+            return {(index, False): self._plain((index, "all"), priority.hosts, before)}
+        return {
+            (index, degraded): self._source(index, priority, degraded, factor, before)
+            for degraded, loads in ((False, self._loads.healthy), (True, self._loads.degraded))
+            if loads[index]
+        }
 
     def _source(self, index: int, priority: Priority, degraded: bool, factor: int, before: dict[object, Any]) -> Source:
         """The healthy hosts of a priority, or its degraded ones."""
