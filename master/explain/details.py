@@ -57,9 +57,8 @@ DETAILS: dict[str, Detail] = {
         "upgrade_configs of the connection manager or route",
     ),
     "upgrade_over_http2": Detail(
-        "the client asked for a tunnel (CONNECT, WebSocket) on a stream of HTTP/2, or to a cluster that speaks it; "
-        "such a stream can carry none here yet", "us",
-        "HTTP/1.1 for such clients: `codec_type: HTTP1`, or a listener of its own",
+        "the client asked for a tunnel (CONNECT, WebSocket) of a cluster that speaks HTTP/2, which can carry none here "
+        "yet", "us", "a cluster of HTTP/1.1 for such routes",
     ),
     "request_headers_failed_strict_check{*}": Detail(
         "the header in braces, with which a request from inside asks for retries or times, makes no sense", "client",

@@ -13,7 +13,7 @@ import trio
 
 from proxy.http.events import DataReceived, Event, StreamEnded
 from proxy.http.h2_connection import H2Connection
-from proxy.limits import FAIR_BURST, READ_SIZE
+from proxy.limits import FAIR_BURST, LEAST_READ, READ_SIZE
 from proxy.net.bell import Bell
 
 
@@ -71,6 +71,11 @@ class H2Channel:
     def pending(self) -> bool:
         return bool(self._heads or self._body or self._end)
 
+    @property
+    def read_size(self) -> int:
+        """How many bytes for the peer are worth having at once: this stream's share of the room that there is."""
+        return max(LEAST_READ, self.codec.room(self.stream_id) // max(1, self.codec.streams))
+
     def whole_within(self, size: int) -> bool:
         """Whether all that is left of the body is here, and no more than that."""
         return self._end is not None and len(self._body) <= size
@@ -81,7 +86,7 @@ class H2Channel:
             if self._heads:
                 return self._heads.popleft()
             if self._body:
-                return await self._take(size)
+                return await self._next(size)
             if self._end is not None:
                 end, self._end = self._end, None
                 return end
@@ -90,26 +95,60 @@ class H2Channel:
             self._burst = 0
             await self._arrived.wait()
 
-    async def _take(self, size: int) -> DataReceived:
+    async def _next(self, size: int) -> DataReceived:
         self._burst += 1
         if self._burst > FAIR_BURST:
             self._burst = 0
             await trio.lowlevel.checkpoint()
+        return DataReceived(self.stream_id, self._cut(size))
+
+    def _cut(self, size: int) -> bytes:
+        """The first bytes of what has come, for which the peer may send others."""
         data = bytes(self._body[:size])
         del self._body[:size]
         self.codec.credit(self.stream_id, len(data))
         if self.codec.has_output:
             self._link.wake_writer()
-        return DataReceived(self.stream_id, data)
+        return data
 
     async def flush(self) -> None:
         """Until all that was queued of this stream is within the peer's windows and on its way."""
         self._link.wake_writer()
-        while self.codec.queued(self.stream_id) and self.error is None:
-            await self._sent.wait()
+        await self.wait_unblocked()
 
     def close(self) -> None:
         """The exchange is over: what it has not read, nobody will."""
         if self._body:
             self.codec.credit(self.stream_id, len(self._body))
             self._body.clear()
+
+    # --- a tunnel's side (`TunnelStream`) -----------------------------------------------------------------------------
+
+    @property
+    def blocked(self) -> bool:
+        return self.codec.queued(self.stream_id) > 0
+
+    @property
+    def lost(self) -> bool:
+        return self.error is not None
+
+    def take(self, size: int) -> bytes | None:
+        if self._body:
+            return self._cut(size)
+        return b"" if self._end is not None else None
+
+    def send(self, data: bytes) -> None:
+        self.codec.send_data(self.stream_id, data)
+        self._link.wake_writer()
+
+    def finish(self) -> None:
+        self.codec.send_end(self.stream_id)
+        self._link.wake_writer()
+
+    async def wait_arrival(self) -> None:
+        while not (self._body or self._end or self.error):
+            await self._arrived.wait()
+
+    async def wait_unblocked(self) -> None:
+        while self.blocked and self.error is None:
+            await self._sent.wait()

@@ -188,6 +188,7 @@ class H2Connection(H2Control, abc.ABC):
         if stream is None:
             return
         code = int.from_bytes(payload, "big")
+        stream.meter.received += frames.HEAD_SIZE + len(payload)
         self.stats.rx_reset.inc()
         if code == ErrorCode.REFUSED_STREAM and not self.client:
             self.stats.stream_refused_errors.inc()
@@ -229,6 +230,8 @@ class H2Connection(H2Control, abc.ABC):
             )
         if stream.remote_ended:
             raise StreamFailed(stream_id, ErrorCode.STREAM_CLOSED, "http2.stream_closed")
+        if stream.tunnel:  # RFC 9113 8.5: nothing but DATA
+            raise StreamFailed(stream_id, ErrorCode.PROTOCOL_ERROR, RULE)
         try:
             items = trailers(pairs, self._limits)
         except Overflow as error:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from proxy.errors import ProxyError
 from proxy.http.codec_h2_server import H2ServerCodec
 from proxy.http.events import RequestReceived
 from proxy.http.h2_channel import H2Channel
 from proxy.http.h2_stream import Meter
-from proxy.limits import LEAST_READ
+from proxy.http.h2_tunnel import StreamEnd
 from proxy.net import passage
 from proxy.net.connection import Connection
+from proxy.net.relay_end import Count, End
 
 
 class Link(Protocol):
@@ -29,12 +29,12 @@ class H2Downstream(H2Channel):
 
     __slots__ = ("connection", "meter")
 
-    codec: H2ServerCodec
     multiplexed = True
     torn = False
     splices = False
     body_ahead = 0
     body_room = 0
+    codec: H2ServerCodec
 
     def __init__(
         self, link: Link, stream_id: int, head: RequestReceived | None = None, meter: Meter | None = None
@@ -45,15 +45,9 @@ class H2Downstream(H2Channel):
         if head is not None:
             self.put(head)
 
-    @property
-    def read_size(self) -> int:
-        """How many bytes of the response are worth having at once: this stream's share of the room that there is."""
-        return max(LEAST_READ, self.codec.room(self.stream_id) // max(1, self.codec.streams))
-
     def fill(self, carrier: passage.Carrier, limit: int) -> int | None:
         """Nothing goes around (`body_ahead`)."""
         raise AssertionError
 
-    def take_tunnelled(self) -> bytes:
-        """Whoever asks wants the connection, which carries other streams, too (`hcm_upgrades.py` refuses before)."""
-        raise ProxyError("upgrade_over_http2", side="downstream", status=403)
+    def leave_http(self, received: Count, sent: Count) -> tuple[End, bytes]:
+        return StreamEnd(self, received, sent), b""

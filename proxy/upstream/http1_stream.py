@@ -18,6 +18,7 @@ from proxy.http.stream_info import UpstreamConnection
 from proxy.limits import READ_SIZE
 from proxy.net import passage
 from proxy.net.pipe import splices
+from proxy.net.relay_end import End, SocketEnd
 from proxy.upstream.connection import ConnectionLost
 from proxy.upstream.http1_connection import Http1Connection
 from proxy.upstream.judge import Judge
@@ -192,11 +193,21 @@ class Http1Stream(UpstreamStream):
         else:
             self.bytes_sent += size
 
-    def leave_http(self) -> tuple[Http1Connection, bytes]:
-        """The connection, once a tunnel is open, and what has come of the tunnel's bytes already."""
+    def leave_http(self) -> tuple[End, bytes]:
         data = b"".join(event.data for event in self._events if isinstance(event, DataReceived))
         self._events.clear()
-        return self._connection, data
+        connection = self._connection
+
+        def received(count: int) -> None:
+            connection.count_received(count)
+            self.bytes_received += count
+
+        def sent(count: int) -> None:
+            connection.count_sent(count)
+            self.bytes_sent += count
+
+        connection.leave_watch()
+        return SocketEnd(connection.socket, connection.buffer_limit, received, sent), data
 
     def broken(self) -> ProxyError:
         return self._broken()

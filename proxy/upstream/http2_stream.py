@@ -13,9 +13,11 @@ from proxy.http.events import Event
 from proxy.http.h2_channel import H2Channel
 from proxy.http.h2_frames import ErrorCode
 from proxy.http.h2_stream import Meter
+from proxy.http.h2_tunnel import StreamEnd
 from proxy.http.headers import Headers
 from proxy.http.stream_info import UpstreamConnection
 from proxy.limits import READ_SIZE
+from proxy.net.relay_end import End
 from proxy.upstream.http2_connection import Http2Connection, StreamGone
 from proxy.upstream.judge import Judge
 from proxy.upstream.stats import Outcomes
@@ -125,6 +127,9 @@ class Http2Stream(UpstreamStream):
             self._pool.charge_reset(gone.reason)
             raise self._failed(gone.reason) from gone
 
+    def leave_http(self) -> tuple[End, bytes]:
+        return StreamEnd(self._channel, _counted, _counted), b""
+
     def broken(self) -> ProxyError:
         return self._failed("protocol error")
 
@@ -141,3 +146,7 @@ class Http2Stream(UpstreamStream):
         if connection.codec.has_output:
             connection.wake_writer()
         self._pool.release(connection)
+
+
+def _counted(_: int) -> None:
+    """The stream's meter counts."""

@@ -15,6 +15,7 @@ from proxy.http.events import Event, InformationalReceived, ResponseReceived, St
 from proxy.http.headers import Headers
 from proxy.http.stream_info import UpstreamConnection
 from proxy.net import passage
+from proxy.net.relay_end import End
 from proxy.upstream import failures
 from proxy.upstream.judge import Followed, Judge, Retried, Verdict
 from proxy.upstream.pool import Pool
@@ -225,6 +226,10 @@ class UpstreamStream(abc.ABC):
         raise AssertionError
 
     # --- the end ----------------------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def leave_http(self) -> tuple[End, bytes]:
+        """The upstream's end of a tunnel, once it is open, and what has come of the tunnel's bytes already."""
 
     def forgo_reuse(self) -> None:
         """Close the connection after this exchange, as one whose request has never ended."""
