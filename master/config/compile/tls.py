@@ -45,7 +45,13 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "full_scan_certs_on_sni_mismatch",
         "prefer_client_ciphers",
     ),
-    f"{_TLS}.UpstreamTlsContext": ("common_tls_context", "sni", "max_session_keys"),
+    f"{_TLS}.UpstreamTlsContext": (
+        "common_tls_context",
+        "sni",
+        "max_session_keys",
+        "auto_host_sni",
+        "auto_sni_san_validation",
+    ),
     f"{_TLS}.CommonTlsContext": ("tls_params", "tls_certificates", "validation_context", "alpn_protocols"),
     f"{_TLS}.TlsParameters": (
         "tls_minimum_protocol_version",
@@ -135,7 +141,15 @@ def compile_upstream(message: Any, context: Context) -> UpstreamTls | None:
         alpn=tuple(common.alpn_protocols),
         sni=found.sni,
         max_session_keys=found.max_session_keys.value if found.HasField("max_session_keys") else 1,
+        auto_host_sni=found.auto_host_sni,
+        auto_sni_san_validation=found.auto_sni_san_validation,
     )
+    if tls.auto_sni_san_validation and (tls.validation is None or not tls.validation.trusted_ca):
+        here.error(
+            ("auto_sni_san_validation",),
+            "anybody can make a certificate of that name, and nothing says who may",
+            "a validation_context with trusted_ca",
+        )
     if len(tls.certificates) > 1:
         place.error(("tls_certificates", 1), "a client has one certificate", "one certificate")
     elif all(_check_pair(pair, place.at("tls_certificates", index)) for index, pair in enumerate(tls.certificates)):
