@@ -371,6 +371,7 @@ class Exchange:
                 if ended:
                     return
         await self._send_body(rest, flush=False)
+        self.info.response_trailers = trailers
         try:
             self._downstream.codec.send_end(self.info.stream_id, trailers)
         except CodecError as error:

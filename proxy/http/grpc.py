@@ -86,9 +86,11 @@ def frame_head(length: int, flags: int = 0) -> bytes:
     return bytes((flags,)) + length.to_bytes(4, "big")
 
 
-def status_of(response: Headers | None, http_status: int) -> int | None:
-    """The status of a response: what it says, -1 if that is no number, or what its HTTP status means; None if none."""
-    said = response.get(STATUS) if response is not None else None
-    if said:
-        return int(said) if said.isdigit() and len(said) < 10 else -1
+def status_of(head: Headers | None, trailers: Headers | None, http_status: int) -> int | None:
+    """The status of a response: what its trailers say, or else its head, -1 if that is no number, or what its HTTP
+    status means; None if none.
+    """
+    for fields in (trailers, head):
+        if said := fields.get(STATUS) if fields is not None else None:
+            return int(said) if said.isdigit() and len(said) < 10 else -1
     return of_http(http_status) if http_status else None

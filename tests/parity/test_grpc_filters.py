@@ -90,17 +90,26 @@ def own(kind: str, **fields: Any) -> Fields:
     return {"name": "own", "typed_config": {"@type": f"type.googleapis.com/envoy.{kind}", **fields}}
 
 
+OTHERWISE = {
+    '"grpc_bridge_content_type_wrong", "RESPONSE_FLAGS": "UH"': "a local reply behind the reverse bridge, Envoy's",
+    '"RESPONSE_CODE": 200, "RESPONSE_CODE_DETAILS": "no_healthy_upstream"': "the same, ours",
+    r'"broken"|(cluster|http)\.broken\..*': "a request that breaks off ends Envoy's connection, and asks no upstream",
+}
+
+
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
     off = {"own": {"@type": f"type.googleapis.com/envoy.{REVERSE}PerRoute", "disabled": True}}
-    dead = route("/svc.S/dead", "dead")
+    dead = route({"safe_regex": {"regex": "/svc.[SN]/dead"}}, "dead")
     unbridged = route("/svc.S/off", "origin") | {"typed_per_filter_config": off}
     everything = virtual_host("v", ["*"], dead, unbridged, route("/", "origin"))
     plain = virtual_host("v", ["*"], dead, route("/", "origin"))
-    named = {"services": [{"name": "svc.S", "method_names": ["one", "failed"]}]}
+    broken = virtual_host("v", ["*"], route("/", "broken"))
+    named = {"services": [{"name": "svc.N", "method_names": ["one", "failed"]}]}
     with WireOrigin(ANSWERS) as origin:
         listeners = [
             http_listener(plain, name="web", http_filters=filters(own(WEB))),
+            http_listener(broken, name="broken", http_filters=filters(own(WEB))),
             http_listener(plain, name="bridge", http_filters=filters(own(BRIDGE, ignore_query_parameters=True))),
             http_listener(plain, name="upgrade", http_filters=filters(own(BRIDGE, upgrade_protobuf_to_grpc=True))),
             http_listener(everything, name="reverse", http_filters=filters(own(REVERSE, content_type=PROTOBUF))),
@@ -129,20 +138,23 @@ def pair() -> Iterator[Pair]:
         extensions = {OPTIONS.rpartition("/")[2]: options}
         clusters = [
             static_cluster("origin", origin.port, typed_extension_protocol_options=extensions),
+            static_cluster("broken", origin.port),
             static_cluster("dead"),
         ]
         for listener in listeners:
             manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
             manager["http_protocol_options"] = {"enable_trailers": True}
-        with run_pair(bootstrap(listeners, clusters)) as running:
+        with run_pair(bootstrap(listeners, clusters), otherwise=OTHERWISE) as running:
             running.origin = origin  # type: ignore[attr-defined]
             yield running
 
 
-def call(method: str, body: bytes, kind: str = GRPC, *lines: str, chunked: bool = False) -> bytes:
+def call(
+    method: str, body: bytes, kind: str = GRPC, *lines: str, chunked: bool = False, service: str = "svc.S"
+) -> bytes:
     """A request."""
     framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}"
-    fields = [f"POST /svc.S{method} HTTP/1.1", "Host: h", f"Content-Type: {kind}", framing, *lines, "", ""]
+    fields = [f"POST /{service}{method} HTTP/1.1", "Host: h", f"Content-Type: {kind}", framing, *lines, "", ""]
     return "\r\n".join(fields).encode() + (chunks(body) if chunked else body)
 
 
@@ -210,7 +222,7 @@ def test_kinds_of_web(pair: Pair, kind: str, accept: str) -> None:
 @pytest.mark.parametrize("chunked", [False, True])
 def test_base64_that_is_none(pair: Pair, body: bytes, chunked: bool) -> None:
     """We have read the whole request by then, so the connection may go on."""
-    answers = pair.send(call("/one", body, TEXT_KINDS[0], chunked=chunked), listener="web")
+    answers = pair.send(call("/one", body, TEXT_KINDS[0], chunked=chunked), listener="broken")
     theirs, ours = (answer.only for answer in answers)
     names = ("content-type", "content-length", "grpc-status", "grpc-message", "x-seen")
     assert (ours.status, ours.body, [ours.value(name) for name in names]) == (
@@ -260,7 +272,7 @@ def test_not_reversed(pair: Pair) -> None:
 @pytest.mark.parametrize("target", [*GRPC_ANSWERS, "/dead"])
 def test_stats(pair: Pair, target: str) -> None:
     compare(pair, "stats", call(target, message(b"hi") + message(b"")))
-    compare(pair, "named", call(target, message(b"hi")))
+    compare(pair, "named", call(target, message(b"hi"), service="svc.N"))
 
 
 @pytest.mark.parity(*of(STATS, "stats_for_all_methods", "individual_method_stats_allowlist"))

@@ -14,6 +14,7 @@ from proxy.http import grpc
 from proxy.http.exchange import Exchange
 from proxy.http.headers import Headers
 from proxy.http.response_edits import ResponseEdit, ResponseHead
+from proxy.http.stream_data import Described
 
 PROTO = "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig"
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -29,6 +30,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 
 _STATE = "envoy.filters.http.grpc_stats"
+_MESSAGES = "requestMessageCount", "responseMessageCount"
+"""Fields of its `FilterObject`, as JSON."""
 
 
 class GrpcStats:
@@ -96,7 +99,9 @@ class _Call:
         if self.counters is not None:
             self.counters.add(("request_message_count", "response_message_count")[direction], messages)
         if self._config.filter_state:
-            self._info.set_filter_state(_STATE, ",".join(map(str, self._counts)))
+            counts = zip(_MESSAGES, self._counts, strict=True)
+            told = {name: str(count) for name, count in counts if count}  # JSON of 64 bits is text
+            self._info.set_filter_state(_STATE, Described(",".join(map(str, self._counts)).encode(), told))
 
     def charge(self, fields: Headers | None, *, ended: bool) -> None:
         """A head or trailers, with which the call may have `ended`."""
