@@ -27,6 +27,7 @@ from master.config.compile import (
     route,
     route_action,
     route_match,
+    secrets,
     tls,
     upstream_http,
 )
@@ -57,6 +58,11 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.core.v3.JsonFormatOptions": ("sort_properties",),  # keys of JSON logs are sorted either way
     "envoy.config.core.v3.RuntimeFractionalPercent": ("runtime_key",),  # as for the next
     "envoy.config.core.v3.RuntimeUInt32": ("runtime_key",),  # obligatory, and without a runtime the default counts
+    "envoy.config.core.v3.ConfigSource": (
+        "initial_fetch_timeout",  # a file is read at once
+        "resource_api_version",  # the protos are of v3 whatever is said
+    ),
+    "envoy.service.discovery.v3.DiscoveryResponse": ("type_url", "nonce"),  # a file of secrets has nothing else in it
     "envoy.config.listener.v3.ListenerFilter": ("name",),  # the type of `typed_config` decides
     "envoy.config.core.v3.TransportSocket": ("name",),  # the type of `typed_config` decides
     "envoy.config.core.v3.SubstitutionFormatString": ("json_format_options",),
@@ -135,6 +141,7 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         rewrites,
         route_action,
         route_match,
+        secrets,
         tls,
         upstream_http,
     ):

@@ -1,0 +1,132 @@
+"""Secrets from files: `DiscoveryResponse`s of Envoy's secret discovery service, read from a path."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
+from envoy.service.discovery.v3 import discovery_pb2
+from google.protobuf import json_format
+
+from master.config import any_types
+from master.config.compile.context import Context
+from master.config.compile.secrets import Unusable, Value, compile_secret
+from master.config.echo import without_echoes
+from master.config.finding import Finding
+from master.config.loader import load
+from master.config.report import render
+from master.config.source import Source
+from master.config.source import read as read_source
+from master.config.unsupported import find_unsupported
+from master.config.walk import unpack
+from proxy.config.tls import Certificate, Secret, Validation
+
+_SECRET = "envoy.extensions.transport_sockets.tls.v3.Secret"
+_REDACTED = b"[redacted]"
+ATTEMPTS = 5
+"""How often files are read until they are the same twice, as in Envoy: somebody may be about to replace them."""
+
+
+def read_secret(name: str, path: str, watched_directory: str = "") -> Secret | Unusable:
+    """The secret `name` in the file at `path`."""
+    result = _read(name, path, watched_directory)
+    for _ in range(ATTEMPTS - 1):
+        again = _read(name, path, watched_directory)
+        if _content(again) == _content(result):
+            break
+        result = again
+    return result
+
+
+def _content(result: Secret | Unusable) -> object:
+    return result if isinstance(result, Unusable) else (result.value, result.files)
+
+
+def _read(name: str, path: str, watched_directory: str) -> Secret | Unusable:
+    source = read_source(path)
+    if isinstance(source, Finding):
+        return Unusable(source.message, unreadable=True)
+    loaded = load([source], discovery_pb2.DiscoveryResponse)
+    unsupported = find_unsupported(loaded.message) if loaded.message is not None else []
+    context = Context(unsupported=frozenset(finding.path for finding in unsupported))
+    faults: list[Finding] = [*loaded.findings, *unsupported]
+    secret = None
+    if not faults:
+        secret = _compile(name, source, watched_directory, loaded.message, context)
+        faults = without_echoes(context.findings, loaded.findings)
+    return secret or Unusable(render(faults, loaded.locate, color=False).strip(), unreadable=bool(loaded.findings))
+
+
+def _compile(name: str, source: Source, watched_directory: str, response: Any, context: Context) -> Secret | None:
+    """None for what is reported in `context`."""
+    if len(response.resources) != 1:
+        context.error(("resources",), f"{len(response.resources)} secrets are in the file", f"{name!r} alone")
+        return None
+    here = context.at("resources", 0)
+    message: Any = unpack(response.resources[0])
+    if any_types.split_url(response.resources[0].type_url) != _SECRET or message is None:
+        here.error((), "this is no secret", f"@type: type.googleapis.com/{_SECRET}", kind="reference")
+        return None
+    if message.name != name:
+        here.error(("name",), f"a secret of the name {message.name!r}", repr(name), kind="reference")
+        return None
+    value = compile_secret(message, here)
+    if value is None:
+        return None
+    own = hashlib.sha256(source.text.encode()).digest()
+    return Secret(
+        name=name,
+        path=source.name,
+        value=value,
+        watched_directory=watched_directory,
+        watched=_watched(source.name, watched_directory, message, context),
+        files={source.name: own, **context.files},
+        version=response.version_info,
+        source=_shown(message, value),
+        updated=time.time(),
+    )
+
+
+def _shown(message: Any, value: Value) -> str:
+    """The message as JSON: what was read for it instead of where from, and no key at all."""
+    shown = secret_pb2.Secret()
+    shown.CopyFrom(message)
+    if isinstance(value, Certificate):
+        shown.tls_certificate.certificate_chain.inline_bytes = value.chain
+        shown.tls_certificate.private_key.inline_bytes = _REDACTED
+        if value.password:
+            shown.tls_certificate.password.inline_bytes = _REDACTED
+    elif isinstance(value, Validation):
+        for name, content in (("trusted_ca", value.trusted_ca), ("crl", value.crl)):
+            if content:
+                getattr(shown.validation_context, name).inline_bytes = content
+    else:
+        for key in shown.session_ticket_keys.keys:
+            key.inline_bytes = _REDACTED
+    return json_format.MessageToJson(shown, preserving_proto_field_name=True, indent=None)
+
+
+def _watched(path: str, watched_directory: str, message: Any, context: Context) -> tuple[str, ...]:
+    """Where a change may mean another secret. Files that it names are looked for in the directory that it names, or
+    else in their own.
+    """
+    found = {watched_directory or str(Path(path).parent)}
+    kind = message.WhichOneof("type")
+    inner = getattr(message, kind)
+    if kind != "session_ticket_keys" and inner.HasField("watched_directory"):
+        found.add(inner.watched_directory.path)
+    else:
+        found.update(str(Path(file).parent) for file in context.files)
+    return tuple(sorted(found))
+
+
+def newer(secret: Secret) -> Secret | Unusable:
+    """The same secret as its file has it now: the very same object if nothing has changed."""
+    found = read_secret(secret.name, secret.path, secret.watched_directory)
+    if isinstance(found, Unusable):
+        return found
+    return secret if msgspec.structs.replace(found, updated=secret.updated) == secret else found
