@@ -64,8 +64,7 @@ def committed(
     config: CompiledConfig, previous: CompiledConfig | None = None, rotation: Sequence[Outcome] = ()
 ) -> bytes:
     """The form that is committed: length of the manifest (8 bytes, little-endian), manifest (JSON), MessagePack."""
-    difference = _difference(config, previous) | {"secrets": rotation}
-    manifest = msgspec.json.encode(_manifest(config) | difference)
+    manifest = msgspec.json.encode(_manifest(config) | _difference(config, previous, rotation))
     return len(manifest).to_bytes(8, "little") + manifest + encode(config)
 
 
@@ -92,7 +91,9 @@ def _manifest(config: CompiledConfig) -> dict[str, object]:
     }
 
 
-def _difference(config: CompiledConfig, previous: CompiledConfig | None) -> dict[str, object]:
+def _difference(
+    config: CompiledConfig, previous: CompiledConfig | None, rotation: Sequence[Outcome]
+) -> dict[str, object]:
     """What a reload would change. What no reload can change: the admin address, which the controller has in hand."""
     if previous is None:
         return {}
@@ -100,6 +101,7 @@ def _difference(config: CompiledConfig, previous: CompiledConfig | None) -> dict
         "changes": changes(previous, config),
         "same_source": config.source == previous.source and config.secrets == previous.secrets,
         "needs_restart": _needs_restart(config, previous),
+        "secrets": rotation,
     }
 
 

@@ -14,7 +14,7 @@ from google.protobuf import json_format
 
 from master.config import any_types
 from master.config.compile.context import Context
-from master.config.compile.secrets import Unusable, Value, compile_secret
+from master.config.compile.secrets import KINDS, Unusable, Value, compile_secret
 from master.config.echo import without_echoes
 from master.config.finding import Finding
 from master.config.loader import load
@@ -129,4 +129,7 @@ def newer(secret: Secret) -> Secret | Unusable:
     found = read_secret(secret.name, secret.path, secret.watched_directory)
     if isinstance(found, Unusable):
         return found
+    if type(found.value) is not type(secret.value):
+        now, needed = KINDS[type(found.value)], KINDS[type(secret.value)]
+        return Unusable(f"it is {now} now, and {needed} is needed", unreadable=False)
     return secret if msgspec.structs.replace(found, updated=secret.updated) == secret else found

@@ -7,13 +7,15 @@ import ctypes
 import errno
 import logging
 import os
-from collections.abc import Iterable
+import struct
+from collections.abc import Iterable, Iterator
 
 import trio
 
 log = logging.getLogger("controller")
 
-_MOVED_TO, _ONLY_DIRECTORIES = 0x80, 0x01000000  # linux/inotify.h
+_MOVED_TO, _OVERFLOW, _ONLY_DIRECTORIES = 0x80, 0x4000, 0x01000000  # linux/inotify.h
+_EVENT = struct.Struct("iIII")  # watch, mask, cookie, length of the name that follows
 _NONBLOCK, _CLOEXEC = os.O_NONBLOCK, os.O_CLOEXEC
 _MAX_EVENTS = 64 * 1024  # bytes read at once
 
@@ -57,10 +59,22 @@ class DirectoryWatch:
     async def wait(self) -> None:
         if self._fd < 0:
             await trio.sleep_forever()
-        await trio.lowlevel.wait_readable(self._fd)
+        while True:
+            await trio.lowlevel.wait_readable(self._fd)
+            seen = 0
+            for mask in self._masks():
+                seen |= mask
+            if seen & (_MOVED_TO | _OVERFLOW):
+                return
+
+    def _masks(self) -> Iterator[int]:
+        """Of the events that wait; all of them are taken."""
         with contextlib.suppress(BlockingIOError):
-            while os.read(self._fd, _MAX_EVENTS):
-                pass
+            while events := memoryview(os.read(self._fd, _MAX_EVENTS)):
+                while events:
+                    _, mask, _, length = _EVENT.unpack_from(events)
+                    events = events[_EVENT.size + length :]
+                    yield mask
 
     def close(self) -> None:
         if self._fd >= 0:

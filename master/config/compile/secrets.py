@@ -39,7 +39,7 @@ class Unusable(NamedTuple):
 Read = Callable[[str, str, str], Secret | Unusable]
 """From a secret's name, its file and the directory to be watched."""
 
-_KINDS: dict[type, str] = {
+KINDS: dict[type, str] = {
     Certificate: "a tls_certificate",
     Validation: "a validation_context",
     TicketKeys: "session_ticket_keys",
@@ -77,7 +77,7 @@ class Secrets:
             found, key = self._of_file(wanted, context)
         if found is None or isinstance(found, kind):
             return found, key
-        context.error(("name",), f"secret {wanted.name!r} is {_KINDS[type(found)]}", _KINDS[kind], kind="reference")
+        context.error(("name",), f"secret {wanted.name!r} is {KINDS[type(found)]}", KINDS[kind], kind="reference")
         return None, ""
 
     def _of_bootstrap(self, name: str, context: Context) -> Value | None:
