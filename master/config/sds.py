@@ -21,6 +21,7 @@ from master.config.loader import load
 from master.config.report import render
 from master.config.source import Source
 from master.config.source import read as read_source
+from master.config.support import accepted_in_secrets
 from master.config.unsupported import find_unsupported
 from master.config.walk import unpack
 from proxy.config.tls import Certificate, Secret, Validation
@@ -51,7 +52,7 @@ def _read(name: str, path: str, watched_directory: str) -> Secret | Unusable:
     if isinstance(source, Finding):
         return Unusable(source.message, unreadable=True)
     loaded = load([source], discovery_pb2.DiscoveryResponse)
-    unsupported = find_unsupported(loaded.message) if loaded.message is not None else []
+    unsupported = find_unsupported(loaded.message, accepted_in_secrets()) if loaded.message is not None else []
     context = Context(unsupported=frozenset(finding.path for finding in unsupported))
     faults: list[Finding] = [*loaded.findings, *unsupported]
     secret = None
@@ -92,22 +93,28 @@ def _compile(name: str, source: Source, watched_directory: str, response: Any, c
 
 
 def _shown(message: Any, value: Value) -> str:
-    """The message as JSON: what was read for it instead of where from, and no key at all."""
+    """The message as JSON, as Envoy shows it: what files hold in place of their names, and no key at all."""
     shown = secret_pb2.Secret()
     shown.CopyFrom(message)
     if isinstance(value, Certificate):
-        shown.tls_certificate.certificate_chain.inline_bytes = value.chain
-        shown.tls_certificate.private_key.inline_bytes = _REDACTED
-        if value.password:
-            shown.tls_certificate.password.inline_bytes = _REDACTED
+        _show(shown.tls_certificate.certificate_chain, value.chain)
+        for source in (shown.tls_certificate.private_key, shown.tls_certificate.password):
+            _show(source, _REDACTED)
     elif isinstance(value, Validation):
-        for name, content in (("trusted_ca", value.trusted_ca), ("crl", value.crl)):
-            if content:
-                getattr(shown.validation_context, name).inline_bytes = content
+        _show(shown.validation_context.trusted_ca, value.trusted_ca)
+        _show(shown.validation_context.crl, value.crl)
     else:
-        for key in shown.session_ticket_keys.keys:
-            key.inline_bytes = _REDACTED
+        for source in shown.session_ticket_keys.keys:
+            _show(source, _REDACTED)
     return json_format.MessageToJson(shown, preserving_proto_field_name=True, indent=None)
+
+
+def _show(source: Any, content: bytes) -> None:
+    kind = source.WhichOneof("specifier")
+    if kind == "inline_string":
+        source.inline_string = content.decode()
+    elif kind is not None:
+        source.inline_bytes = content
 
 
 def _watched(path: str, watched_directory: str, message: Any, context: Context) -> tuple[str, ...]:

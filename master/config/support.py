@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from master.config import compile as bootstrap
 from master.config.compile import (
@@ -99,10 +99,12 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
 
 def accepted() -> dict[str, set[str]]:
     """`supported` and the fields without effect: what may stand in a configuration."""
-    union = {message: set(names) for message, names in supported().items()}
-    for message, fields in NO_EFFECT.items():
-        union.setdefault(message, set()).update(fields)
-    return union
+    return _union((*_all_fields(), NO_EFFECT))
+
+
+def accepted_in_secrets() -> dict[str, set[str]]:
+    """The same for a file of secrets, which names no plug-in: none of them has to be loaded."""
+    return _union((secrets.FIELDS, tls.FIELDS, data_source.FIELDS, route_match.FIELDS, NO_EFFECT))
 
 
 def supported() -> dict[str, set[str]]:
@@ -110,8 +112,12 @@ def supported() -> dict[str, set[str]]:
 
     Where only some values of an enum are, there is one `field=VALUE` for each of them.
     """
+    return _union(_all_fields())
+
+
+def _union(several: Iterable[Mapping[str, tuple[str, ...]]]) -> dict[str, set[str]]:
     union: dict[str, set[str]] = {}
-    for fields in _all_fields():
+    for fields in several:
         for message, names in fields.items():
             union.setdefault(message, set()).update(names)
     return union

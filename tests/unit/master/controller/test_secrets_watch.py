@@ -99,6 +99,11 @@ def often(monkeypatch: pytest.MonkeyPatch) -> Often:
     return Often(monkeypatch)
 
 
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secrets_watch, "SETTLE", 0.01)
+
+
 UPDATED = "server_ssl_socket_factory__ssl_context_update_by_sds"
 
 
