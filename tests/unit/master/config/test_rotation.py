@@ -96,6 +96,16 @@ def test_a_key_that_has_gone(tmp_path: Path) -> None:
     assert "No such file" in outcomes[0].error
 
 
+def test_a_pair_that_is_good_for_itself_and_not_for_the_context(tmp_path: Path) -> None:
+    server = put_secret(tmp_path / "server.json", "server", tls_certificate=put_pair(tmp_path, FIRST))
+    strict = {"cipher_suites": ["ECDHE-ECDSA-AES128-GCM-SHA256:@SECLEVEL=3"]}
+    before = compiled(downstream(common={"tls_certificate_sds_secret_configs": [server], "tls_params": strict}))
+    put_pair(tmp_path, authority().issue("first.test", rsa_bits=2048))
+    after, outcomes = rotate(before)
+    assert after == before
+    assert [(outcome.changed, outcome.error) for outcome in outcomes] == [(False, "the certificate's key is too small")]
+
+
 def test_an_expired_certificate_is_taken_as_in_envoy(tmp_path: Path) -> None:
     before = configured(tmp_path)
     expired = authority().issue("first.test", days=-1)
