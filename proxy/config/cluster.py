@@ -92,6 +92,16 @@ class Dns(msgspec.Struct, frozen=True):
     respect_ttl: bool = False
 
 
+class RequestNames(msgspec.Struct, frozen=True, gc=False):
+    """`UpstreamHttpProtocolOptions`: what the name of a request's host is for: `sni` (`auto_sni`) and `sans`
+    (`auto_san_validation`). `header` holds the name instead of the authority, where a request has it.
+    """
+
+    sni: bool = False
+    sans: bool = False
+    header: bytes = b""
+
+
 class CircuitBreaker(msgspec.Struct, frozen=True, gc=False):
     """Limits of one priority over all workers (`CircuitBreakers.Thresholds`); Envoy's defaults. `track_remaining`:
     gauges tell what is left."""
@@ -128,6 +138,7 @@ class Cluster(msgspec.Struct, frozen=True):
     dns: Dns | None = None
     subsets: LbSubsets | None = None
     tls: UpstreamTls | None = None
+    request_names: RequestNames | None = None
 
     @property
     def stat_name(self) -> str:

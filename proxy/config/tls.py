@@ -99,7 +99,10 @@ class SecretKeys(msgspec.Struct, frozen=True):
 
 
 class UpstreamTls(msgspec.Struct, frozen=True):
-    """`UpstreamTlsContext`. `certificates` has one at most; `sni` is "" for none."""
+    """`UpstreamTlsContext`. `certificates` has one at most; `sni` is "" for none. `auto_host_sni`: a host's own name
+    goes before it; `auto_sni_san_validation`: a certificate must be for the name that was sent, whatever
+    `validation.sans` says.
+    """
 
     certificates: tuple[Certificate, ...] = ()
     validation: Validation | None = None
@@ -107,6 +110,8 @@ class UpstreamTls(msgspec.Struct, frozen=True):
     alpn: tuple[str, ...] = ()
     sni: str = ""
     max_session_keys: int = 1
+    auto_host_sni: bool = False
+    auto_sni_san_validation: bool = False
     secrets: SecretKeys = SecretKeys()
 
 

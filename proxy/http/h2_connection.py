@@ -1,4 +1,4 @@
-"""What both roles of HTTP/2 share: frames, settings, windows, streams (RFC 9113). Sans-IO.
+"""What both roles of HTTP/2 share: frames, and those that carry the messages of streams (RFC 9113). Sans-IO.
 
 Header compression is `hpack`'s. The rest is ours, because limits have to be met before there is anything to limit, and
 because every request passes here: `codec_h2_server.py` and `codec_h2_client.py` add what a message is.
@@ -7,16 +7,14 @@ because every request passes here: `codec_h2_server.py` and `codec_h2_client.py`
 from __future__ import annotations
 
 import abc
-import struct
 from collections.abc import Callable
 
 from proxy.config.http2 import Http2Options
 from proxy.http import h2_frames as frames
-from proxy.http.codec import CodecError
-from proxy.http.events import DataReceived, Event, GoawayReceived, StreamEnded, StreamReset
+from proxy.http.events import DataReceived, Event, StreamEnded, StreamReset
+from proxy.http.h2_control import H2Control
 from proxy.http.h2_frames import ConnectionFailed, ErrorCode, Setting, StreamFailed
 from proxy.http.h2_hpack import Pair
-from proxy.http.h2_sender import OUTPUT_LIMIT, H2Sender
 from proxy.http.h2_stats import Http2Stats
 from proxy.http.h2_stream import Stream
 from proxy.http.h2_strict import RULE
@@ -28,21 +26,13 @@ _MAX_CONTINUATIONS = 16
 _MAX_BLOCK_SLACK = 4096
 
 
-class H2Connection(H2Sender, abc.ABC):
-    """`receive` takes bytes and says what they mean.
-
-    `failure` is set once the connection cannot go on: a GOAWAY is then the end of the output. `pings_answered` counts
-    acknowledgements of our own.
-    """
+class H2Connection(H2Control, abc.ABC):
+    """`receive` takes bytes and says what they mean."""
 
     def __init__(self, options: Http2Options, stats: Http2Stats, max_headers_bytes: int) -> None:
         super().__init__(options, stats)
-        self.failure: CodecError | None = None
-        self.pings_answered = 0
         self._begun = True
         self._buffer = bytearray()
-        self._events: list[Event] = []
-        self._settled = False  # the peer's first SETTINGS have come
         self._block: list[bytes] | None = None  # a header block whose end has not come
         self._block_stream = self._block_flags = self._block_size = 0
         self._max_block = max_headers_bytes + _MAX_BLOCK_SLACK
@@ -74,6 +64,7 @@ class H2Connection(H2Sender, abc.ABC):
         if self.failure is not None:
             return []
         self._now = now
+        self._last_meters.clear()
         events = self._events = []
         buffer = self._buffer
         buffer += data
@@ -185,15 +176,6 @@ class H2Connection(H2Sender, abc.ABC):
     def _on_block(self, stream_id: int, flags: int, block: bytes, *, broken: bool) -> None:
         """A whole header block; `broken`: its stream depends on itself (RFC 7540 5.3.1), which ends the stream."""
 
-    def _on_priority(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if not stream_id:
-            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
-        self._budget.priority()
-        if len(payload) != 5:
-            raise StreamFailed(stream_id, ErrorCode.FRAME_SIZE_ERROR, "http2.frame_size_error")
-        if int.from_bytes(payload[:4], "big") & frames.MAX_STREAM_ID == stream_id:
-            raise StreamFailed(stream_id, ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
-
     def _on_rst_stream(self, flags: int, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:
             raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "http2.frame_size_error")
@@ -206,106 +188,12 @@ class H2Connection(H2Sender, abc.ABC):
         if code == ErrorCode.REFUSED_STREAM:
             self.stats.stream_refused_errors.inc()
         self._events.append(StreamReset(stream_id, code))
+        self._last_meters[stream_id] = stream.meter
         self._close(stream, ours=False)
         self._on_reset(stream)
 
     def _on_reset(self, stream: Stream) -> None:
-        """The peer has reset `stream`."""
-
-    def _on_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if stream_id:
-            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
-        if len(payload) % 6 or (flags & frames.ACK and payload):
-            raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "http2.frame_size_error")
-        if flags & frames.ACK:
-            return
-        self._settled = True
-        self._answer(frames.SETTINGS_ACK)
-        for number, value in struct.iter_unpack(">HL", payload):
-            self._apply(number, value)
-
-    def _apply(self, number: int, value: int) -> None:
-        match number:
-            case Setting.HEADER_TABLE_SIZE:
-                self._encoder.resize(value)
-            case Setting.ENABLE_PUSH:
-                if value > 1 or (value and self.client):
-                    raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.invalid_settings")
-            case Setting.MAX_CONCURRENT_STREAMS:
-                self.peer_max_streams = value
-            case Setting.INITIAL_WINDOW_SIZE:
-                if value > frames.MAX_WINDOW:
-                    raise ConnectionFailed(ErrorCode.FLOW_CONTROL_ERROR, "http2.flow_control_error")
-                change, self.peer_initial_window = value - self.peer_initial_window, value
-                for stream in self._streams.values():
-                    stream.send_window += change
-                    if stream.send_window > frames.MAX_WINDOW:
-                        raise ConnectionFailed(ErrorCode.FLOW_CONTROL_ERROR, "http2.flow_control_error")
-                if change > 0:
-                    self._pump()
-            case Setting.MAX_FRAME_SIZE:
-                if not frames.MIN_FRAME_SIZE <= value < 1 << 24:
-                    raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.invalid_settings")
-                self.peer_frame_size = min(value, OUTPUT_LIMIT)
-            case Setting.ENABLE_CONNECT_PROTOCOL:
-                if value > 1 or (self.peer_takes_extended_connect and not value):
-                    raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.invalid_settings")
-                self.peer_takes_extended_connect = bool(value)
-
-    def _on_push_promise(self, flags: int, stream_id: int, payload: bytes) -> None:
-        """Clients promise nothing, and we have told servers not to (RFC 9113 8.4)."""
-        raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
-
-    def _on_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if stream_id:
-            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
-        if len(payload) != 8:
-            raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "http2.frame_size_error")
-        if flags & frames.ACK:
-            self.pings_answered += 1
-        else:
-            self._answer(frames.ping(payload, ack=True))
-
-    def _on_goaway(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if stream_id:
-            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
-        if len(payload) < 8:
-            raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "http2.frame_size_error")
-        last, code = struct.unpack_from(">LL", payload)
-        self._events.append(GoawayReceived(last & frames.MAX_STREAM_ID, code))
-
-    def _on_window_update(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if len(payload) != 4:
-            raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "http2.frame_size_error")
-        self._budget.window_update()
-        increment = int.from_bytes(payload, "big") & frames.MAX_WINDOW
-        if not stream_id:
-            if not increment:
-                raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
-            self._send_window += increment
-            if self._send_window > frames.MAX_WINDOW:
-                raise ConnectionFailed(ErrorCode.FLOW_CONTROL_ERROR, "http2.flow_control_error")
-            self._pump()
-            return
-        self._check_used(stream_id)
-        stream = self._streams.get(stream_id)
-        if stream is None:
-            return
-        if not increment:
-            raise StreamFailed(stream_id, ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
-        stream.send_window += increment
-        if stream.send_window > frames.MAX_WINDOW:
-            raise StreamFailed(stream_id, ErrorCode.FLOW_CONTROL_ERROR, "http2.flow_control_error")
-        if stream.queued:
-            self._pump()
-
-    def _check_used(self, stream_id: int) -> None:
-        """Refuse frames of streams that have never been (RFC 9113 5.1, "idle")."""
-        if not stream_id or not self._was_used(stream_id):
-            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
-
-    def _was_used(self, stream_id: int) -> bool:
-        return stream_id <= self._highest and stream_id % 2 == 1
+        """The peer has reset `stream`, or made us do it."""
 
     def _trailers(self, stream: Stream, flags: int, items: list[Pair]) -> None:
         """The trailers of `stream`, which end it."""
@@ -322,16 +210,11 @@ class H2Connection(H2Sender, abc.ABC):
             self.stats.rx_messaging_error.inc()
             if not self.options.stream_error:
                 raise ConnectionFailed(failed.code, failed.detail)
-        stream = self._streams.get(failed.stream_id)
-        if stream is not None:
-            self._close(stream, ours=True)
-            self._events.append(StreamReset(failed.stream_id, failed.code, True, failed.detail))
         self.stats.tx_reset.inc()
         self._answer(frames.rst_stream(failed.stream_id, failed.code))
-
-    def _fail(self, failed: ConnectionFailed) -> None:
-        if failed.flood:
-            self.stats.flood(failed.flood)
-        self.failure = CodecError(failed.detail)
-        self._queue(frames.goaway(self._highest if not self.client else 0, failed.code))
-        self.stats.goaway_sent.inc()
+        stream = self._streams.get(failed.stream_id)
+        if stream is not None:
+            self._last_meters[failed.stream_id] = stream.meter
+            self._close(stream, ours=True)
+            self._events.append(StreamReset(failed.stream_id, failed.code, True, failed.detail))
+            self._on_reset(stream)

@@ -13,7 +13,11 @@ import trio
 from proxy.config.common import Address, PipeAddress
 
 if TYPE_CHECKING:
-    from proxy.net.tls.client import ClientTls
+    from proxy.net.tls.client import Peer
+
+
+_UNSENDABLE = "Failed to create upstream TLS due to failure setting SNI: \
+SSL routines:OPENSSL_internal:SSL3_EXT_INVALID_SERVERNAME"
 
 
 class ConnectFailed(Exception):
@@ -28,7 +32,7 @@ class ConnectFailed(Exception):
         self.errno = errno
 
 
-async def connect(address: Address, timeout: float, tls: ClientTls | None = None) -> socket.socket:
+async def connect(address: Address, timeout: float, tls: Peer | None = None) -> socket.socket:
     """A connected non-blocking socket to `address` that speaks `tls`, within `timeout` seconds; raises `ConnectFailed`.
 
     An error of connect(2) itself is "immediate", one that SO_ERROR brings later is "delayed", as Envoy words them.
@@ -42,9 +46,12 @@ async def connect(address: Address, timeout: float, tls: ClientTls | None = None
     raise ConnectFailed("", timed_out=True)
 
 
-async def _secure(sock: socket.socket, tls: ClientTls) -> socket.socket:
+async def _secure(sock: socket.socket, tls: Peer) -> socket.socket:
     """`sock`, which is taken over, with the handshake done."""
-    secure = tls.wrap(sock)
+    try:
+        secure = tls.wrap(sock)
+    except ValueError as error:  # a client may ask for any name
+        raise ConnectFailed(_UNSENDABLE) from error
     try:
         while True:
             try:

@@ -22,7 +22,7 @@ from proxy.upstream.stats import ClusterStats
 from proxy.upstream.tables import HostColumn, Table
 
 if TYPE_CHECKING:
-    from proxy.net.tls.client import ClientTls
+    from proxy.net.tls.client import Peer
 
 
 class Pool:
@@ -41,7 +41,7 @@ class Pool:
         hosts: Table,
         make_codec: Callable[[], ClientCodec],
         numbers: Iterator[int],
-        tls: ClientTls | None = None,
+        tls: Peer | None = None,
     ) -> None:
         self.host = host
         self.canary = is_canary(host)
@@ -59,6 +59,11 @@ class Pool:
     def empty(self) -> bool:
         """Nobody uses this pool, or waits for it, any more."""
         return self._core.opened == 0 and self._core.waiting == 0
+
+    @property
+    def unused(self) -> bool:
+        """Every connection is idle, and nobody waits for one."""
+        return self._core.opened == len(self._core.idle) and self._core.waiting == 0
 
     async def acquire(self) -> Connection:
         """A connection for one request; raises `ProxyError` (overflow, connection failure or timeout).

@@ -34,6 +34,11 @@ class Pair(NamedTuple):
         return self.certificate.public_bytes(Encoding.PEM).decode()
 
     @property
+    def fingerprint(self) -> str:
+        """Of the certificate, SHA-256 in hexadecimal."""
+        return self.certificate.fingerprint(hashes.SHA256()).hex()
+
+    @property
     def der(self) -> bytes:
         return self.certificate.public_bytes(Encoding.DER)
 

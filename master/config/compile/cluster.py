@@ -88,6 +88,16 @@ def _cluster(message: Any, context: Context) -> Cluster:
     connect_timeout = DEFAULT_CONNECT_TIMEOUT
     if message.HasField("connect_timeout"):
         connect_timeout = context.duration(message.connect_timeout, "connect_timeout")
+    tls, http_options = None, compile_http_options(message, context)
+    if message.HasField("transport_socket"):
+        tls = compile_upstream(message.transport_socket, context.at("transport_socket"))
+    names = http_options.get("request_names")
+    if tls is not None and names is not None and names.sans and (tls.validation is None or not tls.validation.asks):
+        context.error(
+            ("transport_socket", "typed_config", "common_tls_context"),
+            "auto_san_validation has nothing to begin with: no certificate would do",
+            "a validation_context with trusted_ca",
+        )
     breaker, high_breaker = compile_breakers(message.circuit_breakers, context.at("circuit_breakers"))
     return Cluster(
         name=message.name,
@@ -99,10 +109,8 @@ def _cluster(message: Any, context: Context) -> Cluster:
         high_breaker=high_breaker,
         dns=dns,
         subsets=compile_subsets(message.lb_subset_config, context.at("lb_subset_config")),
-        tls=compile_upstream(message.transport_socket, context.at("transport_socket"))
-        if message.HasField("transport_socket")
-        else None,
-        **compile_http_options(message, context),
+        tls=tls,
+        **http_options,
     )
 
 

@@ -50,7 +50,13 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "full_scan_certs_on_sni_mismatch",
         "prefer_client_ciphers",
     ),
-    f"{_TLS}.UpstreamTlsContext": ("common_tls_context", "sni", "max_session_keys"),
+    f"{_TLS}.UpstreamTlsContext": (
+        "common_tls_context",
+        "sni",
+        "max_session_keys",
+        "auto_host_sni",
+        "auto_sni_san_validation",
+    ),
     f"{_TLS}.CommonTlsContext": (
         "tls_params",
         "tls_certificates",
@@ -157,8 +163,16 @@ def compile_upstream(message: Any, context: Context) -> UpstreamTls | None:
         alpn=tuple(common.alpn_protocols),
         sni=found.sni,
         max_session_keys=found.max_session_keys.value if found.HasField("max_session_keys") else 1,
+        auto_host_sni=found.auto_host_sni,
+        auto_sni_san_validation=found.auto_sni_san_validation,
         secrets=secrets,
     )
+    if tls.auto_sni_san_validation and (tls.validation is None or not tls.validation.trusted_ca):
+        here.error(
+            ("auto_sni_san_validation",),
+            "anybody can make a certificate of that name, and nothing says who may",
+            "a validation_context with trusted_ca",
+        )
     if len(tls.certificates) > 1:
         several = "tls_certificates" if common.tls_certificates else "tls_certificate_sds_secret_configs"
         place.error((several, 1), "a client has one certificate", "one certificate")

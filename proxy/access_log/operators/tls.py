@@ -12,6 +12,7 @@ from proxy.access_log.operators.clock import TimeFormat
 from proxy.http.stream_info import StreamInfo
 
 if TYPE_CHECKING:
+    from proxy.net.client_hello import ClientHello
     from proxy.net.tls.certificate import CertificateFacts
     from proxy.net.tls.session import TlsSession
 
@@ -70,11 +71,43 @@ def _moment(get: Callable[[CertificateFacts], datetime]) -> Build:
     return build
 
 
+def _hello(get: Callable[[ClientHello], str]) -> Build:
+    """Of the client's first message, if a listener filter has looked at it."""
+
+    def getter(info: StreamInfo) -> Value:
+        hello = info.connection.hello if info.connection is not None else None
+        return None if hello is None else get(hello).encode("latin-1", "replace") or None
+
+    return plain(getter)
+
+
+def _server_name(info: StreamInfo) -> Value:
+    connection = info.connection
+    if connection is None:
+        return None
+    if connection.tls is not None and connection.tls.server_name:
+        return connection.tls.server_name.encode()
+    return None if connection.hello is None else connection.hello.server_name.encode("latin-1", "replace") or None
+
+
+def _failure(info: StreamInfo) -> Value:
+    """Why the client did not get in; without spaces, as Envoy writes it, and of whole connections alone."""
+    connection = info.connection
+    if connection is None or info is not connection.info:
+        return None
+    words = connection.tls.failure if connection.tls is not None else connection.not_tls
+    return words.replace(" ", "_").encode() or None
+
+
 OPERATORS: dict[str, Build] = {
     "DOWNSTREAM_TLS_VERSION": _session(lambda tls: tls.version),
     "DOWNSTREAM_TLS_CIPHER": _session(lambda tls: tls.cipher),
     "DOWNSTREAM_TLS_GROUP": _session(lambda tls: tls.group),
-    "REQUESTED_SERVER_NAME": _session(lambda tls: tls.server_name),
+    "DOWNSTREAM_TLS_SESSION_ID": _session(lambda tls: tls.id.hex()),
+    "DOWNSTREAM_TRANSPORT_FAILURE_REASON": plain(_failure),
+    "REQUESTED_SERVER_NAME": plain(_server_name),
+    "TLS_JA3_FINGERPRINT": _hello(lambda hello: hello.ja3),
+    "TLS_JA4_FINGERPRINT": _hello(lambda hello: hello.ja4),
     "DOWNSTREAM_PEER_SUBJECT": _fact(_peer, lambda facts: facts.subject),
     "DOWNSTREAM_PEER_ISSUER": _fact(_peer, lambda facts: facts.issuer),
     "DOWNSTREAM_PEER_SERIAL": _fact(_peer, lambda facts: facts.serial),

@@ -220,7 +220,7 @@ class Lane:
             path = express_request.plain_path(destination.rewrite_path(arrival.path))
         if path is None:
             return None
-        pool = destination.cluster.pick(destination.entry.labels)
+        pool = destination.cluster.pick(destination.entry.labels, transport=destination.transport)
         if pool is None:
             return None
         progress.pool = pool

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 import trio
 
 from proxy.errors import Flag, ProxyError
+from proxy.filters.network.hcm_h2_lifetime import Http2Lifetime
+from proxy.filters.network.hcm_h2_writer import Http2Writer
 from proxy.filters.network.hcm_stream import ActiveStream
 from proxy.http.codec_h2_server import TOO_MANY_RESETS, H2ServerCodec
 from proxy.http.events import DataReceived, Event, RequestReceived, StreamEnded, StreamReset
 from proxy.http.exchange import Exchange
 from proxy.http.h2_downstream import H2Downstream
 from proxy.http.h2_frames import ErrorCode
-from proxy.http.h2_keepalive import Keepalive
 from proxy.http.identity import Hop
 from proxy.http.stream_info import StreamInfo
-from proxy.limits import STREAM_BURST
-from proxy.net.bell import Bell
+from proxy.http.stream_starts import stream_starts
+from proxy.limits import LONG_TURN
 from proxy.net.connection import Connection
 from proxy.net.peer import disconnected
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from proxy.filters.network.http_connection_manager import HttpConnectionManager
 
 log = logging.getLogger("proxy.http")
-
-NEVER = float("inf")
 
 
 class Http2Session:
@@ -54,37 +53,37 @@ class Http2Session:
         self._streams: dict[int, H2Downstream] = {}
         self._exchanges: dict[int, ActiveStream] = {}
         self._nursery: trio.Nursery | None = None
-        self._may_start = STREAM_BURST  # streams, at once; the others of what was read wait for their turn
-        self._waiting: deque[tuple[H2Downstream, ActiveStream]] = deque()
+        self._starts = stream_starts()
+        self._begun: deque[tuple[H2Downstream, ActiveStream]] = deque()  # exchanges that have not started yet
+        self._queued = False  # they wait for another turn of the loop
         self._reading = trio.CancelScope()
-        self._ending = False  # nothing more will be said
-        self._written = trio.Event()  # and all of it has been sent
-        self._writer = Bell()
-        self._clock = Bell()
+        self._writer = Http2Writer(connection, self.codec, self._wake_drained, self._reading.cancel)
         self._requests = 0
         self._refusal = False  # the last thing that came was a request that was none
-        self._idle_since = trio.current_time()
-        duration = config.max_connection_duration
-        self._expires = self._idle_since + duration if duration else NEVER
-        self._goaway_due = NEVER  # the second one of a drain
-        self._keepalive = Keepalive(config.http2.keepalive, self._idle_since)
-        self._draining = False
-        self._closing = False  # no stream is taken any more
+        self._lifetime = Http2Lifetime(self, config, manager.stats)
 
     async def run(self, arrived: bytes) -> None:
         """Serve the connection, whose first bytes are `arrived`, until it ends. Does not close the socket."""
         self.connection.stateful = True
         try:
             async with trio.open_nursery() as service:
-                service.start_soon(self._write)
-                service.start_soon(self._mind_the_time)
+                service.start_soon(self._writer.run)
+                service.start_soon(self._lifetime.run)
                 async with trio.open_nursery() as nursery:
                     self._nursery = nursery
-                    with self._reading:
-                        await self._read(arrived)
-                    self._abandon(disconnected())
+                    try:
+                        with self._reading:
+                            await self._read(arrived)
+                        if self.codec.failure is not None:
+                            self._fail(self.codec.failure.detail)
+                        self._abandon(disconnected())
+                    finally:  # whoever has not started yet has to be charged and logged
+                        while self._start_one():
+                            pass
                 await self._finish()
                 service.cancel_scope.cancel()
+            if self._writer.stuck:
+                self.connection.reset()  # or the kernel would keep for minutes what nobody reads
         finally:
             self._say_goodbye()
             self.codec.end()
@@ -95,17 +94,20 @@ class Http2Session:
         codec, connection = self.codec, self.connection
         self.wake_writer()
         while data:
-            if not self._waiting:
-                self._may_start = STREAM_BURST
-            for event in codec.receive(data, trio.current_time()):
+            began = trio.current_time()
+            for event in codec.receive(data, began):
                 self._dispatch(event)
+            self._start()
             self._wake_drained()
             if codec.has_output:
                 self.wake_writer()
-            self._keepalive.heard(codec.pings_answered)
+            self._lifetime.heard(codec.pings_answered)
             if codec.failure is not None:
-                self._fail(codec.failure.detail)
                 return
+            costly = trio.current_time() - began > LONG_TURN
+            connection.pace(slower=costly)
+            if costly:
+                await trio.lowlevel.checkpoint()
             try:
                 data = await connection.receive()
             except ProxyError:  # a reset is an end like any other
@@ -127,39 +129,33 @@ class Http2Session:
             self._end(downstream, _reset(event))
 
     def _begin(self, event: RequestReceived) -> None:
-        assert self._nursery is not None
         downstream = H2Downstream(self, event.stream_id, event, self.codec.meter(event.stream_id))
         self._streams[event.stream_id] = downstream
         exchange = self._exchanges[event.stream_id] = self._active_stream(downstream)
         self._requests += 1
         if self._requests == self._config.max_requests_per_connection:
             self._manager.stats.cx_max_requests_reached.inc()
-            self.drain()
+            self._lifetime.drain()
         if len(self._exchanges) == 1:
             self._manager.activity.streams[self.connection] = exchange.exchange.info
         self.connection.idle = False
-        if self._may_start:
-            self._may_start -= 1
-            self._nursery.start_soon(self._serve, downstream, exchange)
-            return
-        self._waiting.append((downstream, exchange))
-        if len(self._waiting) == 1:
-            self._nursery.start_soon(self._start_waiting, self._nursery)
+        self._begun.append((downstream, exchange))
 
-    async def _start_waiting(self, nursery: trio.Nursery) -> None:
-        """One packet may begin a thousand streams, which would be one turn of the loop: other connections wait that
-        long. So a few of them start in each turn.
-        """
-        try:
-            while True:
-                await trio.lowlevel.checkpoint()
-                for _ in range(min(STREAM_BURST, len(self._waiting) - 1)):
-                    nursery.start_soon(self._serve, *self._waiting.popleft())
-                if len(self._waiting) == 1:
-                    return
-        finally:  # when it is cancelled, so is each of them, which has to be charged and logged
-            while self._waiting:
-                nursery.start_soon(self._serve, *self._waiting.popleft())
+    def _start(self) -> None:
+        """Start what has begun, as far as the loop's turn lets us."""
+        begun, starts = self._begun, self._starts
+        while begun and not self._queued and starts.take():
+            self._start_one()
+        if begun and not self._queued:
+            self._queued = True
+            starts.wait(self._start_one)
+
+    def _start_one(self) -> bool:
+        """Start the next exchange; says whether there are more."""
+        if self._begun and self._nursery is not None:
+            self._nursery.start_soon(self._serve, *self._begun.popleft())
+        self._queued = self._queued and bool(self._begun)
+        return bool(self._begun)
 
     def _refused(self, event: StreamReset) -> None:
         """A request whose head could not be taken: counted, logged, and over."""
@@ -213,8 +209,8 @@ class Http2Session:
                 self.codec.reset(stream_id, ErrorCode.NO_ERROR)  # RFC 9113 8.1
             self.wake_writer()
         if exchange.drains:
-            self.drain()
-        self._check_done()
+            self._lifetime.drain()
+        self.end_if_done()
 
     def _active_stream(self, downstream: H2Downstream) -> ActiveStream:
         self._manager.begin_exchange(http2=True)
@@ -240,33 +236,15 @@ class Http2Session:
                 shown[self.connection] = other.exchange.info
                 break
         if not self._exchanges:
-            self._idle_since = trio.current_time()
+            self._lifetime.idle()
             self.connection.idle = True
 
     # --- out --------------------------------------------------------------------------------------------------------
 
     def wake_writer(self) -> None:
-        self._writer.ring()
-
-    async def _write(self) -> None:
-        """Send whatever the codec has. One task, so that frames stay whole; it runs once all others had their turn, so
-        that one packet carries what they all had to say.
-        """
-        codec, connection = self.codec, self.connection
-        try:
-            while True:
-                while not codec.has_output:
-                    if self._ending:
-                        self._written.set()
-                        return
-                    await self._writer.wait()
-                data = codec.take_output()
-                self._wake_drained()
-                await connection.send(data)
-        except ProxyError:
-            self.connection.closed_by_peer = True
+        self._writer.wake()
+        if self.codec.failure is not None:
             self._reading.cancel()
-            await trio.sleep_forever()
 
     def _wake_drained(self) -> None:
         if self.codec.drained:
@@ -278,83 +256,34 @@ class Http2Session:
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
-    def drain(self) -> None:
-        """End the connection so that no request is lost: RFC 9113 6.8 in two steps, `drain_timeout` apart."""
-        if not self._draining:
-            self._draining = True
-            self.codec.send_goaway(notice=True)
-            self.wake_writer()
-            self._goaway_due = trio.current_time() + self._config.drain_timeout
-            self._clock.ring()
-
-    def _check_done(self) -> None:
-        if self._closing and not self._streams:
-            self.we_close = True
-            self._reading.cancel()
-
-    async def _mind_the_time(self) -> None:
-        """What happens at its time: idle and duration timeouts, and the second half of a drain."""
-        while True:
-            with trio.move_on_at(self._next_due()):
-                await self._clock.wait()
-            now = trio.current_time()
-            if now >= self._goaway_due:
-                self._goaway_due = NEVER
-                self._closing = True
-                self.codec.send_goaway()
-                self.wake_writer()
-                self._check_done()
-            if self._keepalive.is_due(now):
-                self._keep_alive(now)
-            if now >= self._idle_due:
-                self._manager.stats.cx_idle_timeout.inc()
-                self._idle_since = NEVER
-                self.drain()
-            if now >= self._expires:
-                self._expires = NEVER
-                self._manager.stats.cx_max_duration_reached.inc()
-                self.drain()
-
     @property
-    def _idle_due(self) -> float:
-        timeout = self._config.idle_timeout
-        return self._idle_since + timeout if timeout and not self._streams and not self._draining else NEVER
+    def busy(self) -> bool:
+        """Whether there are streams."""
+        return bool(self._streams)
 
-    def _next_due(self) -> float:
-        # With streams nobody is idle; the last one's end may be as soon as now.
-        idle = self._idle_due
-        if idle == NEVER and self._streams and self._config.idle_timeout:
-            idle = trio.current_time() + self._config.idle_timeout
-        return min(self._goaway_due, idle, self._expires, self._keepalive.due)
+    def lose(self) -> None:
+        """The client does not answer any more."""
+        self.we_close = True
+        self.active = self.busy
+        self._abandon(_protocol_error("http2.ping_timeout"))
+        self._reading.cancel()
 
-    def _keep_alive(self, now: float) -> None:
-        """Ask whether the client is there, or take it that it is not."""
-        if self._keepalive.lost:
-            self.codec.stats.keepalive_timeout.inc()
-            self._keepalive.stop()
+    def end_if_done(self) -> None:
+        """End the connection if it takes no more streams and has none."""
+        if self._lifetime.closing and not self._streams:
             self.we_close = True
-            self.active = bool(self._streams)
-            self._abandon(_protocol_error("http2.ping_timeout"))
             self._reading.cancel()
-        else:
-            self.codec.send_ping(self._keepalive.ask(now))
-            self.wake_writer()
 
     async def _finish(self) -> None:
         """Let the client have our last frames (`delayed_close_timeout`)."""
         if self.connection.closed_by_peer:
             return
-        with trio.move_on_after(self._config.delayed_close_timeout) as scope:
-            self._ending = True
-            self.wake_writer()
-            await self._written.wait()
-            await self.connection.linger()
-        if scope.cancelled_caught:
+        if not await self._writer.finish(self._config.delayed_close_timeout):
             self._manager.stats.cx_delayed_close_timeout.inc()
 
     def _say_goodbye(self) -> None:
         """Where the end is not our own choice, the client still learns what we have looked at, if it can at once."""
-        if not (self._ending or self.codec.failure or self.connection.closed_by_peer or self.connection.sending):
+        if not (self._writer.ending or self.codec.failure or self.connection.closed_by_peer or self.connection.sending):
             self.codec.send_goaway()
             self.connection.send_now(self.codec.take_output(), memoryview(b""))
 

@@ -5,12 +5,11 @@ A TLS record says nothing about what the kernel still holds, so a reader goes on
 
 from __future__ import annotations
 
-import _ssl
 import errno
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from proxy.net.tls import libssl
@@ -20,10 +19,12 @@ _PEEK_SIZE = 16 * 1024  # a record
 
 
 class TlsSocket(ssl.SSLSocket):
-    """Its handshake is whoever made it's to run. `server_name` is what the client asked for, "" for nothing."""
+    """Its handshake is whoever made it's to run. `server_name` is what the client asks for, "" for nothing; `resuming`
+    is what is offered to a server.
+    """
 
     server_name = ""
-    on_close: Callable[[TlsSocket], None] | None = None
+    resuming: libssl.Session | None = None
     _ahead = b""  # what a peek has read
     _sslobj: Any  # the base class's: its own methods are as many calls more
 
@@ -66,8 +67,6 @@ class TlsSocket(ssl.SSLSocket):
 
     def close(self) -> None:
         if self.fileno() >= 0:
-            if self.on_close is not None:
-                self.on_close(self)
             self._say_goodbye()
         super().close()
 
@@ -76,14 +75,9 @@ class TlsSocket(ssl.SSLSocket):
             libssl.close_notify(self._sslobj)
 
     @property
-    def engine(self) -> object:
-        """For `libssl`."""
+    def engine(self) -> Any:
+        """For `libssl`, and to be asked also after `close`."""
         return self._sslobj
-
-    def peer_chain(self) -> list[bytes]:
-        """The peer's certificates (DER) as it sent them, its own first."""
-        chain = self._sslobj.get_unverified_chain() if self._sslobj is not None else None
-        return [certificate.public_bytes(_ssl.ENCODING_DER) for certificate in chain or ()]
 
 
 def _end(error: ssl.SSLError) -> bytes:

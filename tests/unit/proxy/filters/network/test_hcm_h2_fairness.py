@@ -1,4 +1,4 @@
-"""A thousand streams that begin in one packet do not begin in one turn of the loop, which all connections share."""
+"""A thousand streams that begin in one packet, or on many connections at once, do not begin in one turn of the loop."""
 
 from __future__ import annotations
 
@@ -43,6 +43,24 @@ async def test_streams_begin_a_few_in_each_turn() -> None:
 
 
 @virtual
+async def test_all_connections_share_a_turn() -> None:
+    turns = Turns()
+    async with origin(answering(OK)) as upstream, serving(compiled(upstream.address)) as rig:
+        peers = [await connect(rig) for _ in range(10)]
+        for peer in peers:
+            await peer.get()
+        trio.lowlevel.add_instrument(turns)
+        begun = b"".join(frame(1, 5, 2 * number + 3, HEAD_BLOCK) for number in range(STREAMS // len(peers)))
+        for peer in peers:
+            await peer.client.send(begun)
+        served = STREAMS + len(peers)
+        await until(lambda: rig.value("downstream_rq_2xx") + rig.value("downstream_rq_5xx") == served)
+        trio.lowlevel.remove_instrument(turns)
+        assert sum(turns.begun) == STREAMS
+        assert max(turns.begun) <= 2 * STREAM_BURST
+
+
+@virtual
 async def test_who_waits_is_charged_when_the_connection_ends() -> None:
     async with origin(answering(OK)) as upstream, serving(compiled(upstream.address)) as rig:
         peer = await connect(rig)
@@ -54,3 +72,15 @@ async def test_who_waits_is_charged_when_the_connection_ends() -> None:
         assert rig.value("downstream_rq_http2_total") == STREAMS + 1
         assert rig.value("downstream_rq_active") == 0
         assert rig.stats.value("cluster.origin.upstream_rq_active") == 0
+
+
+@virtual
+async def test_a_stream_that_comes_and_goes_in_one_packet_is_one_of_many() -> None:
+    async with origin(answering(OK)) as upstream, serving(compiled(upstream.address)) as rig:
+        peer = await connect(rig)
+        await peer.get()
+        await peer.client.send(frame(1, 5, 3, HEAD_BLOCK) + frame(3, 0, 3, bytes(4)))
+        await until(lambda: rig.value("downstream_rq_rx_reset") == 1)
+        peer.h2.get_next_available_stream_id()
+        peer.h2.highest_outbound_stream_id = 3
+        assert (await peer.get())[":status"] == "200"
