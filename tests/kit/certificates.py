@@ -60,13 +60,19 @@ class Authority:
         self.pem = self.pair.chain
 
     def issue(
-        self, *sans: str, name: str = "leaf", days: float = 30, rsa_bits: int = 0, authority: bool = False
+        self,
+        *sans: str,
+        name: str = "leaf",
+        days: float = 30,
+        rsa_bits: int = 0,
+        authority: bool = False,
+        must_staple: bool = False,
     ) -> Pair:
         """A certificate for these names: DNS names, IP addresses, URIs (with `://`), mail addresses (with `@`).
 
         One with negative `days` has expired that long ago.
         """
-        return _issue(name, self.pair, sans, days=days, rsa_bits=rsa_bits, authority=authority)
+        return _issue(name, self.pair, sans, days=days, rsa_bits=rsa_bits, authority=authority, must_staple=must_staple)
 
     def revoke(self, *pairs: Pair) -> str:
         """The PEM list of revoked certificates."""
@@ -91,7 +97,14 @@ class Authority:
 
 
 def _issue(
-    name: str, issuer: Pair | None, sans: Sequence[str], *, days: float = 30, rsa_bits: int = 0, authority: bool = False
+    name: str,
+    issuer: Pair | None,
+    sans: Sequence[str],
+    *,
+    days: float = 30,
+    rsa_bits: int = 0,
+    authority: bool = False,
+    must_staple: bool = False,
 ) -> Pair:
     key: Key = rsa.generate_private_key(65537, rsa_bits) if rsa_bits else ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.now(datetime.UTC)
@@ -108,6 +121,8 @@ def _issue(
     )
     if sans:
         builder = builder.add_extension(x509.SubjectAlternativeName(list(map(_san, sans))), critical=False)
+    if must_staple:
+        builder = builder.add_extension(x509.TLSFeature([x509.TLSFeatureType.status_request]), critical=False)
     signer = key if issuer is None else issuer.private
     return Pair(builder.sign(signer, hashes.SHA256()), key)
 

@@ -15,6 +15,7 @@ from proxy.config.tls import (
     DownstreamTls,
     SanMatcher,
     SanType,
+    StaplePolicy,
     TicketKeys,
     TlsParameters,
     UpstreamTls,
@@ -23,7 +24,8 @@ from proxy.config.tls import (
 )
 from proxy.net.tls.certificate import CertificateFacts
 from proxy.net.tls.client import ClientTls
-from proxy.net.tls.context import TlsConfigError
+from proxy.net.tls.context import TlsConfigError, load_certificate, new_context
+from proxy.net.tls.ocsp import Staple
 from proxy.net.tls.server import ServerTls, facts_of
 from proxy.net.tls.stats import TlsStats
 from proxy.stats import MemoryStats
@@ -43,6 +45,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "disable_stateful_session_resumption",
         "session_timeout",
         "full_scan_certs_on_sni_mismatch",
+        "ocsp_staple_policy",
         "prefer_client_ciphers",
     ),
     f"{_TLS}.UpstreamTlsContext": (
@@ -60,7 +63,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "ecdh_curves",
         "signature_algorithms",
     ),
-    f"{_TLS}.TlsCertificate": ("certificate_chain", "private_key", "password"),
+    f"{_TLS}.TlsCertificate": ("certificate_chain", "private_key", "password", "ocsp_staple"),
     f"{_TLS}.TlsSessionTicketKeys": ("keys",),
     f"{_TLS}.CertificateValidationContext": (
         "trusted_ca",
@@ -83,6 +86,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 
 _VERSIONS: dict[int, Version] = {0: "", 1: "TLSv1_0", 2: "TLSv1_1", 3: "TLSv1_2", 4: "TLSv1_3"}
+_STAPLE_POLICIES: dict[int, StaplePolicy] = {0: "LENIENT_STAPLING", 1: "STRICT_STAPLING", 2: "MUST_STAPLE"}
 _SAN_TYPES: dict[int, SanType] = {1: "EMAIL", 2: "DNS", 3: "URI", 4: "IP_ADDRESS"}
 _TICKET_KEY = 80  # bytes
 _LEAST_RSA_BITS = 2048
@@ -110,6 +114,7 @@ def compile_downstream(message: Any, context: Context, names: tuple[str, ...] = 
         if found.HasField("session_timeout")
         else None,
         prefer_client_ciphers=found.prefer_client_ciphers,
+        staple_policy=_STAPLE_POLICIES[found.ocsp_staple_policy],
         full_scan=found.full_scan_certs_on_sni_mismatch.value,
     )
     if here.incomplete() or here.at("common_tls_context").incomplete():
@@ -152,7 +157,7 @@ def compile_upstream(message: Any, context: Context) -> UpstreamTls | None:
         )
     if len(tls.certificates) > 1:
         place.error(("tls_certificates", 1), "a client has one certificate", "one certificate")
-    elif all(_check_pair(pair, place.at("tls_certificates", index)) for index, pair in enumerate(tls.certificates)):
+    elif all(_check_pair(pair, place.at("tls_certificates", 0), None) for pair in tls.certificates):
         _report(place, lambda: ClientTls(tls, TlsStats(MemoryStats(), "")))
     return tls
 
@@ -181,6 +186,7 @@ def _certificates(common: Any, context: Context) -> tuple[Certificate, ...]:
             key=here.data_source(message.private_key, "private_key"),
             password=here.data_source(message.password, "password"),
             path=message.certificate_chain.filename or "<inline>",
+            ocsp=here.data_source(message.ocsp_staple, "ocsp_staple"),
         )
         certificates.append(certificate)
     return tuple(certificates)
@@ -259,9 +265,7 @@ def _ticket_keys(message: Any, context: Context) -> TicketKeys | None:
     for index, key in enumerate(keys):
         if len(key) != _TICKET_KEY:
             here.error((index,), f"a session ticket key of {len(key)} bytes", f"{_TICKET_KEY} random bytes")
-    if len(keys) > 1:
-        here.error((1,), "more than one session ticket key is not supported", "one key")
-    return TicketKeys(keys) if [len(key) for key in keys] == [_TICKET_KEY] else None
+    return TicketKeys(keys) if all(len(key) == _TICKET_KEY for key in keys) else None
 
 
 _PLACES: dict[str, tuple[str, ...]] = {
@@ -277,7 +281,8 @@ _PLACES: dict[str, tuple[str, ...]] = {
 def _try(tls: DownstreamTls, context: Context, names: tuple[str, ...]) -> None:
     """Make the context once, so that nothing is found out only by workers."""
     common = context.at("common_tls_context")
-    if not all(_check_pair(pair, common.at("tls_certificates", index)) for index, pair in enumerate(tls.certificates)):
+    pairs = [(pair, common.at("tls_certificates", index)) for index, pair in enumerate(tls.certificates)]
+    if not all(_check_pair(pair, here, tls.staple_policy) for pair, here in pairs):
         return
     _report(common, lambda: ServerTls(tls, TlsStats(MemoryStats(), ""), names))
 
@@ -290,22 +295,32 @@ def _report(common: Context, make: Callable[[], object]) -> None:
         common.error(_PLACES.get(error.field, ("tls_certificates",)), str(error))
 
 
-def _check_pair(certificate: Certificate, context: Context) -> bool:
-    """Report a pair that no server can use, at its place. What could not be read has been reported."""
+def _check_pair(certificate: Certificate, context: Context, policy: StaplePolicy | None) -> bool:
+    """Report a pair that nobody can use, at its place; a server has a `policy`, a client None. What could not be read
+    has been reported.
+    """
     if not certificate.chain or not certificate.key:
         if not any(finding.path[: len(context.path)] == context.path for finding in context.findings):
             missing = "private_key" if certificate.chain else "certificate_chain"
             context.error((), f"the certificate has no {missing}", missing)
         return False
     try:
-        if too_weak := _weakness(facts_of(certificate)):
+        facts = facts_of(certificate)
+        if too_weak := _weakness(facts):
             context.error(("certificate_chain",), *too_weak)
             return False
-        ServerTls(DownstreamTls((certificate,)), TlsStats(MemoryStats(), ""))
+        load_certificate(new_context(server=True, parameters=TlsParameters()), certificate)
+        if policy is not None:
+            Staple(certificate, facts, policy)
+        elif certificate.ocsp:
+            raise TlsConfigError("ocsp_staple", "no server asks its clients for an OCSP response")
     except TlsConfigError as error:
-        context.error(("private_key" if error.field == "key" else "certificate_chain",), str(error))
+        context.error((_OF_PAIRS.get(error.field, "certificate_chain"),), str(error))
         return False
     return True
+
+
+_OF_PAIRS = {"key": "private_key", "ocsp_staple": "ocsp_staple"}
 
 
 def _weakness(facts: CertificateFacts) -> tuple[str, str] | None:
