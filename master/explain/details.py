@@ -208,6 +208,7 @@ DETAILS: dict[str, Detail] = {
     "http2.ping_timeout": Detail(
         "the client did not answer a PING in time", "client", "", ("KeepaliveSettings.timeout",),
     ),
+    "http2.too_many_settings": Detail("the client sent more than 32 settings at once: an attack, or a fault", "client"),
     "http2.*_flood": Detail(
         "the client sent more frames that ask for work than its requests explain", "client",
         "the stat of the same name counts such connections; the limits are fields of Http2ProtocolOptions",

@@ -29,7 +29,7 @@ class H2ServerCodec(H2Connection):
     * A request whose head is refused is a `StreamReset` alone, and so is the end of one that breaks later.
     * An extended CONNECT (RFC 8441) is told as HTTP/1.1 would have it: a GET with `upgrade`. The 101 that answers it
       is sent as a 200, and from then on data passes both ways until both have ended.
-    * Who resets too many streams before their answer loses the connection (`h2_budget.py`).
+    * Who resets too many streams before their answer, or makes us do it, loses the connection (`h2_budget.py`).
     """
 
     def __init__(
@@ -109,6 +109,9 @@ class H2ServerCodec(H2Connection):
             self.stats.header_list_size_too_large.inc()
         self._over[stream_id] = True
         self._events.append(StreamReset(stream_id, code, True, detail))
+        if code != ErrorCode.REFUSED_STREAM:  # of those, too many are enough answers
+            self._budget.ended += 1
+            self._check_premature()
         return StreamFailed(stream_id, code, detail, invalid=invalid)
 
     def _request(self, stream: Stream, head: RequestHead) -> RequestReceived:
@@ -160,7 +163,12 @@ class H2ServerCodec(H2Connection):
         self._budget.ended += 1
 
     def _on_reset(self, stream: Stream) -> None:
-        if not stream.answered and self._now - stream.opened_at < PREMATURE_AGE and self._budget.premature():
+        if not stream.answered and self._now - stream.opened_at < PREMATURE_AGE:
+            self._check_premature()
+
+    def _check_premature(self) -> None:
+        """A stream has been reset before its answer."""
+        if self._budget.premature():
             raise ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, TOO_MANY_RESETS)
 
     # --- out --------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import trio
 
 from proxy.config.common import Address
 from proxy.errors import ProxyError
-from proxy.limits import FAIR_BURST, LINGER_BYTES, PIPE_SIZE, READ_SIZE
+from proxy.limits import FAIR_BURST, LEAST_READ, LINGER_BYTES, PIPE_SIZE, READ_SIZE
 from proxy.net import poller
 from proxy.net.peer import PEER_GONE, address_of, disconnected
 from proxy.stats import Counter
@@ -228,6 +228,11 @@ class Connection:
             self._watch.drained()
         self.count_received(size)
         return data
+
+    def pace(self, *, slower: bool) -> None:
+        """Read less at once than before, down to `LEAST_READ`, or again more, up to what is usual."""
+        size = self._read_size // 4 if slower else self._read_size * 2
+        self._read_size = min(max(size, LEAST_READ), READ_SIZE, self.buffer_limit)
 
     def found_nothing(self) -> None:
         """A read has found nothing (EAGAIN)."""

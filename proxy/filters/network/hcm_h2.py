@@ -20,6 +20,7 @@ from proxy.http.h2_frames import ErrorCode
 from proxy.http.identity import Hop
 from proxy.http.stream_info import StreamInfo
 from proxy.http.stream_starts import stream_starts
+from proxy.limits import LONG_TURN
 from proxy.net.connection import Connection
 from proxy.net.peer import disconnected
 
@@ -73,12 +74,16 @@ class Http2Session:
                     try:
                         with self._reading:
                             await self._read(arrived)
+                        if self.codec.failure is not None:
+                            self._fail(self.codec.failure.detail)
                         self._abandon(disconnected())
                     finally:  # whoever has not started yet has to be charged and logged
                         while self._start_one():
                             pass
                 await self._finish()
                 service.cancel_scope.cancel()
+            if self._writer.stuck:
+                self.connection.reset()  # or the kernel would keep for minutes what nobody reads
         finally:
             self._say_goodbye()
             self.codec.end()
@@ -89,7 +94,8 @@ class Http2Session:
         codec, connection = self.codec, self.connection
         self.wake_writer()
         while data:
-            for event in codec.receive(data, trio.current_time()):
+            began = trio.current_time()
+            for event in codec.receive(data, began):
                 self._dispatch(event)
             self._start()
             self._wake_drained()
@@ -97,8 +103,11 @@ class Http2Session:
                 self.wake_writer()
             self._lifetime.heard(codec.pings_answered)
             if codec.failure is not None:
-                self._fail(codec.failure.detail)
                 return
+            costly = trio.current_time() - began > LONG_TURN
+            connection.pace(slower=costly)
+            if costly:
+                await trio.lowlevel.checkpoint()
             try:
                 data = await connection.receive()
             except ProxyError:  # a reset is an end like any other
@@ -234,6 +243,8 @@ class Http2Session:
 
     def wake_writer(self) -> None:
         self._writer.wake()
+        if self.codec.failure is not None:
+            self._reading.cancel()
 
     def _wake_drained(self) -> None:
         if self.codec.drained:
@@ -267,9 +278,7 @@ class Http2Session:
         """Let the client have our last frames (`delayed_close_timeout`)."""
         if self.connection.closed_by_peer:
             return
-        with trio.move_on_after(self._config.delayed_close_timeout) as scope:
-            await self._writer.finish()
-        if scope.cancelled_caught:
+        if not await self._writer.finish(self._config.delayed_close_timeout):
             self._manager.stats.cx_delayed_close_timeout.inc()
 
     def _say_goodbye(self) -> None:
