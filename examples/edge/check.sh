@@ -3,7 +3,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/checks.sh"
 
 begin PORT HTTP_PORT ADMIN_PORT SHOP_PORT API_PORT
-made="$(sed -n 's/^ *cd \([^ ]*\) .*/\1/p' "$work/log")"
+made="$(dirname "$work"/tmp/*/edge-root.pem)"
 trust=(--cacert "$made/edge-root.pem" --connect-to "::127.0.0.1:")
 alice=(--cert "$made/alice.pem" --key "$made/alice.key")
 shop="https://shop.example:$PORT"
