@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from master.explain import tls_details
+from master.explain import tls_details, upstream_tls_details
 from master.explain.detail import Detail
 
 _CURL = "`curl -v` with the client's own request shows its bytes"
@@ -70,11 +70,16 @@ DETAILS: dict[str, Detail] = {
     ),
     # --- the upstream
     "no_healthy_upstream": Detail("the cluster has no host that may be used", "upstream"),
+    **upstream_tls_details.DETAILS,
+    _RESET % "remote_connection_failure": Detail(
+        "the host closed the connection in the middle of the TLS handshake", "upstream",
+        "the host's own log; does it speak TLS at all, on this port?",
+    ),
     _RESET % "remote_connection_failure*": Detail(
         "the connection to the host failed", "upstream"
     ),
     _RESET % "connection_timeout": Detail(
-        "the host did not accept the connection in time", "upstream",
+        "the host did not accept the connection, or complete its TLS handshake, in time", "upstream",
         "a host that answers nothing at all is usually gone, or behind a firewall that drops packets",
         ("Cluster.connect_timeout",),
     ),

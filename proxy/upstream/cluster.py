@@ -20,6 +20,7 @@ from proxy.limits import MAX_NAMED_POOLS
 from proxy.stats import Stats
 from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
+from proxy.upstream.connect import agreed
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.judge import Judge
 from proxy.upstream.lb import POLICIES, LoadBalancer
@@ -38,8 +39,8 @@ class Cluster:
     """Opens streams to the hosts of `config`, for as long as that stays the same; endpoints change while it lives.
 
     `numbers` are for connections (`%UPSTREAM_CONNECTION_ID%`). A pool belongs to a host's identity (slot, address,
-    hostname): it survives a change of weight or locality. Requests of high priority (`high`) have pools, and limits, of
-    their own.
+    hostname, transport socket): it survives a change of weight or locality. Requests of high priority (`high`) have
+    pools, and limits, of their own.
     """
 
     def __init__(
@@ -188,7 +189,8 @@ class Cluster:
             await connection.open()
         finally:
             info.pool_ready = trio.current_time()
-        info.upstream_connection = UpstreamConnection(next(self._numbers), began, info.pool_ready)
+        tls_session = agreed(connection.sock)
+        info.upstream_connection = UpstreamConnection(next(self._numbers), began, info.pool_ready, tls_session)
         return connection
 
     def charge_attempts_exceeded(self) -> None:
@@ -219,7 +221,7 @@ class Cluster:
         self._balancer.update(hosts.eligible())
         if self._subsets is not None:
             self._subsets.update(hosts)
-        kept = self._identities = {_identity(host) for host in hosts.hosts}
+        kept = self._identities = {self._identity(host) for host in hosts.hosts}
         for key in [key for key in self._pools if key[0] not in kept]:
             self._retire(self._pools.pop(key))
 
@@ -228,7 +230,7 @@ class Cluster:
         """Whether a request or a TCP connection still runs to a host that has left."""
         if any(not pool.empty for pool in self._draining):
             return True
-        return any(_identity(connection.host) not in self._identities for connection in self._tcp)
+        return any(self._identity(connection.host) not in self._identities for connection in self._tcp)
 
     def reap(self, now: float) -> None:
         """Close idle connections that are of no more use; forget drained pools, and those of names that nobody asks for
@@ -262,7 +264,7 @@ class Cluster:
         self.stats.cx_none_healthy.inc()
 
     def _pool(self, host: Host, high: bool, transport: TransportOptions | None) -> Pool:
-        key = _identity(host), high, transport
+        key = self._identity(host), high, transport
         pool = self._pools.get(key)
         if pool is None:
             if transport is not None:
@@ -284,13 +286,13 @@ class Cluster:
             if unused is not None:
                 self._retire(self._pools.pop(unused))
 
+    def _identity(self, host: Host) -> object:
+        """What is another host, as far as connections go. A host of another match has connections of its own."""
+        return (host.slot, host.address, host.hostname, self._sockets.place(host) if self.config.socket_matches else -1)
+
     def _retire(self, pool: Pool) -> None:
         pool.drain()
         self._draining.append(pool)
-
-
-def _identity(host: Host) -> object:
-    return (host.slot, host.address, host.hostname)
 
 
 def _codec_factory(config: ClusterConfig) -> Callable[[], ClientCodec]:

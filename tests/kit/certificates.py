@@ -64,15 +64,25 @@ class Authority:
         *sans: str,
         name: str = "leaf",
         days: float = 30,
+        begins: float = -60,
         rsa_bits: int = 0,
         authority: bool = False,
         must_staple: bool = False,
     ) -> Pair:
         """A certificate for these names: DNS names, IP addresses, URIs (with `://`), mail addresses (with `@`).
 
-        One with negative `days` has expired that long ago.
+        It is good from `begins` to `days`, in days from now.
         """
-        return _issue(name, self.pair, sans, days=days, rsa_bits=rsa_bits, authority=authority, must_staple=must_staple)
+        return _issue(
+            name,
+            self.pair,
+            sans,
+            days=days,
+            begins=begins,
+            rsa_bits=rsa_bits,
+            authority=authority,
+            must_staple=must_staple,
+        )
 
     def revoke(self, *pairs: Pair) -> str:
         """The PEM list of revoked certificates."""
@@ -102,6 +112,7 @@ def _issue(
     sans: Sequence[str],
     *,
     days: float = 30,
+    begins: float = -60,
     rsa_bits: int = 0,
     authority: bool = False,
     must_staple: bool = False,
@@ -115,7 +126,7 @@ def _issue(
         .issuer_name(subject if issuer is None else issuer.certificate.subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - 60 * DAY)
+        .not_valid_before(now + begins * DAY)
         .not_valid_after(now + days * DAY)
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
     )
