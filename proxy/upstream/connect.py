@@ -69,7 +69,8 @@ async def _secure(sock: socket.socket, tls: Peer) -> socket.socket:
                 await trio.lowlevel.wait_writable(secure)
     except OSError as error:
         secure.close()
-        raise ConnectFailed(tls.failure(error)) from error
+        # What `ssl` has to say of its own errors is in the words already.
+        raise ConnectFailed(tls.failure(error)) from None if isinstance(error, ssl.SSLError) else error
     except BaseException:
         secure.close()
         raise
