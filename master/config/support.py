@@ -30,6 +30,7 @@ from master.config.compile import (
     socket_matches,
     tls,
     upstream_http,
+    upstream_socket,
 )
 from proxy import registry
 from proxy.access_log import ACCESS_LOGGERS, filters, substitution
@@ -58,6 +59,7 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.core.v3.JsonFormatOptions": ("sort_properties",),  # keys of JSON logs are sorted either way
     "envoy.config.core.v3.RuntimeFractionalPercent": ("runtime_key",),  # as for the next
     "envoy.config.core.v3.RuntimeUInt32": ("runtime_key",),  # obligatory, and without a runtime the default counts
+    "envoy.config.core.v3.SocketOption": ("description", "state=STATE_PREBIND"),  # the default, and the only moment
     "envoy.config.listener.v3.ListenerFilter": ("name",),  # the type of `typed_config` decides
     "envoy.config.core.v3.TransportSocket": ("name",),  # the type of `typed_config` decides
     "envoy.config.core.v3.SubstitutionFormatString": ("json_format_options",),
@@ -139,6 +141,7 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         socket_matches,
         tls,
         upstream_http,
+        upstream_socket,
     ):
         yield module.FIELDS
     for table in TABLES:

@@ -10,6 +10,7 @@ from proxy.config.common import Address
 from proxy.config.http1 import UpstreamHttp1Options
 from proxy.config.lb_subsets import Labels, LbSubsets
 from proxy.config.tls import UpstreamTls
+from proxy.config.upstream_socket import UpstreamSocket
 
 HostMetadata = tuple[tuple[str, str], ...]
 """`config.core.v3.Metadata.filter_metadata`: name → its Struct as JSON with sorted keys, so that it can be hashed."""
@@ -148,6 +149,7 @@ class Cluster(msgspec.Struct, frozen=True):
     tls: UpstreamTls | None = None
     socket_matches: tuple[SocketMatch, ...] = ()
     request_names: RequestNames | None = None
+    socket: UpstreamSocket | None = None
 
     @property
     def stat_name(self) -> str:

@@ -207,10 +207,10 @@ class Pool:
         self.count(HostColumn.CX_TOTAL)
         self.count(HostColumn.CX_ACTIVE)
         try:
-            sock = await connect(self.host.address, self._config.connect_timeout, self._tls)
+            sock = await connect(self.host.address, self._config.connect_timeout, self._tls, self._config.socket)
         except ConnectFailed as failed:
             self._charge_connect_failure(failed)
-            self._forget(began, remote=not failed.timed_out)
+            self._forget(began, remote=failed.remote)
             raise failures.connect_failed(failed) from failed
         except BaseException:
             self._forget(began, remote=False)
@@ -225,10 +225,8 @@ class Pool:
 
     def _charge_connect_failure(self, failed: ConnectFailed) -> None:
         """Count it, and fail everybody who waits for this host."""
-        self.stats.cx_connect_fail.inc()
+        self.stats.charge_connect_failure(failed)
         self.count(HostColumn.CX_CONNECT_FAIL)
-        if failed.timed_out:
-            self.stats.cx_connect_timeout.inc()
         others = self._core.fail_waiters(lambda: failures.connect_failed(failed))
         self.stats.rq_pending_failure_eject.inc(1 + others)
 
