@@ -56,7 +56,6 @@ ATTACKS: dict[str, tuple[bytes, str]] = {
     "a head that names too much": (frame(1, 4, 1, b"\x88\x40\x01a\x7f\x81\x1e" + b"x" * 4000 + b"\xbe" * 12_000), ""),
     "interim responses": (frame(1, 4, 1, b"\x08\x03103") * (MAX_INFORMATIONAL + 1), ""),
     "a promise": (frame(5, 4, 1, b"\0\0\0\2\x88"), ""),
-    "more than the window": (OK_HEAD + frame(0, 0, 1, bytes(16384)) * 5, ""),
     "a frame that is too large": (frame(0, 0, 1, bytes(16385)), ""),
     "a window that is too large": (frame(8, 0, 0, b"\x7f\xff\xff\xff"), ""),
     "settings that are none": (frame(4, 0, 0, b"\0\4\xff\xff\xff\xff"), ""),
@@ -78,6 +77,19 @@ async def test_it_costs_its_connection(data: bytes, flood: str) -> None:
         assert sum(rig.http2(name) for name in flood.split()) == bool(flood)
         assert await rig.get() == b"ok"
     assert rig.in_use() == {}
+
+
+@run_trio
+async def test_more_than_the_window() -> None:
+    """Of a body that nobody has read yet."""
+    options = {"initial_stream_window_size": 65535, "initial_connection_window_size": 65535}
+    body = OK_HEAD + frame(0, 0, 1, bytes(16384)) * 5
+    async with origin(attacking(body)) as host, H2Rig(host.address, http2=options) as rig:
+        stream = await rig.begin()
+        await until(lambda: rig.stat("cx_active") == 0)
+        with pytest.raises(ProxyError, match="protocol_error"):
+            await rig.finish(stream)
+        assert rig.stat("cx_protocol_error") == 1
 
 
 @run_trio
@@ -120,7 +132,7 @@ async def test_a_host_that_reads_nothing_gets_no_more_requests() -> None:
                 await until(lambda: rig.stat("rq_pending_active") > 0)
                 _, peak = tracemalloc.get_traced_memory()
                 assert peak < 20 * 1024 * 1024
-                assert rig.stat("rq_active") + rig.stat("rq_pending_active") == 500
+                await until(lambda: rig.stat("rq_active") + rig.stat("rq_pending_active") == 500)
                 nursery.cancel_scope.cancel()
         finally:
             tracemalloc.stop()
