@@ -92,6 +92,11 @@ class H2Connection(H2Control, abc.ABC):
         del buffer[:at]
         return events
 
+    @property
+    def unfinished_head(self) -> int:
+        """The stream whose header block has begun and not ended; 0 if none has."""
+        return self._block_stream if self._block is not None else 0
+
     def _skip_preface(self) -> int:
         """How many bytes at the beginning are no frames; `_begun` once they are all here."""
         return 0
