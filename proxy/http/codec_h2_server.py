@@ -143,6 +143,7 @@ class H2ServerCodec(H2Connection):
         pairs = self._decoder.decode_list(block)
         if stream is None:
             if self._over.get(stream_id):
+                self._over[stream_id] = False  # there cannot be another one
                 return  # on its way when we reset the stream
             closed = stream_id in self._over
             raise ConnectionFailed(
