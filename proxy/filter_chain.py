@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from proxy.config.common import PluginConfig
 from proxy.config.listener import FilterChain as FilterChainConfig
 from proxy.filters.context import CallNextNetwork, FilterContext, Keeper, NetworkFilter, Resume
 from proxy.filters.network import NETWORK_FILTERS
+from proxy.filters.turned_away import TurnedAway
 from proxy.net.connection import Connection
 from proxy.net.tls import tickets  # noqa: F401 - before the workers are forked: they share its secret
 
@@ -29,6 +31,7 @@ class FilterChain:
             f"{context.listener_prefix}downstream_cx_transport_socket_connect_timeout"
         )
         self._tls = _server_tls(config, context)
+        self._turned_away = TurnedAway(context)
         context = dataclasses.replace(context, scheme=b"http" if self._tls is None else b"https")
         self._filters = [_build(plugin, context) for plugin in config.filters]
         self._call = _chain(self._filters)
@@ -46,7 +49,10 @@ class FilterChain:
         from proxy.net.tls.handshake import accept
 
         assert self._tls is not None
-        await accept(connection, self._tls, self.config.transport_socket_connect_timeout, self._timed_out)
+        connection.know_peer()
+        timeout = self.config.transport_socket_connect_timeout
+        refused = functools.partial(self._turned_away.by_tls, connection, timeout)
+        await accept(connection, self._tls, timeout, self._timed_out, refused)
         return lambda: self._begin_filters(connection, keeper)
 
     def _begin_filters(self, connection: Connection, keeper: Keeper) -> None:

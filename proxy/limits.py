@@ -23,6 +23,10 @@ STREAM_BURST = 16
 """Streams of HTTP/2 that start in a turn of the loop, over all connections of a worker. Envoy's
 `http.max_requests_per_io_cycle`, per connection, has no default limit; a stream's start costs it far less."""
 
+LONG_TURN = 0.002
+"""What one read of an HTTP/2 connection may cost; beyond, others have their turn, and less is read at once: 64 KiB of
+frames can be a hundred times as much work as 64 KiB of a body."""
+
 ACCEPT_BURST = 16
 """Connections accepted per wake-up. Envoy's `max_connections_to_accept_per_socket_event` has no default limit; with
 several workers on one socket a small burst shares the load."""
@@ -40,6 +44,10 @@ ACCEPT_BACKOFF = 0.1
 LINGER_BYTES = 1024 * 1024
 """What a closing connection still reads and drops so that the peer gets our last bytes instead of a reset (nginx
 `lingering_close`)."""
+
+MAX_NAMED_POOLS = 1024
+"""Pools of a cluster for the names that clients ask for (`auto_sni`), in one worker. Envoy's `max_connection_pools` has
+no default limit."""
 
 DISCONNECT_CHECK = 1.0
 """How often exchanges that are older than this are asked whether their client has gone."""

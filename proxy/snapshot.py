@@ -15,9 +15,10 @@ from proxy.changes import listener_change
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Endpoints
 from proxy.config.listener import Listener as ListenerConfig
-from proxy.errors import Flag
+from proxy.errors import Flag, ProxyError
 from proxy.filter_chain import FilterChain
 from proxy.filters.context import FilterContext, Keeper, Resume
+from proxy.filters.turned_away import TurnedAway
 from proxy.http.stream_info import StreamInfo
 from proxy.net.chooser import Chooser
 from proxy.net.connection import Connection
@@ -69,6 +70,7 @@ class Listener:
         if not self._all_chains():
             raise ValueError(f"listener {config.name!r} has no filter chain")
         self._chooser = Chooser(config, context.stats, prefix)
+        self._turned_away = TurnedAway(context)
 
     def _all_chains(self) -> list[FilterChain]:
         return [*self._chains, *([self._default] if self._default is not None else [])]
@@ -85,10 +87,15 @@ class Listener:
 
     async def _choose(self, connection: Connection, keeper: Keeper) -> Resume | None:
         """None if no chain wants it: it is closed."""
-        index = await self._chooser.choose(connection)
+        try:
+            index = await self._chooser.choose(connection)
+        except ProxyError as error:
+            self._turned_away.by_inspection(connection, error, self.config)
+            raise
         chain = self._default if index is None else self._chains[index]
         if chain is None:
             self._chooser.charge_unmatched()
+            self._turned_away.by_matching(connection)
             if connection.info is not None:
                 connection.info.flags.add(Flag.NO_ROUTE_FOUND)
                 connection.info.detail = "filter_chain_not_found"

@@ -81,6 +81,8 @@ def _head(failure: dict[str, Any]) -> str:
     request = f"{failure['method']} {failure['authority']}{failure['path']}" if failure["method"] else "(no request)"
     if failure["protocol"] == "TCP":
         request = "(a TCP connection)"
+    if failure["protocol"] == "TLS":
+        request = f"(a TLS connection to {failure['authority'] or 'no name'})"
     status = failure["status"] or "-"
     return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03} {flags} {status}  {request}"
 

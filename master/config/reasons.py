@@ -5,6 +5,7 @@ from __future__ import annotations
 _HTTP1 = "envoy.config.core.v3.Http1ProtocolOptions"
 _HTTP2 = "envoy.config.core.v3.Http2ProtocolOptions"
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_TLS = "envoy.extensions.transport_sockets.tls.v3"
 _CLOSES = "a message that is not HTTP closes its connection, since what follows it could be read in two ways"
 
 REASONS: dict[str, str] = {
@@ -17,6 +18,11 @@ REASONS: dict[str, str] = {
     f"{_HCM}.path_normalization_options": "Envoy does not implement it either; use normalize_path and merge_slashes",
     f"{_HCM}.append_local_overload": "there is no overload manager that could shed load",
     f"{_HCM}.add_proxy_protocol_connection_state": "no listener takes the PROXY protocol",
+    f"{_TLS}.CertificateValidationContext.system_root_certs": (
+        "Envoy ignores it and trusts everybody; name the system's file in trusted_ca"
+    ),
+    f"{_TLS}.UpstreamTlsContext.allow_renegotiation": "a host that renegotiates could become another one",
+    f"{_TLS}.UpstreamTlsContext.enforce_rsa_key_usage": "deprecated by Envoy, which ignores it",
     f"{_HCM}.access_log_flush_interval": "deprecated by Envoy; use access_log_options.access_log_flush_interval",
     f"{_HCM}.flush_access_log_on_new_request": (
         "deprecated by Envoy; use access_log_options.flush_access_log_on_new_request"

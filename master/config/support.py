@@ -27,6 +27,7 @@ from master.config.compile import (
     route,
     route_action,
     route_match,
+    socket_matches,
     tls,
     upstream_http,
 )
@@ -135,6 +136,7 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         rewrites,
         route_action,
         route_match,
+        socket_matches,
         tls,
         upstream_http,
     ):

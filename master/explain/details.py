@@ -7,19 +7,9 @@ A test walks the source: a detail without a row here fails it. The names are Env
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import NamedTuple
 
-from master.explain.flags import Fault
-
-
-class Detail(NamedTuple):
-    """What happened, whose side it was on, what to look at next ("" leaves that to the flag), what decides it."""
-
-    words: str
-    fault: Fault
-    look: str = ""
-    settings: tuple[str, ...] = ()
-
+from master.explain import tls_details, upstream_tls_details
+from master.explain.detail import Detail
 
 _CURL = "`curl -v` with the client's own request shows its bytes"
 _HEADERS = "which header is so large? Cookies and tokens are the usual ones"
@@ -41,7 +31,11 @@ DETAILS: dict[str, Detail] = {
     # --- routing
     "route_not_found": Detail("no virtual host or route takes this request", "client"),
     "cluster_not_found": Detail("the route or the TCP proxy names a cluster that does not exist", "us"),
-    "filter_chain_not_found": Detail("no filter chain of the listener matches the connection", "client"),
+    "filter_chain_not_found": Detail(
+        "no filter chain of the listener matches the connection: not its server name, not its origin", "client",
+        "does the client ask for a name in `filter_chain_match.server_names`, and for any at all (SNI)? A "
+        "`default_filter_chain` takes whoever is left over",
+    ),
     "filter_chain_not_terminated": Detail(
         "no HTTP filter answered the request: the last one must be a terminal one", "us",
         "`http_filters` of the connection manager must end with envoy.filters.http.router",
@@ -76,11 +70,16 @@ DETAILS: dict[str, Detail] = {
     ),
     # --- the upstream
     "no_healthy_upstream": Detail("the cluster has no host that may be used", "upstream"),
+    **upstream_tls_details.DETAILS,
+    _RESET % "remote_connection_failure": Detail(
+        "the host closed the connection in the middle of the TLS handshake", "upstream",
+        "the host's own log; does it speak TLS at all, on this port?",
+    ),
     _RESET % "remote_connection_failure*": Detail(
         "the connection to the host failed", "upstream"
     ),
     _RESET % "connection_timeout": Detail(
-        "the host did not accept the connection in time", "upstream",
+        "the host did not accept the connection, or complete its TLS handshake, in time", "upstream",
         "a host that answers nothing at all is usually gone, or behind a firewall that drops packets",
         ("Cluster.connect_timeout",),
     ),
@@ -214,6 +213,7 @@ DETAILS: dict[str, Detail] = {
     "http2.ping_timeout": Detail(
         "the client did not answer a PING in time", "client", "", ("KeepaliveSettings.timeout",),
     ),
+    "http2.too_many_settings": Detail("the client sent more than 32 settings at once: an attack, or a fault", "client"),
     "http2.*_flood": Detail(
         "the client sent more frames that ask for work than its requests explain", "client",
         "the stat of the same name counts such connections; the limits are fields of Http2ProtocolOptions",
@@ -234,6 +234,7 @@ DETAILS: dict[str, Detail] = {
         "the request's target is not a path: `*`, or a whole URL", "client",
         "`allow_absolute_url` (the default) takes URLs",
     ),
+    **tls_details.DETAILS,
     # --- us
     "internal_error": Detail(
         "a filter raised an exception: a bug in the proxy or in a filter of yours", "us",

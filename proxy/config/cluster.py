@@ -8,7 +8,7 @@ import msgspec
 
 from proxy.config.common import Address
 from proxy.config.http1 import UpstreamHttp1Options
-from proxy.config.lb_subsets import LbSubsets
+from proxy.config.lb_subsets import Labels, LbSubsets
 from proxy.config.tls import UpstreamTls
 
 HostMetadata = tuple[tuple[str, str], ...]
@@ -92,6 +92,24 @@ class Dns(msgspec.Struct, frozen=True):
     respect_ttl: bool = False
 
 
+class RequestNames(msgspec.Struct, frozen=True, gc=False):
+    """`UpstreamHttpProtocolOptions`: what the name of a request's host is for: `sni` (`auto_sni`) and `sans`
+    (`auto_san_validation`). `header` holds the name instead of the authority, where a request has it.
+    """
+
+    sni: bool = False
+    sans: bool = False
+    header: bytes = b""
+
+
+class SocketMatch(msgspec.Struct, frozen=True):
+    """`Cluster.TransportSocketMatch`: hosts whose metadata has all `labels` are spoken to by `tls`, None: plain TCP."""
+
+    name: str
+    labels: Labels
+    tls: UpstreamTls | None = None
+
+
 class CircuitBreaker(msgspec.Struct, frozen=True, gc=False):
     """Limits of one priority over all workers (`CircuitBreakers.Thresholds`); Envoy's defaults. `track_remaining`:
     gauges tell what is left."""
@@ -128,6 +146,8 @@ class Cluster(msgspec.Struct, frozen=True):
     dns: Dns | None = None
     subsets: LbSubsets | None = None
     tls: UpstreamTls | None = None
+    socket_matches: tuple[SocketMatch, ...] = ()
+    request_names: RequestNames | None = None
 
     @property
     def stat_name(self) -> str:

@@ -38,9 +38,13 @@ class ChainMatch(msgspec.Struct, frozen=True):
 
 
 class TlsInspector(msgspec.Struct, frozen=True, gc=False):
-    """`extensions.filters.listener.tls_inspector.v3.TlsInspector`. Bytes."""
+    """`extensions.filters.listener.tls_inspector.v3.TlsInspector`. Sizes in bytes; `fingerprints` are those that are
+    wanted: "ja3", "ja4". `close_on_errors`: whoever begins with anything but TLS is closed on.
+    """
 
     max_client_hello_size: int = 16 * 1024
+    fingerprints: tuple[str, ...] = ()
+    close_on_errors: bool = False
 
 
 class FilterChain(msgspec.Struct, frozen=True):

@@ -84,7 +84,10 @@ class TicketKeys(msgspec.Struct, frozen=True, gc=False):
 
 
 class UpstreamTls(msgspec.Struct, frozen=True):
-    """`UpstreamTlsContext`. `certificates` has one at most; `sni` is "" for none."""
+    """`UpstreamTlsContext`. `certificates` has one at most; `sni` is "" for none. `auto_host_sni`: a host's own name
+    goes before it; `auto_sni_san_validation`: a certificate must be for the name that was sent, whatever
+    `validation.sans` says.
+    """
 
     certificates: tuple[Certificate, ...] = ()
     validation: Validation | None = None
@@ -92,6 +95,8 @@ class UpstreamTls(msgspec.Struct, frozen=True):
     alpn: tuple[str, ...] = ()
     sni: str = ""
     max_session_keys: int = 1
+    auto_host_sni: bool = False
+    auto_sni_san_validation: bool = False
 
 
 class DownstreamTls(msgspec.Struct, frozen=True):

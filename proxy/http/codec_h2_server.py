@@ -34,7 +34,7 @@ class H2ServerCodec(H2Connection):
       is sent as a 200, and from then on data passes both ways until both have ended.
     * `tells_heads`: a request without a body, and without an upgrade, is told as a `HeadReceived`; `request_of` makes
       of that what it would have been.
-    * Who resets too many streams before their answer loses the connection (`h2_budget.py`).
+    * Who resets too many streams before their answer, or makes us do it, loses the connection (`h2_budget.py`).
     """
 
     def __init__(
@@ -119,6 +119,9 @@ class H2ServerCodec(H2Connection):
             self.stats.header_list_size_too_large.inc()
         self._over[stream_id] = True
         self._events.append(StreamReset(stream_id, code, True, detail))
+        if code != ErrorCode.REFUSED_STREAM:  # of those, too many are enough answers
+            self._budget.ended += 1
+            self._check_premature()
         return StreamFailed(stream_id, code, detail, invalid=invalid)
 
     def request_of(self, stream_id: int, head: RequestHead, *, end_stream: bool = True) -> RequestReceived:
@@ -170,7 +173,12 @@ class H2ServerCodec(H2Connection):
         self._budget.ended += 1
 
     def _on_reset(self, stream: Stream) -> None:
-        if not stream.answered and self._now - stream.opened_at < PREMATURE_AGE and self._budget.premature():
+        if not stream.answered and self._now - stream.opened_at < PREMATURE_AGE:
+            self._check_premature()
+
+    def _check_premature(self) -> None:
+        """A stream has been reset before its answer."""
+        if self._budget.premature():
             raise ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, TOO_MANY_RESETS)
 
     # --- out --------------------------------------------------------------------------------------------------------

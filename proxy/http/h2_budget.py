@@ -84,8 +84,8 @@ class Budget:
             raise _flood("inbound_control_frames_flood")
 
     def premature(self) -> bool:
-        """The client has reset a stream before its answer. Says whether that was once too often: more than half of
-        `PREMATURE_RESETS`, and of all streams that have `ended`.
+        """A stream was reset before its answer, by the client or because of it. Says whether that was once too often:
+        more than half of `PREMATURE_RESETS`, and of all streams that have `ended`.
         """
         self._premature += 1
         return self._premature >= max(PREMATURE_RESETS, self.ended) // 2

@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from proxy.config.http2 import Http2Options
 from proxy.http import h2_frames as frames
-from proxy.http.codec import CodecError
 from proxy.http.events import DataReceived, Event, StreamEnded, StreamReset
 from proxy.http.h2_control import H2Control
 from proxy.http.h2_frames import ConnectionFailed, ErrorCode, Setting, StreamFailed
@@ -28,14 +27,10 @@ _MAX_BLOCK_SLACK = 4096
 
 
 class H2Connection(H2Control, abc.ABC):
-    """`receive` takes bytes and says what they mean.
-
-    `failure` is set once the connection cannot go on: a GOAWAY is then the end of the output.
-    """
+    """`receive` takes bytes and says what they mean."""
 
     def __init__(self, options: Http2Options, stats: Http2Stats, max_headers_bytes: int) -> None:
         super().__init__(options, stats)
-        self.failure: CodecError | None = None
         self._begun = True
         self._buffer = bytearray()
         self._block: list[bytes] | None = None  # a header block whose end has not come
@@ -69,6 +64,7 @@ class H2Connection(H2Control, abc.ABC):
         if self.failure is not None:
             return []
         self._now = now
+        self._last_meters.clear()
         events = self._events = []
         buffer = self._buffer
         buffer += data
@@ -192,11 +188,12 @@ class H2Connection(H2Control, abc.ABC):
         if code == ErrorCode.REFUSED_STREAM:
             self.stats.stream_refused_errors.inc()
         self._events.append(StreamReset(stream_id, code))
+        self._last_meters[stream_id] = stream.meter
         self._close(stream, ours=False)
         self._on_reset(stream)
 
     def _on_reset(self, stream: Stream) -> None:
-        """The peer has reset `stream`."""
+        """The peer has reset `stream`, or made us do it."""
 
     def _trailers(self, stream: Stream, flags: int, items: list[Pair]) -> None:
         """The trailers of `stream`, which end it."""
@@ -213,16 +210,11 @@ class H2Connection(H2Control, abc.ABC):
             self.stats.rx_messaging_error.inc()
             if not self.options.stream_error:
                 raise ConnectionFailed(failed.code, failed.detail)
-        stream = self._streams.get(failed.stream_id)
-        if stream is not None:
-            self._close(stream, ours=True)
-            self._events.append(StreamReset(failed.stream_id, failed.code, True, failed.detail))
         self.stats.tx_reset.inc()
         self._answer(frames.rst_stream(failed.stream_id, failed.code))
-
-    def _fail(self, failed: ConnectionFailed) -> None:
-        if failed.flood:
-            self.stats.flood(failed.flood)
-        self.failure = CodecError(failed.detail)
-        self._queue(frames.goaway(self._highest if not self.client else 0, failed.code))
-        self.stats.goaway_sent.inc()
+        stream = self._streams.get(failed.stream_id)
+        if stream is not None:
+            self._last_meters[failed.stream_id] = stream.meter
+            self._close(stream, ours=True)
+            self._events.append(StreamReset(failed.stream_id, failed.code, True, failed.detail))
+            self._on_reset(stream)

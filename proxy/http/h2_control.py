@@ -11,6 +11,10 @@ from proxy.http.h2_frames import ConnectionFailed, ErrorCode, Setting, StreamFai
 from proxy.http.h2_sender import OUTPUT_LIMIT, H2Sender
 from proxy.http.h2_stats import Http2Stats
 
+_MAX_SETTINGS = 32
+"""Values in one SETTINGS frame (nghttp2's `NGHTTP2_DEFAULT_MAX_SETTINGS`, which is Envoy's): each may concern every
+stream."""
+
 
 class H2Control(H2Sender):
     """What the peer's settings, PINGs, GOAWAYs, priorities and WINDOW_UPDATEs do.
@@ -40,10 +44,17 @@ class H2Control(H2Sender):
             raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "http2.frame_size_error")
         if flags & frames.ACK:
             return
+        if len(payload) > 6 * _MAX_SETTINGS:
+            raise ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "http2.too_many_settings")
         self._settled = True
         self._answer(frames.SETTINGS_ACK)
+        window = self.peer_initial_window
         for number, value in struct.iter_unpack(">HL", payload):
+            if number == Setting.INITIAL_WINDOW_SIZE:
+                window = value
             self._apply(number, value)
+        if window != self.peer_initial_window:
+            self._resize_windows(window)
 
     def _apply(self, number: int, value: int) -> None:
         match number:
@@ -57,13 +68,6 @@ class H2Control(H2Sender):
             case Setting.INITIAL_WINDOW_SIZE:
                 if value > frames.MAX_WINDOW:
                     raise ConnectionFailed(ErrorCode.FLOW_CONTROL_ERROR, "http2.flow_control_error")
-                change, self.peer_initial_window = value - self.peer_initial_window, value
-                for stream in self._streams.values():
-                    stream.send_window += change
-                    if stream.send_window > frames.MAX_WINDOW:
-                        raise ConnectionFailed(ErrorCode.FLOW_CONTROL_ERROR, "http2.flow_control_error")
-                if change > 0:
-                    self._pump()
             case Setting.MAX_FRAME_SIZE:
                 if not frames.MIN_FRAME_SIZE <= value < 1 << 24:
                     raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.invalid_settings")
@@ -72,6 +76,18 @@ class H2Control(H2Sender):
                 if value > 1 or (self.peer_takes_extended_connect and not value):
                     raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.invalid_settings")
                 self.peer_takes_extended_connect = bool(value)
+
+    def _resize_windows(self, value: int) -> None:
+        """The windows of all streams change by as much as the initial one (RFC 9113 6.9.2): once for each SETTINGS,
+        however often it says so."""
+        change, self.peer_initial_window = value - self.peer_initial_window, value
+        for stream in self._streams.values():
+            stream.send_window += change
+            if stream.send_window > frames.MAX_WINDOW:
+                raise ConnectionFailed(ErrorCode.FLOW_CONTROL_ERROR, "http2.flow_control_error")
+            self._unblock(stream)
+        if change > 0:
+            self._pump()
 
     def _on_push_promise(self, flags: int, stream_id: int, payload: bytes) -> None:
         """Clients promise nothing, and we have told servers not to (RFC 9113 8.4)."""
@@ -118,6 +134,7 @@ class H2Control(H2Sender):
         if stream.send_window > frames.MAX_WINDOW:
             raise StreamFailed(stream_id, ErrorCode.FLOW_CONTROL_ERROR, "http2.flow_control_error")
         if stream.queued:
+            self._unblock(stream)
             self._pump()
 
     def _check_used(self, stream_id: int) -> None:

@@ -8,6 +8,7 @@ from collections import OrderedDict
 
 from proxy.config.http2 import Http2Options
 from proxy.http import h2_frames as frames
+from proxy.http.codec import CodecError
 from proxy.http.h2_budget import Budget
 from proxy.http.h2_frames import ConnectionFailed, ErrorCode
 from proxy.http.h2_hpack import BlockEncoder
@@ -25,10 +26,14 @@ _REMEMBERED = 512
 """Streams that are over, of which frames may still be on their way (RFC 9113 5.1, "closed")."""
 
 
+def _unread() -> ConnectionFailed:
+    return ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "http2.outbound_flood", "outbound_flood")
+
+
 class H2Sender:
-    """`take_output` has what is to be sent. `drained` collects the streams whose queue has become empty, for the driver
-    to clear. `peer_*` are the peer's settings. Streams that are over are remembered for a while in `_over`, with
-    whether it was we who reset them.
+    """`take_output` has what is to be sent; once `failure` is set, the connection cannot go on. `drained` collects the
+    streams whose queue has become empty, for the driver to clear. `peer_*` are the peer's settings. Streams that are
+    over are remembered for a while in `_over`, with whether it was we who reset them.
     """
 
     client = False
@@ -36,6 +41,7 @@ class H2Sender:
     def __init__(self, options: Http2Options, stats: Http2Stats) -> None:
         self.options = options
         self.stats = stats
+        self.failure: CodecError | None = None
         self.drained: list[int] = []
         self.output_size = 0
         self.peer_initial_window = frames.DEFAULT_WINDOW
@@ -46,6 +52,7 @@ class H2Sender:
         self._budget = Budget(options)
         self._streams: dict[int, Stream] = {}
         self._over: OrderedDict[int, bool] = OrderedDict()
+        self._last_meters: dict[int, Meter] = {}  # of streams that ended while the last bytes were read
         self._highest = 0  # the highest stream that the peer has opened
         self._goaway_at: int | None = None  # the last stream that we said we would serve
         self._encoder = BlockEncoder(options.hpack_table_size)
@@ -53,7 +60,7 @@ class H2Sender:
         self._unsent_answers = 0
         self._unsent_frames = 0
         self._last_data: tuple[int, int] | None = None  # stream and place in the output of the last DATA frame's head
-        self._blocked: dict[int, Stream] = {}
+        self._blocked: OrderedDict[int, Stream] = OrderedDict()  # have bytes queued, and a window of their own
         self._send_window = frames.DEFAULT_WINDOW
         self._receive_window = options.initial_connection_window_size
         self._consumed = 0
@@ -133,7 +140,7 @@ class H2Sender:
         stream.queue.append(data)
         stream.queued += size
         self.stats.pending_send_bytes.add(size)
-        self._blocked[stream_id] = stream
+        self._unblock(stream)
         self._pump()
 
     def send_end(self, stream_id: int, trailers: Headers | None = None) -> None:
@@ -195,21 +202,23 @@ class H2Sender:
     def _check_unsent(self) -> None:
         """DATA has its bound. What else is written for a peer that does not read is bounded by its end."""
         if self._unsent_frames > self.options.max_outbound_frames or self.output_size > MAX_OUTPUT:
-            raise ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "http2.outbound_flood", "outbound_flood")
+            raise _unread()
+
+    def _unblock(self, stream: Stream) -> None:
+        """`stream` has more to send, or more of a window."""
+        if stream.queued and stream.send_window > 0:
+            self._blocked[stream.id] = stream
 
     def _pump(self) -> None:
         """Frame what waits, as far as windows and the output's bound let it, one frame of each stream in turn."""
         while self._blocked and self._send_window > 0 and self._may_frame:
-            moved = False
-            for stream in list(self._blocked.values()):
-                moved = self._pump_one(stream) or moved
-            if not moved:
-                return
+            _, stream = self._blocked.popitem(last=False)
+            if stream.send_window > 0:  # else the peer has made its window smaller since
+                self._pump_one(stream)
+                self._unblock(stream)
 
-    def _pump_one(self, stream: Stream) -> bool:
+    def _pump_one(self, stream: Stream) -> None:
         limit = min(stream.send_window, self._send_window, self.peer_frame_size, OUTPUT_LIMIT - self.output_size)
-        if limit <= 0 or not self._may_frame:
-            return False
         piece = stream.queue[0]
         if len(piece) <= limit:
             stream.queue.popleft()
@@ -221,15 +230,14 @@ class H2Sender:
         self.stats.pending_send_bytes.add(-size)
         self._frame_data(stream, piece)
         if not stream.queued:
-            del self._blocked[stream.id]
             self.drained.append(stream.id)
             if stream.ends:
                 self._finish(stream, stream.trailers)
-        return True
 
     def meter(self, stream_id: int) -> Meter:
-        """What counts the bytes of an open stream, also when it is over."""
-        return self._streams[stream_id].meter
+        """What counts the bytes of a stream that is open, or has ended within what was read last."""
+        stream = self._streams.get(stream_id)
+        return stream.meter if stream is not None else self._last_meters[stream_id]
 
     def header_bytes_sent(self, stream_id: int) -> int:
         """`meter` counts."""
@@ -287,6 +295,8 @@ class H2Sender:
         stream.meter.sent += len(sent)
         stream.meter.header_sent += len(block)
         self._queue(sent)
+        if self.output_size > MAX_OUTPUT:
+            self._fail(_unread())
 
     def _answer(self, frame: bytes) -> None:
         """Queue what the peer has made us say."""
@@ -299,6 +309,16 @@ class H2Sender:
         self._output.append(frame)
         self.output_size += len(frame)
         self._unsent_frames += 1
+
+    def _fail(self, failed: ConnectionFailed) -> None:
+        """The connection cannot go on: a GOAWAY is the end of the output."""
+        if self.failure is not None:
+            return
+        if failed.flood:
+            self.stats.flood(failed.flood)
+        self.failure = CodecError(failed.detail)
+        self._queue(frames.goaway(0 if self.client else self._highest, failed.code))
+        self.stats.goaway_sent.inc()
 
     def end(self) -> None:
         """The connection is over: what its gauges still count of it is none."""

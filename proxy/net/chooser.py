@@ -5,10 +5,10 @@ from __future__ import annotations
 import trio
 
 from proxy.config.listener import ChainMatch, Listener
+from proxy.errors import ProxyError
 from proxy.net.chain_match import Arrival, ChainTree
 from proxy.net.client_hello import ClientHello
 from proxy.net.connection import Connection
-from proxy.net.peer import disconnected
 from proxy.net.tls_inspector import TlsInspector
 from proxy.stats import Stats
 
@@ -45,7 +45,7 @@ class Chooser:
             return await inspector.inspect(connection)
         self._timed_out.inc()
         if not self._goes_on:
-            raise disconnected()
+            raise ProxyError("listener_filter_timeout", side="downstream", status=0)
         connection.watch().readable = True  # what it has said is still there to be read
         return None
 

@@ -11,10 +11,14 @@ _SERVER_NAME, _ALPN = 0, 16  # extensions (RFC 6066, RFC 7301)
 
 
 class ClientHello(NamedTuple):
-    """`server_name` in lower case, "" for none; `applications` in the client's order."""
+    """`server_name` in lower case, "" for none; `applications` in the client's order. `ja3` and `ja4` are fingerprints
+    of the whole message, "" where nobody wants them.
+    """
 
     server_name: str = ""
     applications: tuple[str, ...] = ()
+    ja3: str = ""
+    ja4: str = ""
 
 
 class NotTls(Exception):
@@ -25,8 +29,8 @@ class TooLarge(Exception):
     """The message is longer than it may be."""
 
 
-class _Reader:
-    """Big-endian numbers and vectors. Raises `NotTls` beyond the end."""
+class Reader:
+    """Big-endian numbers and vectors of one message. Raises `NotTls` beyond the end."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -42,22 +46,32 @@ class _Reader:
         piece, self._at = self._data[self._at : end], end
         return piece
 
+    def bytes(self) -> bytes:
+        """What is left."""
+        return self.take(len(self._data) - self._at)
+
     def rest(self) -> str:
         """What is left, as text that means the same bytes."""
-        return self.take(len(self._data) - self._at).decode("latin-1")
+        return self.bytes().decode("latin-1")
 
     def number(self, size: int) -> int:
         return int.from_bytes(self.take(size))
 
-    def vector(self, size: int) -> _Reader:
+    def vector(self, size: int) -> Reader:
         """What follows a length of `size` bytes."""
-        return _Reader(self.take(self.number(size)))
+        return Reader(self.take(self.number(size)))
 
 
 def parse(data: bytes, limit: int) -> ClientHello | None:
     """The message that `data` begins with; None while it is not whole. Raises `NotTls`, and `TooLarge` beyond `limit`
     bytes of it.
     """
+    body = body_of(data, limit)
+    return None if body is None else read(body)
+
+
+def body_of(data: bytes, limit: int) -> bytes | None:
+    """The same message without its heads, as it was sent."""
     message = bytearray()
     at = 0
     while len(message) < _MESSAGE_HEAD or len(message) < _MESSAGE_HEAD + _length(message):
@@ -78,7 +92,7 @@ def parse(data: bytes, limit: int) -> ClientHello | None:
         if len(piece) < size and (len(message) < _MESSAGE_HEAD or len(message) < _MESSAGE_HEAD + _length(message)):
             return None
         at += _RECORD_HEAD + size
-    return _read(_Reader(bytes(message[_MESSAGE_HEAD : _MESSAGE_HEAD + _length(message)])))
+    return bytes(message[_MESSAGE_HEAD : _MESSAGE_HEAD + _length(message)])
 
 
 def _length(message: bytearray) -> int:
@@ -86,24 +100,26 @@ def _length(message: bytearray) -> int:
     return int.from_bytes(message[1:4])
 
 
-def _read(hello: _Reader) -> ClientHello:
+def read(body: bytes) -> ClientHello:
+    """What is in it. Raises `NotTls`."""
+    hello = Reader(body)
     hello.take(2 + 32)  # version, random
     hello.vector(1)  # session id
     hello.vector(2)  # cipher suites
     hello.vector(1)  # compression methods
     name = ""
     applications: tuple[str, ...] = ()
-    extensions = hello.vector(2) if hello else _Reader(b"")
+    extensions = hello.vector(2) if hello else Reader(b"")
     while extensions:
-        kind, body = extensions.number(2), extensions.vector(2)
+        kind, value = extensions.number(2), extensions.vector(2)
         if kind == _SERVER_NAME:
-            name = _server_name(body.vector(2))
+            name = _server_name(value.vector(2))
         elif kind == _ALPN:
-            applications = _protocols(body.vector(2))
+            applications = _protocols(value.vector(2))
     return ClientHello(name, applications)
 
 
-def _server_name(names: _Reader) -> str:
+def _server_name(names: Reader) -> str:
     while names:
         kind, name = names.number(1), names.vector(2)
         if kind == 0:
@@ -111,7 +127,7 @@ def _server_name(names: _Reader) -> str:
     return ""
 
 
-def _protocols(protocols: _Reader) -> tuple[str, ...]:
+def _protocols(protocols: Reader) -> tuple[str, ...]:
     found = []
     while protocols:
         found.append(protocols.vector(1).rest())

@@ -12,13 +12,14 @@ import trio
 
 from proxy.config.common import Address
 from proxy.errors import ProxyError
-from proxy.limits import FAIR_BURST, LINGER_BYTES, PIPE_SIZE, READ_SIZE
+from proxy.limits import FAIR_BURST, LEAST_READ, LINGER_BYTES, PIPE_SIZE, READ_SIZE
 from proxy.net import poller
 from proxy.net.peer import PEER_GONE, address_of, disconnected
 from proxy.stats import Counter
 
 if TYPE_CHECKING:  # who has no TLS loads none of it
     from proxy.http.stream_info import StreamInfo
+    from proxy.net.client_hello import ClientHello
     from proxy.net.tls.session import TlsSession
     from proxy.net.tls.socket import TlsSocket
 
@@ -37,9 +38,10 @@ class Connection:
     is the connection's number (`%CONNECTION_ID%`). `buffer_limit` (bytes) bounds what is held, and so one receive.
     `filter_chain` is the name of the listener's chain that serves it. `protocol` is what the peer speaks ("http1",
     "http2"), empty while that is not known. `stateful`: both ends share a state that no other process could take over.
-    `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone. `tls` is what was agreed on with a peer
-    that speaks TLS, None for one that does not. `info` is what the listener's access log will say of it, None if there
-    is no such log.
+    `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone. `tls` is what is known of a peer that
+    speaks TLS with us, None for one that does not. `hello` is its first message, None where nobody looked at it, or it
+    is not of TLS; then `not_tls` says so in Envoy's words. `info` is what the listener's access log will say of it,
+    None if there is no such log.
     """
 
     __slots__ = (
@@ -59,9 +61,11 @@ class Connection:
         "close_type",
         "closed_by_peer",
         "filter_chain",
+        "hello",
         "id",
         "idle",
         "info",
+        "not_tls",
         "on_end",
         "opened_at",
         "protocol",
@@ -98,6 +102,8 @@ class Connection:
         self.info: StreamInfo | None = None
         self.sending = False
         self.tls: TlsSession | None = None
+        self.hello: ClientHello | None = None
+        self.not_tls = ""
         self.bytes_received = 0
         self.bytes_sent = 0
 
@@ -222,6 +228,11 @@ class Connection:
             self._watch.drained()
         self.count_received(size)
         return data
+
+    def pace(self, *, slower: bool) -> None:
+        """Read less at once than before, down to `LEAST_READ`, or again more, up to what is usual."""
+        size = self._read_size // 4 if slower else self._read_size * 2
+        self._read_size = min(max(size, LEAST_READ), READ_SIZE, self.buffer_limit)
 
     def found_nothing(self) -> None:
         """A read has found nothing (EAGAIN)."""

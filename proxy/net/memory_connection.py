@@ -36,7 +36,8 @@ class MemoryConnection:
         self.opened_at = 0.0
         self.expired = False
         self.lingered = False
-        self.info = None
+        self.info = self.hello = None
+        self.not_tls = ""
         self.filter_chain = ""
         self.close_type = b"Normal"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -15,10 +14,13 @@ from proxy.config.lb_subsets import Labels
 from proxy.errors import ProxyError
 from proxy.http.codec import ClientCodec
 from proxy.http.codec_h1_client import H1ClientCodec
+from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo, UpstreamConnection
+from proxy.limits import MAX_NAMED_POOLS
 from proxy.stats import Stats
 from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
+from proxy.upstream.connect import agreed
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.judge import Judge
 from proxy.upstream.lb import POLICIES, LoadBalancer
@@ -29,17 +31,16 @@ from proxy.upstream.stream import UpstreamStream
 from proxy.upstream.subsets import Subsets
 from proxy.upstream.tables import HostColumn, Tables
 from proxy.upstream.tcp import TcpConnection
-
-if TYPE_CHECKING:
-    from proxy.net.tls.client import ClientTls
+from proxy.upstream.transport_options import TransportOptions, of_request
+from proxy.upstream.transport_sockets import HTTP1, TransportSockets
 
 
 class Cluster:
     """Opens streams to the hosts of `config`, for as long as that stays the same; endpoints change while it lives.
 
     `numbers` are for connections (`%UPSTREAM_CONNECTION_ID%`). A pool belongs to a host's identity (slot, address,
-    hostname): it survives a change of weight or locality. Requests of high priority (`high`) have pools, and limits, of
-    their own.
+    hostname, transport socket): it survives a change of weight or locality. Requests of high priority (`high`) have
+    pools, and limits, of their own.
     """
 
     def __init__(
@@ -64,13 +65,13 @@ class Cluster:
         self._subsets: Subsets | None = None
         if config.subsets is not None:
             self._subsets = Subsets(config.subsets, lambda: policy(seed), stats, self.stats, config.stat_name)
-        self._pools: dict[tuple[object, bool], Pool] = {}  # by host and priority
+        self._pools: dict[tuple[object, bool, TransportOptions | None], Pool] = {}  # by host, priority, options
         self._draining: list[Pool] = []
         self._retired = False
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
         self._make_codec = _codec_factory(config)
-        self._tls = _client_tls(config, stats)
+        self._sockets = TransportSockets(config, stats)
         self._endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
 
@@ -83,11 +84,20 @@ class Cluster:
         outcomes = self.stats.outcomes(internal=info is not None and info.internal)
         return Together((outcomes, *info.observed)) if info is not None and info.observed else outcomes
 
-    def pick(self, labels: Labels = (), *, high: bool = False) -> Pool | None:
-        """The pool of the balancer's next host for a request for hosts of `labels`; None if none is healthy."""
+    def transport_options(self, request: Request) -> TransportOptions | None:
+        """What `request`, as it comes to the router, asks of its connection; None in most clusters."""
+        names = self.config.request_names
+        return None if names is None else of_request(names, request)
+
+    def pick(
+        self, labels: Labels = (), *, high: bool = False, transport: TransportOptions | None = None
+    ) -> Pool | None:
+        """The pool of the balancer's next host for a request for hosts of `labels`, with the connections that
+        `transport` asks for; None if none is healthy.
+        """
         balancer = self._balancer if self._subsets is None else self._subsets.choose(labels)
         host = balancer.pick()
-        return None if host is None else self._pool(host, high=high)
+        return None if host is None else self._pool(host, high, transport)
 
     async def open_stream(
         self,
@@ -97,6 +107,7 @@ class Cluster:
         *,
         labels: Labels = (),
         high: bool = False,
+        transport: TransportOptions | None = None,
     ) -> UpstreamStream:
         """A stream to the next host of the balancer for `labels`, or to that of `pool`, which was picked already.
 
@@ -108,7 +119,7 @@ class Cluster:
         wants another attempt.
         """
         outcomes = self.outcomes_of(info)
-        pool = pool or self.pick(labels, high=high)
+        pool = pool or self.pick(labels, high=high, transport=transport)
         if pool is None:
             self._charge_none_healthy(labels)
             error = failures.no_healthy_upstream()
@@ -131,7 +142,13 @@ class Cluster:
         return UpstreamStream(pool, connection, outcomes, judge)
 
     def pick_another(
-        self, rejects: Callable[[Host], bool], attempts: int, *, labels: Labels = (), high: bool = False
+        self,
+        rejects: Callable[[Host], bool],
+        attempts: int,
+        *,
+        labels: Labels = (),
+        high: bool = False,
+        transport: TransportOptions | None = None,
     ) -> Pool | None:
         """The pool of the next host for `labels` that is not rejected; after `attempts` more picks whichever comes."""
         balancer = self._balancer if self._subsets is None else self._subsets.choose(labels)
@@ -139,9 +156,16 @@ class Cluster:
         while host is not None and attempts and rejects(host):
             host = balancer.pick()
             attempts -= 1
-        return None if host is None else self._pool(host, high=high)
+        return None if host is None else self._pool(host, high, transport)
 
-    async def open_connection(self, info: StreamInfo, *, labels: Labels = (), high: bool = False) -> TcpConnection:
+    async def open_connection(
+        self,
+        info: StreamInfo,
+        *,
+        labels: Labels = (),
+        high: bool = False,
+        transport: TransportOptions | None = None,
+    ) -> TcpConnection:
         """A connection of its own to the next host of the balancer for `labels`; the caller closes it.
 
         Raises `ProxyError`: UO at the limit of connections (none waits for a free one), UH, UF. `info` learns the host.
@@ -157,14 +181,16 @@ class Cluster:
             raise failures.no_healthy_upstream()
         info.upstream_host = info.upstream_tried = host.address
         info.upstream_hostname = host.hostname
-        connection = TcpConnection(host, self.config, self.stats, breaker, self._hosts, self._tcp.discard, self._tls)
+        tls = self._sockets.towards(host, transport)
+        connection = TcpConnection(host, self.config, self.stats, breaker, self._hosts, self._tcp.discard, tls)
         self._tcp.add(connection)
         began = trio.current_time()
         try:
             await connection.open()
         finally:
             info.pool_ready = trio.current_time()
-        info.upstream_connection = UpstreamConnection(next(self._numbers), began, info.pool_ready)
+        tls_session = agreed(connection.sock)
+        info.upstream_connection = UpstreamConnection(next(self._numbers), began, info.pool_ready, tls_session)
         return connection
 
     def charge_attempts_exceeded(self) -> None:
@@ -195,7 +221,7 @@ class Cluster:
         self._balancer.update(hosts.eligible())
         if self._subsets is not None:
             self._subsets.update(hosts)
-        kept = self._identities = {_identity(host) for host in hosts.hosts}
+        kept = self._identities = {self._identity(host) for host in hosts.hosts}
         for key in [key for key in self._pools if key[0] not in kept]:
             self._retire(self._pools.pop(key))
 
@@ -204,12 +230,16 @@ class Cluster:
         """Whether a request or a TCP connection still runs to a host that has left."""
         if any(not pool.empty for pool in self._draining):
             return True
-        return any(_identity(connection.host) not in self._identities for connection in self._tcp)
+        return any(self._identity(connection.host) not in self._identities for connection in self._tcp)
 
     def reap(self, now: float) -> None:
-        """Close idle connections that are of no more use; forget drained pools."""
+        """Close idle connections that are of no more use; forget drained pools, and those of names that nobody asks for
+        any more.
+        """
         for pool in self._pools.values():
             pool.reap(now)
+        for key in [key for key, pool in self._pools.items() if key[2] is not None and pool.empty]:
+            self._retire(self._pools.pop(key))
         self._draining = [pool for pool in self._draining if not pool.empty]
 
     def close(self) -> None:
@@ -233,34 +263,36 @@ class Cluster:
         self.stats.lb_healthy_panic.inc(1 if self._subsets is None else self._subsets.in_vain(labels))
         self.stats.cx_none_healthy.inc()
 
-    def _pool(self, host: Host, *, high: bool) -> Pool:
-        key = _identity(host), high
+    def _pool(self, host: Host, high: bool, transport: TransportOptions | None) -> Pool:
+        key = self._identity(host), high, transport
         pool = self._pools.get(key)
         if pool is None:
-            breaker = self.high_breaker if high else self.breaker
-            pool = Pool(host, self.config, self.stats, breaker, self._hosts, self._make_codec, self._numbers, self._tls)
+            if transport is not None:
+                self._make_room()
+            breaker, tls = self.high_breaker if high else self.breaker, self._sockets.towards(host, transport, HTTP1)
+            pool = Pool(host, self.config, self.stats, breaker, self._hosts, self._make_codec, self._numbers, tls)
             self._pools[key] = pool
             if self._retired:
                 pool.drain()
         return pool
 
+    def _make_room(self) -> None:
+        """Clients may name as many hosts as they like: beyond a number of names, the oldest one that is not in use
+        goes. Those that are in use are as many as the breakers let run.
+        """
+        named = [key for key in self._pools if key[2] is not None]
+        if len(named) >= MAX_NAMED_POOLS:
+            unused = next((key for key in named if self._pools[key].unused), None)
+            if unused is not None:
+                self._retire(self._pools.pop(unused))
+
+    def _identity(self, host: Host) -> object:
+        """What is another host, as far as connections go. A host of another match has connections of its own."""
+        return (host.slot, host.address, host.hostname, self._sockets.place(host) if self.config.socket_matches else -1)
+
     def _retire(self, pool: Pool) -> None:
         pool.drain()
         self._draining.append(pool)
-
-
-def _identity(host: Host) -> object:
-    return (host.slot, host.address, host.hostname)
-
-
-def _client_tls(config: ClusterConfig, stats: Stats) -> ClientTls | None:
-    """What is needed for TLS is loaded only by those who have it."""
-    if config.tls is None:
-        return None
-    from proxy.net.tls.client import ClientTls
-    from proxy.net.tls.stats import TlsStats
-
-    return ClientTls(config.tls, TlsStats(stats, f"cluster.{config.stat_name}."))
 
 
 def _codec_factory(config: ClusterConfig) -> Callable[[], ClientCodec]:

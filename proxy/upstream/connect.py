@@ -13,7 +13,12 @@ import trio
 from proxy.config.common import Address, PipeAddress
 
 if TYPE_CHECKING:
-    from proxy.net.tls.client import ClientTls
+    from proxy.net.tls.client import Peer
+    from proxy.net.tls.session import TlsSession
+
+
+_UNSENDABLE = "Failed to create upstream TLS due to failure setting SNI: \
+SSL routines:OPENSSL_internal:SSL3_EXT_INVALID_SERVERNAME"
 
 
 class ConnectFailed(Exception):
@@ -28,7 +33,7 @@ class ConnectFailed(Exception):
         self.errno = errno
 
 
-async def connect(address: Address, timeout: float, tls: ClientTls | None = None) -> socket.socket:
+async def connect(address: Address, timeout: float, tls: Peer | None = None) -> socket.socket:
     """A connected non-blocking socket to `address` that speaks `tls`, within `timeout` seconds; raises `ConnectFailed`.
 
     An error of connect(2) itself is "immediate", one that SO_ERROR brings later is "delayed", as Envoy words them.
@@ -42,9 +47,17 @@ async def connect(address: Address, timeout: float, tls: ClientTls | None = None
     raise ConnectFailed("", timed_out=True)
 
 
-async def _secure(sock: socket.socket, tls: ClientTls) -> socket.socket:
+def agreed(sock: socket.socket) -> TlsSession | None:
+    """What was agreed on with the host of a connected socket; None if it speaks no TLS."""
+    return getattr(sock, "agreed", None)
+
+
+async def _secure(sock: socket.socket, tls: Peer) -> socket.socket:
     """`sock`, which is taken over, with the handshake done."""
-    secure = tls.wrap(sock)
+    try:
+        secure = tls.wrap(sock)
+    except ValueError as error:  # a client may ask for any name
+        raise ConnectFailed(_UNSENDABLE) from error
     try:
         while True:
             try:

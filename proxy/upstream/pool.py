@@ -15,14 +15,14 @@ from proxy.http.stream_info import UpstreamConnection
 from proxy.route.host_predicates import is_canary
 from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
-from proxy.upstream.connect import ConnectFailed, connect
+from proxy.upstream.connect import ConnectFailed, agreed, connect
 from proxy.upstream.connection import Connection
 from proxy.upstream.pool_core import OPEN, PoolCore
 from proxy.upstream.stats import ClusterStats
 from proxy.upstream.tables import HostColumn, Table
 
 if TYPE_CHECKING:
-    from proxy.net.tls.client import ClientTls
+    from proxy.net.tls.client import Peer
 
 
 class Pool:
@@ -41,7 +41,7 @@ class Pool:
         hosts: Table,
         make_codec: Callable[[], ClientCodec],
         numbers: Iterator[int],
-        tls: ClientTls | None = None,
+        tls: Peer | None = None,
     ) -> None:
         self.host = host
         self.canary = is_canary(host)
@@ -59,6 +59,11 @@ class Pool:
     def empty(self) -> bool:
         """Nobody uses this pool, or waits for it, any more."""
         return self._core.opened == 0 and self._core.waiting == 0
+
+    @property
+    def unused(self) -> bool:
+        """Every connection is idle, and nobody waits for one."""
+        return self._core.opened == len(self._core.idle) and self._core.waiting == 0
 
     async def acquire(self) -> Connection:
         """A connection for one request; raises `ProxyError` (overflow, connection failure or timeout).
@@ -211,7 +216,7 @@ class Pool:
             self._forget(began, remote=False)
             raise
         limit = self._config.per_connection_buffer_limit_bytes
-        identity = UpstreamConnection(next(self._numbers), began, trio.current_time())
+        identity = UpstreamConnection(next(self._numbers), began, trio.current_time(), agreed(sock))
         connection = Connection(sock, self._make_codec(), stats, buffer_limit=limit, identity=identity)
         connection.created = began
         connection.watch.on_unasked = functools.partial(self._unasked, connection)

@@ -18,7 +18,7 @@ from proxy.upstream.stats import ClusterStats
 from proxy.upstream.tables import HostColumn, Table
 
 if TYPE_CHECKING:
-    from proxy.net.tls.client import ClientTls
+    from proxy.net.tls.client import Peer
 
 _RESET = struct.pack("ii", 1, 0)
 
@@ -40,7 +40,7 @@ class TcpConnection:
         breaker: CircuitBreaker,
         hosts: Table,
         forget: Callable[[TcpConnection], None],
-        tls: ClientTls | None = None,
+        tls: Peer | None = None,
     ) -> None:
         self.host = host
         self._config = config

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from master.config import any_types
 from master.config.compile.plugins import compile_network_filters
 from master.config.compile.tls import compile_downstream
@@ -36,7 +38,12 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "source_ports",
     ),
     "envoy.config.listener.v3.ListenerFilter": ("typed_config",),
-    _INSPECTOR: ("max_client_hello_size",),
+    _INSPECTOR: (
+        "max_client_hello_size",
+        "enable_ja3_fingerprinting",
+        "enable_ja4_fingerprinting",
+        "close_connection_on_client_hello_parsing_errors",
+    ),
 }
 
 _SOURCE_TYPES: dict[int, SourceType] = {0: "ANY", 1: "SAME_IP_OR_LOOPBACK", 2: "EXTERNAL"}
@@ -130,9 +137,13 @@ def compile_inspector(message: Any, chains: tuple[FilterChain, ...], context: Co
         found: Any = unpack(listener_filter.typed_config)
         type_url = any_types.split_url(listener_filter.typed_config.type_url) or ""
         if type_url == _INSPECTOR and found is not None:
-            inspector = TlsInspector()
+            wanted = {"ja3": found.enable_ja3_fingerprinting.value, "ja4": found.enable_ja4_fingerprinting.value}
+            inspector = TlsInspector(
+                fingerprints=tuple(name for name, enabled in wanted.items() if enabled),
+                close_on_errors=found.close_connection_on_client_hello_parsing_errors,
+            )
             if found.HasField("max_client_hello_size"):
-                inspector = TlsInspector(found.max_client_hello_size.value)
+                inspector = msgspec.structs.replace(inspector, max_client_hello_size=found.max_client_hello_size.value)
         elif not listener_filter.HasField("typed_config") and not here.incomplete():
             here.error((), f"listener filter {listener_filter.name!r} has no typed_config", "typed_config")
         elif found is not None and here.at("typed_config").path not in context.unsupported:

@@ -35,6 +35,7 @@ _TLS = "envoy.extensions.transport_sockets.tls.v3"
 _RAW = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.core.v3.TransportSocket": ("typed_config",),
+    _RAW: (),
     f"{_TLS}.DownstreamTlsContext": (
         "common_tls_context",
         "require_client_certificate",
@@ -45,7 +46,13 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "full_scan_certs_on_sni_mismatch",
         "prefer_client_ciphers",
     ),
-    f"{_TLS}.UpstreamTlsContext": ("common_tls_context", "sni", "max_session_keys"),
+    f"{_TLS}.UpstreamTlsContext": (
+        "common_tls_context",
+        "sni",
+        "max_session_keys",
+        "auto_host_sni",
+        "auto_sni_san_validation",
+    ),
     f"{_TLS}.CommonTlsContext": ("tls_params", "tls_certificates", "validation_context", "alpn_protocols"),
     f"{_TLS}.TlsParameters": (
         "tls_minimum_protocol_version",
@@ -135,7 +142,15 @@ def compile_upstream(message: Any, context: Context) -> UpstreamTls | None:
         alpn=tuple(common.alpn_protocols),
         sni=found.sni,
         max_session_keys=found.max_session_keys.value if found.HasField("max_session_keys") else 1,
+        auto_host_sni=found.auto_host_sni,
+        auto_sni_san_validation=found.auto_sni_san_validation,
     )
+    if tls.auto_sni_san_validation and (tls.validation is None or not tls.validation.trusted_ca):
+        here.error(
+            ("auto_sni_san_validation",),
+            "anybody can make a certificate of that name, and nothing says who may",
+            "a validation_context with trusted_ca",
+        )
     if len(tls.certificates) > 1:
         place.error(("tls_certificates", 1), "a client has one certificate", "one certificate")
     elif all(_check_pair(pair, place.at("tls_certificates", index)) for index, pair in enumerate(tls.certificates)):
@@ -184,6 +199,13 @@ def _parameters(message: Any) -> TlsParameters:
     )
 
 
+_WITHOUT_TRUST = {
+    "crl": "without trusted_ca no chain is looked at, so no list is looked up",
+    "match_typed_subject_alt_names": "anybody can make a certificate of any name, and nothing says who may",
+    "allow_expired_certificate": "without trusted_ca nobody looks at the time of a certificate",
+}
+
+
 def _validation(common: Any, context: Context) -> Validation | None:
     if common.WhichOneof("validation_context_type") != "validation_context":
         return None
@@ -213,8 +235,14 @@ def _validation(common: Any, context: Context) -> Validation | None:
         accept_untrusted=message.trust_chain_verification == 1,
         max_verify_depth=message.max_verify_depth.value if message.HasField("max_verify_depth") else None,
     )
-    if validation.crl and not validation.trusted_ca:
-        here.error(("crl",), "without trusted_ca no chain is looked at, so no list is looked up", "trusted_ca")
+    if not (validation.trusted_ca or message.HasField("trusted_ca") or here.incomplete()):
+        asked = {
+            "crl": validation.crl,
+            "match_typed_subject_alt_names": validation.sans,
+            "allow_expired_certificate": validation.allow_expired_certificate,
+        }
+        for field in filter(asked.get, asked):
+            here.error((field,), _WITHOUT_TRUST[field], "trusted_ca")
     return validation
 
 

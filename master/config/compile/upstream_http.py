@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from master.config import any_types
 from master.config.walk import unpack
+from proxy.config.cluster import RequestNames
 from proxy.config.http1 import UpstreamHttp1Options
 from proxy.http import header_case
 
@@ -15,8 +16,13 @@ if TYPE_CHECKING:
 OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 FIELDS: dict[str, tuple[str, ...]] = {
-    "envoy.config.cluster.v3.Cluster": ("typed_extension_protocol_options", "max_requests_per_connection"),
-    OPTIONS: ("common_http_protocol_options", "explicit_http_config"),
+    "envoy.config.cluster.v3.Cluster": (
+        "typed_extension_protocol_options",
+        "max_requests_per_connection",
+        "upstream_http_protocol_options",
+    ),
+    OPTIONS: ("common_http_protocol_options", "upstream_http_protocol_options", "explicit_http_config"),
+    "envoy.config.core.v3.UpstreamHttpProtocolOptions": ("auto_sni", "auto_san_validation", "override_auto_sni_header"),
     f"{OPTIONS}.ExplicitHttpConfig": ("http_protocol_options",),
     "envoy.config.core.v3.HttpProtocolOptions": (
         "idle_timeout",
@@ -51,6 +57,14 @@ def compile_http_options(cluster: Any, context: Context) -> dict[str, Any]:
                 ("max_requests_per_connection",), "the cluster's HttpProtocolOptions say it too", "one of both"
             )
         fields["max_requests_per_connection"] = cluster.max_requests_per_connection.value
+    if cluster.HasField("upstream_http_protocol_options"):
+        if cluster.typed_extension_protocol_options:
+            context.error(
+                ("upstream_http_protocol_options",),
+                "with typed_extension_protocol_options nobody reads it",
+                "the field of the same name there",
+            )
+        fields["request_names"] = _names(cluster.upstream_http_protocol_options)
     return fields
 
 
@@ -67,9 +81,20 @@ def _typed(values: Any, context: Context) -> dict[str, Any]:
         if message.WhichOneof("upstream_protocol_options") is None and not here.incomplete():
             here.error((), "no upstream protocol is chosen", "explicit_http_config: {http_protocol_options: {}}")
         fields |= _common(message.common_http_protocol_options, here.at("common_http_protocol_options"))
+        if message.HasField("upstream_http_protocol_options"):
+            fields["request_names"] = _names(message.upstream_http_protocol_options)
         options = message.explicit_http_config.http_protocol_options
         fields["http1"] = _http1(options, here.at("explicit_http_config", "http_protocol_options"))
     return fields
+
+
+def _names(message: Any) -> RequestNames | None:
+    """None if no connection depends on a request's name."""
+    if not (message.auto_sni or message.auto_san_validation):
+        return None
+    return RequestNames(
+        message.auto_sni, message.auto_san_validation, message.override_auto_sni_header.lower().encode()
+    )
 
 
 def _http1(message: Any, context: Context) -> UpstreamHttp1Options:

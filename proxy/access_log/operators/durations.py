@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from proxy.access_log.operator import Build, FormatError, Getter, Value, constant, plain, required
 from proxy.http.stream_info import StreamInfo
+
+if TYPE_CHECKING:
+    from proxy.net.tls.session import TlsSession
 
 Point = Callable[[StreamInfo], float]
 
@@ -14,9 +18,15 @@ def _opened(info: StreamInfo) -> float:
     return info.connection.opened_at if info.connection is not None else 0.0
 
 
+def _tls(info: StreamInfo) -> TlsSession | None:
+    return info.connection.tls if info.connection is not None else None
+
+
 POINTS: dict[str, Point] = {
     "DS_CX_BEG": lambda info: _opened(info) if info.is_http else info.started,
     "DS_CX_END": lambda info: info.connection_ended,
+    "DS_HS_BEG": lambda info: tls.began if (tls := _tls(info)) is not None else 0.0,
+    "DS_HS_END": lambda info: tls.ended if (tls := _tls(info)) is not None else 0.0,
     "DS_RX_BEG": lambda info: info.started,
     "DS_RX_END": lambda info: info.request_received,
     "US_CX_BEG": lambda info: info.upstream_connection.began if info.upstream_connection is not None else 0.0,
@@ -46,6 +56,12 @@ def _duration(info: StreamInfo) -> Value:
     return int((info.ended - info.started) * 1e3) if info.started and info.ended >= info.started else None
 
 
+def _handshake(info: StreamInfo) -> Value:
+    """From the beginning of what the entry is about: of a request, the handshake is over before, so less than 0."""
+    ended = POINTS["DS_HS_END"](info)
+    return int((ended - info.started) * 1e3) if ended else None
+
+
 def _common_duration(parameter: str | None) -> Getter:
     names = required(parameter, "BEGIN:END or BEGIN:END:ms|us|ns").split(":")
     if len(names) not in (2, 3):
@@ -61,6 +77,7 @@ def _common_duration(parameter: str | None) -> Getter:
 
 OPERATORS: dict[str, Build] = {
     "COMMON_DURATION": _common_duration,
+    "DOWNSTREAM_HANDSHAKE_DURATION": plain(_handshake),
     "DURATION": plain(_duration),
     "REQUEST_DURATION": plain(_between(POINTS["DS_RX_BEG"], POINTS["DS_RX_END"])),
     "REQUEST_TX_DURATION": plain(_between(POINTS["DS_RX_BEG"], POINTS["US_TX_END"])),

@@ -66,10 +66,15 @@ def _flags_long(info: StreamInfo) -> Value:
     return ",".join(_LONG_NAMES[flag] for flag in info.flags).encode() or b"-"
 
 
+def _termination(info: StreamInfo) -> Value:
+    tls = info.connection.tls if info.connection is not None else None
+    return b"transport socket timeout was reached" if tls is not None and tls.late else None
+
+
 OPERATORS: dict[str, Build] = {
     "BYTES_RECEIVED": plain(lambda info: info.bytes_received),
     "BYTES_SENT": plain(lambda info: info.bytes_sent),
-    "CONNECTION_TERMINATION_DETAILS": plain(constant(None)),
+    "CONNECTION_TERMINATION_DETAILS": plain(_termination),
     "LOCAL_REPLY_BODY": plain(lambda info: info.local_reply_body),
     "RESP": _resp,
     "RESPONSE_CODE": plain(lambda info: info.status),

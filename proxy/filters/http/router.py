@@ -151,6 +151,7 @@ class Router:
             tell=self.envoy_headers,
             respect_expected=self.respects_expected,
         )
+        transport = cluster.transport_options(exchange.request)
         if entry.finish_request is not None:
             entry.finish_request(exchange.request, exchange.info, self.envoy_headers)
         finish_terms(exchange.request, terms, entry)
@@ -160,7 +161,14 @@ class Router:
             exchange.deadlines.asked_per_try_timeout = terms.per_try_timeout or None
         exchange.deadlines.no_content_on_timeout = terms.no_content
         forwarding = Forwarding(
-            exchange, entry, cluster, terms, action.forwarding, self._pipes, service_time=self.envoy_headers
+            exchange,
+            entry,
+            cluster,
+            terms,
+            action.forwarding,
+            self._pipes,
+            service_time=self.envoy_headers,
+            transport=transport,
         )
         forwarding.logs = self.upstream_logs
         return forwarding

@@ -15,6 +15,7 @@ from proxy.http.codec_h2_server import TOO_MANY_RESETS, H2ServerCodec
 from proxy.http.events import DataReceived, Event, HeadReceived, RequestReceived, StreamEnded, StreamReset
 from proxy.http.h2_frames import ErrorCode
 from proxy.http.identity import Hop
+from proxy.limits import LONG_TURN
 from proxy.net.connection import Connection
 from proxy.net.peer import disconnected
 
@@ -62,11 +63,15 @@ class Http2Session:
                     try:
                         with self._reading:
                             await self._read(arrived)
+                        if self.codec.failure is not None:
+                            self._fail(self.codec.failure.detail)
                         self._streams.abandon(disconnected())
                     finally:
                         self._streams.leave()
                 await self._finish()
                 service.cancel_scope.cancel()
+            if self._writer.stuck:
+                self.connection.reset()  # or the kernel would keep for minutes what nobody reads
         finally:
             self._say_goodbye()
             self.codec.end()
@@ -78,17 +83,20 @@ class Http2Session:
         self.wake_writer()
         while data:
             codec.tells_heads = self._manager.plans is not None
-            now = trio.current_time()
-            for event in codec.receive(data, now):
-                self._dispatch(event, now)
+            began = trio.current_time()
+            for event in codec.receive(data, began):
+                self._dispatch(event, began)
             self._streams.start()
             self._wake_drained()
             if codec.has_output:
                 self.wake_writer()
             self._lifetime.heard(codec.pings_answered)
             if codec.failure is not None:
-                self._fail(codec.failure.detail)
                 return
+            costly = trio.current_time() - began > LONG_TURN
+            connection.pace(slower=costly)
+            if costly:
+                await trio.lowlevel.checkpoint()
             try:
                 data = await connection.receive()
             except ProxyError:  # a reset is an end like any other
@@ -125,6 +133,8 @@ class Http2Session:
 
     def wake_writer(self) -> None:
         self._writer.wake()
+        if self.codec.failure is not None:
+            self._reading.cancel()
 
     def _wake_drained(self) -> None:
         if self.codec.drained:
@@ -163,9 +173,7 @@ class Http2Session:
         """Let the client have our last frames (`delayed_close_timeout`)."""
         if self.connection.closed_by_peer:
             return
-        with trio.move_on_after(self._config.delayed_close_timeout) as scope:
-            await self._writer.finish()
-        if scope.cancelled_caught:
+        if not await self._writer.finish(self._config.delayed_close_timeout):
             self._manager.stats.cx_delayed_close_timeout.inc()
 
     def _say_goodbye(self) -> None:

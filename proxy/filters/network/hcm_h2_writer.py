@@ -14,13 +14,14 @@ from proxy.net.connection import Connection
 
 class Http2Writer:
     """`run` it. `taken` is called when output has been taken from the codec, `lost` when the client is gone. `ending`:
-    nothing more will be said.
+    nothing more will be said. `stuck`: and the client did not read what was.
     """
 
     def __init__(
         self, connection: Connection, codec: H2ServerCodec, taken: Callable[[], None], lost: Callable[[], None]
     ) -> None:
         self.ending = False
+        self.stuck = False
         self._connection = connection
         self._codec = codec
         self._taken = taken
@@ -51,9 +52,21 @@ class Http2Writer:
             self._lost()
             await trio.sleep_forever()
 
-    async def finish(self) -> None:
-        """Let the client have our last frames."""
+    async def finish(self, patience: float) -> bool:
+        """Let the client have our last frames, for as long as it takes some of them within each `patience` (s), and go
+        within another. Says whether it did.
+        """
         self.ending = True
         self.wake()
-        await self._written.wait()
-        await self._connection.linger()
+        connection = self._connection
+        before = -1
+        while not self._written.is_set():
+            if connection.bytes_sent == before:
+                self.stuck = True
+                return False
+            before = connection.bytes_sent
+            with trio.move_on_after(patience):
+                await self._written.wait()
+        with trio.move_on_after(patience) as scope:
+            await connection.linger()
+        return not scope.cancelled_caught

@@ -28,6 +28,7 @@ from proxy.route.table import RouteTable, VirtualHostRoutes
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.manager import ClusterView
 from proxy.upstream.stats import Outcomes
+from proxy.upstream.transport_options import TransportOptions
 
 _MAX_PLANS = 512
 _MAX_FIELDS = 4096
@@ -46,7 +47,7 @@ def _of_the_first_attempt(edit: Callable[[Headers, StreamInfo], None]) -> Callab
 class Destination:
     """Where a route leads, and what becomes of a plan's head on the way there."""
 
-    __slots__ = ("cluster", "entry", "head", "outcomes", "responses", "rewrite_path")
+    __slots__ = ("cluster", "entry", "head", "outcomes", "responses", "rewrite_path", "transport")
 
     def __init__(
         self,
@@ -55,7 +56,9 @@ class Destination:
         head: Upstreamed,
         responses: ResponsePlans[Any],
         outcomes: Outcomes,
+        transport: TransportOptions | None,
     ) -> None:
+        self.transport = transport
         self.entry = entry
         self.rewrite_path = entry.rewrite_path
         self.cluster = cluster
@@ -234,6 +237,11 @@ class Plans:
         cluster = self._clusters.get(entry.cluster_name(request))
         if cluster is None:
             return None
+        transport = cluster.transport_options(request)
+        if transport is not None and express_varying.MARK.decode() in "".join(
+            (transport.server_name or "", *transport.sans)
+        ):
+            return None
         terms = settle(
             request, action, entry.retry, tell=router.envoy_headers, respect_expected=router.respects_expected
         )
@@ -263,7 +271,7 @@ class Plans:
                 refused=terms.retry.wants_response if terms.retry is not None else None,
             )
         outcomes = cluster.outcomes(internal=plan.internal)
-        return Destination(entry, cluster, head, responses, outcomes)
+        return Destination(entry, cluster, head, responses, outcomes, transport)
 
 
 def _plain(entry: RouteEntry, options: Forwarding, terms: Terms, cluster: Cluster) -> bool:

@@ -40,7 +40,9 @@ async def _connect(forwarding: Forwarding) -> TcpConnection:
     forwarding.request_complete(began)
     info.begin_attempt(began)
     try:
-        connection = await cluster.open_connection(info, labels=forwarding.labels, high=forwarding.high)
+        connection = await cluster.open_connection(
+            info, labels=forwarding.labels, high=forwarding.high, transport=forwarding.transport
+        )
     except ProxyError as error:
         cluster.outcomes_of(info).charge(error.status)
         info.upstream_failure = error.transport_failure

@@ -19,6 +19,7 @@ from proxy.route.entry import RouteEntry
 from proxy.route.labels import LB, labels_of, merged
 from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.cluster import Cluster
+from proxy.upstream.transport_options import TransportOptions
 
 
 class Forwarding:
@@ -30,6 +31,7 @@ class Forwarding:
     in seconds, 0 for ever; `limits_attempts`: an attempt has limits of its own at all. `high`: of high priority. `logs`
     are those of attempts, if there are any.
     `labels`: which hosts of the cluster it is for, by its route and by what filters have said of it (`envoy.lb`).
+    `transport`: what it asks of its connections.
     `follow` says of a response whether it is a redirect that is followed here.
     """
 
@@ -48,6 +50,7 @@ class Forwarding:
         "service_time",
         "stream_duration",
         "terms",
+        "transport",
     )
 
     def __init__(
@@ -60,6 +63,7 @@ class Forwarding:
         pipes: PipePool,
         *,
         service_time: bool,
+        transport: TransportOptions | None = None,
     ) -> None:
         self.exchange = exchange
         self.entry = entry
@@ -68,6 +72,7 @@ class Forwarding:
         self.terms = terms
         self.options = options
         self.service_time = service_time
+        self.transport = transport
         self.high = options.high_priority
         self.labels = _labels(entry, exchange.info)
         self.complete_at: float | None = None

@@ -109,7 +109,11 @@ class Retries:
         if rejects is None:
             return None
         return forwarding.cluster.pick_another(
-            rejects(self._tried), attempts, labels=forwarding.labels, high=forwarding.high
+            rejects(self._tried),
+            attempts,
+            labels=forwarding.labels,
+            high=forwarding.high,
+            transport=forwarding.transport,
         )
 
     def give_up(self) -> None:

@@ -94,7 +94,8 @@ class Shadow:
         info.internal = True
         try:
             with self._scope as scope:
-                stream = await self._cluster.open_stream(info, labels=self._labels)
+                transport = self._cluster.transport_options(self._request)
+                stream = await self._cluster.open_stream(info, labels=self._labels, transport=transport)
                 await self._send(stream)
                 await self._drop_answer(stream)
             if scope.cancelled_caught and scope.deadline <= trio.current_time():

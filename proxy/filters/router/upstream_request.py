@@ -127,11 +127,16 @@ class UpstreamRequest:
     async def _open(self, pool: Pool | None) -> UpstreamStream:
         """A stream, or the one on which the express lane has sent the request already."""
         handover, info, cluster = self._exchange.handover, self._exchange.info, self._forwarding.cluster
-        labels, high = self._forwarding.labels, self._forwarding.high
-        if handover is None:
-            return await cluster.open_stream(info, pool, self._judge, labels=labels, high=high)
-        if handover.upstream is None:
-            return await cluster.open_stream(info, handover.pool, self._judge, labels=labels, high=high)
+        forwarding = self._forwarding
+        if handover is None or handover.upstream is None:
+            return await cluster.open_stream(
+                info,
+                pool if handover is None else handover.pool,
+                self._judge,
+                labels=forwarding.labels,
+                high=forwarding.high,
+                transport=forwarding.transport,
+            )
         host = handover.pool.host
         info.upstream_tried, info.upstream_hostname = host.address, host.hostname
         info.upstream_connection, info.pool_ready = handover.upstream.identity, handover.sent_at

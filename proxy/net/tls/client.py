@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import socket
 import ssl
+import weakref
 from collections import deque
+from collections.abc import Sequence
 from typing import cast
 
 from proxy.config.tls import UpstreamTls
-from proxy.net.tls import libssl
+from proxy.net.tls import libssl, refusal
 from proxy.net.tls.context import load_certificate, load_trust, new_context
 from proxy.net.tls.session import TlsSession, count
 from proxy.net.tls.socket import TlsSocket
 from proxy.net.tls.stats import TlsStats
-from proxy.net.tls.verifier import Verifier
+from proxy.net.tls.verifier import Expected, Verifier
 
 
 class ClientTls:
     """Made when configuration is applied; raises `TlsConfigError`. Without a validation context every host is taken at
     its word, as in Envoy.
 
-    `max_session_keys` sessions are kept to be resumed, each once: a ticket that is shown twice tells on its owner
-    (RFC 8446 section C.4).
+    `max_session_keys` sessions are kept to be resumed. One that began under a name is resumed under no other (RFC 6066
+    section 3).
     """
 
     def __init__(self, config: UpstreamTls, stats: TlsStats) -> None:
         self.stats = stats
         self.verifier: Verifier | None = None
-        self._server_name = config.sni or None
+        self._config = config
         self._context = new_context(server=False, parameters=config.parameters, alpn=config.alpn)
         for certificate in config.certificates:
             load_certificate(self._context, certificate)
@@ -36,45 +38,114 @@ class ClientTls:
             self.verifier = Verifier(validation, stats)
             load_trust(self._context, validation, server=False)
             self._callback = libssl.set_verification(self._context, libssl.VERIFY_PEER, self.verifier)
-        self._resumes = config.max_session_keys > 0 and not (validation is not None and validation.crl)
-        self._sessions: deque[ssl.SSLSession] = deque(maxlen=config.max_session_keys)
+        self._sockets: weakref.WeakValueDictionary[int, TlsSocket] = weakref.WeakValueDictionary()
+        self._sessions: deque[tuple[str, libssl.Session]] = deque(maxlen=config.max_session_keys)
+        if config.max_session_keys and not (validation is not None and validation.crl):
+            self._collector = libssl.collect_sessions(self._context, self._keep_session)
+
+    def towards(
+        self, hostname: str, server_name: str | None = None, sans: Sequence[str] = (), applications: Sequence[str] = ()
+    ) -> Peer:
+        """How to speak to the host `hostname`. `server_name` (None: the configuration's) and `sans` are what a request
+        asks for besides, `applications` the protocols to offer where the configuration names none.
+        """
+        config = self._config
+        if server_name is None:
+            server_name = hostname if config.auto_host_sni and hostname else config.sni
+        expected = Expected(tuple(sans), server_name if config.auto_sni_san_validation else "")
+        return Peer(self, server_name, expected, () if config.alpn else applications)
+
+    def wrap(self, sock: socket.socket, server_name: str) -> TlsSocket:
+        """TLS over a connected, non-blocking `sock`, which is taken over; its handshake has not begun. Raises
+        `ValueError` for a name that cannot be sent.
+        """
+        wrapped = cast(TlsSocket, self._context.wrap_socket(sock, do_handshake_on_connect=False))
+        try:
+            if server_name:
+                libssl.ask_for(wrapped.engine, server_name)
+        except BaseException:
+            wrapped.close()
+            raise
+        wrapped.server_name = server_name
+        self._sockets[libssl.identity(wrapped.engine)] = wrapped
+        session = wrapped.resuming = self._take_session(server_name)
+        if session is not None:
+            session.resume(wrapped.engine)
+        return wrapped
+
+    def begin_step(self, expected: Expected) -> None:
+        """A step of the handshake comes with a host of which this is `expected`."""
+        if self.verifier is not None:
+            self.verifier.begin(expected)
+
+    def complete(self, sock: TlsSocket, expected: Expected) -> None:
+        """The handshake is complete: count it. Raises `ssl.SSLError` if what a resumed session remembers will not do
+        any more.
+        """
+        verifier = self.verifier
+        session = TlsSession(sock, validated=verifier is not None)
+        if session.resumed:
+            peer = session.peer
+            if verifier is not None and (peer is None or not verifier.judge_resumed(peer.der, expected)):
+                raise ssl.SSLError(ssl.SSL_ERROR_SSL, verifier.reason)
+            self.stats.session_reused.inc()
+        count(session, self.stats)
+        sock.agreed = session
+        sock.on_error = self.stats.connection_error.inc
+
+    def _take_session(self, server_name: str) -> libssl.Session | None:
+        """The newest one that a server of this name has given."""
+        for at, (name, session) in enumerate(self._sessions):
+            if name == server_name:
+                if session.once:
+                    del self._sessions[at]
+                return session
+        return None
+
+    def _keep_session(self, identity: int, session: libssl.Session) -> None:
+        """A host may send what can be resumed at any time: within the handshake, or before what it says (TLS 1.3)."""
+        sock = self._sockets.get(identity)
+        if sock is not None:
+            session.signature_algorithm = TlsSession(sock, validated=False).peer_signature_algorithm
+            self._sessions.appendleft((sock.server_name, session))
+
+    def failure(self, error: OSError) -> str:
+        """Envoy's words for a failed handshake, "" if the host has just closed; counts it."""
+        reason = self.verifier.reason if self.verifier is not None else ""
+        if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return ""
+        if not isinstance(error, ssl.SSLError):
+            return refusal.system_words(error)
+        if reason:
+            return refusal.words("CERTIFICATE_VERIFY_FAILED", reason)
+        self.stats.connection_error.inc()
+        return refusal.words(error.reason or "UNKNOWN")
+
+
+class Peer:
+    """A host to speak to, by the name that it is asked for, and what its certificate has to be."""
+
+    __slots__ = ("_applications", "_expected", "_server_name", "_tls")
+
+    def __init__(self, tls: ClientTls, server_name: str, expected: Expected, applications: Sequence[str]) -> None:
+        self._tls = tls
+        self._server_name = server_name
+        self._expected = expected
+        self._applications = applications
 
     def wrap(self, sock: socket.socket) -> TlsSocket:
-        """TLS over a connected, non-blocking `sock`, which is taken over; its handshake has not begun."""
-        wrapped = self._context.wrap_socket(
-            sock,
-            do_handshake_on_connect=False,
-            server_hostname=self._server_name,
-            session=self._sessions.pop() if self._sessions else None,
-        )
-        return cast(TlsSocket, wrapped)
+        """As `ClientTls.wrap`."""
+        wrapped = self._tls.wrap(sock, self._server_name)
+        if self._applications:
+            libssl.offer(wrapped.engine, self._applications)
+        return wrapped
 
     def step(self, sock: TlsSocket) -> None:
         """One step of the handshake; what it raises is `ssl`'s. Returns once it is complete, and counts it then."""
-        if self.verifier is not None:
-            self.verifier.begin()
+        self._tls.begin_step(self._expected)
         sock.do_handshake()
-        session = TlsSession(sock, validated=self.verifier is not None)
-        if session.resumed:
-            self.stats.session_reused.inc()
-            peer = session.peer
-            if self.verifier is not None and (peer is None or not self.verifier.judge_resumed(peer.der)):
-                raise ssl.SSLError(ssl.SSL_ERROR_SSL, self.verifier.reason)
-        count(session, self.stats)
-        if self._resumes:
-            sock.on_close = self._keep_session
-
-    def _keep_session(self, sock: TlsSocket) -> None:
-        """A host may send what can be resumed at any time, so it is taken when the connection ends."""
-        session = sock.session
-        if session is not None and session.has_ticket:
-            self._sessions.append(session)
+        self._tls.complete(sock, self._expected)
 
     def failure(self, error: OSError) -> str:
-        """Envoy's words for a failed handshake, without BoringSSL's numbers; counts it."""
-        reason = self.verifier.reason if self.verifier is not None else ""
-        name = getattr(error, "reason", None) or type(error).__name__
-        if isinstance(error, ssl.SSLError) and not reason and not isinstance(error, ssl.SSLEOFError):
-            self.stats.connection_error.inc()
-        details = f"CERTIFICATE_VERIFY_FAILED:{reason}" if reason else name
-        return f"TLS_error:|SSL routines:OPENSSL_internal:{details}:TLS_error_end"
+        """As `ClientTls.failure`."""
+        return self._tls.failure(error)

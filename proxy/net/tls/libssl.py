@@ -11,7 +11,7 @@ import _ssl
 import ctypes
 import functools
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 _WORD = ctypes.sizeof(ctypes.c_void_p)
@@ -23,9 +23,12 @@ _SET_SESSION_CACHE_MODE = 44
 _SET_TICKET_KEYS = 59
 _SET_GROUPS_LIST = 92
 _SET_SIGNATURE_ALGORITHMS_LIST = 98
+_SET_HOST_NAME = 55
 _GET_PEER_SIGNATURE_NID = 108
 _GET_NEGOTIATED_GROUP = 134
 _SESSION_CACHE_OFF, _SESSION_CACHE_SERVER = 0, 2
+_SESSION_CACHE_CLIENT_BY_CALLBACK = 0x301  # CLIENT, NO_INTERNAL
+_TLS13 = 0x0304
 
 VERIFY_PEER, VERIFY_FAIL_IF_NO_PEER_CERT = 1, 2
 ERROR_APPLICATION_VERIFICATION = 50  # X509_V_ERR_APPLICATION_VERIFICATION
@@ -43,6 +46,7 @@ _ECDSA = {672: "ecdsa_secp256r1_sha256", 673: "ecdsa_secp384r1_sha384", 674: "ec
 _RSA, _RSA_PSS, _EC, _ED25519 = 6, 912, 408, 1087
 
 Verify = Callable[[int, int], int]
+_NEW_SESSION = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 _VERIFY = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 
 
@@ -61,7 +65,16 @@ def _library() -> Any:
         ("SSL_CTX_set_verify_depth", None, pointer, number),
         ("SSL_CTX_set_cert_verify_callback", None, pointer, _VERIFY, pointer),
         ("SSL_shutdown", number, pointer),
+        ("SSL_set_alpn_protos", number, pointer, text, ctypes.c_uint),
+        ("SSL_set_session", number, pointer, pointer),
+        ("SSL_CTX_sess_set_new_cb", None, pointer, _NEW_SESSION),
+        ("SSL_SESSION_free", None, pointer),
+        ("SSL_SESSION_get_protocol_version", number, pointer),
         ("SSL_get_certificate", pointer, pointer),
+        ("SSL_get_rbio", pointer, pointer),
+        ("BIO_number_read", ctypes.c_uint64, pointer),
+        ("SSL_get_session", pointer, pointer),
+        ("SSL_SESSION_get_id", pointer, pointer, ctypes.POINTER(ctypes.c_uint)),
         ("SSL_load_client_CA_file", pointer, text),
         ("SSL_CTX_set_client_CA_list", None, pointer, pointer),
         ("SSL_get_peer_signature_type_nid", number, pointer, ctypes.POINTER(number)),
@@ -182,6 +195,42 @@ def set_verification(context: ssl.SSLContext, mode: int, verify: Verify) -> obje
     return callback
 
 
+class Session:
+    """What a client may resume a connection by. `once`: it must not be shown twice (TLS 1.3, RFC 8446 section C.4).
+    `signature_algorithm` is what the server has signed with when it began.
+    """
+
+    __slots__ = ("_pointer", "once", "signature_algorithm")
+
+    def __init__(self, pointer: int) -> None:
+        self._pointer = pointer
+        self.signature_algorithm = ""
+        self.once = _library().SSL_SESSION_get_protocol_version(pointer) >= _TLS13
+
+    def resume(self, connection: object) -> None:
+        """Offer it to the peer of a connection of the same context, before the handshake."""
+        _checked().SSL_set_session(_of_connection(connection), self._pointer)
+
+    def __del__(self) -> None:
+        _library().SSL_SESSION_free(self._pointer)
+
+
+def collect_sessions(context: ssl.SSLContext, keep: Callable[[int, Session], None]) -> object:
+    """Call `keep` with the `identity` of a connection of a client's context, and each new session that it has. The
+    caller keeps what is returned for as long as the context.
+    """
+    library = _checked()
+
+    def on_session(connection: int, session: int) -> int:
+        keep(connection, Session(session))
+        return 1  # the session is ours
+
+    callback = _NEW_SESSION(on_session)
+    _control(context, _SET_SESSION_CACHE_MODE, _SESSION_CACHE_CLIENT_BY_CALLBACK)
+    library.SSL_CTX_sess_set_new_cb(_of_context(context), callback)
+    return callback
+
+
 # --- chains, inside of a `Verify` -------------------------------------------------------------------------------------
 
 
@@ -218,15 +267,49 @@ def _encoded(certificate: int | None) -> bytes:
 # --- connections: what `SSLSocket._sslobj` is -------------------------------------------------------------------------
 
 
+def identity(connection: object) -> int:
+    """A number that no other connection has while this one lives."""
+    return _of_connection(connection)
+
+
 def group(connection: object) -> str:
     """The group of the key exchange, by BoringSSL's name; "" if there was none (RSA)."""
     number = int(_checked().SSL_ctrl(_of_connection(connection), _GET_NEGOTIATED_GROUP, 0, None)) & 0xFFFFFF
     return _GROUPS.get(number, "")
 
 
+def ask_for(connection: object, server_name: str) -> None:
+    """Name the server that is wanted (SNI), before the handshake. Python's own way takes no name that IDNA would not,
+    and no address. Raises `ValueError` for more than 255 bytes.
+    """
+    name = server_name.encode("latin-1")
+    if not _checked().SSL_ctrl(_of_connection(connection), _SET_HOST_NAME, 0, name):
+        raise _failed(f"a server name of {len(name)} bytes")
+
+
+def offer(connection: object, applications: Sequence[str]) -> None:
+    """Offer these protocols by ALPN, before the handshake, in place of the context's."""
+    names = b"".join(bytes([len(name)]) + name.encode() for name in applications)
+    if _checked().SSL_set_alpn_protos(_of_connection(connection), names, len(names)):  # 0 is success here
+        raise _failed("ALPN names have 1 to 255 bytes")
+
+
 def own_certificate(connection: object) -> bytes:
     """The certificate that we present (DER); b"" for none."""
     return _encoded(_checked().SSL_get_certificate(_of_connection(connection)))
+
+
+def session_id(connection: object) -> bytes:
+    """That of the session; b"" if it has none."""
+    library = _checked()
+    session, size = library.SSL_get_session(_of_connection(connection)), ctypes.c_uint()
+    found = library.SSL_SESSION_get_id(session, ctypes.byref(size)) if session else None
+    return ctypes.string_at(found, size.value) if found else b""
+
+
+def bytes_received(connection: object) -> int:
+    """What has been read from the socket, encrypted."""
+    return int(_checked().BIO_number_read(_library().SSL_get_rbio(_of_connection(connection))))
 
 
 def peer_signature_algorithm(connection: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _ssl
 import functools
 
 from proxy.net.tls import libssl
@@ -11,32 +12,43 @@ from proxy.net.tls.stats import TlsStats
 
 
 class TlsSession:
-    """`validated`: the peer's certificate was asked for and is good."""
+    """What is known since the handshake began, also after the socket has been closed. `validated`: the peer's
+    certificate was asked for and is good. `began` and `ended` are the event loop's times at which the client's first
+    message came and at which both had agreed, 0.0 where not reached; `late`: the time for it was up. `failure` is why
+    they have not, in Envoy's words, and `presented` the certificate (DER) that the peer showed then.
+    """
 
-    def __init__(self, sock: TlsSocket, *, validated: bool) -> None:
+    def __init__(self, sock: TlsSocket, *, validated: bool = False) -> None:
         self._socket = sock
+        self._engine = sock.engine
         self.validated = validated
+        self.began = self.ended = 0.0
+        self.late = False
+        self.failure = ""
+        self.presented = b""
+        self._version = ""
 
     @property
     def version(self) -> str:
-        """TLSv1.2, TLSv1.3, …"""
-        return self._socket.version() or ""
+        """TLSv1.2, TLSv1.3, …; "" before the end of the handshake. OpenSSL has forgotten it when an alert has come."""
+        self._version = self._version or self._engine.version() or ""
+        return self._version
 
     @property
     def cipher(self) -> str:
         """OpenSSL's name of the cipher suite."""
-        cipher = self._socket.cipher()
+        cipher = self._engine.cipher()
         return cipher[0] if cipher else ""
 
     @property
     def group(self) -> str:
         """X25519, P-256, …; "" if no key was exchanged."""
-        return libssl.group(self._socket.engine)
+        return libssl.group(self._engine)
 
     @property
     def alpn(self) -> str:
         """The application's protocol (h2, http/1.1); "" if none was agreed on."""
-        return self._socket.selected_alpn_protocol() or ""
+        return self._engine.selected_alpn_protocol() or ""
 
     @property
     def server_name(self) -> str:
@@ -45,22 +57,36 @@ class TlsSession:
 
     @property
     def resumed(self) -> bool:
-        return bool(self._socket.session_reused)
+        return bool(self._engine.session_reused)
+
+    @property
+    def id(self) -> bytes:
+        """The session's; b"" for one that has none, as in TLS 1.3."""
+        return b"" if self.version == "TLSv1.3" else libssl.session_id(self._engine)
+
+    @property
+    def bytes_received(self) -> int:
+        """As they came, encrypted."""
+        return libssl.bytes_received(self._engine)
 
     @property
     def peer_signature_algorithm(self) -> str:
-        return libssl.peer_signature_algorithm(self._socket.engine)
+        """What the peer has signed with; in a resumed session of ours, when that began."""
+        begun = self._socket.resuming
+        if begun is not None and self.resumed:
+            return begun.signature_algorithm
+        return libssl.peer_signature_algorithm(self._engine)
 
     @functools.cached_property
     def peer(self) -> CertificateFacts | None:
         """The peer's certificate; None if it presented none."""
-        der = self._socket.getpeercert(binary_form=True)
+        der = self.presented or (self._engine.getpeercert(True) if self.version else b"")
         return CertificateFacts(der) if der else None
 
     @functools.cached_property
     def local(self) -> CertificateFacts | None:
         """The certificate that we presented; None if we did not."""
-        der = libssl.own_certificate(self._socket.engine)
+        der = libssl.own_certificate(self._engine)
         return CertificateFacts(der) if der else None
 
     @functools.cached_property
@@ -68,7 +94,8 @@ class TlsSession:
         """The chain as the peer sent it, its own certificate first; that one alone in a resumed session."""
         if self.peer is None:
             return ()
-        return tuple(map(CertificateFacts, self._socket.peer_chain())) or (self.peer,)
+        sent = self._engine.get_unverified_chain() or ()
+        return tuple(CertificateFacts(each.public_bytes(_ssl.ENCODING_DER)) for each in sent) or (self.peer,)
 
 
 def count(session: TlsSession, stats: TlsStats) -> None:

@@ -74,7 +74,9 @@ def test_a_worker_that_is_stopped_is_replaced_and_all_serve_the_same(proxy: Prox
     write(proxy, [listener("two")], clusters(origin, "two"))
     os.kill(victim, signal.SIGSTOP)
     done = reload(proxy)
-    assert (done["outcome"], len(done["replaced"])) == ("done", 1)
+    assert done["outcome"] == "done"
+    # Where checking the file takes longer than the 5 s of the hang watch, that one has been first.
+    assert len(done["replaced"]) == 1 or "no sign of life" in proxy.output()
     wait_for(lambda: len(pids(proxy, "worker")) == 2, deadline=20, what="it has a successor")
     assert victim not in pids(proxy, "worker")
     assert {asked(proxy.address())[0] for _ in range(20)} == {"two"}

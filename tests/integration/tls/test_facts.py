@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.tls.terminating import ask, authority, context, inline, server, terminating
+from tests.integration.tls.test_filter_chains import INSPECTOR, chain, over_tls, running
 from tests.kit.certificates import Pair
 from tests.kit.trio import run_trio
 from tests.unit.proxy.rig import Rig
@@ -123,3 +125,22 @@ async def test_tls_is_what_require_tls_asks_for() -> None:
     routes = ROUTES.replace("  domains:", "  require_tls: ALL\n  domains:")
     async with terminating(context(), hcm="use_remote_address: true", route_config=routes) as rig:
         assert (await ask(rig, authority().client())).split(b" ")[1] == b"203"
+
+
+@pytest.mark.field(f"{INSPECTOR}.enable_ja3_fingerprinting", f"{INSPECTOR}.enable_ja4_fingerprinting")
+@run_trio
+async def test_a_listener_knows_its_clients_by_their_first_message(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    logged = {"text_format_source": {"inline_string": "%TLS_JA3_FINGERPRINT% %TLS_JA4_FINGERPRINT%\n"}}
+    file = {"@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": str(path)}
+    logs = [{"name": "file", "typed_config": {**file, "log_format": logged}}]
+    config = {
+        "@type": f"type.googleapis.com/{INSPECTOR}",
+        "enable_ja3_fingerprinting": True,
+        "enable_ja4_fingerprinting": True,
+    }
+    inspector = [{"name": "tls", "typed_config": config}]
+    async with running(chain(201, tls=True), access_log=logs, listener_filters=inspector) as rig:
+        await over_tls(rig, "a.test")
+        await rig.quiet()
+    assert re.fullmatch("[0-9a-f]{32} t13d[0-9]{4}00_[0-9a-f]{12}_[0-9a-f]{12}\n", path.read_text())

@@ -195,4 +195,4 @@ def test_faults() -> None:
     pair = certificate(server())
     assert "one certificate" in messages(speaking({"tls_certificates": [pair, pair]}))
     assert "there is no PEM certificate" in messages(speaking(trusting(trusted_ca=inline("x"))))
-    assert "not supported" in messages(speaking(auto_host_sni=True))
+    assert "not supported" in messages(speaking(allow_renegotiation=True))

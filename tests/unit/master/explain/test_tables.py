@@ -13,11 +13,12 @@ from master.explain import details, settings
 from master.explain.flags import FLAGS
 from proxy.errors import Flag
 from proxy.filters.network import hcm_record
+from proxy.net.tls import refusal
 from proxy.upstream.failures import Reason, reset
 
 ROOT = Path(__file__).resolve().parents[4]
 # Calls whose first argument is a detail. `unwritable` makes `http1.unwritable_<argument>` of it.
-EMITTERS = {"ProxyError", "CodecError", "bad_request", "unwritable"}
+EMITTERS = {"ProxyError", "CodecError", "bad_request", "unwritable", "Refusal"}
 
 
 def emitted(path: Path) -> Iterator[tuple[str, int]]:
@@ -62,6 +63,11 @@ def test_the_walk_finds_details() -> None:
 @pytest.mark.parametrize("detail", ALL)
 def test_every_detail_of_the_source_is_explained(detail: str) -> None:
     assert details.find(detail) is not None, f"master/explain/details.py has no row for {detail!r}"
+
+
+@pytest.mark.parametrize("detail", sorted(refusal.DETAILS))
+def test_every_reason_why_a_handshake_fails_is_explained(detail: str) -> None:
+    assert details.DETAILS[detail].look
 
 
 @pytest.mark.parametrize("started", [False, True])

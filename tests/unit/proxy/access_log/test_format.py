@@ -52,7 +52,7 @@ def test_text(text: str, expected: str) -> None:
         ("%START_TIME:3%", "no maximal length"),
         ("%REQ(a):99999999999999999999%", "out of range"),
         ("%NOSUCH%", "unknown operator"),
-        ("%TLS_JA3_FINGERPRINT%", "not supported"),
+        ("%DOWNSTREAM_PEER_OTHERNAME_SAN%", "not supported"),
     ],
 )
 def test_what_is_refused(text: str, message: str) -> None:

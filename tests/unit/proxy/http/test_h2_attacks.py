@@ -6,12 +6,14 @@ Numbers are those of the attack list (rows 27 to 34).
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 
 import hpack
 import pytest
 
 from proxy.http.codec_h2_server import H2ServerCodec
 from proxy.http.h2_frames import ErrorCode
+from proxy.http.headers import Headers
 from tests.kit.h2_client import frame
 from tests.unit.proxy.http.h2_helpers import HEAD_BLOCK, POST_BLOCK, begun, frames, value
 
@@ -57,8 +59,6 @@ def test_rapid_reset_in_one_piece_stops_where_it_must() -> None:
 
 
 def test_resets_after_a_while_or_after_the_answer_are_no_attack() -> None:
-    from proxy.http.headers import Headers
-
     codec = begun()
     for number in range(600):
         stream = 2 * number + 1
@@ -72,10 +72,35 @@ def test_resets_after_a_while_or_after_the_answer_are_no_attack() -> None:
     assert codec.failure is None
 
 
-def test_resets_that_we_are_made_to_send_29() -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda stream: frame(1, 5, stream, HEAD_BLOCK) + frame(0, 0, stream, b"x"),
+        lambda stream: frame(1, 4, stream, POST_BLOCK) + frame(8, 0, stream, bytes(4)),
+        lambda stream: frame(1, 5, stream, HEAD_BLOCK + b"\x00\x01x\x01y" * 101),
+    ],
+    ids=["data", "window", "headers"],
+)
+def test_resets_that_we_are_made_to_send_29(fault: Callable[[int], bytes]) -> None:
+    """Envoy counts them as those that the client sends itself."""
     codec = begun()
-    for number in range(2000):
-        codec.receive(frame(1, 5, 2 * number + 1, HEAD_BLOCK) + frame(0, 0, 2 * number + 1, b"x"))
+    for number in range(300):
+        codec.receive(fault(2 * number + 1))
+        codec.take_output()
+        if codec.failure:
+            break
+    assert number + 1 == 250
+    assert codec.failure is not None
+    assert codec.failure.detail == "too_many_premature_resets"
+    assert 249 <= value(codec, "tx_reset") <= 250
+
+
+def test_resets_of_what_is_over_29() -> None:
+    codec = begun()
+    codec.receive(frame(1, 5, 1, HEAD_BLOCK))
+    codec.send_headers(1, 204, Headers(), end_stream=True)
+    for _ in range(2000):
+        codec.receive(frame(0, 0, 1, b"x"))
         if codec.failure:
             break
         codec.take_output()
@@ -170,8 +195,6 @@ def test_window_updates_32() -> None:
 
 
 def test_window_updates_for_data_that_was_sent_are_free() -> None:
-    from proxy.http.headers import Headers
-
     codec = opened(max_inbound_window_update_frames_per_data_frame_sent=10)
     codec.send_headers(1, 200, Headers(), end_stream=False)
     for _ in range(5):

@@ -63,6 +63,15 @@ def test_the_encoder_never_outgrows_the_smaller_of_both_tables() -> None:
     assert decoder.header_table_size == 64
 
 
+def test_values_are_sent_as_they_are() -> None:
+    """Huffman's code of a long value would take longer than all else of its response."""
+    ours = BlockEncoder(4096)
+    fields = [(b"x", b"y" * 60000), (b"short", b"value")]
+    block = ours.encode(fields)
+    assert all(value in block for _, value in fields)
+    assert hpack.Decoder(max_header_list_size=1 << 20).decode(block, raw=True) == fields.items
+
+
 @pytest.mark.parametrize("block", [b"\xff\xff\xff\xff\xff\xff", b"\x80", b"\xbe", b"\x00\x05ab", b"\x3f\xe2\x1f"])
 def test_what_nobody_can_read(block: bytes) -> None:
     with pytest.raises(ConnectionFailed):

@@ -12,7 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from proxy.config.common import PipeAddress, SocketAddress
 from proxy.errors import Flag, ProxyError
-from proxy.limits import FAIR_BURST, LINGER_BYTES
+from proxy.limits import FAIR_BURST, LEAST_READ, LINGER_BYTES, READ_SIZE
 from proxy.net.connection import Connection
 from proxy.stats import MemoryStats
 from tests.kit.trio import run_trio
@@ -201,3 +201,19 @@ def test_the_deadline_is_rewritten_for_each_phase() -> None:
     clock = trio.testing.MockClock(autojump_threshold=0)
     begun = clock.current_time()
     trio.run(check, clock=clock)
+
+
+@run_trio
+async def test_a_costly_connection_is_read_in_smaller_pieces() -> None:
+    with pair(buffer_limit=READ_SIZE) as (connection, peer):
+        peer.send(bytes(READ_SIZE))
+        for _ in range(5):
+            connection.pace(slower=True)
+        assert len(await connection.receive()) == LEAST_READ
+        connection.pace(slower=False)
+        assert len(await connection.receive()) == 2 * LEAST_READ
+        for _ in range(10):
+            connection.pace(slower=False)
+        assert len(await connection.receive()) == READ_SIZE - 3 * LEAST_READ
+        peer.send(bytes(READ_SIZE + 1))
+        assert len(await connection.receive()) == READ_SIZE

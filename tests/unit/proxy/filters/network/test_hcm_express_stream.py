@@ -137,7 +137,7 @@ async def reset_without_window(rig: Rig, peer: Peer) -> Told:
     await peer.until(h2.events.DataReceived, stream)
     peer.h2.reset_stream(stream)
     await peer.flush()
-    await until(lambda: rig.value("downstream_rq_rx_reset") == 1)
+    await until(lambda: rig.stats.value("http2.rx_reset") == 1)
     return []
 
 
@@ -204,7 +204,8 @@ def run(scenario: Scenario, path: Path, **hcm: Any) -> Outcome:
             async with serving(config) as rig:
                 peer = await connect(rig)
                 await peer.get()
-                told = await scenario(rig, peer)
+                with trio.fail_after(100):
+                    told = await scenario(rig, peer)
                 await trio.aclose_forcefully(peer.client.stream)
                 await rig.quiet()
                 await rig.stop()

@@ -87,3 +87,15 @@ async def test_who_waits_is_charged_when_the_connection_ends() -> None:
         assert rig.value("downstream_rq_http2_total") == STREAMS + 1
         assert rig.value("downstream_rq_active") == 0
         assert rig.stats.value("cluster.origin.upstream_rq_active") == 0
+
+
+@virtual
+async def test_a_stream_that_comes_and_goes_in_one_packet_is_one_of_many() -> None:
+    async with origin(answering(OK)) as upstream, serving(compiled(upstream.address)) as rig:
+        peer = await connect(rig)
+        await peer.get()
+        await peer.client.send(frame(1, 5, 3, HEAD_BLOCK) + frame(3, 0, 3, bytes(4)))
+        await until(lambda: rig.value("downstream_rq_rx_reset") == 1)
+        peer.h2.get_next_available_stream_id()
+        peer.h2.highest_outbound_stream_id = 3
+        assert (await peer.get())[":status"] == "200"

@@ -1,0 +1,109 @@
+"""What a peer makes a connection do: no more for a thousand streams, or values, than for one."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.http.events import RequestReceived, StreamReset
+from proxy.http.h2_frames import ErrorCode
+from proxy.http.h2_sender import MAX_OUTPUT
+from proxy.http.headers import Headers
+from tests.kit.h2_client import frame
+from tests.unit.proxy.http.h2_helpers import HEAD_BLOCK, begun, frames
+
+INITIAL_WINDOW = b"\0\x04"
+
+
+def setting(name: bytes, value: int) -> bytes:
+    return name + value.to_bytes(4, "big")
+
+
+def increment(stream: int, by: int) -> bytes:
+    return frame(8, 0, stream, by.to_bytes(4, "big"))
+
+
+def test_bytes_of_a_stream_that_came_and_went_in_one_piece_are_known() -> None:
+    codec = begun()
+    reset = frame(3, 0, 1, ErrorCode.CANCEL.to_bytes(4, "big"))
+    began, gone = codec.receive(frame(1, 5, 1, HEAD_BLOCK) + reset)
+    assert (type(began), type(gone)) == (RequestReceived, StreamReset)
+    assert codec.meter(1).received == 9 + len(HEAD_BLOCK)
+    began, gone = codec.receive(frame(1, 5, 3, HEAD_BLOCK) + frame(0, 0, 3, b"x"))  # which we have to reset
+    assert (type(began), type(gone)) == (RequestReceived, StreamReset)
+    assert codec.meter(3).received == 9 + len(HEAD_BLOCK)
+
+
+@pytest.mark.parametrize("number", [32, 33])
+def test_values_of_one_settings_frame(number: int) -> None:
+    codec = begun()
+    codec.receive(frame(4, 0, 0, setting(INITIAL_WINDOW, 5) * number))
+    assert (codec.failure is None) is (number == 32)
+    assert frames(codec.take_output())[-1] == ((4, 1, 0, b"") if number == 32 else (7, 0, 0, b"\0\0\0\0\0\0\0\x0b"))
+
+
+def test_the_last_initial_window_of_a_frame_is_that_of_all_streams() -> None:
+    codec = begun()
+    codec.receive(frame(1, 5, 1, HEAD_BLOCK))
+    codec.receive(
+        frame(4, 0, 0, setting(INITIAL_WINDOW, 7) + setting(INITIAL_WINDOW, 100) + setting(INITIAL_WINDOW, 9))
+    )
+    assert codec.room(1) == 9
+    codec.receive(frame(4, 0, 0, setting(INITIAL_WINDOW, 1 << 31) + setting(INITIAL_WINDOW, 9)))
+    assert codec.failure is not None
+
+
+def test_the_connections_window_is_shared_in_turns() -> None:
+    codec = begun()
+    for stream in (1, 3, 5):
+        codec.receive(frame(1, 5, stream, HEAD_BLOCK))
+        codec.send_headers(stream, 200, Headers(), end_stream=False)
+    codec.receive(frame(4, 0, 0, setting(INITIAL_WINDOW, 1 << 20)))
+    codec.send_data(1, bytes(65535))
+    codec.take_output()
+    for stream in (1, 3, 5):
+        codec.send_data(stream, b"abc")
+    turns = []
+    for _ in range(9):
+        codec.receive(increment(0, 1))
+        ((kind, _, stream, payload),) = frames(codec.take_output())
+        assert (kind, len(payload)) == (0, 1)
+        turns.append(stream)
+    assert turns == [1, 3, 5] * 3
+    assert codec.queued(1) == codec.queued(3) == codec.queued(5) == 0
+
+
+def test_who_has_no_window_is_not_asked() -> None:
+    """Until it gets one; and a window that shrinks, and is negative for a while, is one that grows again."""
+    codec = begun()
+    codec.receive(frame(4, 0, 0, setting(INITIAL_WINDOW, 2)))
+    for stream in (1, 3):
+        codec.receive(frame(1, 5, stream, HEAD_BLOCK))
+        codec.send_headers(stream, 200, Headers(), end_stream=False)
+        codec.send_data(stream, b"abcdef")
+    assert not codec._blocked
+    codec.take_output()
+    codec.receive(frame(4, 0, 0, setting(INITIAL_WINDOW, 0)) + increment(1, 1))
+    assert not codec._blocked
+    codec.take_output()
+    codec.receive(increment(1, 4) + frame(4, 0, 0, setting(INITIAL_WINDOW, 6)))
+    sent = {1: b"", 3: b""}
+    for kind, _, stream, payload in frames(codec.take_output()):
+        if kind == 0:
+            sent[stream] += payload
+    assert sent == {1: b"cdef", 3: b"cdef"}
+
+
+def test_heads_that_nobody_reads_have_a_bound_whoever_sends_them() -> None:
+    """The client need not send anything more for its connection to end."""
+    codec = begun()
+    head = Headers([(b"x", b"y" * 16000)])
+    streams = range(1, 2 * (MAX_OUTPUT // 16000 + 2), 2)
+    for stream in streams:
+        codec.receive(frame(1, 5, stream, HEAD_BLOCK))
+    for stream in streams:
+        if codec.failure is None:
+            assert codec.output_size <= MAX_OUTPUT
+        codec.send_headers(stream, 200, head, end_stream=True)
+    assert codec.failure is not None
+    assert codec.stats._floods["outbound_flood"].value == 1  # type: ignore[attr-defined]
+    assert 7 in [kind for kind, *_ in frames(codec.take_output())]
