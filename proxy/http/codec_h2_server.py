@@ -32,7 +32,7 @@ class H2ServerCodec(H2Connection):
     * A request whose head is refused is a `StreamReset` alone, and so is the end of one that breaks later.
     * An extended CONNECT (RFC 8441) is told as HTTP/1.1 would have it: a GET with `upgrade`. The 101 that answers it
       is sent as a 200, and from then on data passes both ways until both have ended.
-    * `tells_heads`: a request without a body, and without an upgrade, is told as a `HeadReceived`; `request_of` makes
+    * `tells_heads`: a request without a body is told as a `HeadReceived`, unless it is a CONNECT; `request_of` makes
       of that what it would have been.
     * Who resets too many streams before their answer, or makes us do it, loses the connection (`h2_budget.py`).
     """
@@ -105,7 +105,7 @@ class H2ServerCodec(H2Connection):
         stream.expected = head.content_length
         stream.remote_ended = end_stream
         stream.no_body = head.method == b"HEAD"
-        if self.tells_heads and end_stream and not head.protocol:
+        if self.tells_heads and end_stream and head.method != b"CONNECT":
             self._events.append(HeadReceived(stream_id, head))
             return
         stream.tunnel = head.protocol != b""

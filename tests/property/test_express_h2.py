@@ -138,7 +138,7 @@ def assert_same(script: list[Step], path: Path, monkeypatch: pytest.MonkeyPatch,
 RESPONSES = [sized(b"", b"date: Mon, 23 Nov 2026 00:00:00 GMT\r\nx: %d\r\n" % number) for number in (1, 2, 1)]
 
 
-@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(script=SCRIPTS, remote=st.booleans(), suppress=st.booleans(), edits=EDITS, listener=CASES, cluster=CASES)
 @example(script=[Step(GET, PLAIN)] * 4, remote=True, suppress=False, edits=(), listener=None, cluster=None)
 @example(script=[Step(GET, PLAIN)] * 4, remote=True, suppress=False, edits=CONSTANT, listener=None, cluster=None)
@@ -174,7 +174,7 @@ def test_the_lane_changes_nothing(
     )
 
 
-@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(script=SCRIPTS, suppress=st.booleans(), edits=EDITS, routing=ROUTINGS)
 @example(script=[Step(GET, PLAIN)] * 4, suppress=False, edits=(), routing=CONSTANT_ROUTING)
 @example(script=[*TRACED, *OF_MANY_PATHS], suppress=False, edits=CONSTANT, routing=REWRITTEN[1])

@@ -69,7 +69,7 @@ def test_values_are_sent_as_they_are() -> None:
     fields = [(b"x", b"y" * 60000), (b"short", b"value")]
     block = ours.encode(fields)
     assert all(value in block for _, value in fields)
-    assert hpack.Decoder(max_header_list_size=1 << 20).decode(block, raw=True) == fields.items
+    assert hpack.Decoder(max_header_list_size=1 << 20).decode(block, raw=True) == fields
 
 
 @pytest.mark.parametrize("block", [b"\xff\xff\xff\xff\xff\xff", b"\x80", b"\xbe", b"\x00\x05ab", b"\x3f\xe2\x1f"])

@@ -112,13 +112,6 @@ async def broken_meanwhile(rig: Rig, peer: Peer) -> Told:
     return await peer.end()
 
 
-async def gone_before_all_start(rig: Rig, peer: Peer) -> Told:
-    await peer.client.send(b"".join(frame(1, 5, 2 * number + 3, HEAD_BLOCK) for number in range(100)))
-    await until(lambda: rig.value("downstream_rq_http2_total") > 1)
-    await trio.aclose_forcefully(peer.client.stream)
-    return []
-
-
 async def no_window(rig: Rig, peer: Peer) -> Told:
     """The client's credit comes later, as does the end of another stream."""
     peer.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 100})
@@ -176,7 +169,6 @@ SCENARIOS = [
     reset_meanwhile,
     gone_meanwhile,
     broken_meanwhile,
-    gone_before_all_start,
     no_window,
     reset_without_window,
     long,
@@ -210,6 +202,7 @@ def run(scenario: Scenario, path: Path, **hcm: Any) -> Outcome:
                 await rig.quiet()
                 await rig.stop()
                 words = {name: word.value for name, word in rig.stats.words.items() if word.value}
+                words.pop("filesystem.flushed_by_timer", None)  # half a second may be over, or not
                 tables = (dict(rig.tables.hosts._words), dict(rig.tables.clusters._words))
                 records = sorted(record.detail for record in rig.records)
                 return Outcome(told, words, tables, records, [])
