@@ -8,7 +8,7 @@ from proxy.config.http2 import Http2Options
 from proxy.http import h1_connection, h2_strict
 from proxy.http import h2_frames as frames
 from proxy.http.codec import CodecError
-from proxy.http.events import HeadReceived, RequestReceived, StreamReset
+from proxy.http.events import HeadReceived, RequestReceived, StreamEnded, StreamReset
 from proxy.http.h2_budget import PREMATURE_AGE
 from proxy.http.h2_connection import H2Connection
 from proxy.http.h2_frames import ConnectionFailed, ErrorCode, Setting, StreamFailed
@@ -34,6 +34,7 @@ class H2ServerCodec(H2Connection):
       is sent as a 200, and from then on data passes both ways until both have ended.
     * `tells_heads`: a request without a body is told as a `HeadReceived`, unless it is a CONNECT; `request_of` makes
       of that what it would have been.
+    * The request of a tunnel, which any CONNECT is, has no body: its data is the tunnel's, and so is its end.
     * Who resets too many streams before their answer, or makes us do it, loses the connection (`h2_budget.py`).
     """
 
@@ -105,11 +106,13 @@ class H2ServerCodec(H2Connection):
         stream.expected = head.content_length
         stream.remote_ended = end_stream
         stream.no_body = head.method == b"HEAD"
-        if self.tells_heads and end_stream and head.method != b"CONNECT":
+        stream.tunnel = head.method == b"CONNECT"
+        if self.tells_heads and end_stream and not stream.tunnel:
             self._events.append(HeadReceived(stream_id, head))
             return
-        stream.tunnel = head.protocol != b""
-        self._events.append(self.request_of(stream_id, head, end_stream=end_stream))
+        self._events.append(self.request_of(stream_id, head, end_stream=end_stream or stream.tunnel))
+        if stream.tunnel and end_stream:
+            self._events.append(StreamEnded(stream_id))
 
     def _refusal(self, stream_id: int, code: ErrorCode, detail: str, *, invalid: bool = False) -> StreamFailed:
         """The error for a request that never becomes a stream."""
@@ -130,8 +133,8 @@ class H2ServerCodec(H2Connection):
         method, upgrade = head.method, ""
         if head.protocol:
             method, upgrade = b"GET", head.protocol.decode("ascii").lower()
-            headers.add(b"connection", b"upgrade")
             headers.add(b"upgrade", head.protocol)
+            headers.add(b"connection", b"upgrade")
         return RequestReceived(
             stream_id,
             method,
@@ -158,6 +161,8 @@ class H2ServerCodec(H2Connection):
             )
         if stream.remote_ended:
             raise StreamFailed(stream_id, ErrorCode.STREAM_CLOSED, "http2.stream_closed")
+        if stream.tunnel:  # RFC 9113 8.5: nothing but DATA
+            raise StreamFailed(stream_id, ErrorCode.PROTOCOL_ERROR, h2_strict.RULE)
         try:
             items = h2_strict.trailers(pairs, self._limits)
         except Overflow as error:

@@ -47,6 +47,7 @@ class Http2Session:
         self._streams = Http2Streams(manager, self, hop, self._on_stream_end)
         self._reading = trio.CancelScope()
         self._writer = Http2Writer(connection, self.codec, self._wake_drained, self._reading.cancel)
+        self._over = disconnected()  # why the streams that are left end with the connection
         self._requests = 0
         self._refusal = False  # the last thing that came was a request that was none
         self._lifetime = Http2Lifetime(self, config, manager.stats)
@@ -65,7 +66,7 @@ class Http2Session:
                             await self._read(arrived)
                         if self.codec.failure is not None:
                             self._fail(self.codec.failure.detail)
-                        self._streams.abandon(disconnected())
+                        await self._streams.abandon(self._over)
                     finally:
                         self._streams.leave()
                 await self._finish()
@@ -78,9 +79,12 @@ class Http2Session:
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
-    async def _read(self, data: bytes) -> None:
+    async def _read(self, arrived: bytes) -> None:
         codec, connection = self.codec, self.connection
         self.wake_writer()
+        connection.pace(slower=True)  # who is not costly soon has all that can be had at once
+        data = arrived[: connection.read_size]
+        arrived = arrived[connection.read_size :]
         while data:
             codec.tells_heads = self._manager.plans is not None
             began = trio.current_time()
@@ -97,6 +101,10 @@ class Http2Session:
             connection.pace(slower=costly)
             if costly:
                 await trio.lowlevel.checkpoint()
+            if arrived:
+                size = connection.read_size
+                data, arrived = arrived[:size], arrived[size:]
+                continue
             try:
                 data = await connection.receive()
             except ProxyError:  # a reset is an end like any other
@@ -127,7 +135,7 @@ class Http2Session:
         self.we_close = True
         if self.connection.info is not None:
             self.connection.info.flags.add(Flag.DOWNSTREAM_PROTOCOL_ERROR)
-        self._streams.abandon(_protocol_error(detail))
+        self._over = _protocol_error(detail)
 
     # --- out --------------------------------------------------------------------------------------------------------
 
@@ -160,7 +168,7 @@ class Http2Session:
         """The client does not answer any more."""
         self.we_close = True
         self.active = self.busy
-        self._streams.abandon(_protocol_error("http2.ping_timeout"))
+        self._over = _protocol_error("http2.ping_timeout")
         self._reading.cancel()
 
     def end_if_done(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from proxy.errors import ProxyError
+from proxy.errors import Flag, ProxyError
 from proxy.filters.network.hcm_express_stream import StreamLane
 from proxy.filters.network.hcm_stream import ActiveStream
 from proxy.http.events import DataReceived, HeadReceived, RequestReceived, StreamEnded
@@ -19,6 +19,7 @@ from proxy.http.handover import Handover
 from proxy.http.identity import Hop
 from proxy.http.stream_info import StreamInfo
 from proxy.http.stream_starts import stream_starts
+from proxy.limits import STREAM_BURST
 
 if TYPE_CHECKING:
     from proxy.filters.network.http_connection_manager import HttpConnectionManager
@@ -82,17 +83,20 @@ class Http2Streams:
         downstream = self._downstreams.get(stream_id)
         if downstream is None:
             return False
-        downstream.fail(error)
-        self._exchanges[stream_id].exchange.deadlines.client_gone(error)
+        if downstream.error is None:
+            downstream.fail(error)
+            self._exchanges[stream_id].exchange.deadlines.client_gone(error)
         return True
 
-    def abandon(self, error: ProxyError) -> None:
-        """All streams are over."""
-        for lane in list(self._lanes.values()):
-            lane.hand_over()
-        for stream_id, downstream in self._downstreams.items():
-            if downstream.error is None:
-                self.reset(stream_id, error)
+    async def abandon(self, error: ProxyError) -> None:
+        """All streams are over: of those that have started a few in each turn of the loop, as with their start."""
+        for stream_id in self._begun:
+            self.reset(stream_id, error)
+        for number, stream_id in enumerate((*self._lanes, *self._downstreams)):
+            if self.reset(stream_id, error) and not number % STREAM_BURST:
+                await trio.lowlevel.checkpoint()
+        while self._begun:
+            await trio.lowlevel.checkpoint()
 
     def refuse(self, stream_id: int, error: ProxyError) -> None:
         """A request whose head could not be taken: counted, logged, and over."""
@@ -183,12 +187,8 @@ class Http2Streams:
         finally:
             self._forget(stream_id, exchange.info)
             downstream.close()
-            if downstream.error is not None:
-                pass
-            elif not exchange.info.response_complete:
-                self.codec.reset(stream_id, ErrorCode.INTERNAL_ERROR)
-            elif not exchange.info.request_complete:
-                self.codec.reset(stream_id, ErrorCode.NO_ERROR)  # RFC 9113 8.1
+            if downstream.error is None:
+                self.codec.reset(stream_id, _last_word(exchange.info))
             self._over(drains=exchange.drains)
 
     async def _run(self, stream: ActiveStream, before: Exchange | None = None) -> None:
@@ -214,3 +214,13 @@ class Http2Streams:
         if not self._lanes and not self._downstreams:
             self.connection.idle = True
         self._on_end(drains)
+
+
+_TUNNEL_LOST = frozenset({Flag.UPSTREAM_CONNECTION_FAILURE, Flag.UPSTREAM_CONNECTION_TERMINATION})
+
+
+def _last_word(info: StreamInfo) -> ErrorCode:
+    """Why a stream is reset that its exchange has left open (RFC 9113 sections 8.1 and 8.5)."""
+    if info.upgrade and not _TUNNEL_LOST.isdisjoint(info.flags):
+        return ErrorCode.CONNECT_ERROR
+    return ErrorCode.NO_ERROR if info.response_complete else ErrorCode.INTERNAL_ERROR
