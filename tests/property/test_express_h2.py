@@ -62,10 +62,11 @@ class Asking:
             self._peers[client] = Peer(client)
         peer = self._peers[client]
         fields, body = over_http2(request)
-        stream = await peer.begin(fields, end=not body)
-        if body:
+        stream: int = peer.h2.get_next_available_stream_id()
+        peer.h2.send_headers(stream, fields, end_stream=not body)
+        if body:  # in the same packet: an answer that does not wait for it would be another race each time
             peer.h2.send_data(stream, body, end_stream=True)
-            await peer.flush()
+        await peer.flush()
         with trio.move_on_after(2):
             while not peer.closed and not any(ends(event, stream) for event in peer.events):
                 seen = len(peer.events)
