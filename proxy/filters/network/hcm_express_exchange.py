@@ -84,7 +84,7 @@ class PlainExchange(abc.ABC):
         data = head + arrival.body if arrival.body else head
         if not upstream.send_now(data):
             # The host has left since we last heard of it. It got nothing whole, so another connection may be asked.
-            pool.discard(upstream, remote=True, with_active_rq=True)
+            progress.pool.discard(upstream, remote=True, with_active_rq=True)
             progress.pool = None
             return False
         progress.upstream = upstream
