@@ -87,6 +87,16 @@ DETAILS: dict[str, Detail] = {
     ),
     # --- the upstream
     "no_healthy_upstream": Detail("the cluster has no host that may be used", "upstream"),
+    _RESET % "local_connection_failure|failed_to_bind*": Detail(
+        "the connection could not be given its source address: the kernel's words are in braces", "us",
+        "`upstream_bind_config.source_address`: is it an address of this machine's, of the host's version of IP, and, "
+        "with a port, free?",
+    ),
+    _RESET % "local_connection_failure*": Detail(
+        "the kernel did not take the socket options of the cluster", "us",
+        "`upstream_bind_config.socket_options`: level and name of each are setsockopt(2)'s; some want privileges that "
+        "workers do not have",
+    ),
     **upstream_tls_details.DETAILS,
     _RESET % "remote_connection_failure": Detail(
         "the host closed the connection in the middle of the TLS handshake", "upstream",
@@ -117,6 +127,7 @@ DETAILS: dict[str, Detail] = {
         _AFTER_WORDS + "the host ended it as if it had refused it (HTTP/2: REFUSED_STREAM)", "upstream"
     ),
     _AFTER % "connection_timeout": Detail(_AFTER_WORDS + "the connection timed out", "upstream"),
+    _AFTER % "local_connection_failure*": Detail(_AFTER_WORDS + "there was no connection", "us"),
     _AFTER % "remote_connection_failure*": Detail(_AFTER_WORDS + "the connection failed", "upstream"),
     _AFTER % "protocol_error": Detail(_AFTER_WORDS + "the rest of it broke HTTP or never came", "upstream"),
     _AFTER % "overflow": Detail(_AFTER_WORDS + "a circuit breaker was full", "us", "", _BREAKERS),
