@@ -47,6 +47,23 @@ DETAILS: dict[str, Detail] = {
     "filter_exception{*}": Detail(
         "a filter raised an exception: its file, line and class are in braces", "us", "the traceback is in the log",
     ),
+    "response_payload_too_large": Detail(
+        "a filter has to hold the whole response, which is larger than it may be", "upstream",
+        "`per_connection_buffer_limit_bytes` of the listener says how much that is",
+    ),
+    "grpc_base_64_decode_failed": Detail("the body of a gRPC-Web request is no base64, as its type says", "client"),
+    "grpc_base_64_decode_failed_bad_size": Detail("the base64 of a gRPC-Web request breaks off", "client"),
+    "grpc_bridge_data_too_small": Detail("the request's body is too short for a gRPC message", "client"),
+    "grpc_bridge_content_type_wrong": Detail(
+        "the upstream's answer has not the content type that grpc_http1_reverse_bridge asks for", "upstream",
+        "the upstream's log; `content_type` of the filter",
+    ),
+    "grpc_bridge_content_length_missing": Detail(
+        "the upstream does not say how long its message is", "upstream", "`response_size_header` of the filter",
+    ),
+    "grpc_bridge_content_length_wrong": Detail(
+        "the upstream's message is not as long as it has said", "upstream", "`response_size_header` of the filter",
+    ),
     "stream_data_too_large": Detail(
         "filters wrote more dynamic metadata and filter state at this request than may be held (256 KiB)", "us",
         "set_metadata, set_filter_state and the filters in Python of this connection manager",

@@ -29,7 +29,7 @@ class Staple:
         self.policy: StaplePolicy = "MUST_STAPLE" if facts.must_staple else policy
         self.good_until: datetime | None = None
         if self.response:
-            self.good_until = _good_until(self.response, facts)
+            self.good_until = good_until(self.response, facts)
         elif facts.must_staple:
             raise TlsConfigError(
                 "ocsp_staple", "the certificate says that an OCSP response must come with it (RFC 7633)"
@@ -46,8 +46,10 @@ class Staple:
         return b""
 
 
-def _good_until(response: bytes, facts: CertificateFacts) -> datetime | None:
-    """None: the response does not say, so it never counts."""
+def good_until(response: bytes, facts: CertificateFacts) -> datetime | None:
+    """Until when this response (DER) may be used for the certificate; None: it does not say, so it never counts. Raises
+    `TlsConfigError`.
+    """
     try:
         parsed = ocsp.load_der_ocsp_response(response)
     except ValueError as error:
