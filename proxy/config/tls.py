@@ -19,7 +19,7 @@ SanType = Literal["EMAIL", "DNS", "URI", "IP_ADDRESS"]
 
 class Certificate(msgspec.Struct, frozen=True, gc=False, tag="certificate"):
     """`TlsCertificate`: a PEM chain, leaf first, and the leaf's PEM key. `path` is the chain's file, or "<inline>";
-    `name` that of the secret it comes from, or ""; `ocsp` an OCSP response (DER) that goes with it, b"" for none.
+    `name` that of the secret it comes from, or "". `ocsp` is an OCSP response (DER) that goes with it, b"" for none.
     """
 
     chain: bytes

@@ -29,7 +29,7 @@ from proxy.config.tls import (
 from proxy.net.tls.certificate import CertificateFacts
 from proxy.net.tls.client import ClientTls
 from proxy.net.tls.context import TlsConfigError, load_certificate, new_context
-from proxy.net.tls.ocsp import good_until
+from proxy.net.tls.ocsp import Staple
 from proxy.net.tls.server import ServerTls, facts_of
 from proxy.net.tls.stats import TlsStats
 from proxy.stats import MemoryStats
@@ -81,7 +81,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "ecdh_curves",
         "signature_algorithms",
     ),
-    f"{_TLS}.TlsCertificate": ("certificate_chain", "private_key", "password", "ocsp_staple", "watched_directory"),
+    f"{_TLS}.TlsCertificate": ("certificate_chain", "private_key", "password", "watched_directory", "ocsp_staple"),
     f"{_TLS}.TlsSessionTicketKeys": ("keys",),
     f"{_TLS}.CertificateValidationContext": (
         "trusted_ca",
@@ -149,7 +149,9 @@ def compile_downstream(message: Any, context: Context, names: tuple[str, ...] = 
             "there is nothing that a client's certificate could be held against, so everybody would come in",
             "a validation_context with trusted_ca, names or hashes",
         )
-    elif not here.faulty("common_tls_context"):
+    elif _check_staples(tls.certificates, tls.staple_policy, common, here.at("common_tls_context")) and not here.faulty(
+        "common_tls_context"
+    ):
         _report(here.at("common_tls_context"), lambda: ServerTls(tls, TlsStats(MemoryStats(), ""), names))
     return tls
 
@@ -182,9 +184,7 @@ def compile_upstream(message: Any, context: Context) -> UpstreamTls | None:
     if len(tls.certificates) > 1:
         several = "tls_certificates" if common.tls_certificates else "tls_certificate_sds_secret_configs"
         place.error((several, 1), "a client has one certificate", "one certificate")
-    elif any(certificate.ocsp for certificate in tls.certificates):
-        place.error(("tls_certificates", 0, "ocsp_staple"), "no server asks its clients for it", "no ocsp_staple")
-    elif not place.faulty():
+    elif _check_staples(tls.certificates, None, common, place) and not place.faulty():
         _report(place, lambda: ClientTls(tls, TlsStats(MemoryStats(), "")))
     return tls
 
@@ -405,15 +405,28 @@ def _check_pair(certificate: Certificate, context: Context) -> bool:
             context.error(("certificate_chain",), *too_weak)
             return False
         load_certificate(new_context(server=True, parameters=TlsParameters()), certificate)
-        if certificate.ocsp:
-            good_until(certificate.ocsp, facts)
     except TlsConfigError as error:
-        context.error((_OF_PAIRS.get(error.field, "certificate_chain"),), str(error))
+        context.error(("private_key" if error.field == "key" else "certificate_chain",), str(error))
         return False
     return True
 
 
-_OF_PAIRS = {"key": "private_key", "ocsp_staple": "ocsp_staple"}
+def _check_staples(
+    certificates: tuple[Certificate, ...], policy: StaplePolicy | None, common: Any, context: Context
+) -> bool:
+    """Report OCSP responses that cannot be stapled, or are missing; a server has a `policy`, a client None."""
+    field = "tls_certificates" if common.tls_certificates else "tls_certificate_sds_secret_configs"
+    for index, certificate in enumerate(certificates):
+        try:
+            if policy is not None:
+                Staple(certificate, facts_of(certificate), policy)
+            elif certificate.ocsp:
+                raise TlsConfigError("ocsp_staple", "no server asks its clients for an OCSP response")
+        except TlsConfigError as error:
+            place = (field, index, "ocsp_staple") if common.tls_certificates else (field, index)
+            context.error(place, str(error))
+            return False
+    return True
 
 
 def _weakness(facts: CertificateFacts) -> tuple[str, str] | None:
