@@ -2,45 +2,49 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator
+from random import Random
 
 import trio
 
-from proxy import registry
 from proxy.config.cluster import Cluster as ClusterConfig
 from proxy.config.cluster import ClusterEndpoints, Host
 from proxy.config.lb_subsets import Labels
 from proxy.errors import ProxyError
-from proxy.http.codec import ClientCodec
-from proxy.http.codec_h1_client import H1ClientCodec
 from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo, UpstreamConnection
 from proxy.limits import MAX_NAMED_POOLS
 from proxy.stats import Stats
 from proxy.upstream import failures
+from proxy.upstream.background import Background
+from proxy.upstream.balancer import Balancer
 from proxy.upstream.circuit_breaker import CircuitBreaker
+from proxy.upstream.codecs import Codecs
 from proxy.upstream.connect import agreed
 from proxy.upstream.host_set import HostSet
+from proxy.upstream.http1_pool import Http1Pool
+from proxy.upstream.http2_pool import Http2Pool
 from proxy.upstream.judge import Judge
-from proxy.upstream.lb import POLICIES, LoadBalancer
+from proxy.upstream.lb import Surroundings
 from proxy.upstream.observed import Together
 from proxy.upstream.pool import Pool
 from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.stream import UpstreamStream
 from proxy.upstream.subsets import Subsets
-from proxy.upstream.tables import HostColumn, Tables
+from proxy.upstream.tables import HostColumn, Table, Tables
 from proxy.upstream.tcp import TcpConnection
 from proxy.upstream.transport_options import TransportOptions, of_request
-from proxy.upstream.transport_sockets import HTTP1, TransportSockets
+from proxy.upstream.transport_sockets import HTTP1, HTTP2, TransportSockets
 
 
 class Cluster:
     """Opens streams to the hosts of `config`, for as long as that stays the same; endpoints change while it lives.
 
-    `numbers` are for connections (`%UPSTREAM_CONNECTION_ID%`). A pool belongs to a host's identity (slot, address,
-    hostname, transport socket): it survives a change of weight or locality. Requests of high priority (`high`) have
-    pools, and limits, of their own.
+    `numbers` are for connections (`%UPSTREAM_CONNECTION_ID%`), `background` runs those of HTTP/2. A pool belongs to a
+    host's identity (slot, address, hostname, transport socket): it survives a change of weight or locality. Requests of
+    high priority (`high`) have pools, and limits, of their own.
     """
 
     def __init__(
@@ -52,25 +56,28 @@ class Cluster:
         *,
         seed: int,
         numbers: Iterator[int] | None = None,
+        background: Background | None = None,
     ) -> None:
         self.config = config
         self._numbers = numbers or itertools.count(1)
+        self._background = background or Background()
         self.stats = ClusterStats(stats, config.stat_name)
         self._hosts = tables.hosts
         slot = endpoints.slot if endpoints is not None else 0
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
-        policy = registry.load(POLICIES, config.lb_policy)
-        self._balancer: LoadBalancer = policy(seed)
+        surroundings = Surroundings(config.lb, seed, Random(seed), functools.partial(_active_requests, tables.hosts))
+        self._balancer = Balancer(surroundings, self.stats.lb_healthy_panic.inc)
         self._subsets: Subsets | None = None
         if config.subsets is not None:
-            self._subsets = Subsets(config.subsets, lambda: policy(seed), stats, self.stats, config.stat_name)
-        self._pools: dict[tuple[object, bool, TransportOptions | None], Pool] = {}  # by host, priority, options
+            make = functools.partial(Balancer, surroundings, self.stats.lb_healthy_panic.inc)
+            self._subsets = Subsets(config.subsets, make, stats, self.stats, config.stat_name)
+        self._pools: dict[tuple[object, bool, TransportOptions | None, bool], Pool] = {}  # the last: speaks HTTP/2
         self._draining: list[Pool] = []
         self._retired = False
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
-        self._make_codec = _codec_factory(config)
+        self._codecs = Codecs(config, stats)
         self._sockets = TransportSockets(config, stats)
         self._endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
@@ -90,14 +97,19 @@ class Cluster:
         return None if names is None else of_request(names, request)
 
     def pick(
-        self, labels: Labels = (), *, high: bool = False, transport: TransportOptions | None = None
+        self,
+        labels: Labels = (),
+        *,
+        high: bool = False,
+        transport: TransportOptions | None = None,
+        http2: bool = False,
     ) -> Pool | None:
         """The pool of the balancer's next host for a request for hosts of `labels`, with the connections that
-        `transport` asks for; None if none is healthy.
+        `transport` asks for; None if none is healthy. `http2`, here and below: its client speaks HTTP/2.
         """
         balancer = self._balancer if self._subsets is None else self._subsets.choose(labels)
         host = balancer.pick()
-        return None if host is None else self._pool(host, high, transport)
+        return None if host is None else self._pool(host, high, transport, http2)
 
     async def open_stream(
         self,
@@ -108,6 +120,7 @@ class Cluster:
         labels: Labels = (),
         high: bool = False,
         transport: TransportOptions | None = None,
+        http2: bool = False,
     ) -> UpstreamStream:
         """A stream to the next host of the balancer for `labels`, or to that of `pool`, which was picked already.
 
@@ -119,7 +132,7 @@ class Cluster:
         wants another attempt.
         """
         outcomes = self.outcomes_of(info)
-        pool = pool or self.pick(labels, high=high, transport=transport)
+        pool = pool or self.pick(labels, high=high, transport=transport, http2=http2)
         if pool is None:
             self._charge_none_healthy(labels)
             error = failures.no_healthy_upstream()
@@ -128,7 +141,7 @@ class Cluster:
         if info is not None:
             info.upstream_tried, info.upstream_hostname = pool.host.address, pool.host.hostname
         try:
-            connection = await pool.acquire()
+            stream = await pool.open(outcomes, judge)
         except ProxyError as error:
             if judge is None or not judge.reset(error, request_started=False):
                 outcomes.charge(error.status)
@@ -138,8 +151,8 @@ class Cluster:
             if info is not None:
                 info.pool_ready = trio.current_time()
         if info is not None:
-            info.upstream_connection = connection.identity
-        return UpstreamStream(pool, connection, outcomes, judge)
+            info.upstream_connection = stream.identity
+        return stream
 
     def pick_another(
         self,
@@ -149,6 +162,7 @@ class Cluster:
         labels: Labels = (),
         high: bool = False,
         transport: TransportOptions | None = None,
+        http2: bool = False,
     ) -> Pool | None:
         """The pool of the next host for `labels` that is not rejected; after `attempts` more picks whichever comes."""
         balancer = self._balancer if self._subsets is None else self._subsets.choose(labels)
@@ -156,7 +170,7 @@ class Cluster:
         while host is not None and attempts and rejects(host):
             host = balancer.pick()
             attempts -= 1
-        return None if host is None else self._pool(host, high, transport)
+        return None if host is None else self._pool(host, high, transport, http2)
 
     async def open_connection(
         self,
@@ -190,7 +204,7 @@ class Cluster:
         finally:
             info.pool_ready = trio.current_time()
         tls_session = agreed(connection.sock)
-        info.upstream_connection = UpstreamConnection(next(self._numbers), began, info.pool_ready, tls_session)
+        info.upstream_connection = UpstreamConnection(next(self._numbers), began, info.pool_ready, tls=tls_session)
         return connection
 
     def charge_attempts_exceeded(self) -> None:
@@ -217,8 +231,8 @@ class Cluster:
         if endpoints == self._endpoints:
             return
         self._endpoints = endpoints
-        hosts = HostSet(endpoints)
-        self._balancer.update(hosts.eligible())
+        hosts = HostSet.of(endpoints)
+        self._balancer.update(hosts)
         if self._subsets is not None:
             self._subsets.update(hosts)
         kept = self._identities = {self._identity(host) for host in hosts.hosts}
@@ -260,21 +274,30 @@ class Cluster:
         self.close()
 
     def _charge_none_healthy(self, labels: Labels) -> None:
-        self.stats.lb_healthy_panic.inc(1 if self._subsets is None else self._subsets.in_vain(labels))
+        in_vain = int(self._balancer.in_panic) if self._subsets is None else self._subsets.in_vain(labels)
+        self.stats.lb_healthy_panic.inc(in_vain)
         self.stats.cx_none_healthy.inc()
 
-    def _pool(self, host: Host, high: bool, transport: TransportOptions | None) -> Pool:
-        key = self._identity(host), high, transport
+    def _pool(self, host: Host, high: bool, transport: TransportOptions | None, http2: bool) -> Pool:
+        protocol = self.config.protocol
+        multiplexed = protocol == "http2" or (protocol == "downstream" and http2)
+        key = self._identity(host), high, transport, multiplexed
         pool = self._pools.get(key)
         if pool is None:
             if transport is not None:
                 self._make_room()
-            breaker, tls = self.high_breaker if high else self.breaker, self._sockets.towards(host, transport, HTTP1)
-            pool = Pool(host, self.config, self.stats, breaker, self._hosts, self._make_codec, self._numbers, tls)
-            self._pools[key] = pool
+            pool = self._pools[key] = self._new_pool(host, high, transport, multiplexed)
             if self._retired:
                 pool.drain()
         return pool
+
+    def _new_pool(self, host: Host, high: bool, transport: TransportOptions | None, multiplexed: bool) -> Pool:
+        breaker = self.high_breaker if high else self.breaker
+        tls = self._sockets.towards(host, transport, HTTP2 if multiplexed else HTTP1)
+        common = host, self.config, self.stats, breaker, self._hosts, self._numbers, tls
+        if multiplexed:
+            return Http2Pool(*common, self._codecs.http2, self._background)
+        return Http1Pool(*common, self._codecs.http1)
 
     def _make_room(self) -> None:
         """Clients may name as many hosts as they like: beyond a number of names, the oldest one that is not in use
@@ -295,9 +318,6 @@ class Cluster:
         self._draining.append(pool)
 
 
-def _codec_factory(config: ClusterConfig) -> Callable[[], ClientCodec]:
-    return lambda: H1ClientCodec(
-        max_headers_bytes=config.max_response_headers_kb * 1024,
-        max_headers_count=config.max_response_headers_count,
-        options=config.http1,
-    )
+def _active_requests(hosts: Table, host: Host) -> int:
+    """Over all workers."""
+    return hosts.total(host.slot, HostColumn.RQ_ACTIVE)

@@ -12,6 +12,8 @@ Reason = Literal[
     "remote connection failure",
     "connection timeout",
     "connection termination",
+    "remote reset",
+    "remote refused stream reset",
     "protocol error",
     "overflow",
 ]
@@ -20,6 +22,8 @@ _FLAGS: dict[Reason, Flag] = {
     "remote connection failure": Flag.UPSTREAM_CONNECTION_FAILURE,
     "connection timeout": Flag.UPSTREAM_CONNECTION_FAILURE,
     "connection termination": Flag.UPSTREAM_CONNECTION_TERMINATION,
+    "remote reset": Flag.UPSTREAM_REMOTE_RESET,
+    "remote refused stream reset": Flag.UPSTREAM_REMOTE_RESET,
     "protocol error": Flag.UPSTREAM_PROTOCOL_ERROR,
     "overflow": Flag.UPSTREAM_OVERFLOW,
 }
@@ -29,6 +33,8 @@ _RETRYABLE: dict[Reason, Retryable] = {
     "remote connection failure": "always",
     "connection timeout": "always",
     "connection termination": "reused",
+    "remote reset": "never",
+    "remote refused stream reset": "always",
     "protocol error": "never",
     "overflow": "never",
 }

@@ -46,6 +46,7 @@ class ClusterStats:
 
         self.cx_total = counter(f"{prefix}upstream_cx_total")
         self.cx_http1_total = counter(f"{prefix}upstream_cx_http1_total")
+        self.cx_http2_total = counter(f"{prefix}upstream_cx_http2_total")
         self.cx_active = stats.gauge(f"{prefix}upstream_cx_active")
         self.cx_connect_fail = counter(f"{prefix}upstream_cx_connect_fail")
         self.cx_connect_attempts_exceeded = counter(f"{prefix}upstream_cx_connect_attempts_exceeded")
@@ -89,7 +90,7 @@ class ClusterStats:
         self.internal_redirect_succeeded_total = counter(f"{prefix}upstream_internal_redirect_succeeded_total")
         self.internal_redirect_failed_total = counter(f"{prefix}upstream_internal_redirect_failed_total")
         self.cx_max_duration_reached = counter(f"{prefix}upstream_cx_max_duration_reached")
-        # HTTP/1 has no reset frame; Envoy shows these two as 0 whatever an HTTP/1 upstream does.
+        # HTTP/1 has no reset frame: these two are 0 whatever an HTTP/1 upstream does.
         self.rq_rx_reset = counter(f"{prefix}upstream_rq_rx_reset")
         self.rq_tx_reset = counter(f"{prefix}upstream_rq_tx_reset")
         self.rq_per_cx = stats.histogram(f"{prefix}upstream_rq_per_cx")

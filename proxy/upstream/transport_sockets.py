@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from proxy.net.tls.stats import TlsStats
 
 HTTP1 = ("http/1.1",)
+HTTP2 = ("h2",)
 
 
 class TransportSockets:
