@@ -1,5 +1,5 @@
-"""`tunnel_origin.py` in HTTP/2 (prior knowledge): what it does with a CONNECT, extended or not, the path's first segment
-says, or the first label of its authority. Frames and their states are the `h2` package's.
+"""`tunnel_origin.py` in HTTP/2 (prior knowledge): what it does with a CONNECT, extended or not, the first segment of
+its path says, or the first label of its authority. Frames and their states are the `h2` package's.
 """
 
 from __future__ import annotations
