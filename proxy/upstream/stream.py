@@ -207,7 +207,7 @@ class UpstreamStream(abc.ABC):
 
     @abc.abstractmethod
     def end_tunnel(self, *, by_upstream: bool) -> ProxyError | None:
-        """The tunnel is over; `by_upstream`: it was the first to end it. The error that this comes to, None if it is none."""
+        """The tunnel is over. `by_upstream`: it was the first to end it. Returns what has failed, if anything."""
 
     # --- around the codecs (`proxy/http/body_relay.py`) -------------------------------------------------------------
 
