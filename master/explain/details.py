@@ -47,6 +47,23 @@ DETAILS: dict[str, Detail] = {
     "filter_exception{*}": Detail(
         "a filter raised an exception: its file, line and class are in braces", "us", "the traceback is in the log",
     ),
+    "response_payload_too_large": Detail(
+        "a filter has to hold the whole response, which is larger than it may be", "upstream",
+        "`per_connection_buffer_limit_bytes` of the listener says how much that is",
+    ),
+    "grpc_base_64_decode_failed": Detail("the body of a gRPC-Web request is no base64, as its type says", "client"),
+    "grpc_base_64_decode_failed_bad_size": Detail("the base64 of a gRPC-Web request breaks off", "client"),
+    "grpc_bridge_data_too_small": Detail("the request's body is too short for a gRPC message", "client"),
+    "grpc_bridge_content_type_wrong": Detail(
+        "the upstream's answer has not the content type that grpc_http1_reverse_bridge asks for", "upstream",
+        "the upstream's log; `content_type` of the filter",
+    ),
+    "grpc_bridge_content_length_missing": Detail(
+        "the upstream does not say how long its message is", "upstream", "`response_size_header` of the filter",
+    ),
+    "grpc_bridge_content_length_wrong": Detail(
+        "the upstream's message is not as long as it has said", "upstream", "`response_size_header` of the filter",
+    ),
     "stream_data_too_large": Detail(
         "filters wrote more dynamic metadata and filter state at this request than may be held (256 KiB)", "us",
         "set_metadata, set_filter_state and the filters in Python of this connection manager",
@@ -70,6 +87,16 @@ DETAILS: dict[str, Detail] = {
     ),
     # --- the upstream
     "no_healthy_upstream": Detail("the cluster has no host that may be used", "upstream"),
+    _RESET % "local_connection_failure|failed_to_bind*": Detail(
+        "the connection could not be given its source address: the kernel's words are in braces", "us",
+        "`upstream_bind_config.source_address`: is it an address of this machine's, of the host's version of IP, and, "
+        "with a port, free?",
+    ),
+    _RESET % "local_connection_failure*": Detail(
+        "the kernel did not take the socket options of the cluster", "us",
+        "`upstream_bind_config.socket_options`: level and name of each are setsockopt(2)'s; some want privileges that "
+        "workers do not have",
+    ),
     **upstream_tls_details.DETAILS,
     _RESET % "remote_connection_failure": Detail(
         "the host closed the connection in the middle of the TLS handshake", "upstream",
@@ -100,6 +127,7 @@ DETAILS: dict[str, Detail] = {
         _AFTER_WORDS + "the host ended it as if it had refused it (HTTP/2: REFUSED_STREAM)", "upstream"
     ),
     _AFTER % "connection_timeout": Detail(_AFTER_WORDS + "the connection timed out", "upstream"),
+    _AFTER % "local_connection_failure*": Detail(_AFTER_WORDS + "there was no connection", "us"),
     _AFTER % "remote_connection_failure*": Detail(_AFTER_WORDS + "the connection failed", "upstream"),
     _AFTER % "protocol_error": Detail(_AFTER_WORDS + "the rest of it broke HTTP or never came", "upstream"),
     _AFTER % "overflow": Detail(_AFTER_WORDS + "a circuit breaker was full", "us", "", _BREAKERS),

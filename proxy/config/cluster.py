@@ -12,6 +12,7 @@ from proxy.config.http2 import Http2Options
 from proxy.config.lb import LoadBalancing
 from proxy.config.lb_subsets import Labels, LbSubsets
 from proxy.config.tls import UpstreamTls
+from proxy.config.upstream_socket import UpstreamSocket
 
 HealthStatus = Literal["HEALTHY", "DEGRADED", "UNHEALTHY", "DRAINING", "TIMEOUT"]
 """`config.core.v3.HealthStatus`; UNKNOWN is HEALTHY, as in Envoy."""
@@ -163,6 +164,7 @@ class Cluster(msgspec.Struct, frozen=True):
     tls: UpstreamTls | None = None
     socket_matches: tuple[SocketMatch, ...] = ()
     request_names: RequestNames | None = None
+    socket: UpstreamSocket | None = None
 
     @property
     def stat_name(self) -> str:

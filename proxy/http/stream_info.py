@@ -86,14 +86,14 @@ class StreamInfo:
     `downstream_remote` is the trusted client address, None while no head has been read: then it is the peer's.
     `internal`: the request comes from inside (features §13 rule 23).
 
-    `started_at` is the wall clock (Unix seconds) at `started`. `connection`, `request` and `response_headers` are the
-    exchange's own, None where there is none (yet). `upstream_host` is the host that was chosen last,
-    `upstream_remote` and `upstream_local` the ends of the connection to it, None if there was no connection.
-    `upstream_failure` is what the socket said when connecting failed. `local_reply_body` is set only while the format
-    of a local reply is rendered. `connection_ended` is when the connection ended, if that is
-    what the entry is about. `request_received` and `request_sent` are when the last byte of the request came and
-    when it went to the upstream, `request_begun` when its first byte went, `response_begun` and `response_received`
-    when the first and the last byte of the response came.
+    `started_at` is the wall clock (Unix seconds) at `started`. `connection`, `request`, `response_headers` and
+    `response_trailers` are the exchange's own, None where there is none (yet). `upstream_host` is the host that was
+    chosen last, `upstream_remote` and `upstream_local` the ends of the connection to it, None if there was no
+    connection. `upstream_failure` is what the socket said when connecting failed. `local_reply_body` is set only
+    while the format of a local reply is rendered. `connection_ended` is when the connection ended, if that is what
+    the entry is about. `request_received` and `request_sent` are when the last byte of the request came and when it
+    went to the upstream, `request_begun` when its first byte went, `response_begun` and `response_received` when
+    the first and the last byte of the response came.
     `entry` is the route that was chosen last: its `route` and `virtual_host` have their `metadata`.
     `log_type` says what an entry of the access log is about (`%ACCESS_LOG_TYPE%`).
     `upstream_tried` is the host of an attempt as soon as it begins, `upstream_hostname` its name, if it has one.
@@ -154,6 +154,7 @@ class StreamInfo:
         "response_heads",
         "response_out",
         "response_received",
+        "response_trailers",
         "route_name",
         "sent_before",
         "started",
@@ -188,6 +189,7 @@ class StreamInfo:
         self.log_type = b"DownstreamEnd"
         self.request: Request | None = None
         self.response_headers: Headers | None = None
+        self.response_trailers: Headers | None = None
         self.stream_id = 0
         self.status = NO_STATUS
         self.detail = ""

@@ -9,6 +9,7 @@ from proxy.errors import Flag, ProxyError, Retryable
 from proxy.upstream.connect import ConnectFailed
 
 Reason = Literal[
+    "local connection failure",
     "remote connection failure",
     "connection timeout",
     "connection termination",
@@ -19,6 +20,7 @@ Reason = Literal[
 ]
 
 _FLAGS: dict[Reason, Flag] = {
+    "local connection failure": Flag.UPSTREAM_CONNECTION_FAILURE,
     "remote connection failure": Flag.UPSTREAM_CONNECTION_FAILURE,
     "connection timeout": Flag.UPSTREAM_CONNECTION_FAILURE,
     "connection termination": Flag.UPSTREAM_CONNECTION_TERMINATION,
@@ -30,6 +32,7 @@ _FLAGS: dict[Reason, Flag] = {
 # A request that never reached an upstream can always be tried again. One that met a connection which the peer was
 # just closing can be, too, if that connection had served before (RFC 9112 section 9.3.1).
 _RETRYABLE: dict[Reason, Retryable] = {
+    "local connection failure": "always",
     "remote connection failure": "always",
     "connection timeout": "always",
     "connection termination": "reused",
@@ -74,8 +77,9 @@ def connect_failed(failed: ConnectFailed) -> ProxyError:
     """No connection to the host."""
     if failed.timed_out:
         return reset("connection timeout")
-    error = reset("remote connection failure", transport_failure=failed.cause)
-    if failed.errno in _OUR_OWN:
+    reason: Reason = "local connection failure" if failed.local else "remote connection failure"
+    error = reset(reason, transport_failure=failed.cause)
+    if failed.local or failed.errno in _OUR_OWN:
         error.side = "internal"
     return error
 

@@ -177,11 +177,11 @@ class Http1Pool(Pool):
         stats.cx_http1_total.inc()
         self._begin_connection()
         try:
-            sock = await connect(self.host.address, self._config.connect_timeout, self._tls)
+            sock = await connect(self.host.address, self._config.connect_timeout, self._tls, self._config.socket)
         except ConnectFailed as failed:
             self._charge_connect_failure(failed)
             stats.rq_pending_failure_eject.inc(1 + self._fail_waiters(failed))
-            self._forget(began, remote=not failed.timed_out)
+            self._forget(began, remote=failed.remote)
             raise failures.connect_failed(failed) from failed
         except BaseException:
             self._forget(began, remote=False)

@@ -197,13 +197,13 @@ class Http2Pool(Pool):
     async def _run(self, connection: Http2Connection) -> None:
         """The life of one connection."""
         try:
-            sock = await connect(self.host.address, self._config.connect_timeout, self._tls)
+            sock = await connect(self.host.address, self._config.connect_timeout, self._tls, self._config.socket)
             number, now = next(self._numbers), trio.current_time()
             identity = UpstreamConnection(number, connection.began, now, _PROTOCOL, agreed(sock))
             self.stats.cx_connect_ms.record(milliseconds(connection.began))
             await connection.serve(Connection(sock, self.stats, identity=identity))
         except ConnectFailed as failed:
-            connection.remote = not failed.timed_out
+            connection.remote = failed.remote
             self._charge_connect_failure(failed)
             self.stats.rq_pending_failure_eject.inc(len(self._waiting))
             while self._waiting:

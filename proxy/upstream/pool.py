@@ -115,10 +115,8 @@ class Pool(abc.ABC):
         self.count(HostColumn.CX_ACTIVE)
 
     def _charge_connect_failure(self, failed: ConnectFailed) -> None:
-        self.stats.cx_connect_fail.inc()
+        self.stats.charge_connect_failure(failed)
         self.count(HostColumn.CX_CONNECT_FAIL)
-        if failed.timed_out:
-            self.stats.cx_connect_timeout.inc()
 
     def _charge_end(self, began: float, *, remote: bool, with_active_rq: bool = False) -> None:
         """A connection that began at `began` is over, or was never opened."""
