@@ -105,7 +105,7 @@ class Http2Session:
             self._wake_drained()
             if codec.has_output:
                 self.wake_writer()
-            self._lifetime.heard(codec.pings_answered)
+            self._lifetime.heard(codec.pings_answered, codec.unfinished_head)
             if codec.failure is not None:
                 return
             costly = trio.current_time() - began > LONG_TURN
