@@ -1,21 +1,27 @@
 """The configuration that ours and Envoy both run: one text, everything switched on that a service in production has.
 
-Listeners: `main`; `log`, the same with an access log to a file; `tcp`, a TCP proxy. 100 virtual hosts with ten routes
-each, timeouts of every kind, request ids, `x-forwarded-for`, and header rules in both directions on every request.
+Listeners: `main`; `log`, the same with an access log to a file; `tls`, the same over TLS; `attacked`, with little but
+what the attackers of `tests/kit/h2_attacks.py` ask for; `tcp`, a TCP proxy. 100 virtual hosts with ten routes each,
+timeouts of every kind, request ids, `x-forwarded-for`, and header rules in both directions on every request.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
 
-from bench.requests import HOSTS, RECORDED_HOST, ROUTES_PER_HOST
+from bench.requests import HOST, HOSTS, RECORDED_HOST, ROUTE, ROUTES_PER_HOST
 from tests.kit.bootstrap import HCM, ROUTER, Fields, socket_address, static_cluster
+from tests.kit.certificates import Authority
+from tests.kit.h2_attacks import HEADY, LARGE, VICTIM
 
 _TYPE = "type.googleapis.com/envoy.extensions"
 _TCP_PROXY = f"{_TYPE}.filters.network.tcp_proxy.v3.TcpProxy"
 _FILE_LOG = f"{_TYPE}.access_loggers.file.v3.FileAccessLog"
+_DOWNSTREAM_TLS = f"{_TYPE}.transport_sockets.tls.v3.DownstreamTlsContext"
 _HEADER_MUTATION = f"{_TYPE}.filters.http.header_mutation.v3.HeaderMutation"
 _DYNAMIC_MODULE = f"{_TYPE}.filters.http.dynamic_modules.v3.DynamicModuleFilter"
 
@@ -32,26 +38,41 @@ def tree(origin: int, recorder: int, filters: tuple[str, ...] = ()) -> Fields:
     listeners = [
         _listener("main", _http_manager("main", filters)),
         _listener("log", _http_manager("log", filters, access_log=[log])),
+        _listener("tls", _http_manager("tls", filters), transport_socket=_tls()),
+        _listener(
+            "attacked", _http_manager("attacked", filters, hosts=[_victim(), _virtual_host("service", HOST, "origin")])
+        ),
         _listener("tcp", {"name": "envoy.filters.network.tcp_proxy", "typed_config": tcp}),
     ]
     clusters = [static_cluster("origin", origin), static_cluster("recorder", recorder)]
     return {"static_resources": {"listeners": listeners, "clusters": clusters}}
 
 
-def _listener(name: str, network_filter: Fields) -> Fields:
+def _listener(name: str, network_filter: Fields, **chain: Any) -> Fields:
     return {
         "name": name,
         "address": socket_address("127.0.0.1", 0),
-        "filter_chains": [{"filters": [network_filter]}],
+        "filter_chains": [{"filters": [network_filter], **chain}],
     }
 
 
-def _http_manager(name: str, filters: tuple[str, ...], **further: Any) -> Fields:
-    hosts = [_virtual_host(f"service-{number}", f"service-{number}.bench", "origin") for number in range(HOSTS)]
+@functools.cache
+def _tls() -> Fields:
+    """One pair for all that run."""
+    pair = Authority().issue("bench.test")
+    certificate = {"certificate_chain": {"inline_string": pair.chain}, "private_key": {"inline_string": pair.key}}
+    context = {"alpn_protocols": ["h2", "http/1.1"], "tls_certificates": [certificate]}
+    return {"name": "tls", "typed_config": {"@type": _DOWNSTREAM_TLS, "common_tls_context": context}}
+
+
+def _http_manager(name: str, filters: tuple[str, ...], hosts: Sequence[Fields] = (), **further: Any) -> Fields:
+    """With the hundred virtual hosts, or with `hosts`."""
+    services = [_virtual_host(f"service-{number}", f"service-{number}.bench", "origin") for number in range(HOSTS)]
+    recorded = _virtual_host("recorded", RECORDED_HOST, "recorder")
     manager = {
         "@type": HCM,
         "stat_prefix": name,
-        "route_config": {"name": name, "virtual_hosts": [*hosts, _virtual_host("recorded", RECORDED_HOST, "recorder")]},
+        "route_config": {"name": name, "virtual_hosts": [*(hosts or services), recorded]},
         "http_filters": [*map(_python_filter, filters), _header_rules(), _filter("router", {"@type": ROUTER})],
         "use_remote_address": True,
         "common_http_protocol_options": {"idle_timeout": "3600s"},
@@ -71,6 +92,14 @@ def _virtual_host(name: str, domain: str, cluster: str) -> Fields:
         routes.append({"match": match, "route": {"cluster": cluster, "timeout": "60s"}})
     routes.append({"match": {"prefix": "/"}, "route": {"cluster": cluster, "timeout": "15s"}})
     return {"name": name, "domains": [domain], "routes": routes}
+
+
+def _victim() -> Fields:
+    headers = [{"header": {"key": f"x-{number}", "value": "y" * 4000}} for number in range(4)]
+    heady = {"match": {"path": HEADY}, "direct_response": {"status": 200}, "response_headers_to_add": headers}
+    large = {"match": {"path": LARGE}, "route": {"cluster": "origin", "prefix_rewrite": f"{ROUTE}/100m"}}
+    rest = {"match": {"prefix": "/"}, "route": {"cluster": "origin", "timeout": "15s"}}
+    return {"name": "victim", "domains": [VICTIM], "routes": [heady, large, rest]}
 
 
 def _header_rules() -> Fields:

@@ -1,7 +1,7 @@
 """Reads large responses on one connection, in big pieces, and prints the same line as `load` makes wrk print.
 
-`python -m bench.download HOST PORT FILE COUNT`: FILE holds the request. wrk would read 8 KB at a time, and its own CPU
-time would be what is measured.
+`python -m bench.download HOST PORT FILE COUNT [tls]`: FILE holds the request. wrk would read 8 KB at a time, and its
+own CPU time would be what is measured.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from bench.load import MARKER
+from bench.client import trusting
+from bench.load import MARKER, percentile
 
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)\r\n")
 
@@ -40,10 +41,11 @@ def fetch(sock: socket.socket, request: bytes, buffer: bytearray) -> bool:
     return True
 
 
-def main(host: str, port: str, file: str, count: str) -> None:
+def main(host: str, port: str, file: str, count: str, tls: str = "") -> None:
     request, buffer, times, failed = Path(file).read_bytes(), bytearray(1 << 18), list[float](), 0
     began = time.monotonic()
-    with socket.create_connection((host, int(port)), timeout=60) as sock:
+    with socket.create_connection((host, int(port)), timeout=60) as plain:
+        sock = trusting().wrap_socket(plain) if tls else plain
         for _ in range(int(count)):
             start = time.monotonic()
             if not fetch(sock, request, buffer):
@@ -52,15 +54,12 @@ def main(host: str, port: str, file: str, count: str) -> None:
             times.append((time.monotonic() - start) * 1e6)
     times.sort()
 
-    def percentile(share: float) -> float:
-        return times[min(len(times) - 1, int(len(times) * share))] if times else 0.0
-
     figures = {
         "requests": len(times),
         "microseconds": (time.monotonic() - began) * 1e6,
-        "p50": percentile(0.5),
-        "p99": percentile(0.99),
-        "p999": percentile(0.999),
+        "p50": percentile(times, 0.5),
+        "p99": percentile(times, 0.99),
+        "p999": percentile(times, 0.999),
         "errors": {"not whole": failed},
     }
     print(MARKER + json.dumps(figures))

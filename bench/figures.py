@@ -24,6 +24,7 @@ METRICS = {
     "memory": "bytes (PSS of all processes)",
     "burden": "CPU per request beside idle connections, as a multiple of what it is without them",
     "connection": "bytes of memory per idle connection",
+    "neighbour": "ms, the longest time of a request beside attackers; `beside …` is that for one kind of them",
     "rest": "ms of CPU per second without any request",
     "start": "ms from the start of the program to the first response",
     "replace": "ms from SIGKILL of the worker to the next response on its socket",

@@ -74,7 +74,7 @@ def parse(output: str) -> Outcome:
     return Outcome(requests=figures["requests"], seconds=figures["microseconds"] / 1e6, **percentiles)
 
 
-def wrk(address: Address, request: bytes, *, connections: int, seconds: int) -> Outcome:
+def wrk(address: Address, request: bytes, *, connections: int, seconds: int, tls: bool = False) -> Outcome:
     """`request` over and over on `connections` connections for `seconds`; raises Unfit as `parse`."""
     program = find("wrk")
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
@@ -82,19 +82,34 @@ def wrk(address: Address, request: bytes, *, connections: int, seconds: int) -> 
         data.write_bytes(request)
         script.write_text(_SCRIPT.format(request=data, marker=MARKER, number=NUMBER))
         command = [program, "-t1", f"-c{connections}", f"-d{seconds}", "--timeout=10s", f"-s{script}"]
-        return parse(_run([*command, "http://{}:{}/".format(*address)], deadline=seconds + 60))
+        url = f"{'https' if tls else 'http'}://{address[0]}:{address[1]}/"
+        return parse(run([*command, url], deadline=seconds + 60))
 
 
-def download(address: Address, request: bytes, *, count: int) -> Outcome:
+def download(address: Address, request: bytes, *, count: int, tls: bool = False) -> Outcome:
     """`request` `count` times on one connection, reading large bodies; raises Unfit if one is not whole."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         data = Path(name, "request")
         data.write_bytes(request)
         command = [sys.executable, "-m", "bench.download", address[0], str(address[1]), str(data), str(count)]
-        return parse(_run(command, deadline=120))
+        command += ["tls"] if tls else []
+        return parse(run(command, deadline=120))
 
 
-def _run(command: list[str], deadline: float) -> str:
+def handshakes(address: Address, *, count: int, resumed: bool) -> Outcome:
+    """So many TLS connections that end with their handshakes; raises Unfit if one fails or is not as `resumed` says."""
+    how = "resumed" if resumed else "full"
+    command = [sys.executable, "-m", "bench.handshakes", address[0], str(address[1]), str(count), how]
+    return parse(run(command, deadline=120))
+
+
+def percentile(times: list[float], share: float) -> float:
+    """Of sorted `times`; 0 where there are none."""
+    return times[min(len(times) - 1, int(len(times) * share))] if times else 0.0
+
+
+def run(command: list[str], deadline: float) -> str:
+    """What `command` printed."""
     # In a session of its own, as the origin and `proxyctl run` are: Linux divides a busy machine by sessions
     # (autogroup), and the load would else take from the share of those proxies that run in this one.
     try:

@@ -11,9 +11,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
+from bench.client import Way, fetch
 from bench.load import Address
 from bench.requests import HOST, RECORDED_HOST
-from tests.kit.client import fetch
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _VARYING = {"date": "a date", "x-envoy-upstream-service-time": "a time"}
@@ -29,9 +29,9 @@ def normal(headers: Iterable[tuple[str, str]]) -> Lines:
     return Counter((name.lower(), value(name.lower(), text)) for name, text in headers)
 
 
-def record(address: Address, request: bytes) -> tuple[Lines, Lines]:
+def record(address: Address, request: bytes, way: Way) -> tuple[Lines, Lines]:
     """What the origin received and what the client did, when `request` goes to the recording host instead."""
-    response = fetch(address, request.replace(f"Host: {HOST}".encode(), f"Host: {RECORDED_HOST}".encode(), 1))
+    response = fetch(address, request.replace(f"Host: {HOST}".encode(), f"Host: {RECORDED_HOST}".encode(), 1), way)
     if response.status != 200:
         raise AssertionError(f"status {response.status} from {address}: {response.body[:200]!r}")
     echo = json.loads(response.body)
@@ -42,11 +42,14 @@ def record(address: Address, request: bytes) -> tuple[Lines, Lines]:
     return received, answered
 
 
-def differences(ours: Address, theirs: Address, request: bytes) -> list[str]:
+def differences(ours: Address, theirs: Address, request: bytes, way: Way = Way.HTTP1) -> list[str]:
     """One line per header that one of the two has and the other has not; empty when they do the same."""
     found = []
     for side, mine, other in zip(
-        ("the origin received", "the client received"), record(ours, request), record(theirs, request), strict=True
+        ("the origin received", "the client received"),
+        record(ours, request, way),
+        record(theirs, request, way),
+        strict=True,
     ):
         found += [f"{side} from ours alone: {name}: {value}" for name, value in sorted(mine - other)]
         found += [f"{side} from Envoy alone: {name}: {value}" for name, value in sorted(other - mine)]

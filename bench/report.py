@@ -11,6 +11,7 @@ _REQUEST_HEADINGS = ("", "requests/s", "CPU µs/request", "user+system", "p50 ms
 _RATIO_NAMES = {"cpu": "CPU", "rps": "requests/s"}
 _OTHERS = {
     "connection": "bytes per connection",
+    "neighbour": "ms, the longest wait",
     "rest": "ms of CPU per s",
     "start": "ms to the first response",
     "replace": "ms to the next response",
@@ -53,6 +54,9 @@ def row_text(title: str, name: str, row: Row) -> str:
         for subject, cell in row.items()
         if (burden := spread(cell.values("burden")))
     ]
+    for attack in sorted(metric for metric in measured if metric.startswith("beside ")):
+        waits = ", ".join(f"{subject} {shown(spread(cell.values(attack)))}" for subject, cell in row.items())
+        notes.append(f"  {attack}: {waits}")
     problems = [f"  {subject}: no figures: {_one_line(cell.problem)}" for subject, cell in row.items() if cell.problem]
     return "\n".join([f"\n{name}: {title}", *_columns([headings, *lines]), *notes, *problems])
 

@@ -23,13 +23,13 @@ def compare_work(scenarios: Sequence[Scenario], subjects: Subjects) -> int:
     Raises UnequalWork, and Unfit where one of the two cannot run.
     """
     kinds = {
-        (scenario.measurement.request, scenario.measurement.listener): scenario.name
+        (scenario.measurement.request, scenario.measurement.listener, scenario.measurement.way): scenario.name
         for scenario in reversed(scenarios)
         if isinstance(scenario.measurement, Requests)
     }
-    for (request, listener), name in kinds.items():
+    for (request, listener, way), name in kinds.items():
         ours, theirs = (subjects.get(subject).address(listener) for subject in ("trireme", "envoy"))
-        if found := differences(ours, theirs, request):
+        if found := differences(ours, theirs, request, way):
             raise UnequalWork("\n".join([f"ours and Envoy do not do the same to the request of {name}:", *found]))
     return len(kinds)
 

@@ -29,6 +29,8 @@ TARGETS = (
     Target("get-100m", "cpu", 0.7),
     Target("tcp-100m", "cpu", 0.6),
     Target("get-64k", "cpu", 0.8),
+    Target("h2-h1", "cpu", 3.0),
+    Target("tls-32", "cpu", 1.2),
     Target("idle", "connection", 1.0),
     Target("beside-idle", "cpu", 0.8),
     Target("stats", "cpu", 1.08, under="no-stats"),

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bench import requests
+from bench.client import Way
 from bench.figures import Sample
 from bench.scenarios.effort import Effort
 from bench.scenarios.idle import BesideIdle, Idle
+from bench.scenarios.neighbour import Neighbour
 from bench.scenarios.replace import Replace
 from bench.scenarios.rest import Rest
 from bench.scenarios.start import Start
-from bench.scenarios.under_load import Downloads, Requests
+from bench.scenarios.under_load import Downloads, Handshakes, Http2Requests, Requests
 from bench.subjects import Subject
 
 _PAIR = ("trireme", "envoy")
@@ -116,6 +118,34 @@ SCENARIOS = (
         "100 MB through the TCP proxy, 1 connection",
         Downloads(requests.get("100m"), listener="tcp"),
         references=("haproxy",),
+    ),
+    Scenario(
+        "h2-h1",
+        "small GET over HTTP/2, 8 connections with 16 streams, upstream HTTP/1",
+        Http2Requests(_SMALL),
+        references=(),
+    ),
+    Scenario(
+        "tls-32",
+        "small keep-alive GET over TLS, 32 connections",
+        Requests(_SMALL, listener="tls", way=Way.TLS),
+        references=(),
+    ),
+    Scenario(
+        "tls-100m",
+        "response of 100 MB over TLS, 1 connection",
+        Downloads(requests.get("100m"), listener="tls", tls=True),
+        references=(),
+    ),
+    Scenario("tls-full", "full TLS handshakes, each a connection", Handshakes(), references=()),
+    Scenario("tls-resumed", "resumed TLS handshakes, each a connection", Handshakes(resumed=True), references=()),
+    Scenario(
+        "neighbour-under-attack",
+        "small GETs, 1 connection, while others attack by HTTP/2",
+        Neighbour(),
+        references=(),
+        quick=False,
+        fresh=True,
     ),
     Scenario("idle", "memory of idle keep-alive connections", Idle(), fresh=True),
     Scenario(

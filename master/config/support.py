@@ -16,6 +16,7 @@ from master.config.compile import (
     filter_chain,
     forwarding,
     internal_redirect,
+    lb,
     lb_subsets,
     listener,
     matching,
@@ -28,6 +29,7 @@ from master.config.compile import (
     route_action,
     route_match,
     secrets,
+    socket_matches,
     tls,
     upstream_http,
 )
@@ -56,6 +58,7 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.accesslog.v3.AccessLog": ("name",),  # the type of `typed_config` decides
     "envoy.config.accesslog.v3.RuntimeFilter": ("runtime_key",),  # obligatory, as for RuntimeUInt32
     "envoy.config.core.v3.JsonFormatOptions": ("sort_properties",),  # keys of JSON logs are sorted either way
+    "envoy.config.core.v3.RuntimeDouble": ("runtime_key",),  # as for RuntimeUInt32
     "envoy.config.core.v3.RuntimeFractionalPercent": ("runtime_key",),  # as for the next
     "envoy.config.core.v3.RuntimeUInt32": ("runtime_key",),  # obligatory, and without a runtime the default counts
     "envoy.config.core.v3.ConfigSource": (
@@ -136,6 +139,7 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         filter_chain,
         forwarding,
         internal_redirect,
+        lb,
         lb_subsets,
         listener,
         matching,
@@ -148,6 +152,7 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         route_action,
         route_match,
         secrets,
+        socket_matches,
         tls,
         upstream_http,
     ):

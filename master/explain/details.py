@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from master.explain import tls_details
+from master.explain import tls_details, upstream_tls_details
 from master.explain.detail import Detail
 
 _CURL = "`curl -v` with the client's own request shows its bytes"
@@ -56,10 +56,6 @@ DETAILS: dict[str, Detail] = {
         "the client asked for an upgrade (WebSocket), which this connection manager does not allow", "client",
         "upgrade_configs of the connection manager or route",
     ),
-    "upgrade_over_http2": Detail(
-        "the client asked for a tunnel (CONNECT, WebSocket) on a stream of HTTP/2, which can carry none here yet", "us",
-        "HTTP/1.1 for such clients: `codec_type: HTTP1`, or a listener of its own",
-    ),
     "request_headers_failed_strict_check{*}": Detail(
         "the header in braces, with which a request from inside asks for retries or times, makes no sense", "client",
         "strict_check_headers of the router",
@@ -70,11 +66,16 @@ DETAILS: dict[str, Detail] = {
     ),
     # --- the upstream
     "no_healthy_upstream": Detail("the cluster has no host that may be used", "upstream"),
+    **upstream_tls_details.DETAILS,
+    _RESET % "remote_connection_failure": Detail(
+        "the host closed the connection in the middle of the TLS handshake", "upstream",
+        "the host's own log; does it speak TLS at all, on this port?",
+    ),
     _RESET % "remote_connection_failure*": Detail(
         "the connection to the host failed", "upstream"
     ),
     _RESET % "connection_timeout": Detail(
-        "the host did not accept the connection in time", "upstream",
+        "the host did not accept the connection, or complete its TLS handshake, in time", "upstream",
         "a host that answers nothing at all is usually gone, or behind a firewall that drops packets",
         ("Cluster.connect_timeout",),
     ),

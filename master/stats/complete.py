@@ -59,7 +59,7 @@ def _cluster(scope: str, counters: dict[str, int], gauges: dict[str, int]) -> No
     # Hosts of the bootstrap were one change; those of DNS are counted by who resolves them.
     members = int(gauges.get(f"{scope}membership_total", 0) > 0)
     counters.setdefault(f"{scope}membership_change", members)
-    counters.setdefault(f"{scope}default.total_match_count", members)
+    counters.setdefault(f"{scope}default.total_match_count", gauges.get(f"{scope}membership_total", 0))
     if counters[f"{scope}upstream_cx_total"]:
         _zeros(counters, f"{scope}http1.", names.CODEC_COUNTERS)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from proxy.http.headers import Headers
     from proxy.http.request import Request
     from proxy.net.connection import Connection
+    from proxy.net.tls.session import TlsSession
     from proxy.route.entry import RouteEntry
 
 NO_STATUS = 0
@@ -35,11 +36,14 @@ class Attempt(NamedTuple):
 
 
 class UpstreamConnection(NamedTuple):
-    """The connection of an attempt: its number (`%UPSTREAM_CONNECTION_ID%`), when connecting began and ended."""
+    """The connection of an attempt: its number (`%UPSTREAM_CONNECTION_ID%`), when connecting began and ended, and what
+    was agreed on in TLS, if it speaks that.
+    """
 
     id: int
     began: float
     connected: float
+    tls: TlsSession | None = None
 
 
 class Transfer(Protocol):

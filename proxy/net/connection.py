@@ -229,6 +229,11 @@ class Connection:
         self.count_received(size)
         return data
 
+    @property
+    def read_size(self) -> int:
+        """How much one `receive` brings at most."""
+        return self._read_size
+
     def pace(self, *, slower: bool) -> None:
         """Read less at once than before, down to `LEAST_READ`, or again more, up to what is usual."""
         size = self._read_size // 4 if slower else self._read_size * 2

@@ -14,6 +14,7 @@ from proxy.config.common import Address, PipeAddress
 
 if TYPE_CHECKING:
     from proxy.net.tls.client import Peer
+    from proxy.net.tls.session import TlsSession
 
 
 _UNSENDABLE = "Failed to create upstream TLS due to failure setting SNI: \
@@ -44,6 +45,11 @@ async def connect(address: Address, timeout: float, tls: Peer | None = None) -> 
     with trio.move_on_at(end):
         return await _secure(sock, tls)
     raise ConnectFailed("", timed_out=True)
+
+
+def agreed(sock: socket.socket) -> TlsSession | None:
+    """What was agreed on with the host of a connected socket; None if it speaks no TLS."""
+    return getattr(sock, "agreed", None)
 
 
 async def _secure(sock: socket.socket, tls: Peer) -> socket.socket:

@@ -15,7 +15,7 @@ from proxy.http.stream_info import UpstreamConnection
 from proxy.route.host_predicates import is_canary
 from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
-from proxy.upstream.connect import ConnectFailed, connect
+from proxy.upstream.connect import ConnectFailed, agreed, connect
 from proxy.upstream.connection import Connection
 from proxy.upstream.pool_core import OPEN, PoolCore
 from proxy.upstream.stats import ClusterStats
@@ -216,7 +216,7 @@ class Pool:
             self._forget(began, remote=False)
             raise
         limit = self._config.per_connection_buffer_limit_bytes
-        identity = UpstreamConnection(next(self._numbers), began, trio.current_time())
+        identity = UpstreamConnection(next(self._numbers), began, trio.current_time(), agreed(sock))
         connection = Connection(sock, self._make_codec(), stats, buffer_limit=limit, identity=identity)
         connection.created = began
         connection.watch.on_unasked = functools.partial(self._unasked, connection)

@@ -1,4 +1,4 @@
-"""What the connections of a cluster speak: nothing but TCP, or TLS as the cluster says."""
+"""What the connections of a cluster speak: nothing but TCP, or TLS as the cluster says, or the match of a host."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from proxy.config.cluster import Cluster, Host
 from proxy.config.tls import UpstreamTls
 from proxy.stats import Stats
+from proxy.upstream.socket_matches import place_of
 from proxy.upstream.transport_options import NO_OPTIONS, TransportOptions
 
 if TYPE_CHECKING:
     from proxy.net.tls.client import ClientTls, Peer
+    from proxy.net.tls.stats import TlsStats
 
 HTTP1 = ("http/1.1",)
 
@@ -21,7 +23,13 @@ class TransportSockets:
     def __init__(self, config: Cluster, stats: Stats) -> None:
         self._stats = stats
         self._scope = f"cluster.{config.stat_name}."
-        self._tls = self._client_tls(config.tls)
+        self._tls_stats: TlsStats | None = None
+        self._matches = config.socket_matches
+        self._tls = [self._client_tls(each) for each in (*(match.tls for match in self._matches), config.tls)]
+
+    def place(self, host: Host) -> int:
+        """A number for the transport socket of `host`."""
+        return place_of(self._matches, host.metadata) if self._matches else -1
 
     def towards(
         self, host: Host, options: TransportOptions | None = None, applications: tuple[str, ...] = ()
@@ -29,10 +37,11 @@ class TransportSockets:
         """How to speak to `host` for a request with `options`; None for plain TCP. `applications` are offered by ALPN
         where the configuration names no protocol.
         """
-        if self._tls is None:
+        tls = self._tls[self.place(host)]
+        if tls is None:
             return None
         server_name, sans = options or NO_OPTIONS
-        return self._tls.towards(host.hostname, server_name, sans, applications)
+        return tls.towards(host.hostname, server_name, sans, applications)
 
     def _client_tls(self, config: UpstreamTls | None) -> ClientTls | None:
         """What is needed for TLS is loaded only by those who have it."""
@@ -41,4 +50,6 @@ class TransportSockets:
         from proxy.net.tls.client import ClientTls
         from proxy.net.tls.stats import TlsStats
 
-        return ClientTls(config, TlsStats(self._stats, self._scope))
+        if self._tls_stats is None:
+            self._tls_stats = TlsStats(self._stats, self._scope)
+        return ClientTls(config, self._tls_stats)

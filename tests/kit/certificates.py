@@ -60,13 +60,19 @@ class Authority:
         self.pem = self.pair.chain
 
     def issue(
-        self, *sans: str, name: str = "leaf", days: float = 30, rsa_bits: int = 0, authority: bool = False
+        self,
+        *sans: str,
+        name: str = "leaf",
+        days: float = 30,
+        begins: float = -60,
+        rsa_bits: int = 0,
+        authority: bool = False,
     ) -> Pair:
         """A certificate for these names: DNS names, IP addresses, URIs (with `://`), mail addresses (with `@`).
 
-        One with negative `days` has expired that long ago.
+        It is good from `begins` to `days`, in days from now.
         """
-        return _issue(name, self.pair, sans, days=days, rsa_bits=rsa_bits, authority=authority)
+        return _issue(name, self.pair, sans, days=days, begins=begins, rsa_bits=rsa_bits, authority=authority)
 
     def revoke(self, *pairs: Pair) -> str:
         """The PEM list of revoked certificates."""
@@ -91,7 +97,14 @@ class Authority:
 
 
 def _issue(
-    name: str, issuer: Pair | None, sans: Sequence[str], *, days: float = 30, rsa_bits: int = 0, authority: bool = False
+    name: str,
+    issuer: Pair | None,
+    sans: Sequence[str],
+    *,
+    days: float = 30,
+    begins: float = -60,
+    rsa_bits: int = 0,
+    authority: bool = False,
 ) -> Pair:
     key: Key = rsa.generate_private_key(65537, rsa_bits) if rsa_bits else ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.now(datetime.UTC)
@@ -102,7 +115,7 @@ def _issue(
         .issuer_name(subject if issuer is None else issuer.certificate.subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - 60 * DAY)
+        .not_valid_before(now + begins * DAY)
         .not_valid_after(now + days * DAY)
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -45,9 +46,18 @@ class Response:
 
 
 class Connection:
-    """One client connection, from the IP address `source`. Every wait ends after `timeout` s with `TimeoutError`."""
+    """One client connection, from the IP address `source`, over TLS with a `context`. Every wait ends after `timeout` s
+    with `TimeoutError`.
+    """
 
-    def __init__(self, address: Address, *, source: str | None = None, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self,
+        address: Address,
+        *,
+        source: str | None = None,
+        timeout: float = TIMEOUT,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         if isinstance(address, Path):
             self.sock = socket.socket(socket.AF_UNIX)
             self.sock.settimeout(timeout)
@@ -59,6 +69,8 @@ class Connection:
         else:
             self.sock = socket.create_connection(address, timeout, (source, 0) if source else None)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context is not None:
+            self.sock = context.wrap_socket(self.sock)
         self._stream: BinaryIO = self.sock.makefile("rb")
 
     @property

@@ -1,6 +1,8 @@
 """Attacks on an HTTP/2 server, in raw bytes, and what an attacker sees of its defence.
 
-`ATTACKS` is the table. Its numbers are those of `tests/unit/proxy/http/test_h2_attacks.py`. `mount` carries one out.
+`ATTACKS` is the table. Its numbers are those of `tests/unit/proxy/http/test_h2_attacks.py`. `mount` carries one out;
+`python -m tests.kit.h2_attacks NAME HOST PORT` does so again and again until its standard input ends, and says in a
+line that it begins.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ import contextlib
 import itertools
 import select
 import socket
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,6 +28,9 @@ DEADLINE = 20.0  # s, for the end of an attack
 MOST = 64 << 20  # bytes that an attacker sends on one connection
 PIECE = 65536
 
+VICTIM = "test"
+"""The host that they ask for."""
+
 LARGE = "/large"
 """What an attacker asks for where the answer matters: 4 MiB."""
 
@@ -31,7 +38,7 @@ HEADY = "/heady"
 """The answer has headers of 16 KiB, and no body."""
 
 Pairs = list[tuple[str | bytes, str | bytes]]
-GET: Pairs = [(":method", "GET"), (":scheme", "http"), (":authority", "test"), (":path", "/")]
+GET: Pairs = [(":method", "GET"), (":scheme", "http"), (":authority", VICTIM), (":path", "/")]
 POST: Pairs = [(":method", "POST"), *GET[1:]]
 
 
@@ -387,3 +394,19 @@ MALFORMED = (
 )
 
 ATTACKS = (*FLOODS, *MALFORMED)
+
+
+def main(name: str, host: str, port: str) -> None:
+    (attack,) = [attack for attack in ATTACKS if attack.name == name]
+    threading.Thread(target=_attack_for_ever, args=(attack, (host, int(port))), daemon=True).start()
+    sys.stdin.read()
+
+
+def _attack_for_ever(attack: Attack, address: tuple[str, int]) -> None:
+    print("attacking", flush=True)
+    while True:
+        mount(attack, address)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

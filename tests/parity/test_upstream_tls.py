@@ -13,17 +13,20 @@ import pytest
 from tests.integration.tls.terminating import TLS, authority, certificate, inline
 from tests.kit import ledger
 from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, socket_address, virtual_host
-from tests.kit.envoy import Envoy
+from tests.kit.config import findings
+from tests.kit.envoy import Envoy, validate
 from tests.kit.parity import Pair, run_pair
 from tests.kit.process import wait_for
 from tests.kit.proxy import Proxy
+from tests.kit.tls_faults import FaultyHosts
 from tests.kit.tls_origin import TlsOrigin
+from tests.parity.log_lines import json_of, log
 from tests.parity.rules import of
 
 ROOT = {"trusted_ca": inline(authority().pem)}
 OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-SERVER = authority().issue("a.test", "*.b.test", "127.0.0.1", name="server")
-ALICE = authority().issue("alice.test", name="alice")
+SERVER = authority().issue("a.test", "*.b.test", "127.0.0.1", "spiffe://test/server", name="server")
+ALICE = authority().issue("alice.test", "10.1.1.1", name="alice")
 EXPIRED = authority().issue("expired.test", name="expired", days=-1)
 STRANGER = authority("another root").issue("stranger.test", name="stranger")
 BOTH = {"tls_params": {"tls_maximum_protocol_version": "TLSv1_3"}}
@@ -83,7 +86,27 @@ CLUSTERS: dict[str, Fields] = {
     "kept_once": tls(common=BOTH, sni="a.test"),
     "kept_never": tls(sni="a.test", max_session_keys=0),
     "old": tls(common={"tls_params": {"tls_minimum_protocol_version": "TLSv1_3", **BOTH["tls_params"]}}, sni="old"),
-    "plain": {},
+    "plaintext": {},
+    "closes": tls(),
+    "resets": tls(),
+    "plain": tls(),
+    "silent": tls() | {"connect_timeout": "0.3s"},
+    "new": tls(),
+    "nameless": tls(sni="a.test"),
+    "demands": tls(),
+    "demands13": tls(common=BOTH),
+    "demands_another": tls(common={"tls_certificates": [certificate(STRANGER)]}),
+    "match_of_host": tls(sni="cluster")
+    | {
+        "transport_socket_matches": [
+            {"name": "by_name", "match": {"kind": "named"}, **tls(sni="match")},
+            {
+                "name": "trusting",
+                "match": {"kind": 1, "more": [True]},
+                **tls(ROOT | exact("nobody.test"), sni="a.test"),
+            },
+        ],
+    },
 }
 NAMES = ("a.test", "x.b.test:80", "127.0.0.1:1", "[::1]", "nobody.test", "a..b", "A.test", "b" * 256)
 OF_ALL = ("a.test",)
@@ -95,21 +118,36 @@ OTHERWISE = {
     r"cluster\.\w+\.ssl\.certificate\..*": "gauges of clusters' certificates are not there yet",
     "TLS_error|setting_SNI": "docs/parity.md: numbers of BoringSSL's errors; compared here",
 }
-NUMBERS = re.compile(r"(\|)\d+:(?=SSL)|error:[0-9a-f]{8}:")
+METADATA: dict[str, Fields] = {"match_named": {"kind": "named"}, "match_both": {"kind": 1, "more": [True], "x": 0}}
+for name in METADATA:
+    CLUSTERS[name] = CLUSTERS["match_of_host"]
+OPERATORS = [
+    "UPSTREAM_CLUSTER", "REQ(:AUTHORITY)",
+    *(f"UPSTREAM_TLS_{name}" for name in ("VERSION", "CIPHER", "GROUP", "SESSION_ID")), "UPSTREAM_SERVER_NAME",
+    *(f"UPSTREAM_PEER_{name}" for name in ("SUBJECT", "ISSUER", "CERT", "CERT_V_START", "CERT_V_END")),
+    "UPSTREAM_PEER_CERT_V_START(%s)", *(f"UPSTREAM_PEER_{name}_SAN" for name in ("DNS", "URI", "IP")),
+    *(f"UPSTREAM_LOCAL_{name}_SAN" for name in ("DNS", "URI", "IP")),
+]  # fmt: skip
+NUMBERS = re.compile(r"(\|)\d+:(?=SSL|system)|error:[0-9a-f]{8}:")
 
 
 def cluster(name: str, port: int, hostname: str = "", **fields: Any) -> Fields:
-    endpoint = {"address": socket_address("127.0.0.1", port), "hostname": hostname}
-    assignment = {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}]}
-    return {"name": name, "type": "STATIC", "connect_timeout": "5s", "load_assignment": assignment, **fields}
+    endpoint: Fields = {"endpoint": {"address": socket_address("127.0.0.1", port), "hostname": hostname}}
+    if name in METADATA:
+        endpoint["metadata"] = {"filter_metadata": {"envoy.transport_socket_match": METADATA[name]}}
+    assignment = {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]}
+    return {"name": name, "type": "STATIC", "load_assignment": assignment, "connect_timeout": "5s", **fields}
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     pairs = {"": SERVER, "expired.test": EXPIRED, "stranger.test": STRANGER}
-    with TlsOrigin(tmp_path_factory.mktemp("origin"), pairs, authority()) as origin:
-        clusters = [cluster(name, origin.port, **fields) for name, fields in CLUSTERS.items()]
-        listener = http_listener(virtual_host("all", ["*"], *(route(f"/{name}/", name) for name in CLUSTERS)))
+    directory = tmp_path_factory.mktemp("origin")
+    with TlsOrigin(directory, pairs, authority()) as origin, FaultyHosts(directory, SERVER, authority()) as faulty:
+        ports = {**faulty.ports, "demands13": faulty.ports["demands"], "demands_another": faulty.ports["demands"]}
+        clusters = [cluster(name, ports.get(name, origin.port), **fields) for name, fields in CLUSTERS.items()]
+        everything = virtual_host("all", ["*"], *(route(f"/{name}/", name) for name in CLUSTERS))
+        listener = http_listener(everything, access_log=[log("tls", json_of(OPERATORS))])
         with run_pair(bootstrap([listener], clusters), otherwise=OTHERWISE) as running:
             yield running
 
@@ -137,6 +175,8 @@ def failures(side: Envoy | Proxy) -> Counter[tuple[str, ...]]:
 
 @pytest.mark.parity(
     *of("config.core.v3.UpstreamHttpProtocolOptions", "auto_sni", "auto_san_validation", "override_auto_sni_header"),
+    *of("config.cluster.v3.Cluster", "transport_socket_matches"),
+    *of("extensions.transport_sockets.tls.v3.CertificateValidationContext", "trusted_ca", "crl"),
     *of("extensions.transport_sockets.tls.v3.UpstreamTlsContext", "sni", "auto_host_sni", "auto_sni_san_validation"),
     *of("extensions.transport_sockets.tls.v3.CommonTlsContext", "tls_certificates", "alpn_protocols", "tls_params"),
 )
@@ -153,6 +193,20 @@ def test_origins_see_the_same_and_failures_have_the_same_words(pair: Pair) -> No
     assert failures(pair.ours).total() > 10
 
 
+@pytest.mark.parity("rule 45")
+def test_the_log_tells_the_same_of_connections(pair: Pair) -> None:
+    def lines(side: Envoy | Proxy) -> list[Fields]:
+        whole = (side.directory / "tls.log").read_text().rpartition("\n")[0].splitlines()
+        return [json.loads(line) for line in whole]
+
+    wait_for(lambda: len(lines(pair.ours)) == len(lines(pair.envoy)), deadline=10, what="both logs are written")
+    assert len(lines(pair.ours)) > 50
+    for envoy, ours in zip(lines(pair.envoy), lines(pair.ours), strict=True):
+        drawn = [entry.pop("UPSTREAM_TLS_SESSION_ID") for entry in (envoy, ours)]
+        assert ours == envoy
+        assert [len(value or "") for value in drawn] in ([0, 0], [64, 64]), ours
+
+
 @pytest.mark.parity("extensions.transport_sockets.tls.v3.UpstreamTlsContext.max_session_keys")
 def test_the_same_sessions_are_resumed(pair: Pair) -> None:
     for name in ("auto_sni", "kept_once", "kept_never"):
@@ -162,3 +216,21 @@ def test_the_same_sessions_are_resumed(pair: Pair) -> None:
             assert ours == envoy, name
             resumed.append(ours["resumed"])
         assert any(resumed) is (name != "kept_never")
+
+
+REFUSED: dict[str, Fields] = {
+    "names without trust": tls(exact("a.test")),
+    "a list without trust": tls({"crl": inline(authority().revoke(ALICE))}),
+    "time without trust": tls({"allow_expired_certificate": True}),
+    "auto_sni_san_validation without validation": tls(sni="a.test", auto_sni_san_validation=True),
+    "auto_sni_san_validation without trust": tls({}, sni="a.test", auto_sni_san_validation=True),
+    "a match without a socket": {"transport_socket_matches": [{"name": "a", "match": {}}]},
+    "two certificates": tls(common={"tls_certificates": [certificate(ALICE), certificate(SERVER)]}),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_both_refuse(name: str) -> None:
+    text = bootstrap([], [cluster("c", 1, **REFUSED[name])])
+    assert not validate(text)[0]
+    assert findings(text)

@@ -13,6 +13,7 @@ from master.admin.page import HTML, JSON, BadRequest, Context, Reply, Request
 from master.admin.pages import PAGES
 from master.stats import json, prometheus, text
 from master.stats.snapshot import Snapshot, take
+from master.stats.socket_matches import counted
 
 FORMATS = ("html", "active-html", "json", "prometheus", "text")
 TYPES = ("All", "Counters", "Histograms", "Gauges", "TextReadouts")
@@ -65,6 +66,8 @@ def snapshot(request: Request, context: Context) -> Callable[[], Snapshot]:
     keep = parameters.name_filter(request.query)
     used_only = "usedonly" in request.query
     metrics, gauges, intervals = context.view.metrics(), known(context.view), context.intervals.last
+    for cluster in context.view.config.clusters:
+        metrics.counters.update(counted(cluster, context.view.endpoints.clusters.get(cluster.name)))
     return lambda: take(metrics, gauges, intervals).select(keep, used_only=used_only)
 
 

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from master.config.compile import endpoints
 from master.config.compile.circuit_breakers import compile_breakers
+from master.config.compile.lb import compile_lb
 from master.config.compile.lb_subsets import compile_subsets
+from master.config.compile.socket_matches import compile_socket_matches
 from master.config.compile.tls import compile_upstream
 from master.config.compile.upstream_http import compile_http_options
 from proxy.config.cluster import Cluster, ClusterEndpoints, Dns, LocalityHosts
+from proxy.config.tls import UpstreamTls
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
@@ -23,7 +26,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "type=STRICT_DNS",
         "type=LOGICAL_DNS",
         "connect_timeout",
-        "lb_policy=ROUND_ROBIN",
         "load_assignment",
         "dns_lookup_family",
         "dns_refresh_rate",
@@ -70,7 +72,9 @@ def compile_clusters(messages: Any, context: Context) -> tuple[tuple[Cluster, ..
         if _type(message) == "STATIC":
             localities = endpoints.compile_hosts(message.load_assignment, slots, here.at("load_assignment"))
         clusters[message.name] = cluster
-        hosts[message.name] = ClusterEndpoints(message.name, 1, localities, index)
+        hosts[message.name] = ClusterEndpoints(
+            message.name, 1, localities, index, *endpoints.compile_policy(message.load_assignment.policy)
+        )
     return tuple(clusters.values()), hosts
 
 
@@ -91,13 +95,12 @@ def _cluster(message: Any, context: Context) -> Cluster:
     tls, http_options = None, compile_http_options(message, context)
     if message.HasField("transport_socket"):
         tls = compile_upstream(message.transport_socket, context.at("transport_socket"))
+    matches = compile_socket_matches(message.transport_socket_matches, context.at("transport_socket_matches"))
     names = http_options.get("request_names")
-    if tls is not None and names is not None and names.sans and (tls.validation is None or not tls.validation.asks):
-        context.error(
-            ("transport_socket", "typed_config", "common_tls_context"),
-            "auto_san_validation has nothing to begin with: no certificate would do",
-            "a validation_context with trusted_ca",
-        )
+    if names is not None and names.sans:
+        _check_validates(tls, context.at("transport_socket"))
+        for index, match in enumerate(matches):
+            _check_validates(match.tls, context.at("transport_socket_matches", index, "transport_socket"))
     breaker, high_breaker = compile_breakers(message.circuit_breakers, context.at("circuit_breakers"))
     return Cluster(
         name=message.name,
@@ -108,10 +111,22 @@ def _cluster(message: Any, context: Context) -> Cluster:
         breaker=breaker,
         high_breaker=high_breaker,
         dns=dns,
+        lb=compile_lb(message, context),
         subsets=compile_subsets(message.lb_subset_config, context.at("lb_subset_config")),
         tls=tls,
+        socket_matches=matches,
         **http_options,
     )
+
+
+def _check_validates(tls: UpstreamTls | None, context: Context) -> None:
+    """Where requests say what a certificate has to be, the transport socket must have something to begin with."""
+    if tls is not None and (tls.validation is None or not tls.validation.asks):
+        context.error(
+            ("typed_config", "common_tls_context"),
+            "auto_san_validation has nothing to begin with: no certificate would do",
+            "a validation_context with trusted_ca",
+        )
 
 
 def _dns(message: Any, kind: str, context: Context) -> Dns:

@@ -18,6 +18,7 @@ from proxy.access_log.operators import (
     sizes,
     tls,
     upstream,
+    upstream_tls,
     wire,
 )
 from proxy.http import express_varying
@@ -36,6 +37,7 @@ OPERATORS: dict[str, Build] = {
     **sizes.OPERATORS,
     **tls.OPERATORS,
     **upstream.OPERATORS,
+    **upstream_tls.OPERATORS,
     **wire.OPERATORS,
 }
 
@@ -90,17 +92,5 @@ NOT_SUPPORTED: dict[str, str] = {
     "TRACE_ID": _TRACING,
     "UPSTREAM_LOCAL_CLOSE_REASON": _CLOSE,
     "UPSTREAM_METADATA": _METADATA,
-    **{f"UPSTREAM_PEER_{kind}_SAN": _TLS for kind in ("DNS", "IP", "URI")},
-    **{f"UPSTREAM_LOCAL_{kind}_SAN": _TLS for kind in ("DNS", "IP", "URI")},
-    "UPSTREAM_PEER_CERT": _TLS,
-    "UPSTREAM_PEER_CERT_V_END": _TLS,
-    "UPSTREAM_PEER_CERT_V_START": _TLS,
-    "UPSTREAM_PEER_ISSUER": _TLS,
-    "UPSTREAM_PEER_SUBJECT": _TLS,
-    "UPSTREAM_SERVER_NAME": _TLS,
-    "UPSTREAM_TLS_CIPHER": _TLS,
-    "UPSTREAM_TLS_GROUP": _TLS,
-    "UPSTREAM_TLS_SESSION_ID": _TLS,
-    "UPSTREAM_TLS_VERSION": _TLS,
 }
 """Operators of Envoy that we do not have, and what to say about them."""

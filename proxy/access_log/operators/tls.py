@@ -2,73 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from proxy.access_log.operator import Build, Getter, Value, plain
-from proxy.access_log.operators.clock import TimeFormat
+from proxy.access_log.operator import Build, Value, plain
+from proxy.access_log.operators.tls_values import ESCAPES, TlsValues, local, peer
 from proxy.http.stream_info import StreamInfo
 
 if TYPE_CHECKING:
     from proxy.net.client_hello import ClientHello
-    from proxy.net.tls.certificate import CertificateFacts
     from proxy.net.tls.session import TlsSession
 
-_ESCAPES = str.maketrans({"\n": "%0A", " ": "%20", "+": "%2B", "/": "%2F", "=": "%3D"})
-DEFAULT_TIME = "%Y-%m-%dT%H:%M:%S.000Z"
 
-Certificate = Callable[["TlsSession"], "CertificateFacts | None"]
-
-
-def _session(get: Callable[[TlsSession], str]) -> Build:
-    def getter(info: StreamInfo) -> Value:
-        tls = info.connection.tls if info.connection is not None else None
-        return None if tls is None else get(tls).encode() or None
-
-    return plain(getter)
+def _session(info: StreamInfo) -> TlsSession | None:
+    return info.connection.tls if info.connection is not None else None
 
 
-def _fact(certificate: Certificate, get: Callable[[CertificateFacts], str]) -> Build:
-    return _session(lambda tls: "" if (found := certificate(tls)) is None else get(found))
-
-
-def _peer(tls: TlsSession) -> CertificateFacts | None:
-    return tls.peer
-
-
-def _local(tls: TlsSession) -> CertificateFacts | None:
-    return tls.local
-
-
-def _chain(get: Callable[[CertificateFacts], str]) -> Build:
-    return _session(lambda tls: ",".join(map(get, tls.peer_chain)))
-
-
-def _sans(certificate: Certificate, side: str) -> dict[str, Build]:
-    def joined(kind: str, facts: CertificateFacts) -> str:
-        return ",".join(facts.names(kind))
-
-    kinds = (("DNS", "DNS"), ("URI", "URI"), ("EMAIL", "EMAIL"), ("IP", "IP_ADDRESS"))
-    return {
-        f"DOWNSTREAM_{side}_{name}_SAN": _fact(certificate, functools.partial(joined, kind)) for name, kind in kinds
-    }
-
-
-def _moment(get: Callable[[CertificateFacts], datetime]) -> Build:
-    def build(parameter: str | None) -> Getter:
-        time_format = TimeFormat(parameter or DEFAULT_TIME)
-
-        def getter(info: StreamInfo) -> Value:
-            tls = info.connection.tls if info.connection is not None else None
-            if tls is None or tls.peer is None:
-                return None
-            return time_format(get(tls.peer).timestamp())
-
-        return getter
-
-    return build
+_downstream = TlsValues(_session)
+_NAMES = ("DNS", "URI", "EMAIL", "IP")
 
 
 def _hello(get: Callable[[ClientHello], str]) -> Build:
@@ -100,26 +51,26 @@ def _failure(info: StreamInfo) -> Value:
 
 
 OPERATORS: dict[str, Build] = {
-    "DOWNSTREAM_TLS_VERSION": _session(lambda tls: tls.version),
-    "DOWNSTREAM_TLS_CIPHER": _session(lambda tls: tls.cipher),
-    "DOWNSTREAM_TLS_GROUP": _session(lambda tls: tls.group),
-    "DOWNSTREAM_TLS_SESSION_ID": _session(lambda tls: tls.id.hex()),
+    "DOWNSTREAM_TLS_VERSION": _downstream.text(lambda tls: tls.version),
+    "DOWNSTREAM_TLS_CIPHER": _downstream.text(lambda tls: tls.cipher),
+    "DOWNSTREAM_TLS_GROUP": _downstream.text(lambda tls: tls.group),
+    "DOWNSTREAM_TLS_SESSION_ID": _downstream.text(lambda tls: tls.id.hex()),
     "DOWNSTREAM_TRANSPORT_FAILURE_REASON": plain(_failure),
     "REQUESTED_SERVER_NAME": plain(_server_name),
     "TLS_JA3_FINGERPRINT": _hello(lambda hello: hello.ja3),
     "TLS_JA4_FINGERPRINT": _hello(lambda hello: hello.ja4),
-    "DOWNSTREAM_PEER_SUBJECT": _fact(_peer, lambda facts: facts.subject),
-    "DOWNSTREAM_PEER_ISSUER": _fact(_peer, lambda facts: facts.issuer),
-    "DOWNSTREAM_PEER_SERIAL": _fact(_peer, lambda facts: facts.serial),
-    "DOWNSTREAM_PEER_FINGERPRINT_256": _fact(_peer, lambda facts: facts.sha256.hex()),
-    "DOWNSTREAM_PEER_FINGERPRINT_1": _fact(_peer, lambda facts: facts.sha1.hex()),
-    "DOWNSTREAM_PEER_CERT": _fact(_peer, lambda facts: facts.pem.translate(_ESCAPES)),
-    "DOWNSTREAM_PEER_CERT_V_START": _moment(lambda facts: facts.begins),
-    "DOWNSTREAM_PEER_CERT_V_END": _moment(lambda facts: facts.expires),
-    "DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256": _chain(lambda facts: facts.sha256.hex()),
-    "DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1": _chain(lambda facts: facts.sha1.hex()),
-    "DOWNSTREAM_PEER_CHAIN_SERIALS": _chain(lambda facts: facts.serial),
-    "DOWNSTREAM_LOCAL_SUBJECT": _fact(_local, lambda facts: facts.subject),
-    **_sans(_peer, "PEER"),
-    **_sans(_local, "LOCAL"),
+    "DOWNSTREAM_PEER_SUBJECT": _downstream.fact(peer, lambda facts: facts.subject),
+    "DOWNSTREAM_PEER_ISSUER": _downstream.fact(peer, lambda facts: facts.issuer),
+    "DOWNSTREAM_PEER_SERIAL": _downstream.fact(peer, lambda facts: facts.serial),
+    "DOWNSTREAM_PEER_FINGERPRINT_256": _downstream.fact(peer, lambda facts: facts.sha256.hex()),
+    "DOWNSTREAM_PEER_FINGERPRINT_1": _downstream.fact(peer, lambda facts: facts.sha1.hex()),
+    "DOWNSTREAM_PEER_CERT": _downstream.fact(peer, lambda facts: facts.pem.translate(ESCAPES)),
+    "DOWNSTREAM_PEER_CERT_V_START": _downstream.moment(lambda facts: facts.begins),
+    "DOWNSTREAM_PEER_CERT_V_END": _downstream.moment(lambda facts: facts.expires),
+    "DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256": _downstream.chain(lambda facts: facts.sha256.hex()),
+    "DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1": _downstream.chain(lambda facts: facts.sha1.hex()),
+    "DOWNSTREAM_PEER_CHAIN_SERIALS": _downstream.chain(lambda facts: facts.serial),
+    "DOWNSTREAM_LOCAL_SUBJECT": _downstream.fact(local, lambda facts: facts.subject),
+    **_downstream.sans("DOWNSTREAM_PEER", peer, _NAMES),
+    **_downstream.sans("DOWNSTREAM_LOCAL", local, _NAMES),
 }

@@ -20,7 +20,7 @@ from proxy.http.h2_frames import ErrorCode
 from proxy.http.identity import Hop
 from proxy.http.stream_info import StreamInfo
 from proxy.http.stream_starts import stream_starts
-from proxy.limits import LONG_TURN
+from proxy.limits import LONG_TURN, STREAM_BURST
 from proxy.net.connection import Connection
 from proxy.net.peer import disconnected
 
@@ -58,6 +58,7 @@ class Http2Session:
         self._queued = False  # they wait for another turn of the loop
         self._reading = trio.CancelScope()
         self._writer = Http2Writer(connection, self.codec, self._wake_drained, self._reading.cancel)
+        self._over = disconnected()  # why the streams that are left end with the connection
         self._requests = 0
         self._refusal = False  # the last thing that came was a request that was none
         self._lifetime = Http2Lifetime(self, config, manager.stats)
@@ -76,7 +77,7 @@ class Http2Session:
                             await self._read(arrived)
                         if self.codec.failure is not None:
                             self._fail(self.codec.failure.detail)
-                        self._abandon(disconnected())
+                        await self._abandon()
                     finally:  # whoever has not started yet has to be charged and logged
                         while self._start_one():
                             pass
@@ -90,9 +91,12 @@ class Http2Session:
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
-    async def _read(self, data: bytes) -> None:
+    async def _read(self, arrived: bytes) -> None:
         codec, connection = self.codec, self.connection
         self.wake_writer()
+        connection.pace(slower=True)  # who is not costly soon has all that can be had at once
+        data = arrived[: connection.read_size]
+        arrived = arrived[connection.read_size :]
         while data:
             began = trio.current_time()
             for event in codec.receive(data, began):
@@ -108,6 +112,10 @@ class Http2Session:
             connection.pace(slower=costly)
             if costly:
                 await trio.lowlevel.checkpoint()
+            if arrived:
+                size = connection.read_size
+                data, arrived = arrived[:size], arrived[size:]
+                continue
             try:
                 data = await connection.receive()
             except ProxyError:  # a reset is an end like any other
@@ -169,11 +177,17 @@ class Http2Session:
         downstream.fail(error)
         self._exchanges[downstream.stream_id].exchange.deadlines.client_gone(error)
 
-    def _abandon(self, error: ProxyError) -> None:
-        """All streams are over."""
-        for downstream in self._streams.values():
-            if downstream.error is None:
-                self._end(downstream, error)
+    async def _abandon(self) -> None:
+        """All streams are over: of those that have started a few in each turn of the loop, as with their start."""
+        for downstream, _ in self._begun:
+            self._end(downstream, self._over)
+        for number, downstream in enumerate(tuple(self._streams.values())):
+            if downstream.stream_id in self._streams and downstream.error is None:
+                self._end(downstream, self._over)
+                if not number % STREAM_BURST:
+                    await trio.lowlevel.checkpoint()
+        while self._begun:
+            await trio.lowlevel.checkpoint()
 
     def _fail(self, detail: str) -> None:
         """The client has broken the protocol, or a limit: everything of its connection ends."""
@@ -185,7 +199,7 @@ class Http2Session:
         self.we_close = True
         if self.connection.info is not None:
             self.connection.info.flags.add(Flag.DOWNSTREAM_PROTOCOL_ERROR)
-        self._abandon(_protocol_error(detail))
+        self._over = _protocol_error(detail)
 
     # --- a stream ---------------------------------------------------------------------------------------------------
 
@@ -201,12 +215,8 @@ class Http2Session:
         finally:
             self._ended(stream_id, exchange.info)
             downstream.close()
-            if downstream.error is not None:
-                pass
-            elif not exchange.info.response_complete:
-                self.codec.reset(stream_id, ErrorCode.INTERNAL_ERROR)
-            elif not exchange.info.request_complete:
-                self.codec.reset(stream_id, ErrorCode.NO_ERROR)  # RFC 9113 8.1
+            if downstream.error is None:
+                self.codec.reset(stream_id, _last_word(exchange.info))
             self.wake_writer()
         if exchange.drains:
             self._lifetime.drain()
@@ -265,7 +275,7 @@ class Http2Session:
         """The client does not answer any more."""
         self.we_close = True
         self.active = self.busy
-        self._abandon(_protocol_error("http2.ping_timeout"))
+        self._over = _protocol_error("http2.ping_timeout")
         self._reading.cancel()
 
     def end_if_done(self) -> None:
@@ -286,6 +296,16 @@ class Http2Session:
         if not (self._writer.ending or self.codec.failure or self.connection.closed_by_peer or self.connection.sending):
             self.codec.send_goaway()
             self.connection.send_now(self.codec.take_output(), memoryview(b""))
+
+
+_TUNNEL_LOST = frozenset({Flag.UPSTREAM_CONNECTION_FAILURE, Flag.UPSTREAM_CONNECTION_TERMINATION})
+
+
+def _last_word(info: StreamInfo) -> ErrorCode:
+    """Why a stream is reset that its exchange has left open (RFC 9113 sections 8.1 and 8.5)."""
+    if info.upgrade and not _TUNNEL_LOST.isdisjoint(info.flags):
+        return ErrorCode.CONNECT_ERROR
+    return ErrorCode.NO_ERROR if info.response_complete else ErrorCode.INTERNAL_ERROR
 
 
 def _reset(event: StreamReset) -> ProxyError:

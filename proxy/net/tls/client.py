@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from proxy.config.tls import UpstreamTls
-from proxy.net.tls import libssl
+from proxy.net.tls import libssl, refusal
 from proxy.net.tls.context import load_certificate, load_trust, new_context
 from proxy.net.tls.session import TlsSession, count
 from proxy.net.tls.socket import TlsSocket
@@ -90,6 +90,8 @@ class ClientTls:
                 raise ssl.SSLError(ssl.SSL_ERROR_SSL, verifier.reason)
             self.stats.session_reused.inc()
         count(session, self.stats)
+        sock.agreed = session
+        sock.on_error = self.stats.connection_error.inc
 
     def _take_session(self, server_name: str) -> libssl.Session | None:
         """The newest one that a server of this name has given."""
@@ -108,13 +110,16 @@ class ClientTls:
             self._sessions.appendleft((sock.server_name, session))
 
     def failure(self, error: OSError) -> str:
-        """Envoy's words for a failed handshake, without BoringSSL's numbers; counts it."""
+        """Envoy's words for a failed handshake, "" if the host has just closed; counts it."""
         reason = self.verifier.reason if self.verifier is not None else ""
-        name = getattr(error, "reason", None) or type(error).__name__
-        if isinstance(error, ssl.SSLError) and not reason and not isinstance(error, ssl.SSLEOFError):
-            self.stats.connection_error.inc()
-        details = f"CERTIFICATE_VERIFY_FAILED:{reason}" if reason else name
-        return f"TLS_error:|SSL routines:OPENSSL_internal:{details}:TLS_error_end"
+        if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return ""
+        if not isinstance(error, ssl.SSLError):
+            return refusal.system_words(error)
+        if reason:
+            return refusal.words("CERTIFICATE_VERIFY_FAILED", reason)
+        self.stats.connection_error.inc()
+        return refusal.words(error.reason or "UNKNOWN")
 
 
 class Peer:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from typing import NamedTuple
 
@@ -55,7 +56,16 @@ _REASONS = {
 DETAILS = frozenset({*_CERTIFICATES.values(), *_OTHERWISE.values(), *_REASONS.values()})
 """Those that are made of what the library and the verifier say."""
 
-_NAMES = {"NO_SUITABLE_KEY_SHARE": "NO_SHARED_GROUP", "NO_SUITABLE_GROUPS": "NO_SHARED_GROUP"}
+_NAMES = {
+    "NO_SUITABLE_KEY_SHARE": "NO_SHARED_GROUP",
+    "NO_SUITABLE_GROUPS": "NO_SHARED_GROUP",
+    "TLSV1_BAD_CERTIFICATE_HASH_VALUE": "TLSV1_ALERT_BAD_CERTIFICATE_HASH_VALUE",
+    "TLSV1_BAD_CERTIFICATE_STATUS_RESPONSE": "TLSV1_ALERT_BAD_CERTIFICATE_STATUS_RESPONSE",
+    "TLSV1_CERTIFICATE_UNOBTAINABLE": "TLSV1_ALERT_CERTIFICATE_UNOBTAINABLE",
+    "TLSV1_UNRECOGNIZED_NAME": "TLSV1_ALERT_UNRECOGNIZED_NAME",
+    "TLSV1_UNSUPPORTED_EXTENSION": "TLSV1_ALERT_UNSUPPORTED_EXTENSION",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "TLSV1_ALERT_CERTIFICATE_REQUIRED",
+}
 """BoringSSL's, where it has another one."""
 
 
@@ -63,6 +73,11 @@ def words(name: str, reason: str = "") -> str:
     """Envoy's for an error of the library's, and what a verifier had to say."""
     more = f":{reason}" if reason else ""
     return f"TLS_error:|SSL routines:OPENSSL_internal:{_NAMES.get(name, name)}{more}:TLS_error_end"
+
+
+def system_words(error: OSError) -> str:
+    """Envoy's for an error of the socket's."""
+    return f"TLS_error:|system library:OPENSSL_internal:{os.strerror(error.errno or 0)}:TLS_error_end"
 
 
 def of_error(error: OSError, reason: str = "", code: int = 0, what: str = "") -> Refusal:

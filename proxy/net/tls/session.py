@@ -26,11 +26,13 @@ class TlsSession:
         self.late = False
         self.failure = ""
         self.presented = b""
+        self._version = ""
 
     @property
     def version(self) -> str:
-        """TLSv1.2, TLSv1.3, …; "" before the end of the handshake."""
-        return self._engine.version() or ""
+        """TLSv1.2, TLSv1.3, …; "" before the end of the handshake. OpenSSL has forgotten it when an alert has come."""
+        self._version = self._version or self._engine.version() or ""
+        return self._version
 
     @property
     def cipher(self) -> str:

@@ -9,22 +9,28 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from proxy.net.tls import libssl
 
+if TYPE_CHECKING:
+    from proxy.net.tls.session import TlsSession
+
 _WAITS = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_ENDS = (ssl.SSLZeroReturnError, ssl.SSLEOFError)
 _PEEK_SIZE = 16 * 1024  # a record
 
 
 class TlsSocket(ssl.SSLSocket):
     """Its handshake is whoever made it's to run. `server_name` is what the client asks for, "" for nothing; `resuming`
-    is what is offered to a server.
+    is what is offered to a server, `agreed` what came of it. `on_error` hears of a peer that breaks the protocol later.
     """
 
     server_name = ""
     resuming: libssl.Session | None = None
+    agreed: TlsSession | None = None
+    on_error: Callable[[], None] | None = None
     _ahead = b""  # what a peek has read
     _sslobj: Any  # the base class's: its own methods are as many calls more
 
@@ -37,7 +43,7 @@ class TlsSocket(ssl.SSLSocket):
         except _WAITS:
             raise BlockingIOError from None
         except ssl.SSLError as error:
-            return _end(error)
+            return self._end(error)
 
     def _recv_ahead(self, size: int, flags: int) -> bytes:
         if not self._ahead:
@@ -54,6 +60,7 @@ class TlsSocket(ssl.SSLSocket):
         except _WAITS:
             raise BlockingIOError from None
         except ssl.SSLError as error:
+            self._told(error)
             raise OSError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
 
     def sendmsg(self, buffers: Iterable[Any], *_: Any) -> int:  # type: ignore[override]
@@ -68,20 +75,25 @@ class TlsSocket(ssl.SSLSocket):
     def close(self) -> None:
         if self.fileno() >= 0:
             self._say_goodbye()
+        self.agreed = None  # which knows this socket: neither is to wait for the garbage collector
         super().close()
 
     def _say_goodbye(self) -> None:
         if self._sslobj is not None:
             libssl.close_notify(self._sslobj)
 
+    def _end(self, error: ssl.SSLError) -> bytes:
+        """What a failed read comes to. A peer that breaks the protocol has gone as far as we are concerned."""
+        if isinstance(error, _ENDS):
+            return b""
+        self._told(error)
+        raise OSError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from error
+
+    def _told(self, error: ssl.SSLError) -> None:
+        if self.on_error is not None and not isinstance(error, _ENDS):
+            self.on_error()
+
     @property
     def engine(self) -> Any:
         """For `libssl`, and to be asked also after `close`."""
         return self._sslobj
-
-
-def _end(error: ssl.SSLError) -> bytes:
-    """What a failed read comes to. A peer that breaks the protocol has gone as far as we are concerned."""
-    if isinstance(error, ssl.SSLZeroReturnError | ssl.SSLEOFError):
-        return b""
-    raise OSError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from error

@@ -115,3 +115,10 @@ def test_row_text_shows_a_line_per_subject_with_its_ratio() -> None:
         "(0.80–0.80)",
     ]
     assert lines[-1] == "  nginx: no figures: nginx is not installed"
+
+
+def test_the_waits_beside_each_attack_are_told_apart() -> None:
+    cell = Cell([{"neighbour": 20.0, "beside nobody": 1.0, "beside a flood": 20.0}])
+    text = row_text("title", "s", {"trireme": cell, "envoy": cell})
+    assert "trireme 20 (20–20) 1.00 (1.00–1.00)" in " ".join(text.split())
+    assert "beside a flood: trireme 20 (20–20), envoy 20 (20–20)" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 
 from proxy.limits import STREAM_BURST
@@ -10,7 +11,7 @@ from tests.kit.h2_client import frame
 from tests.unit.proxy.h2_rig import connect
 from tests.unit.proxy.http.h2_helpers import HEAD_BLOCK
 from tests.unit.proxy.rig import compiled, serving, until
-from tests.unit.upstream.rig import OK, answering, origin
+from tests.unit.upstream.rig import OK, answering, origin, silent
 
 STREAMS = 200
 
@@ -84,3 +85,35 @@ async def test_a_stream_that_comes_and_goes_in_one_packet_is_one_of_many() -> No
         peer.h2.get_next_available_stream_id()
         peer.h2.highest_outbound_stream_id = 3
         assert (await peer.get())[":status"] == "200"
+
+
+class Ends(trio.abc.Instrument):
+    """How many streams have ended in each turn of the loop."""
+
+    def __init__(self) -> None:
+        self.ended = [0]
+
+    def task_exited(self, task: trio.lowlevel.Task) -> None:
+        self.ended[-1] += task.name.endswith("Http2Session._serve")
+
+    def before_io_wait(self, timeout: float) -> None:
+        self.ended.append(0)
+
+
+@virtual
+@pytest.mark.parametrize("started", [True, False])
+async def test_streams_end_a_few_in_each_turn(started: bool) -> None:
+    """When their connection does, whether they had started or not."""
+    ends = Ends()
+    trio.lowlevel.add_instrument(ends)
+    async with origin(silent) as upstream, serving(compiled(upstream.address)) as rig:
+        peer = await connect(rig)
+        begun = b"".join(frame(1, 5, 2 * number + 1, HEAD_BLOCK) for number in range(STREAMS))
+        await peer.client.send(begun if started else begun + frame(6, 0, 1, bytes(8)))  # a PING that is none
+        if started:
+            await until(lambda: rig.stats.value("cluster.origin.upstream_rq_active") == STREAMS)
+            await trio.aclose_forcefully(peer.client.stream)
+        await until(lambda: rig.value("downstream_rq_active") == 0 and sum(ends.ended) == STREAMS)
+        assert max(ends.ended) <= 2 * STREAM_BURST
+        assert rig.value("downstream_rq_http2_total") == STREAMS
+    trio.lowlevel.remove_instrument(ends)
