@@ -114,6 +114,10 @@ SHADOW_DEADLINE = 300.0
 MAX_STREAM_DATA = 256 * 1024
 """What filters may write at one exchange as dynamic metadata and filter state, all in all. Envoy has no limit."""
 
+MAX_GRPC_METHODS = 500
+"""gRPC methods that a filter of a worker has stats of by name, as their names come from clients: calls of more count in
+those without a name. Envoy has no limit."""
+
 TLS_HANDSHAKE_TIMEOUT = 15.0
 """How long a TLS handshake may take where `transport_socket_connect_timeout` does not say (Envoy's default for
 `listener_filters_timeout`; for this it has none)."""

@@ -22,11 +22,12 @@ from typing import Any
 import msgspec
 
 from proxy.errors import Flag, ProxyError
-from proxy.http.body import RequestBody
-from proxy.http.exchange import Exchange, ResponseHead, Transform
+from proxy.http.body import RequestBody, Transform
+from proxy.http.exchange import Exchange
 from proxy.http.filter_chain import CallNext
 from proxy.http.headers import Headers
 from proxy.http.request import Request
+from proxy.http.response_edits import ResponseEdit, ResponseHead
 from proxy.http.stream_info import StreamInfo
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "ProxyError",
     "Request",
     "RequestBody",
+    "ResponseEdit",
     "ResponseHead",
     "StreamInfo",
     "Transform",

@@ -96,11 +96,11 @@ def _response(info: StreamInfo) -> Attributes:
     headers = _map(info.response_headers)
     if info.response_headers is not None:
         headers[":status"] = str(info.status)
-    status = grpc.status_of(info.response_headers, info.status)
+    status = grpc.status_of(info.response_headers, info.response_trailers, info.status)
     found: Attributes = {
         "flags": sum(_BITS[flag] for flag in info.flags),
         "headers": headers,
-        "trailers": {},
+        "trailers": _map(info.response_trailers),
         "size": info.bytes_sent,
         "total_size": info.bytes_sent + _number(sizes.response(info)),
         "grpc_status": int(GrpcStatus.UNKNOWN if status is None else status),

@@ -222,7 +222,7 @@ def _compile_grpc_statuses(config: GrpcStatuses) -> Predicate:
     statuses = frozenset(config.statuses)
 
     def logged(info: StreamInfo) -> bool:
-        status = grpc.status_of(info.response_headers, info.status)
+        status = grpc.status_of(info.response_headers, info.response_trailers, info.status)
         return ((GrpcStatus.UNKNOWN if status is None else status) in statuses) != config.exclude
 
     return logged

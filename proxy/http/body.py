@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import trio
 
 from proxy.errors import ProxyError
@@ -14,6 +16,13 @@ from proxy.limits import SMALL_BODY
 from proxy.net.passage import Carrier
 
 
+class Transform(Protocol):
+    """A sans-IO edit of a body: `feed` may hold bytes back, `finish` gives the rest. Both may raise `ProxyError`."""
+
+    def feed(self, data: bytes) -> bytes: ...
+    def finish(self) -> bytes: ...
+
+
 def too_large() -> ProxyError:
     """The body outgrew what a filter may hold (Envoy's buffer filter: 413, connection closed)."""
     return ProxyError("request_payload_too_large", side="downstream", status=413, body="Payload Too Large", close=True)
@@ -24,9 +33,11 @@ class RequestBody:
 
     `trailers` are the request's trailers once the end was read. A client that waits for `100 Continue` gets it with the
     first read, so that a request which is refused at once never sends its body (RFC 9110 §10.1.1).
+
+    What is read has passed the transforms that were there before it: a filter gets what those before it have made.
     """
 
-    __slots__ = ("_deadlines", "_downstream", "_held", "_info", "_wants_continue", "trailers")
+    __slots__ = ("_deadlines", "_downstream", "_held", "_info", "_transforms", "_wants_continue", "trailers")
 
     def __init__(
         self, downstream: Downstream, deadlines: Deadlines, info: StreamInfo, *, expect_continue: bool
@@ -36,6 +47,7 @@ class RequestBody:
         self._info = info
         self._wants_continue = expect_continue and not info.request_complete
         self._held = b""
+        self._transforms: tuple[Transform, ...] = ()
         self.trailers: Headers | None = None
 
     @property
@@ -46,7 +58,9 @@ class RequestBody:
     @property
     def pending(self) -> bool:
         """Whether `read` has something at hand, the end perhaps, and will not wait."""
-        return bool(self._held) or self._info.request_complete or self._downstream.pending
+        if self._held or self._info.request_complete:
+            return True
+        return not self._transforms and self._downstream.pending  # a transform may keep back what comes
 
     @property
     def is_small(self) -> bool:
@@ -71,18 +85,33 @@ class RequestBody:
         if self._info.request_complete:
             return b""
         await self.send_continue()
-        event = await self._downstream.receive()
-        self._deadlines.touch()
-        if isinstance(event, DataReceived):
+        while isinstance(event := await self._downstream.receive(), DataReceived):
+            self._deadlines.touch()
             self._info.bytes_received += len(event.data)
-            return event.data
+            data = event.data
+            for transform in self._transforms:
+                data = transform.feed(data)
+            if data:
+                return data
+        self._deadlines.touch()
         if not isinstance(event, StreamEnded):
             raise AssertionError(f"{event!r} within a request body")
         self.trailers = event.trailers
         self._info.request_complete = True
         self._info.request_received = trio.current_time()
         self._deadlines.disarm(Phase.REQUEST)
-        return b""
+        rest = b""
+        for transform in self._transforms:
+            rest = (transform.feed(rest) if rest else b"") + transform.finish()
+        return rest
+
+    def transform(self, transform: Transform) -> None:
+        """Pass what is still to be read through `transform`, behind those that are there."""
+        if self._held:
+            self._held = transform.feed(self._held)
+        if self._info.request_complete:
+            self._held += transform.finish()
+        self._transforms += (transform,)
 
     @property
     def splices(self) -> bool:
@@ -91,7 +120,7 @@ class RequestBody:
     @property
     def body_ahead(self) -> int:
         """How many bytes that come next nobody has to read: see `proxy/http/body_relay.py`."""
-        if self._held or self._wants_continue or self._info.request_complete:
+        if self._held or self._wants_continue or self._info.request_complete or self._transforms:
             return 0
         return self._downstream.body_ahead
 

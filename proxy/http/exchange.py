@@ -11,8 +11,8 @@ import trio
 
 from proxy.config.proxy_status import ProxyStatus
 from proxy.errors import Flag, ProxyError, describe
-from proxy.http import local_reply, proxy_status
-from proxy.http.body import RequestBody
+from proxy.http import grpc, local_reply, proxy_status
+from proxy.http.body import RequestBody, Transform
 from proxy.http.codec import CodecError
 from proxy.http.deadlines import Deadlines, Phase
 from proxy.http.downstream import Downstream
@@ -23,6 +23,7 @@ from proxy.http.headers import Headers
 from proxy.http.hop_by_hop import HOP_BY_HOP
 from proxy.http.redirected import Redirected
 from proxy.http.request import Request
+from proxy.http.response_edits import ResponseEdit, ResponseHead, TransformEdit
 from proxy.http.response_head import ResponseRules
 from proxy.http.stream_info import StreamInfo
 from proxy.net import passage
@@ -32,23 +33,6 @@ from proxy.route.internal_redirect import Redirects
 from proxy.route.table import RouteTable
 
 _NO_BODY = frozenset({204, 304})
-
-
-class ResponseHead:
-    """A response head on its way to the client; both parts may be assigned or edited."""
-
-    __slots__ = ("headers", "status")
-
-    def __init__(self, status: int, headers: Headers) -> None:
-        self.status = status
-        self.headers = headers
-
-
-class Transform(Protocol):
-    """A sans-IO edit of the response body: `feed` may hold bytes back, `finish` gives the rest."""
-
-    def feed(self, data: bytes) -> bytes: ...
-    def finish(self) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -96,8 +80,8 @@ class Received:
         self._count = len(event.headers.items)
 
     @property
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        return self._items[: self._count]
+    def headers(self) -> Headers:
+        return Headers(self._items[: self._count])
 
 
 class Exchange:
@@ -117,11 +101,12 @@ class Exchange:
 
     __slots__ = (
         "_downstream",
-        "_header_hooks",
+        "_edits",
+        "_held",
+        "_hooks",
         "_policy",
         "_route",
         "_route_is_stale",
-        "_transforms",
         "body",
         "close",
         "clusters",
@@ -143,8 +128,9 @@ class Exchange:
     def __init__(self, downstream: Downstream, deadlines: Deadlines, info: StreamInfo, policy: Policy) -> None:
         self._downstream = downstream
         self._policy = policy
-        self._header_hooks: list[Callable[[ResponseHead], None]] = []
-        self._transforms: list[Transform] = []
+        self._hooks: list[Callable[[ResponseHead], None] | ResponseEdit] = []
+        self._edits: list[ResponseEdit] = []
+        self._held: tuple[ResponseEdit, ResponseHead] | None = None
         self.deadlines = deadlines
         self.info = info
         self.received: Received | None = None
@@ -228,11 +214,16 @@ class Exchange:
 
         A `ProxyError` of a hook becomes a local reply, which the hooks registered before it see.
         """
-        self._header_hooks.append(hook)
+        self._hooks.append(hook)
 
     def transform_response(self, transform: Transform) -> None:
         """Pass the response body through `transform`; the last registered comes first."""
-        self._transforms.append(transform)
+        self._edits.append(TransformEdit(transform))
+
+    def edit_response(self, edit: ResponseEdit) -> None:
+        """Pass the response, and local replies too, through `edit`: it takes its turn with the hooks and transforms."""
+        self._hooks.append(edit)
+        self._edits.append(edit)
 
     def opens_tunnel(self, status: int) -> bool:
         """Whether what follows a response of this `status` is no HTTP (RFC 9110 7.8, 9.3.6)."""
@@ -281,14 +272,38 @@ class Exchange:
         """Send the response head; `headers` becomes the exchange's own. `flush=False` keeps it back for one packet
         with the first body bytes: the caller must then send more without waiting for anything else.
         """
-        head = ResponseHead(status, headers)
         self.info.response_headers = headers  # hooks may ask for them
-        while self._header_hooks:
-            self._header_hooks.pop()(head)
+        await self._pass_head(ResponseHead(status, headers), end_stream=end_stream, flush=flush)
+
+    async def _pass_head(self, head: ResponseHead, *, end_stream: bool, flush: bool) -> None:
+        """Send `head` past the hooks that have not seen it yet, or leave it with the edit that holds it."""
+        body, trailers = b"", None
+        while self._hooks:
+            hook = self._hooks.pop()
+            if not isinstance(hook, ResponseEdit):
+                hook(head)
+                continue
+            self._held = hook, head
+            hook.begin(head, end_stream=end_stream)
+            if hook.holds and not end_stream:
+                break
+            if hook.holds:
+                while self._edits.pop() is not hook:
+                    """Those behind it have nothing to edit."""
+                body, trailers = hook.finish(None)
+                end_stream = not body and trailers is None
+            self._held = None
+        if self._held is None:
+            await self._send_head(head, end_stream=end_stream, flush=flush)
+        if body or trailers is not None:
+            await self.send_data(body, flush=False)
+            await self.send_end(trailers)
+
+    async def _send_head(self, head: ResponseHead, *, end_stream: bool, flush: bool) -> None:
         tunnel = self.opens_tunnel(head.status)
         if end_stream or tunnel or head.status in _NO_BODY or self.request.method == b"HEAD":
-            self._transforms.clear()
-        elif self._transforms:
+            self._edits.clear()
+        elif any(edit.resizes for edit in self._edits):
             head.headers.remove(b"content-length")
         codec = self._downstream.codec
         leaving = tunnel or self.info.upgrade != ""
@@ -322,9 +337,20 @@ class Exchange:
 
     async def send_data(self, data: bytes, *, flush: bool = True) -> None:
         """Send body bytes; waits while the client does not read. `flush` as in `send_headers`."""
-        for transform in reversed(self._transforms):
-            data = transform.feed(data)
+        for edit in reversed(self._edits):
+            data = edit.feed(data)
+            if self._held is not None and edit is self._held[0]:
+                if edit.holds:
+                    self.deadlines.touch()
+                    return
+                await self._release(end_stream=False)
         await self._send_body(data, flush=flush)
+
+    async def _release(self, *, end_stream: bool) -> None:
+        """The head waits no longer."""
+        assert self._held is not None
+        (_, head), self._held = self._held, None
+        await self._pass_head(head, end_stream=end_stream, flush=end_stream)
 
     @property
     def multiplexed(self) -> bool:
@@ -344,7 +370,7 @@ class Exchange:
     @property
     def body_room(self) -> int:
         """How many body bytes may reach the client without being looked at; see `proxy/http/body_relay.py`."""
-        return 0 if self._transforms else self._downstream.body_room
+        return 0 if self._edits else self._downstream.body_room
 
     async def send_around(self, carrier: passage.Carrier, moved: Callable[[], None]) -> None:
         """Send what `carrier` holds as body bytes, which is no more than `body_room`."""
@@ -356,9 +382,18 @@ class Exchange:
     async def send_end(self, trailers: Headers | None = None) -> None:
         """The response is complete. The codec knows whether the client gets `trailers` (`enable_trailers`)."""
         rest = b""
-        for transform in reversed(self._transforms):
-            rest = (transform.feed(rest) if rest else b"") + transform.finish()
+        while self._edits:
+            edit = self._edits.pop()
+            rest = edit.feed(rest) if rest else b""
+            more, trailers = edit.finish(trailers)
+            rest += more
+            if self._held is not None and edit is self._held[0]:
+                ended = not rest and trailers is None
+                await self._release(end_stream=ended)
+                if ended:
+                    return
         await self._send_body(rest, flush=False)
+        self.info.response_trailers = trailers
         try:
             self._downstream.codec.send_end(self.info.stream_id, trailers)
         except CodecError as error:
@@ -372,10 +407,15 @@ class Exchange:
         if self.response_started or error.status == 0 or self._downstream.torn:
             self.close = True
             return
+        if self._held is not None:  # as Envoy's: past the filters that have not seen the head that waited
+            self._held = None
+            self._hooks.clear()
+            self._edits.clear()
         self.close = self.close or error.close
         self.info.ended = trio.current_time()  # what a format takes for the end
         edit = self.route.finish_response if self.route is not None else None
-        reply = local_reply.render(error, self.info, edit, self._policy.rewrite_reply)
+        came = self.request.headers if self.received is None else self.received.headers
+        reply = local_reply.render(error, self.info, edit, self._policy.rewrite_reply, to_grpc=grpc.is_request(came))
         body = reply.body
         await self.send_headers(reply.status, reply.headers, end_stream=not body, flush=not body)
         if body:

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from proxy.errors import ProxyError
-from proxy.http.exchange import Exchange, ResponseHead
+from proxy.http.exchange import Exchange
 from proxy.http.headers import Headers
+from proxy.http.response_edits import ResponseHead
 
 CallNext = Callable[[Exchange], Awaitable[None]]
 EditHeaders = Callable[[Headers], None]

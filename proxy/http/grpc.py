@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import enum
+import re
 
 from proxy.http.headers import Headers
 
 STATUS = b"grpc-status"
 MESSAGE = b"grpc-message"
 CONTENT_TYPE = b"application/grpc"
+FRAME_HEAD = 5
+
+MAX_MESSAGE = 16384
+"""Bytes of a `grpc-message`, before they are encoded; Envoy's `MaxGrpcMessageLength`."""
+
+_UNSAFE = re.compile(rb"[^ -$&-}]")
 
 
 class GrpcStatus(enum.IntEnum):
@@ -56,9 +63,34 @@ def is_request(headers: Headers) -> bool:
     return content_type is not None and (content_type == CONTENT_TYPE or content_type.startswith(CONTENT_TYPE + b"+"))
 
 
-def status_of(response: Headers | None, http_status: int) -> int | None:
-    """The status of a response: what it says, -1 if that is no number, or what its HTTP status means; None if none."""
-    said = response.get(STATUS) if response is not None else None
-    if said:
-        return int(said) if said.isdigit() and len(said) < 10 else -1
+def is_response(status: int, headers: Headers, *, end_stream: bool) -> bool:
+    """`Grpc::Common::isGrpcResponseHeaders`: of a response of headers alone, only a `grpc-status` is asked."""
+    if end_stream:
+        return STATUS in headers
+    return status == 200 and is_request(headers)
+
+
+def service_and_method(path: bytes) -> tuple[str, str] | None:
+    """The two names in the path of a call (`Grpc::Common::resolveServiceAndMethod`)."""
+    parts = [part.decode("latin-1") for part in path.partition(b"?")[0].split(b"/") if part]
+    return (parts[0], parts[1]) if len(parts) == 2 else None
+
+
+def encode_message(text: bytes) -> bytes:
+    """What `grpc-message` says in hexadecimal: all but printable ASCII, and "%" (and "~", as in Envoy)."""
+    return _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], text[:MAX_MESSAGE])
+
+
+def frame_head(length: int, flags: int = 0) -> bytes:
+    """What stands before a message of `length` bytes (gRPC over HTTP/2, "Length-Prefixed-Message")."""
+    return bytes((flags,)) + length.to_bytes(4, "big")
+
+
+def status_of(head: Headers | None, trailers: Headers | None, http_status: int) -> int | None:
+    """The status of a response: what its trailers say, or else its head, -1 if that is no number, or what its HTTP
+    status means; None if none.
+    """
+    for fields in (trailers, head):
+        if said := fields.get(STATUS) if fields is not None else None:
+            return int(said) if said.isdigit() and len(said) < 10 else -1
     return of_http(http_status) if http_status else None

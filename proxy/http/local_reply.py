@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,12 +10,6 @@ from proxy.http import grpc
 from proxy.http.headers import Headers
 from proxy.http.stream_info import NO_STATUS, StreamInfo
 from proxy.route.finish import EditHeaders
-
-_MAX_GRPC_MESSAGE = 16384
-"""Bytes, before they are encoded; Envoy's `MaxGrpcMessageLength`."""
-
-_UNSAFE = re.compile(rb"[^ -$&-}]")
-"""What a `grpc-message` says in hexadecimal: all but printable ASCII, and "%" (and "~", as in Envoy)."""
 
 _JSON = b"application/json"
 """A body of this type is a line, whose end is no part of a message; Envoy goes by the type, too."""
@@ -36,11 +29,16 @@ Rewrite = Callable[[LocalReply, StreamInfo], None]
 
 
 def render(
-    error: ProxyError, info: StreamInfo, edit: EditHeaders | None = None, rewrite: Rewrite | None = None
+    error: ProxyError,
+    info: StreamInfo,
+    edit: EditHeaders | None = None,
+    rewrite: Rewrite | None = None,
+    *,
+    to_grpc: bool = False,
 ) -> LocalReply:
     """The reply to `error`, with its headers in Envoy's order (features §13 rule 28): the route's `edit` comes first
     (rule 9), then `rewrite`, which may change all of it, and then what the body's own headers say. The caller leaves
-    the body out for HEAD; an empty one has no `content-type`.
+    the body out for HEAD; an empty one has no `content-type`. `to_grpc`: a gRPC client asks.
     """
     body = error.body.encode() if isinstance(error.body, str) else error.body
     reply = LocalReply(error.status, Headers(error.headers), body)
@@ -51,9 +49,9 @@ def render(
         info.status = decided
     if rewrite is not None:
         rewrite(reply, info)
-    if info.request is not None and grpc.is_request(info.request.headers):
+    if to_grpc:
         status = grpc.of_http(reply.status) if error.grpc_status is None else error.grpc_status
-        _to_grpc(reply, status, tell=info.request.method != b"HEAD")
+        _to_grpc(reply, status, tell=info.request is None or info.request.method != b"HEAD")
     elif reply.body:
         reply.headers.set(b"content-length", b"%d" % len(reply.body))
         if b"content-type" not in reply.headers:
@@ -74,5 +72,5 @@ def _to_grpc(reply: LocalReply, status: int, *, tell: bool) -> None:
     headers.set(grpc.STATUS, b"%d" % status)
     if reply.body and tell:
         text = reply.body.removesuffix(b"\n") if reply.content_type == _JSON else reply.body
-        headers.set(grpc.MESSAGE, _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], text[:_MAX_GRPC_MESSAGE]))
+        headers.set(grpc.MESSAGE, grpc.encode_message(text))
     reply.status, reply.body = 200, b""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from proxy.config.common import SocketAddress
 from proxy.errors import ProxyError
@@ -20,8 +20,16 @@ Struct = Mapping[str, Any]
 Metadata = dict[str, Struct]
 """By namespace."""
 
-StateObject = bytes | SocketAddress
-"""An object of the filter state: text, or an IP address (`envoy.network.ip`)."""
+
+class Described(NamedTuple):
+    """An object of the filter state that has a text and a message."""
+
+    text: bytes
+    message: Struct
+
+
+StateObject = bytes | SocketAddress | Described
+"""An object of the filter state: text, an IP address (`envoy.network.ip`), or what a filter tells of its work."""
 
 _SCALAR_BYTES = 8
 
@@ -65,6 +73,8 @@ def merged(old: Struct, new: Struct) -> Struct:
 
 def text(state: StateObject) -> bytes:
     """An object of the filter state as logs and matchers see it (`serializeAsString`)."""
+    if isinstance(state, Described):
+        return state.text
     return state if isinstance(state, bytes) else str(state).encode()
 
 

@@ -37,22 +37,31 @@ class Attempt(NamedTuple):
 
 class UpstreamConnection(NamedTuple):
     """The connection of an attempt: its number (`%UPSTREAM_CONNECTION_ID%`), when connecting began and ended, and what
-    was agreed on in TLS, if it speaks that.
+    is spoken on it, in TLS what was agreed on.
     """
 
     id: int
     began: float
     connected: float
+    protocol: str = "HTTP/1.1"
     tls: TlsSession | None = None
 
 
 class Transfer(Protocol):
-    """An attempt that is under way, as far as bytes are counted. `heads` are those of its responses, as they came."""
+    """An attempt that is under way, as far as bytes are counted. `heads` are those of its responses, as they came;
+    `header_bytes_received` are those of heads that did not come as text.
+    """
 
-    bytes_sent: int
-    bytes_received: int
-    header_bytes_sent: int
-    heads: tuple[bytes, ...]
+    @property
+    def bytes_sent(self) -> int: ...
+    @property
+    def bytes_received(self) -> int: ...
+    @property
+    def header_bytes_sent(self) -> int: ...
+    @property
+    def header_bytes_received(self) -> int: ...
+    @property
+    def heads(self) -> tuple[bytes, ...]: ...
 
 
 class Flags(list[Flag]):
@@ -77,20 +86,20 @@ class StreamInfo:
     `downstream_remote` is the trusted client address, None while no head has been read: then it is the peer's.
     `internal`: the request comes from inside (features §13 rule 23).
 
-    `started_at` is the wall clock (Unix seconds) at `started`. `connection`, `request` and `response_headers` are the
-    exchange's own, None where there is none (yet). `upstream_host` is the host that was chosen last,
-    `upstream_remote` and `upstream_local` the ends of the connection to it, None if there was no connection.
-    `upstream_failure` is what the socket said when connecting failed. `local_reply_body` is set only while the format
-    of a local reply is rendered. `connection_ended` is when the connection ended, if that is
-    what the entry is about. `request_received` and `request_sent` are when the last byte of the request came and
-    when it went to the upstream, `request_begun` when its first byte went, `response_begun` and `response_received`
-    when the first and the last byte of the response came.
+    `started_at` is the wall clock (Unix seconds) at `started`. `connection`, `request`, `response_headers` and
+    `response_trailers` are the exchange's own, None where there is none (yet). `upstream_host` is the host that was
+    chosen last, `upstream_remote` and `upstream_local` the ends of the connection to it, None if there was no
+    connection. `upstream_failure` is what the socket said when connecting failed. `local_reply_body` is set only
+    while the format of a local reply is rendered. `connection_ended` is when the connection ended, if that is what
+    the entry is about. `request_received` and `request_sent` are when the last byte of the request came and when it
+    went to the upstream, `request_begun` when its first byte went, `response_begun` and `response_received` when
+    the first and the last byte of the response came.
     `entry` is the route that was chosen last: its `route` and `virtual_host` have their `metadata`.
     `log_type` says what an entry of the access log is about (`%ACCESS_LOG_TYPE%`).
     `upstream_tried` is the host of an attempt as soon as it begins, `upstream_hostname` its name, if it has one.
     `attempt_begun` and `pool_ready` are when the last attempt began and when it had its connection, or none.
     `upstream_connection` is that connection, `transfer` what runs over it; what earlier attempts sent and received is
-    in `upstream_bytes_*`, `upstream_header_bytes_sent` and `response_heads`. `response_body_begun` is when the first
+    in `upstream_bytes_*`, `upstream_header_bytes_*` and `response_heads`. `response_body_begun` is when the first
     byte of the response's body came, `response_out` when its head was about to go to the client.
     `request_head` begins with the request's head as it came. `received_before` and `sent_before` are what had passed
     the connection before this exchange; `meter` counts instead where it was not alone there (HTTP/2).
@@ -145,6 +154,7 @@ class StreamInfo:
         "response_heads",
         "response_out",
         "response_received",
+        "response_trailers",
         "route_name",
         "sent_before",
         "started",
@@ -160,6 +170,7 @@ class StreamInfo:
         "upstream_cluster",
         "upstream_connection",
         "upstream_failure",
+        "upstream_header_bytes_received",
         "upstream_header_bytes_sent",
         "upstream_host",
         "upstream_hostname",
@@ -178,6 +189,7 @@ class StreamInfo:
         self.log_type = b"DownstreamEnd"
         self.request: Request | None = None
         self.response_headers: Headers | None = None
+        self.response_trailers: Headers | None = None
         self.stream_id = 0
         self.status = NO_STATUS
         self.detail = ""
@@ -206,6 +218,7 @@ class StreamInfo:
         self.attempt_begun = self.pool_ready = self.response_body_begun = self.response_out = 0.0
         self.request_head = b""
         self.received_before = self.sent_before = self.header_bytes_sent = self.upstream_header_bytes_sent = 0
+        self.upstream_header_bytes_received = 0
         self.response_heads: tuple[bytes, ...] = ()
         self.transfer: Transfer | None = None
         self.dynamic_metadata: Metadata | None = None
@@ -228,6 +241,7 @@ class StreamInfo:
         self.upstream_bytes_sent += transfer.bytes_sent
         self.upstream_bytes_received += transfer.bytes_received
         self.upstream_header_bytes_sent += transfer.header_bytes_sent
+        self.upstream_header_bytes_received += transfer.header_bytes_received
         self.response_heads += transfer.heads
         if self.transfer is transfer:
             self.transfer = None

@@ -109,6 +109,8 @@ RULES: dict[int, Rule] = {
     71: Rule("hosts take turns by their weights"),
     72: Rule("what a cluster counts apart: internal, external and canary"),
     73: Rule("admin pages: their fields, forms and words"),
+    # gRPC
+    80: Rule("gRPC-Web: its content types, base64, trailers in a frame of the body, and answers that are no gRPC"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import re
 import socket
 import threading
 from collections.abc import Mapping
@@ -13,7 +14,8 @@ from typing import Self
 class WireOrigin:
     """`with WireOrigin({"/a": b"HTTP/1.1 …"}) as origin`: the answer is chosen by the end of the request's target.
 
-    A request is over with its head, or with its last chunk if it has any; `arrived` has them in their order.
+    A request is over with its head, with its last chunk if it has any, or with the body that it announces; `arrived`
+    has them in their order.
     """
 
     def __init__(self, answers: Mapping[str, bytes]) -> None:
@@ -37,6 +39,9 @@ class WireOrigin:
                 head, end, rest = data.partition(b"\r\n\r\n")
                 chunked = b"chunked" in head.lower()
                 if not end or (chunked and not (b"\r\n0\r\n" in b"\r\n" + rest and rest.endswith(b"\r\n\r\n"))):
+                    continue
+                length = re.search(rb"\r\ncontent-length: *(\d+)", head.lower())
+                if length is not None and len(rest) < int(length[1]):
                     continue
                 self.arrived.put(data)
                 data = b""

@@ -16,7 +16,7 @@ def status(info: StreamInfo) -> int | None:
     """None for what was no gRPC request, or has no response."""
     if info.request is None or not grpc.is_request(info.request.headers):
         return None
-    return grpc.status_of(info.response_headers, info.status)
+    return grpc.status_of(info.response_headers, info.response_trailers, info.status)
 
 
 def _grpc_status(parameter: str | None) -> Getter:

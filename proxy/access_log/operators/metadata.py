@@ -58,6 +58,8 @@ def _filter_state(parameter: str | None) -> Getter:
 
     def typed(info: StreamInfo) -> Value:
         found = None if info.filter_state is None else info.filter_state.get(key)
+        if isinstance(found, stream_data.Described):
+            return Structured(found.message)
         return Structured(found.decode(errors="replace"), quoted=True) if isinstance(found, bytes) else None
 
     match how:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.access_log.operator import Build, FormatError, Getter, Value, constant, plain
+from proxy.access_log.operator import Build, FormatError, Getter, Value, plain
 from proxy.access_log.operators.header import lookup, names, one_line
 from proxy.errors import Flag
 from proxy.http.stream_info import StreamInfo
@@ -30,7 +30,10 @@ def _header(name: str) -> Getter:
 
 
 def _resp(parameter: str | None) -> Getter:
-    getters = [_header(name) for name in names(parameter)]
+    return _first([_header(name) for name in names(parameter)])
+
+
+def _first(getters: list[Getter]) -> Getter:
     if len(getters) == 1:
         return getters[0]
 
@@ -43,10 +46,19 @@ def _resp(parameter: str | None) -> Getter:
     return get
 
 
-def _trailer(parameter: str | None) -> Getter:
-    """HTTP/1 drops trailers, as Envoy does without `enable_trailers`, so there is never one to log."""
-    names(parameter)
-    return constant(None)
+def _trailer(name: str) -> Getter:
+    find = lookup(name)
+
+    def get(info: StreamInfo) -> Value:
+        trailers = info.response_trailers
+        return None if trailers is None else find(trailers)
+
+    return get
+
+
+def _trailers(parameter: str | None) -> Getter:
+    """Of an HTTP/1 upstream there are some only with `enable_trailers`."""
+    return _first([_trailer(name) for name in names(parameter)])
 
 
 def _details(parameter: str | None) -> Getter:
@@ -82,6 +94,6 @@ OPERATORS: dict[str, Build] = {
     "RESPONSE_FLAGS": plain(_flags),
     "RESPONSE_FLAGS_LONG": plain(_flags_long),
     "RESPONSE_HEADER": _resp,
-    "RESPONSE_TRAILER": _trailer,
-    "TRAILER": _trailer,
+    "RESPONSE_TRAILER": _trailers,
+    "TRAILER": _trailers,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.access_log.operator import Build, Value, constant, plain
+from proxy.access_log.operator import Build, Value, plain
 from proxy.http.headers import Headers
 from proxy.http.stream_info import StreamInfo
 
@@ -29,8 +29,12 @@ def response(info: StreamInfo) -> Value:
     return 0 if headers is None else _size(headers) + len(b":status") + len(b"%d" % info.status)
 
 
+def trailers(info: StreamInfo) -> Value:
+    return 0 if info.response_trailers is None else _size(info.response_trailers)
+
+
 OPERATORS: dict[str, Build] = {
     "REQUEST_HEADERS_BYTES": plain(request),
     "RESPONSE_HEADERS_BYTES": plain(response),
-    "RESPONSE_TRAILERS_BYTES": plain(constant(0)),  # HTTP/1 drops trailers (`response.py: _trailer`)
+    "RESPONSE_TRAILERS_BYTES": plain(trailers),
 }

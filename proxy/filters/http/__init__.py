@@ -6,6 +6,14 @@ HTTP_FILTERS: dict[str, str] = {
     "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter": (
         "proxy.filters.http.dynamic_modules:DynamicModule"
     ),
+    "envoy.extensions.filters.http.grpc_http1_bridge.v3.Config": (
+        "proxy.filters.http.grpc_http1_bridge:GrpcHttp1Bridge"
+    ),
+    "envoy.extensions.filters.http.grpc_http1_reverse_bridge.v3.FilterConfig": (
+        "proxy.filters.http.grpc_http1_reverse_bridge:GrpcHttp1ReverseBridge"
+    ),
+    "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig": "proxy.filters.http.grpc_stats:GrpcStats",
+    "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb": "proxy.filters.http.grpc_web:GrpcWeb",
     "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation": (
         "proxy.filters.http.header_mutation:HeaderMutation"
     ),
@@ -21,6 +29,9 @@ HTTP_ROUTE_CONFIGS: dict[str, str] = {
     "envoy.extensions.filters.http.buffer.v3.BufferPerRoute": "proxy.filters.http.buffer:Buffer",
     "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute": (
         "proxy.filters.http.dynamic_modules:DynamicModulePerRoute"
+    ),
+    "envoy.extensions.filters.http.grpc_http1_reverse_bridge.v3.FilterConfigPerRoute": (
+        "proxy.filters.http.grpc_http1_reverse_bridge:GrpcHttp1ReverseBridgePerRoute"
     ),
     "envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute": (
         "proxy.filters.http.header_mutation:HeaderMutation"

@@ -12,9 +12,10 @@ from proxy.config.context import CompileContext
 from proxy.config.header_mutation import Mutation
 from proxy.filters.context import FilterContext
 from proxy.filters.header_edits import MUTATION_FIELDS, Edit, compile_sequence
-from proxy.http.exchange import Exchange, ResponseHead
+from proxy.http.exchange import Exchange
 from proxy.http.filter_chain import EditHeaders
 from proxy.http.headers import Headers
+from proxy.http.response_edits import ResponseHead
 from proxy.http.stream_info import StreamInfo
 
 PACKAGE = "envoy.extensions.filters.http.header_mutation.v3"

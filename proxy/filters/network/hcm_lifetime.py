@@ -8,8 +8,9 @@ import trio
 
 from proxy.filters.network.hcm_config import Config
 from proxy.filters.network.hcm_stats import HcmStats
-from proxy.http.exchange import Exchange, ResponseHead
+from proxy.http.exchange import Exchange
 from proxy.http.handover import Handover
+from proxy.http.response_edits import ResponseHead
 
 NEVER = float("inf")
 

@@ -13,9 +13,10 @@ from proxy.config.common import PluginConfig
 from proxy.errors import ProxyError
 from proxy.filters.context import FilterContext
 from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
-from proxy.http.exchange import Exchange, ResponseHead
+from proxy.http.exchange import Exchange
 from proxy.http.filter_chain import CallNext
 from proxy.http.headers import Headers
+from proxy.http.response_edits import ResponseHead
 from tests.kit.trio import run_trio
 from tests.unit.proxy.rig import GET, compiled, plugin, route, serving, until
 from tests.unit.upstream.rig import OK, answering, origin, read_head, silent

@@ -31,6 +31,10 @@ SAMPLES: dict[str, tuple[str, ...]] = {
         f"{OWN_MODULE}, filter_name: Waits",
         f"{OWN_MODULE}, filter_name: Hooks",
     ),
+    f"{HTTP}.grpc_http1_bridge.v3.Config": ("upgrade_protobuf_to_grpc: true",),
+    f"{HTTP}.grpc_http1_reverse_bridge.v3.FilterConfig": ("content_type: application/own, withhold_grpc_frames: true",),
+    f"{HTTP}.grpc_stats.v3.FilterConfig": ("stats_for_all_methods: true",),
+    f"{HTTP}.grpc_web.v3.GrpcWeb": ("",),
     f"{HTTP}.header_mutation.v3.HeaderMutation": (
         f"mutations: {{request_mutations: [{{{ONE_LINE}}}], response_mutations: [{{{ONE_LINE}}}]}}",
     ),
