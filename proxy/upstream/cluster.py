@@ -210,7 +210,7 @@ class Cluster:
         finally:
             info.pool_ready = trio.current_time()
         tls_session = agreed(connection.sock)
-        info.upstream_connection = UpstreamConnection(next(self._numbers), began, info.pool_ready, tls=tls_session)
+        info.upstream_connection = UpstreamConnection(next(self._numbers), began, info.pool_ready, "", tls_session)
         return connection
 
     def charge_attempts_exceeded(self) -> None:

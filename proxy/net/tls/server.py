@@ -135,7 +135,7 @@ def _identity(config: DownstreamTls, certificates: Sequence[_Presented], names: 
     """What must be the same for a session to be resumed: the names that we answer to, and whom we let in
     (`ServerContextImpl::generateHashForSessionContextId`). Other certificates for the same names will do.
     """
-    trust = config.validation and msgspec.structs.replace(config.validation, path="")  # other machines have other paths
+    trust = config.validation and msgspec.structs.replace(config.validation, path="", name="")  # as on other machines
     known = ([each.identity for each in certificates], trust, config.require_client_certificate, names)
     return hashlib.sha256(msgspec.msgpack.encode(known)).digest()
 
