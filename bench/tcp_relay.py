@@ -16,6 +16,7 @@ import trio
 
 from proxy.net.pipe import PipePool
 from proxy.net.relay import Direction, Idle, Relay
+from proxy.net.relay_end import SocketEnd
 
 CHUNK = bytes(1 << 20)
 
@@ -59,9 +60,10 @@ def measure(size: int, *, splice: bool) -> str:
 
     async def relay() -> None:
         with trio.CancelScope() as scope:
-            up = Direction("downstream", downstream, upstream, 1 << 20, nothing, count, nothing)
-            down = Direction("upstream", upstream, downstream, 1 << 20, nothing, nothing, nothing)
-            await Relay(up, down, PipePool(splice=splice), Idle(scope, 3600)).run()
+            near = SocketEnd(downstream, 1 << 20, nothing, nothing)
+            far = SocketEnd(upstream, 1 << 20, nothing, count)
+            directions = Direction("downstream", near, far), Direction("upstream", far, near)
+            await Relay(*directions, PipePool(splice=splice), Idle(scope, 3600)).run()
 
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
     trio.run(relay)

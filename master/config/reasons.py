@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 _HTTP1 = "envoy.config.core.v3.Http1ProtocolOptions"
-_HTTP2 = "envoy.config.core.v3.Http2ProtocolOptions"
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _TLS = "envoy.extensions.transport_sockets.tls.v3"
 _CLOSES = "a message that is not HTTP closes its connection, since what follows it could be read in two ways"
@@ -12,7 +11,6 @@ REASONS: dict[str, str] = {
     f"{_HTTP1}.allow_chunked_length": "Content-Length beside chunked is request smuggling (RFC 9112 section 6.1)",
     f"{_HTTP1}.override_stream_error_on_invalid_http_message": _CLOSES,
     f"{_HTTP1}.use_balsa_parser": "there is one parser of HTTP/1, which is stricter than either of Envoy's",
-    f"{_HTTP2}.allow_connect": "a stream of HTTP/2 cannot carry a tunnel yet; WebSocket works over HTTP/1.1",
     f"{_HCM}.stream_error_on_invalid_http_message": _CLOSES,
     f"{_HCM}.typed_header_validation_config": "heads are always checked against RFC 9110; Envoy has none built in",
     f"{_HCM}.path_normalization_options": "Envoy does not implement it either; use normalize_path and merge_slashes",

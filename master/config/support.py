@@ -16,6 +16,7 @@ from master.config.compile import (
     filter_chain,
     forwarding,
     internal_redirect,
+    lb,
     lb_subsets,
     listener,
     matching,
@@ -56,6 +57,7 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.accesslog.v3.AccessLog": ("name",),  # the type of `typed_config` decides
     "envoy.config.accesslog.v3.RuntimeFilter": ("runtime_key",),  # obligatory, as for RuntimeUInt32
     "envoy.config.core.v3.JsonFormatOptions": ("sort_properties",),  # keys of JSON logs are sorted either way
+    "envoy.config.core.v3.RuntimeDouble": ("runtime_key",),  # as for RuntimeUInt32
     "envoy.config.core.v3.RuntimeFractionalPercent": ("runtime_key",),  # as for the next
     "envoy.config.core.v3.RuntimeUInt32": ("runtime_key",),  # obligatory, and without a runtime the default counts
     "envoy.config.listener.v3.ListenerFilter": ("name",),  # the type of `typed_config` decides
@@ -125,6 +127,7 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         filter_chain,
         forwarding,
         internal_redirect,
+        lb,
         lb_subsets,
         listener,
         matching,

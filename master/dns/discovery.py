@@ -96,4 +96,5 @@ def _host(endpoint: DnsEndpoint, address: str, slot_of: Callable[[str], int]) ->
         hostname=endpoint.hostname or endpoint.name,
         weight=endpoint.weight,
         metadata=endpoint.metadata,
+        health_status=endpoint.health_status,
     )

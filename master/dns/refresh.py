@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
 import trio
+from msgspec.structs import replace
 
 from master.dns.backoff import FailureBackoff
 from master.dns.discovery import ClusterType, Target, addresses, found_in, localities, refresh_after, targets
@@ -15,7 +16,7 @@ from master.dns.family import LookupFamily
 from master.dns.result import Failed, Resolved, Result
 from master.dns.rows import Rows
 from proxy.config.bootstrap import CompiledConfig
-from proxy.config.cluster import Cluster, ClusterEndpoints, Dns, DnsEndpoint, Endpoints
+from proxy.config.cluster import Cluster, ClusterEndpoints, Dns, DnsEndpoint, Endpoints, LocalityHosts
 from proxy.stats import Stats
 
 log = logging.getLogger("dns")
@@ -126,14 +127,17 @@ class Discovery:
     def _next(self, found: _ClusterRefresh | None, given: ClusterEndpoints, version: int) -> ClusterEndpoints:
         """The hosts of one cluster in the next configuration: the very same object if nothing changes."""
         name = given.cluster
-        if found is not None:
-            fresh = found.endpoints(version, self._rows)
-        else:
-            fresh = ClusterEndpoints(name, version, self._rows.placed(name, given.localities), self._rows.cluster(name))
+        hosts = self._rows.placed(name, given.localities) if found is None else found.hosts(self._rows)
+        fresh = replace(given, version=version, localities=hosts, slot=self._rows.cluster(name))
         old = self.endpoints.clusters.get(name)
-        if old is not None and (old.localities, old.slot) == (fresh.localities, fresh.slot):
+        if old is not None and replace(old, version=version) == fresh:
             return old
         return fresh
+
+    def _fresh(self, found: _ClusterRefresh, version: int) -> ClusterEndpoints:
+        known = self.endpoints.clusters.get(found.name) or ClusterEndpoints(found.name, version, ())
+        slot = self._rows.cluster(found.name)
+        return replace(known, version=version, localities=found.hosts(self._rows), slot=slot)
 
     def _wake(self) -> None:
         self._changed.set()
@@ -149,7 +153,7 @@ class Discovery:
                 dirty = [found for found in self._names.values() if found.take_changed()]
                 if dirty:
                     version = self.endpoints.version + 1
-                    fresh = {found.name: found.endpoints(version, self._rows) for found in dirty}
+                    fresh = {found.name: self._fresh(found, version) for found in dirty}
                     self.endpoints = Endpoints(version=version, clusters={**self.endpoints.clusters, **fresh})
                     self._rows.published(self.endpoints)
                     await self._publish(self.endpoints)
@@ -265,7 +269,6 @@ class _ClusterRefresh:
         changed, self._changed = self._changed, False
         return changed
 
-    def endpoints(self, version: int, rows: Rows) -> ClusterEndpoints:
-        """The hosts now."""
-        hosts = localities(self._dns, self._type, self._found, lambda address: rows.hosts.slot(self.name, address))
-        return ClusterEndpoints(self.name, version, hosts, rows.cluster(self.name))
+    def hosts(self, rows: Rows) -> tuple[LocalityHosts, ...]:
+        """Those there are now."""
+        return localities(self._dns, self._type, self._found, lambda address: rows.hosts.slot(self.name, address))

@@ -73,10 +73,6 @@ DETAILS: dict[str, Detail] = {
         "the client asked for an upgrade (WebSocket), which this connection manager does not allow", "client",
         "upgrade_configs of the connection manager or route",
     ),
-    "upgrade_over_http2": Detail(
-        "the client asked for a tunnel (CONNECT, WebSocket) on a stream of HTTP/2, which can carry none here yet", "us",
-        "HTTP/1.1 for such clients: `codec_type: HTTP1`, or a listener of its own",
-    ),
     "request_headers_failed_strict_check{*}": Detail(
         "the header in braces, with which a request from inside asks for retries or times, makes no sense", "client",
         "strict_check_headers of the router",

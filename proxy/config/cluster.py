@@ -8,8 +8,15 @@ import msgspec
 
 from proxy.config.common import Address
 from proxy.config.http1 import UpstreamHttp1Options
+from proxy.config.lb import LoadBalancing
 from proxy.config.lb_subsets import Labels, LbSubsets
 from proxy.config.tls import UpstreamTls
+
+HealthStatus = Literal["HEALTHY", "DEGRADED", "UNHEALTHY", "DRAINING", "TIMEOUT"]
+"""`config.core.v3.HealthStatus`; UNKNOWN is HEALTHY, as in Envoy."""
+
+OVERPROVISIONING = 140
+"""`ClusterLoadAssignment.Policy.overprovisioning_factor` in percent, by default."""
 
 HostMetadata = tuple[tuple[str, str], ...]
 """`config.core.v3.Metadata.filter_metadata`: name → its Struct as JSON with sorted keys, so that it can be hashed."""
@@ -19,8 +26,8 @@ class Host(msgspec.Struct, frozen=True, gc=False):
     """One upstream host with a resolved address.
 
     `slot` is its row in the shared hosts table (assigned by the controller; reused only after every worker has
-    acknowledged endpoints without it). `hostname` is the DNS name or `Endpoint.hostname`, else "". `metadata` is
-    `LbEndpoint.metadata`.
+    acknowledged endpoints without it). `hostname` is the DNS name or `Endpoint.hostname`, else "". `metadata` and
+    `health_status` are those of the `LbEndpoint`.
     """
 
     slot: int
@@ -28,6 +35,7 @@ class Host(msgspec.Struct, frozen=True, gc=False):
     hostname: str = ""
     weight: int = 1
     metadata: HostMetadata = ()
+    health_status: HealthStatus = "HEALTHY"
 
 
 class LocalityHosts(msgspec.Struct, frozen=True):
@@ -51,6 +59,8 @@ class ClusterEndpoints(msgspec.Struct, frozen=True):
     version: int
     localities: tuple[LocalityHosts, ...]
     slot: int = 0
+    overprovisioning_factor: int = OVERPROVISIONING
+    weighted_priority_health: bool = False
 
 
 class Endpoints(msgspec.Struct, frozen=True):
@@ -68,6 +78,7 @@ class DnsEndpoint(msgspec.Struct, frozen=True, gc=False):
     hostname: str = ""
     weight: int = 1
     metadata: HostMetadata = ()
+    health_status: HealthStatus = "HEALTHY"
 
 
 class DnsLocality(msgspec.Struct, frozen=True):
@@ -131,7 +142,7 @@ class Cluster(msgspec.Struct, frozen=True):
     name: str
     type: Literal["STATIC", "STRICT_DNS", "LOGICAL_DNS"]
     alt_stat_name: str = ""
-    lb_policy: Literal["ROUND_ROBIN"] = "ROUND_ROBIN"
+    lb: LoadBalancing = LoadBalancing()
     connect_timeout: float = 5.0
     per_connection_buffer_limit_bytes: int = 1024 * 1024
     idle_timeout: float = 3600.0

@@ -6,7 +6,7 @@ from proxy.config.http2 import Http2Options
 from proxy.http import h1_connection, h2_strict
 from proxy.http import h2_frames as frames
 from proxy.http.codec import CodecError
-from proxy.http.events import RequestReceived, StreamReset
+from proxy.http.events import RequestReceived, StreamEnded, StreamReset
 from proxy.http.h2_budget import PREMATURE_AGE
 from proxy.http.h2_connection import H2Connection
 from proxy.http.h2_frames import ConnectionFailed, ErrorCode, Setting, StreamFailed
@@ -29,6 +29,7 @@ class H2ServerCodec(H2Connection):
     * A request whose head is refused is a `StreamReset` alone, and so is the end of one that breaks later.
     * An extended CONNECT (RFC 8441) is told as HTTP/1.1 would have it: a GET with `upgrade`. The 101 that answers it
       is sent as a 200, and from then on data passes both ways until both have ended.
+    * The request of a tunnel, which any CONNECT is, has no body: its data is the tunnel's, and so is its end.
     * Who resets too many streams before their answer, or makes us do it, loses the connection (`h2_budget.py`).
     """
 
@@ -99,7 +100,10 @@ class H2ServerCodec(H2Connection):
         stream.expected = head.content_length
         stream.remote_ended = end_stream
         stream.no_body = head.method == b"HEAD"
+        stream.tunnel = head.method == b"CONNECT"
         self._events.append(self._request(stream, head))
+        if stream.tunnel and end_stream:
+            self._events.append(StreamEnded(stream_id))
 
     def _refusal(self, stream_id: int, code: ErrorCode, detail: str, *, invalid: bool = False) -> StreamFailed:
         """The error for a request that never becomes a stream."""
@@ -119,9 +123,8 @@ class H2ServerCodec(H2Connection):
         method, upgrade = head.method, ""
         if head.protocol:
             method, upgrade = b"GET", head.protocol.decode("ascii").lower()
-            stream.tunnel = True
-            headers.add(b"connection", b"upgrade")
             headers.add(b"upgrade", head.protocol)
+            headers.add(b"connection", b"upgrade")
         return RequestReceived(
             stream.id,
             method,
@@ -130,7 +133,7 @@ class H2ServerCodec(H2Connection):
             head.path,
             _PROTOCOL,
             headers,
-            stream.remote_ended,
+            stream.remote_ended or stream.tunnel,
             b"expect" in headers and h1_connection.expects_continue(headers),
             upgrade,
         )
@@ -148,6 +151,8 @@ class H2ServerCodec(H2Connection):
             )
         if stream.remote_ended:
             raise StreamFailed(stream_id, ErrorCode.STREAM_CLOSED, "http2.stream_closed")
+        if stream.tunnel:  # RFC 9113 8.5: nothing but DATA
+            raise StreamFailed(stream_id, ErrorCode.PROTOCOL_ERROR, h2_strict.RULE)
         try:
             items = h2_strict.trailers(pairs, self._limits)
         except Overflow as error:

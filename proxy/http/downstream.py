@@ -11,6 +11,7 @@ from proxy.http.events import DataReceived, Event, StreamEnded
 from proxy.net import passage
 from proxy.net.connection import Connection
 from proxy.net.peer import disconnected
+from proxy.net.relay_end import Count, End, SocketEnd
 
 
 def protocol_error(error: CodecError) -> ProxyError:
@@ -80,8 +81,8 @@ class Downstream(Protocol):
         """Send what the codec has queued of the exchange, at the client's pace."""
         ...
 
-    def take_tunnelled(self) -> bytes:
-        """The bytes of a tunnel that have been read, once it is open."""
+    def leave_http(self, received: Count, sent: Count) -> tuple[End, bytes]:
+        """The client's end of a tunnel, once it is open, and what has been read of the tunnel's bytes."""
         ...
 
 
@@ -143,12 +144,23 @@ class H1Downstream:
                 raise (protocol_error(error) if data else disconnected()) from error
         return self._events.popleft()
 
-    def take_tunnelled(self) -> bytes:
-        """The bytes of a tunnel that have been read, once it is open."""
+    def leave_http(self, received: Count, sent: Count) -> tuple[End, bytes]:
+        """The client's end of a tunnel, once it is open, and what has been read of the tunnel's bytes."""
         self._events.extend(self.codec.next_exchange())
         data = b"".join(event.data for event in self._events if isinstance(event, DataReceived))
         self._events.clear()
-        return data
+        connection = self.connection
+
+        def count_received(count: int) -> None:
+            connection.count_received(count)
+            received(count)
+
+        def count_sent(count: int) -> None:
+            connection.count_sent(count)
+            sent(count)
+
+        connection.leave_watch()
+        return SocketEnd(connection.socket, connection.buffer_limit, count_received, count_sent), data
 
     @property
     def pending(self) -> bool:

@@ -27,7 +27,7 @@ from proxy.http.response_edits import ResponseEdit, ResponseHead, TransformEdit
 from proxy.http.response_head import ResponseRules
 from proxy.http.stream_info import StreamInfo
 from proxy.net import passage
-from proxy.net.connection import Connection
+from proxy.net.relay_end import End
 from proxy.route.entry import RouteEntry
 from proxy.route.internal_redirect import Redirects
 from proxy.route.table import RouteTable
@@ -241,10 +241,32 @@ class Exchange:
         self.info.header_bytes_sent = self._downstream.codec.header_bytes_sent(self.info.stream_id)
         await self._flush()
 
-    def leave_http(self) -> tuple[Connection, bytes]:
-        """The client's connection, once a tunnel is open, and what has come of the tunnel's bytes already."""
-        self.deadlines.ignore_client()
-        return self._downstream.connection, self._downstream.take_tunnelled()
+    def leave_http(self) -> tuple[End, bytes]:
+        """The client's end of a tunnel, once it is open, and what has come of the tunnel's bytes already."""
+        info = self.info
+        if not self.multiplexed:
+            self.deadlines.ignore_client()  # the tunnel itself sees the end of the connection
+
+        def received(count: int) -> None:
+            info.bytes_received += count
+
+        def sent(count: int) -> None:
+            info.bytes_sent += count
+
+        end, early = self._downstream.leave_http(received, sent)
+        info.bytes_received += len(early)
+        return end, early
+
+    def end_tunnel(self, *, by_client: bool) -> None:
+        """Both sides of a tunnel have ended; `by_client`: the client was the first to do so. To HTTP/1 that is the end
+        of its connection."""
+        info = self.info
+        info.response_received = trio.current_time()
+        info.response_complete = True
+        if by_client and not self.multiplexed:
+            self._downstream.connection.closed_by_peer = True
+            info.flags.add(Flag.DOWNSTREAM_CONNECTION_TERMINATION)
+            info.detail = "downstream_remote_disconnect"
 
     async def send_headers(self, status: int, headers: Headers, *, end_stream: bool, flush: bool = True) -> None:
         """Send the response head; `headers` becomes the exchange's own. `flush=False` keeps it back for one packet

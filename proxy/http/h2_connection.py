@@ -184,6 +184,7 @@ class H2Connection(H2Control, abc.ABC):
         if stream is None:
             return
         code = int.from_bytes(payload, "big")
+        stream.meter.received += frames.HEAD_SIZE + len(payload)
         self.stats.rx_reset.inc()
         if code == ErrorCode.REFUSED_STREAM:
             self.stats.stream_refused_errors.inc()

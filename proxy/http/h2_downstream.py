@@ -14,10 +14,12 @@ from proxy.errors import ProxyError
 from proxy.http.codec_h2_server import H2ServerCodec
 from proxy.http.events import DataReceived, Event, RequestReceived, StreamEnded
 from proxy.http.h2_stream import Meter
+from proxy.http.h2_tunnel import StreamEnd
 from proxy.limits import FAIR_BURST, LEAST_READ, READ_SIZE
 from proxy.net import passage
 from proxy.net.bell import Bell
 from proxy.net.connection import Connection
+from proxy.net.relay_end import Count, End
 
 
 class Link(Protocol):
@@ -34,9 +36,10 @@ class H2Downstream:
     """`error` is why the stream is over before its exchange is, None while it is not."""
 
     __slots__ = (
-        "_bell",
+        "_arrived",
         "_body",
         "_burst",
+        "_drained",
         "_end",
         "_head",
         "_link",
@@ -66,7 +69,8 @@ class H2Downstream:
         self._body = bytearray()
         self._end: StreamEnded | None = None
         self._burst = 0
-        self._bell = Bell()
+        self._arrived = Bell()  # one task may receive while another one sends
+        self._drained = Bell()
 
     # --- the connection's side ----------------------------------------------------------------------------------------
 
@@ -76,16 +80,17 @@ class H2Downstream:
             self._body += event.data
         else:
             self._end = event
-        self._bell.ring()
+        self._arrived.ring()
 
     def ring(self) -> None:
         """What was queued has gone."""
-        self._bell.ring()
+        self._drained.ring()
 
     def fail(self, error: ProxyError) -> None:
         """The stream is over."""
         self.error = error
-        self._bell.ring()
+        self._arrived.ring()
+        self._drained.ring()
 
     def close(self) -> None:
         """The exchange is over: what it has not read, nobody will."""
@@ -113,37 +118,70 @@ class H2Downstream:
                 head, self._head = self._head, None
                 return head
             if self._body:
-                return await self._take()
+                return await self._next()
             if self._end is not None:
                 end, self._end = self._end, None
                 return end
             if self.error is not None:
                 raise self.error
             self._burst = 0
-            await self._bell.wait()
+            await self._arrived.wait()
 
-    async def _take(self) -> DataReceived:
+    async def _next(self) -> DataReceived:
         self._burst += 1
         if self._burst > FAIR_BURST:
             self._burst = 0
             await trio.lowlevel.checkpoint()
-        data = bytes(self._body[:READ_SIZE])
-        del self._body[:READ_SIZE]
+        return DataReceived(self.stream_id, self._cut(READ_SIZE))
+
+    def _cut(self, size: int) -> bytes:
+        """The first bytes of what has come, for which the client may send others."""
+        data = bytes(self._body[:size])
+        del self._body[:size]
         self.codec.credit(self.stream_id, len(data))
         if self.codec.has_output:
             self._link.wake_writer()
-        return DataReceived(self.stream_id, data)
+        return data
 
     async def flush(self) -> None:
         """Until all that was queued of this stream is within the client's windows and on its way."""
         self._link.wake_writer()
-        while self.codec.queued(self.stream_id) and self.error is None:
-            await self._bell.wait()
+        await self.wait_unblocked()
 
     def fill(self, carrier: passage.Carrier, limit: int) -> int | None:
         """Nothing goes around (`body_ahead`)."""
         raise AssertionError
 
-    def take_tunnelled(self) -> bytes:
-        """Whoever asks wants the connection, which carries other streams, too (`hcm_upgrades.py` refuses before)."""
-        raise ProxyError("upgrade_over_http2", side="downstream", status=403)
+    def leave_http(self, received: Count, sent: Count) -> tuple[End, bytes]:
+        return StreamEnd(self, received, sent), b""
+
+    # --- a tunnel's side (`TunnelStream`) -----------------------------------------------------------------------------
+
+    @property
+    def blocked(self) -> bool:
+        return self.codec.queued(self.stream_id) > 0
+
+    @property
+    def lost(self) -> bool:
+        return self.error is not None
+
+    def take(self, size: int) -> bytes | None:
+        if self._body:
+            return self._cut(size)
+        return b"" if self._end is not None else None
+
+    def send(self, data: bytes) -> None:
+        self.codec.send_data(self.stream_id, data)
+        self._link.wake_writer()
+
+    def finish(self) -> None:
+        self.codec.send_end(self.stream_id)
+        self._link.wake_writer()
+
+    async def wait_arrival(self) -> None:
+        while not (self._body or self._end or self.error):
+            await self._arrived.wait()
+
+    async def wait_unblocked(self) -> None:
+        while self.blocked and self.error is None:
+            await self._drained.wait()

@@ -109,7 +109,7 @@ def request_head(pairs: list[Pair], limits: Limits, *, extended_connect: bool) -
         raise Malformed(FIELD)
     protocol = pseudo.get(b":protocol", b"")
     if b":protocol" in pseudo and not (extended_connect and method == b"CONNECT" and TOKEN.fullmatch(protocol)):
-        raise Malformed(RULE)
+        raise Malformed(FIELD)
     if method == b"CONNECT" and not protocol:
         if pseudo.keys() != {b":method", b":authority"} or not _names_port(pseudo[b":authority"]):
             raise Malformed(RULE)
@@ -117,6 +117,9 @@ def request_head(pairs: list[Pair], limits: Limits, *, extended_connect: bool) -
         raise Malformed(RULE)
     elif not _PATH.fullmatch(pseudo[b":path"]) and (pseudo[b":path"] != b"*" or method != b"OPTIONS"):
         raise Malformed(FIELD)
+    content_length = _content_length(items)
+    if method == b"CONNECT" and content_length >= 0:  # RFC 9110 9.3.6: it has no content
+        raise Malformed(RULE)
     return RequestHead(
         method,
         pseudo.get(b":scheme", b""),
@@ -124,7 +127,7 @@ def request_head(pairs: list[Pair], limits: Limits, *, extended_connect: bool) -
         pseudo.get(b":path", b""),
         protocol,
         _join_cookies([pair for pair in items if pair[0] != b"host"]),
-        _content_length(items),
+        content_length,
     )
 
 

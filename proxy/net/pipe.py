@@ -57,8 +57,17 @@ class Memory:
     def holding(cls, data: bytes) -> Memory:
         """One that is full already."""
         memory = cls()
-        memory._data = memoryview(data)
+        memory.load(data)
         return memory
+
+    def load(self, data: bytes) -> None:
+        """Hold `data` in place of what is left."""
+        self._data = memoryview(data)
+
+    def unload(self) -> bytes:
+        """All of it, for whoever is no socket."""
+        data, self._data = bytes(self._data), memoryview(b"")
+        return data
 
     @property
     def held(self) -> int:

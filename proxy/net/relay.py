@@ -1,18 +1,17 @@
-"""Bytes between two connected sockets, both ways, until both have finished (half-closes are passed on)."""
+"""Bytes between two connections, both ways, until both have finished (half-closes are passed on)."""
 
 from __future__ import annotations
 
 import errno
 import math
-import socket
-from collections.abc import Callable
 from typing import Literal, Protocol
 
 import trio
 
 from proxy.limits import FAIR_BURST, IDLE_SLACK, READ_SIZE
 from proxy.net.peer import PEER_GONE
-from proxy.net.pipe import Memory, Pipe, PipePool, splices
+from proxy.net.pipe import Memory, Pipe, PipePool
+from proxy.net.relay_end import Count, End
 
 Side = Literal["downstream", "upstream"]
 
@@ -50,45 +49,22 @@ class Idle:
 
 
 class Direction:
-    """`source` is read only when `sink` took what came before: that is the back-pressure. At most `limit` bytes are
-    held. `first` has come from `source` already and is sent before anything else. `received` and `sent` are told how
-    many bytes passed either socket, `blocked` how many (negative: no longer) wait for a slow sink.
+    """`source` is read only when `sink` took what came before: that is the back-pressure. `first` has come from
+    `source` already and is sent before anything else. `blocked` is told how many bytes (negative: no longer) wait for a
+    slow sink.
     """
 
-    __slots__ = (
-        "blocked",
-        "first",
-        "limit",
-        "received",
-        "sent",
-        "sink",
-        "sink_side",
-        "source",
-        "source_side",
-        "splices",
-    )
+    __slots__ = ("blocked", "first", "sink", "sink_side", "source", "source_side", "splices")
 
     def __init__(
-        self,
-        source_side: Side,
-        source: socket.socket,
-        sink: socket.socket,
-        limit: int,
-        received: Callable[[int], None],
-        sent: Callable[[int], None],
-        blocked: Callable[[int], None],
-        *,
-        first: bytes = b"",
+        self, source_side: Side, source: End, sink: End, *, first: bytes = b"", blocked: Count | None = None
     ) -> None:
-        self.first = first
         self.source_side: Side = source_side
         self.sink_side: Side = "upstream" if source_side == "downstream" else "downstream"
-        self.splices = splices(source) and splices(sink)
         self.source = source
         self.sink = sink
-        self.limit = limit
-        self.received = received
-        self.sent = sent
+        self.splices = source.splices and sink.splices
+        self.first = first
         self.blocked = blocked
 
 
@@ -115,7 +91,7 @@ class Relay:
         self.ended_by: Side | None = None
 
     async def run(self) -> None:
-        """Until both sides have finished, or one is lost. Closes neither socket."""
+        """Until both sides have finished, or one is lost. Closes neither."""
         async with trio.open_nursery() as nursery:
 
             async def carry(direction: Direction) -> None:
@@ -148,40 +124,42 @@ class Relay:
             burst += max(taken or 0, READ_SIZE)
             if taken is None:
                 burst = 0
-                await trio.lowlevel.wait_readable(direction.source)
+                await direction.source.wait_readable()
             elif burst >= FAIR_BURST * READ_SIZE:
                 burst = 0
                 await trio.lowlevel.checkpoint()
         try:
-            direction.sink.shutdown(socket.SHUT_WR)
+            await direction.sink.finish()
         except OSError as error:
             raise _lost(error, direction.sink_side) from error
 
     def _fill(self, carrier: Pipe | Memory, direction: Direction) -> int | None:
         """Bytes taken; 0 at the end, None if there are none yet."""
         try:
-            taken = carrier.fill(direction.source, direction.limit)
+            return direction.source.fill(carrier, direction.sink.limit)
         except BlockingIOError:
             return None
         except OSError as error:
             raise _lost(error, direction.source_side) from error
-        direction.received(taken)
-        return taken
 
     async def _empty(self, carrier: Pipe | Memory, direction: Direction) -> None:
         while carrier.held:
             try:
-                direction.sent(carrier.empty(direction.sink))
+                direction.sink.empty(carrier)
                 self._idle.touch()
             except BlockingIOError:
-                held = carrier.held
-                direction.blocked(held)
-                try:
-                    await trio.lowlevel.wait_writable(direction.sink)
-                finally:
-                    direction.blocked(-held)
+                await self._wait_for_room(carrier.held, direction)
             except OSError as error:
                 raise _lost(error, direction.sink_side) from error
+
+    async def _wait_for_room(self, held: int, direction: Direction) -> None:
+        if direction.blocked is not None:
+            direction.blocked(held)
+        try:
+            await direction.sink.wait_writable()
+        finally:
+            if direction.blocked is not None:
+                direction.blocked(-held)
 
 
 def _lost(error: OSError, side: Side) -> Exception:

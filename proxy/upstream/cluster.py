@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator
+from random import Random
 
 import trio
 
-from proxy import registry
 from proxy.config.cluster import Cluster as ClusterConfig
 from proxy.config.cluster import ClusterEndpoints, Host
 from proxy.config.lb_subsets import Labels
@@ -19,17 +20,18 @@ from proxy.http.stream_info import StreamInfo, UpstreamConnection
 from proxy.limits import MAX_NAMED_POOLS
 from proxy.stats import Stats
 from proxy.upstream import failures
+from proxy.upstream.balancer import Balancer
 from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.connect import agreed
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.judge import Judge
-from proxy.upstream.lb import POLICIES, LoadBalancer
+from proxy.upstream.lb import Surroundings
 from proxy.upstream.observed import Together
 from proxy.upstream.pool import Pool
 from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.stream import UpstreamStream
 from proxy.upstream.subsets import Subsets
-from proxy.upstream.tables import HostColumn, Tables
+from proxy.upstream.tables import HostColumn, Table, Tables
 from proxy.upstream.tcp import TcpConnection
 from proxy.upstream.transport_options import TransportOptions, of_request
 from proxy.upstream.transport_sockets import HTTP1, TransportSockets
@@ -60,11 +62,12 @@ class Cluster:
         slot = endpoints.slot if endpoints is not None else 0
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
-        policy = registry.load(POLICIES, config.lb_policy)
-        self._balancer: LoadBalancer = policy(seed)
+        surroundings = Surroundings(config.lb, seed, Random(seed), functools.partial(_active_requests, tables.hosts))
+        self._balancer = Balancer(surroundings, self.stats.lb_healthy_panic.inc)
         self._subsets: Subsets | None = None
         if config.subsets is not None:
-            self._subsets = Subsets(config.subsets, lambda: policy(seed), stats, self.stats, config.stat_name)
+            make = functools.partial(Balancer, surroundings, self.stats.lb_healthy_panic.inc)
+            self._subsets = Subsets(config.subsets, make, stats, self.stats, config.stat_name)
         self._pools: dict[tuple[object, bool, TransportOptions | None], Pool] = {}  # by host, priority, options
         self._draining: list[Pool] = []
         self._retired = False
@@ -217,8 +220,8 @@ class Cluster:
         if endpoints == self._endpoints:
             return
         self._endpoints = endpoints
-        hosts = HostSet(endpoints)
-        self._balancer.update(hosts.eligible())
+        hosts = HostSet.of(endpoints)
+        self._balancer.update(hosts)
         if self._subsets is not None:
             self._subsets.update(hosts)
         kept = self._identities = {self._identity(host) for host in hosts.hosts}
@@ -260,7 +263,8 @@ class Cluster:
         self.close()
 
     def _charge_none_healthy(self, labels: Labels) -> None:
-        self.stats.lb_healthy_panic.inc(1 if self._subsets is None else self._subsets.in_vain(labels))
+        in_vain = int(self._balancer.in_panic) if self._subsets is None else self._subsets.in_vain(labels)
+        self.stats.lb_healthy_panic.inc(in_vain)
         self.stats.cx_none_healthy.inc()
 
     def _pool(self, host: Host, high: bool, transport: TransportOptions | None) -> Pool:
@@ -293,6 +297,11 @@ class Cluster:
     def _retire(self, pool: Pool) -> None:
         pool.drain()
         self._draining.append(pool)
+
+
+def _active_requests(hosts: Table, host: Host) -> int:
+    """Over all workers."""
+    return hosts.total(host.slot, HostColumn.RQ_ACTIVE)
 
 
 def _codec_factory(config: ClusterConfig) -> Callable[[], ClientCodec]:

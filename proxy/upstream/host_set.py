@@ -1,25 +1,124 @@
-"""The hosts of one cluster at one moment, by priority. Immutable: a change of endpoints is a new `HostSet`."""
+"""The hosts of one cluster at one moment: by priority, by how they are, by locality.
+
+Immutable: a change of endpoints, or of a host's health, is a new `HostSet`.
+"""
 
 from __future__ import annotations
 
-from proxy.config.cluster import ClusterEndpoints, Host
+import enum
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Self
+
+from proxy.config.cluster import OVERPROVISIONING, ClusterEndpoints, Host
+from proxy.upstream.priority_load import Level
+
+Hosts = tuple[Host, ...]
+
+
+class Health(enum.IntEnum):
+    """What a host is good for (Envoy's coarse health). `DEGRADED` ones are asked when there are too few healthy ones;
+    `EXCLUDED` ones are asked only in panic, and count in no ratio.
+    """
+
+    UNHEALTHY = 0
+    DEGRADED = 1
+    HEALTHY = 2
+    EXCLUDED = 3
+
+
+_TOLD = {"HEALTHY": Health.HEALTHY, "DEGRADED": Health.DEGRADED, "DRAINING": Health.EXCLUDED}
+
+
+def told_health(host: Host) -> Health:
+    """What the host's endpoint says of itself (`LbEndpoint.health_status`)."""
+    return _TOLD.get(host.health_status, Health.UNHEALTHY)
+
+
+class Locality(NamedTuple):
+    """Hosts of one locality in one priority. `weight` is its own, 0 for none."""
+
+    weight: int
+    hosts: Hosts
+    healthy: Hosts
+    degraded: Hosts
+    excluded: Hosts
+
+    @classmethod
+    def sorted(cls, weight: int, hosts: Hosts, health: Callable[[Host], Health]) -> Self:
+        """With the hosts in their places."""
+        groups: dict[Health, list[Host]] = {one: [] for one in Health}
+        for host in hosts:
+            groups[health(host)].append(host)
+        known = (Health.HEALTHY, Health.DEGRADED, Health.EXCLUDED)
+        return cls(weight, hosts, *(tuple(groups[one]) for one in known))
+
+    def only(self, member: Callable[[Host], bool]) -> Self:
+        """Without those who are no members."""
+        groups = (self.hosts, self.healthy, self.degraded, self.excluded)
+        return type(self)(self.weight, *(tuple(filter(member, hosts)) for hosts in groups))
+
+
+class Priority:
+    """The hosts of one priority, localities in their listed order."""
+
+    __slots__ = ("degraded", "excluded", "healthy", "hosts", "localities")
+
+    def __init__(self, localities: Iterable[Locality]) -> None:
+        self.localities = tuple(localities)
+        self.hosts: Hosts = tuple(host for one in self.localities for host in one.hosts)
+        self.healthy: Hosts = tuple(host for one in self.localities for host in one.healthy)
+        self.degraded: Hosts = tuple(host for one in self.localities for host in one.degraded)
+        self.excluded: Hosts = tuple(host for one in self.localities for host in one.excluded)
+
+    def level(self, *, weighted: bool) -> Level:
+        """What its share of the load is computed from; `weighted`: by weights of hosts, not by their number."""
+        groups = (self.hosts, self.healthy, self.degraded, self.excluded)
+        total, healthy, degraded, excluded = (
+            sum(host.weight for host in hosts) if weighted else len(hosts) for hosts in groups
+        )
+        hosts, *others = (len(group) for group in groups)
+        return Level(hosts, others[0], others[1], others[2], healthy, degraded, total - excluded)
 
 
 class HostSet:
-    """Hosts grouped by priority, lowest number first, localities in their listed order."""
+    """Hosts by priority, lowest number first. `overprovisioning_factor` is in percent."""
 
-    __slots__ = ("hosts", "priorities")
+    __slots__ = ("_weighted", "hosts", "levels", "overprovisioning_factor", "priorities")
 
-    def __init__(self, endpoints: ClusterEndpoints | None) -> None:
-        by_priority: dict[int, list[Host]] = {}
-        for locality in endpoints.localities if endpoints else ():
-            by_priority.setdefault(locality.priority, []).extend(locality.hosts)
-        self.priorities: tuple[tuple[Host, ...], ...] = tuple(tuple(by_priority[key]) for key in sorted(by_priority))
-        self.hosts: frozenset[Host] = frozenset(host for hosts in self.priorities for host in hosts)
+    def __init__(
+        self,
+        priorities: Iterable[Priority] = (),
+        overprovisioning_factor: int = OVERPROVISIONING,
+        *,
+        weighted: bool = False,
+    ) -> None:
+        self.priorities = tuple(priorities)
+        self.overprovisioning_factor = overprovisioning_factor
+        self._weighted = weighted
+        self.levels = tuple(one.level(weighted=weighted) for one in self.priorities)
+        self.hosts: frozenset[Host] = frozenset(host for one in self.priorities for host in one.hosts)
 
-    def eligible(self) -> tuple[Host, ...]:
-        """The hosts to balance over: the first priority that has any.
+    def __eq__(self, other: object) -> bool:
+        """Whether there are the same hosts in the same places, and they do as well."""
+        if not isinstance(other, HostSet):
+            return NotImplemented
+        ours, theirs = ([one.localities for one in hosts.priorities] for hosts in (self, other))
+        return ours == theirs and self.overprovisioning_factor == other.overprovisioning_factor
 
-        Without health checks every host counts as healthy, so a priority with hosts takes the whole load.
-        """
-        return next((hosts for hosts in self.priorities if hosts), ())
+    __hash__ = None  # type: ignore[assignment]
+
+    @classmethod
+    def of(cls, endpoints: ClusterEndpoints | None, health: Callable[[Host], Health] = told_health) -> Self:
+        """The hosts of `endpoints`, each as well as `health` says."""
+        if endpoints is None:
+            return cls()
+        grouped: dict[int, list[Locality]] = {}
+        for one in endpoints.localities:
+            grouped.setdefault(one.priority, []).append(Locality.sorted(one.weight, one.hosts, health))
+        priorities = (Priority(grouped[number]) for number in sorted(grouped))
+        return cls(priorities, endpoints.overprovisioning_factor, weighted=endpoints.weighted_priority_health)
+
+    def only(self, member: Callable[[Host], bool]) -> Self:
+        """Without those who are no members."""
+        kept = (Priority(locality.only(member) for locality in one.localities) for one in self.priorities)
+        return type(self)(kept, self.overprovisioning_factor, weighted=self._weighted)

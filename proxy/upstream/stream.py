@@ -17,6 +17,7 @@ from proxy.http.headers import Headers
 from proxy.limits import READ_SIZE
 from proxy.net import passage
 from proxy.net.pipe import splices
+from proxy.net.relay_end import End, SocketEnd
 from proxy.upstream import failures
 from proxy.upstream.connection import Connection, ConnectionLost
 from proxy.upstream.judge import Followed, Judge, Retried, Verdict
@@ -240,11 +241,22 @@ class UpstreamStream:
         else:
             self.bytes_sent += size
 
-    def leave_http(self) -> tuple[Connection, bytes]:
-        """The connection, once a tunnel is open, and what has come of the tunnel's bytes already."""
+    def leave_http(self) -> tuple[End, bytes]:
+        """The upstream's end of a tunnel, once it is open, and what has come of the tunnel's bytes already."""
         data = b"".join(event.data for event in self._events if isinstance(event, DataReceived))
         self._events.clear()
-        return self._connection, data
+        connection = self._connection
+
+        def received(count: int) -> None:
+            connection.count_received(count)
+            self.bytes_received += count
+
+        def sent(count: int) -> None:
+            connection.count_sent(count)
+            self.bytes_sent += count
+
+        connection.leave_watch()
+        return SocketEnd(connection.socket, connection.buffer_limit, received, sent), data
 
     def forgo_reuse(self) -> None:
         """Close the connection after this exchange, as one whose request has never ended."""

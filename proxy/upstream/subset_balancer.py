@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import enum
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 from proxy.config.cluster import Host
 from proxy.config.lb_subsets import Labels, LbSubsets
 from proxy.route.labels import host_labels
-from proxy.upstream.lb import LoadBalancer
-
-Hosts = tuple[Host, ...]
+from proxy.upstream.balancer import Balancer
+from proxy.upstream.host_set import HostSet
 
 
 class Way(enum.Enum):
@@ -34,9 +33,7 @@ class Subset:
 
     __slots__ = ("balancer", "hosts", "in_vain", "labels", "way")
 
-    def __init__(
-        self, way: Way, labels: Labels, balancer: LoadBalancer, hosts: Hosts = (), *, in_vain: int = 0
-    ) -> None:
+    def __init__(self, way: Way, labels: Labels, balancer: Balancer, hosts: HostSet, *, in_vain: int = 0) -> None:
         self.way = way
         self.labels = labels
         self.balancer = balancer
@@ -53,33 +50,31 @@ class SubsetBalancer:
 
     __slots__ = ("_by_keys", "_config", "_fallback", "_fewer", "_kept", "_make", "_none", "_subsets")
 
-    def __init__(self, config: LbSubsets, make: Callable[[], LoadBalancer]) -> None:
+    def __init__(self, config: LbSubsets, make: Callable[[], Balancer]) -> None:
         self._config = config
         self._make = make
-        self._none = Subset(Way.NONE, (), make())
+        self._none = Subset(Way.NONE, (), make(), HostSet())
         self._kept: dict[object, Subset] = {}
         self._subsets: dict[Labels, Subset] = {}
         self._by_keys: dict[tuple[str, ...], Subset] = {}
         self._fewer = {one.keys: frozenset(one.fallback_keys) for one in config.selectors if one.fallback_keys}
         self._fallback = self._none
-        self.update(())
+        self.update(HostSet())
 
     @property
     def labels(self) -> frozenset[Labels]:
         """Those of all subsets there are."""
         return frozenset(self._subsets)
 
-    def update(self, priorities: Sequence[Hosts]) -> None:
-        """Balance over hosts by priority: each subset over those of the first priority where it has any."""
+    def update(self, hosts: HostSet) -> None:
+        """Balance over `hosts`."""
         before, self._kept = self._kept, {}
-        found: dict[Labels, Hosts] = {}
-        for hosts in priorities:
-            for labels, members in self._grouped(hosts).items():
-                found.setdefault(labels, tuple(members))
-        self._subsets = {labels: self._subset(labels, labels, hosts, before) for labels, hosts in found.items()}
-        matching = (tuple(filter(self._is_default, hosts)) for hosts in priorities)
-        default = self._subset("default", self._config.default, next(filter(None, matching), ()), before)
-        everybody = self._subset("any", (), next(filter(None, priorities), ()), before)
+        self._subsets = {
+            labels: self._subset(labels, labels, hosts.only(frozenset(members).__contains__), before)
+            for labels, members in self._grouped(hosts.hosts).items()
+        }
+        default = self._subset("default", self._config.default, hosts.only(self._is_default), before)
+        everybody = self._subset("any", (), hosts, before)
         self._fallback = self._of_cluster(default, everybody)
         self._by_keys = {
             one.keys: self._of_selector(one.fallback, default, everybody)
@@ -99,7 +94,7 @@ class SubsetBalancer:
             return self.find(tuple(label for label in labels if label[0] in fewer))
         return self._by_keys.get(keys, self._fallback)
 
-    def _subset(self, key: object, labels: Labels, hosts: Hosts, before: dict[object, Subset]) -> Subset:
+    def _subset(self, key: object, labels: Labels, hosts: HostSet, before: dict[object, Subset]) -> Subset:
         old = before.get(key)
         subset = old
         if subset is None or subset.hosts != hosts:
@@ -112,11 +107,11 @@ class SubsetBalancer:
         if self._config.fallback == "NO_FALLBACK":
             return self._none
         subset = everybody if self._config.fallback == "ANY_ENDPOINT" else default
-        if subset.hosts:
+        if subset.hosts.hosts:
             return subset.found_by(Way.FALLBACK)
         if not self._config.panic_mode_any:
             return self._none.found_by(Way.NONE, in_vain=1)
-        if everybody.hosts:
+        if everybody.hosts.hosts:
             return everybody.found_by(Way.PANIC, in_vain=1)
         return self._none.found_by(Way.NONE, in_vain=2)
 
@@ -124,9 +119,9 @@ class SubsetBalancer:
         if fallback not in ("ANY_ENDPOINT", "DEFAULT_SUBSET"):
             return self._none
         subset = everybody if fallback == "ANY_ENDPOINT" else default
-        return subset.found_by(Way.SELECTOR) if subset.hosts else self._none.found_by(Way.NONE, in_vain=1)
+        return subset.found_by(Way.SELECTOR) if subset.hosts.hosts else self._none.found_by(Way.NONE, in_vain=1)
 
-    def _grouped(self, hosts: Sequence[Host]) -> dict[Labels, list[Host]]:
+    def _grouped(self, hosts: Iterable[Host]) -> dict[Labels, list[Host]]:
         groups: dict[Labels, list[Host]] = {}
         for host in hosts:
             for labels in dict.fromkeys(self._subsets_of(host)):

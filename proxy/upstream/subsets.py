@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from proxy.config.lb_subsets import Labels, LbSubsets
 from proxy.stats import Stats
+from proxy.upstream.balancer import Balancer
 from proxy.upstream.host_set import HostSet
-from proxy.upstream.lb import LoadBalancer
 from proxy.upstream.stats import ClusterStats
 from proxy.upstream.subset_balancer import SubsetBalancer, Way
 
@@ -18,7 +18,7 @@ class Subsets:
     def __init__(
         self,
         config: LbSubsets,
-        make: Callable[[], LoadBalancer],
+        make: Callable[[], Balancer],
         stats: Stats,
         cluster: ClusterStats,
         stat_name: str,
@@ -34,7 +34,7 @@ class Subsets:
         self._panic = stats.counter(f"{prefix}fallback_panic")
         self._counts = False
 
-    def choose(self, labels: Labels) -> LoadBalancer:
+    def choose(self, labels: Labels) -> Balancer:
         """The balancer for a request for hosts of `labels`, counted; it has no host if there is none for it."""
         found = self._balancer.find(labels)
         if found.way is Way.SUBSET:
@@ -53,7 +53,7 @@ class Subsets:
     def update(self, hosts: HostSet) -> None:
         """Balance over `hosts` from now on."""
         before = self._balancer.labels
-        self._balancer.update(hosts.priorities)
+        self._balancer.update(hosts)
         if self._counts:
             now = self._balancer.labels
             self._count(len(now - before), len(before - now))

@@ -102,8 +102,9 @@ class TcpConnection:
         self._count(HostColumn.RQ_TOTAL)
         self._count(HostColumn.RQ_ACTIVE)
 
-    def close(self, *, remote: bool, reset: bool = False) -> None:
-        """Close it. `remote`: the host ended it. `reset`: the host sees a reset instead of an end. May come twice."""
+    def close(self, *, remote: bool, reset: bool = False, with_active_rq: bool = True) -> None:
+        """Close it. `remote`: the host ended it. `reset`: the host sees a reset instead of an end. `with_active_rq`:
+        what it was for is not over. May come twice."""
         if not self._open:
             return
         self._open = False
@@ -114,7 +115,7 @@ class TcpConnection:
         self._stats.rq_active.add(-1)
         self._breaker.release_request()
         self._count(HostColumn.RQ_ACTIVE, -1)
-        self._end(remote=remote, with_active_rq=True)
+        self._end(remote=remote, with_active_rq=with_active_rq)
 
     def _end(self, *, remote: bool, with_active_rq: bool) -> None:
         self._stats.cx_active.add(-1)

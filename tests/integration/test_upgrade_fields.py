@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import h2.events
 import pytest
 import trio
 
 from tests.integration.test_fields import HCM, ROUTE, asked, proxy, request, routed, virtual
 from tests.kit.config import ROUTE_CONFIG, findings
 from tests.kit.config import bootstrap as text_of
+from tests.unit.proxy.h2_rig import connect
 
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
 ASK = request("connection: upgrade", "upgrade: websocket")
 ACTIVE = "http.in.downstream_cx_upgrades_active"
 CONNECT = b"CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\n\r\n"
+EXTENDED = [
+    (":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"), (":authority", "a"), (":path", "/"),
+    ("sec-websocket-key", "its own"),
+]  # fmt: skip
 TERMINATE = "cluster: origin, upgrade_configs: [{upgrade_type: CONNECT, connect_config: {}}]"
 OWN_FILTER = """
 upgrade_configs:
@@ -59,6 +65,19 @@ async def test_the_connection_manager_allows_an_upgrade() -> None:
         assert await client.until(b"late") == b"early-late"
         assert rig.stats.value(ACTIVE) == 1
     assert rig.stats.value(ACTIVE) == 0
+
+
+@virtual
+@pytest.mark.field("envoy.config.core.v3.Http2ProtocolOptions.allow_connect", f"{HCM}.http2_protocol_options")
+async def test_the_connection_manager_offers_upgrades_over_http2() -> None:
+    hcm = "upgrade_configs: [{upgrade_type: websocket}]\nhttp2_protocol_options: {allow_connect: true}"
+    async with proxy(switching, hcm=hcm) as rig:
+        peer = await connect(rig)
+        stream = await peer.begin(EXTENDED, end=False)
+        assert dict((await peer.until(h2.events.ResponseReceived, stream)).headers)[":status"] == "200"
+        peer.h2.send_data(stream, b"ping")
+        await peer.flush()
+        assert (await peer.until(h2.events.DataReceived, stream)).data == b"ping"
 
 
 @virtual

@@ -13,6 +13,7 @@ from typing import Any, Self
 import h2.config
 import h2.connection
 import h2.events
+import h2.settings
 
 from tests.kit.client import Address
 
@@ -80,9 +81,9 @@ class H2Client:
         self.closed = False
         self._credit = credit
         self._buffer = bytearray()
-        if window is not None:
-            self.connection.local_settings.initial_window_size = window
         self.connection.initiate_connection()
+        if window is not None:
+            self.connection.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window})
         self.flush()
 
     def __enter__(self) -> Self:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 
 import pytest
 import yaml
 
 from proxy.config.cluster import Host
 from proxy.config.common import SocketAddress
+from proxy.config.lb import LoadBalancing
+from proxy.upstream.lb import Surroundings
 from proxy.upstream.lb.round_robin import RoundRobin
 from tests.kit.client import Connection
 from tests.kit.envoy import Envoy
@@ -76,7 +79,7 @@ def rotations(hosts: list[Host], length: int) -> set[tuple[int, ...]]:
     """What our balancer may do from any start: from each seed, and after any number of picks."""
     found = set()
     for seed in range(sum(host.weight for host in hosts)):
-        balancer = RoundRobin(seed)
+        balancer = RoundRobin(Surroundings(LoadBalancing(), seed, random.Random(seed), lambda _: 0))
         balancer.update(hosts)
         picked = [balancer.pick() for _ in range(2 * length)]
         slots = [host.slot for host in picked if host]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from master.config.compile import endpoints
 from master.config.compile.circuit_breakers import compile_breakers
+from master.config.compile.lb import compile_lb
 from master.config.compile.lb_subsets import compile_subsets
 from master.config.compile.socket_matches import compile_socket_matches
 from master.config.compile.tls import compile_upstream
@@ -25,7 +26,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "type=STRICT_DNS",
         "type=LOGICAL_DNS",
         "connect_timeout",
-        "lb_policy=ROUND_ROBIN",
         "load_assignment",
         "dns_lookup_family",
         "dns_refresh_rate",
@@ -72,7 +72,9 @@ def compile_clusters(messages: Any, context: Context) -> tuple[tuple[Cluster, ..
         if _type(message) == "STATIC":
             localities = endpoints.compile_hosts(message.load_assignment, slots, here.at("load_assignment"))
         clusters[message.name] = cluster
-        hosts[message.name] = ClusterEndpoints(message.name, 1, localities, index)
+        hosts[message.name] = ClusterEndpoints(
+            message.name, 1, localities, index, *endpoints.compile_policy(message.load_assignment.policy)
+        )
     return tuple(clusters.values()), hosts
 
 
@@ -109,6 +111,7 @@ def _cluster(message: Any, context: Context) -> Cluster:
         breaker=breaker,
         high_breaker=high_breaker,
         dns=dns,
+        lb=compile_lb(message, context),
         subsets=compile_subsets(message.lb_subset_config, context.at("lb_subset_config")),
         tls=tls,
         socket_matches=matches,

@@ -7,18 +7,42 @@ from typing import TYPE_CHECKING, Any
 
 from master.config.compile.address import compile_address
 from master.config.compile.metadata import compile_host_metadata
-from proxy.config.cluster import DnsEndpoint, DnsLocality, Host, HostMetadata, LocalityHosts
+from proxy.config.cluster import (
+    OVERPROVISIONING,
+    DnsEndpoint,
+    DnsLocality,
+    HealthStatus,
+    Host,
+    HostMetadata,
+    LocalityHosts,
+)
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
 
 FIELDS: dict[str, tuple[str, ...]] = {
-    "envoy.config.endpoint.v3.ClusterLoadAssignment": ("endpoints",),
-    "envoy.config.endpoint.v3.LocalityLbEndpoints": ("locality", "lb_endpoints"),
-    "envoy.config.endpoint.v3.LbEndpoint": ("endpoint", "load_balancing_weight", "metadata"),
+    "envoy.config.endpoint.v3.ClusterLoadAssignment": ("endpoints", "policy"),
+    "envoy.config.endpoint.v3.ClusterLoadAssignment.Policy": ("overprovisioning_factor", "weighted_priority_health"),
+    "envoy.config.endpoint.v3.LocalityLbEndpoints": ("locality", "lb_endpoints", "load_balancing_weight", "priority"),
+    "envoy.config.endpoint.v3.LbEndpoint": (
+        "endpoint",
+        "load_balancing_weight",
+        "metadata",
+        "health_status",
+    ),
     "envoy.config.endpoint.v3.Endpoint": ("address", "hostname"),
     "envoy.config.core.v3.Locality": ("region", "zone", "sub_zone"),
 }
+
+HEALTH: dict[int, HealthStatus] = {
+    0: "HEALTHY",
+    1: "HEALTHY",
+    2: "UNHEALTHY",
+    3: "DRAINING",
+    4: "TIMEOUT",
+    5: "DEGRADED",
+}
+"""`config.core.v3.HealthStatus`. The loader refuses other numbers (`defined_only`)."""
 
 HINT = "for a name, a cluster of type STRICT_DNS or LOGICAL_DNS"
 
@@ -35,8 +59,7 @@ def compile_hosts(assignment: Any, slots: Iterator[int], context: Context) -> tu
             address = compile_address(endpoint.endpoint.address, here.at("address"), hint=HINT)
             if address is not None:
                 hosts.append(Host(next(slots), address, endpoint.endpoint.hostname, *_balanced(endpoint)))
-        at = locality.locality
-        localities.append(LocalityHosts(0, tuple(hosts), at.region, at.zone, at.sub_zone))
+        localities.append(LocalityHosts(locality.priority, tuple(hosts), *_place(locality)))
     return tuple(localities)
 
 
@@ -56,11 +79,23 @@ def compile_names(assignment: Any, context: Context) -> tuple[DnsLocality, ...]:
             socket = address.socket_address
             host = endpoint.endpoint.hostname
             names.append(DnsEndpoint(socket.address, socket.port_value, host, *_balanced(endpoint)))
-        at = locality.locality
-        localities.append(DnsLocality(0, tuple(names), at.region, at.zone, at.sub_zone))
+        localities.append(DnsLocality(locality.priority, tuple(names), *_place(locality)))
     return tuple(localities)
 
 
-def _balanced(endpoint: Any) -> tuple[int, HostMetadata]:
-    """An endpoint's weight and metadata."""
-    return int(endpoint.load_balancing_weight.value) or 1, compile_host_metadata(endpoint.metadata)
+def compile_policy(message: Any) -> tuple[int, bool]:
+    """`overprovisioning_factor` and `weighted_priority_health`, from a `ClusterLoadAssignment.Policy`."""
+    factor = message.overprovisioning_factor.value if message.HasField("overprovisioning_factor") else OVERPROVISIONING
+    return factor, message.weighted_priority_health
+
+
+def _place(locality: Any) -> tuple[str, str, str, int]:
+    """Region, zone, sub-zone and weight."""
+    at = locality.locality
+    return at.region, at.zone, at.sub_zone, locality.load_balancing_weight.value
+
+
+def _balanced(endpoint: Any) -> tuple[int, HostMetadata, HealthStatus]:
+    """An endpoint's weight, metadata and health."""
+    status = HEALTH[endpoint.health_status]
+    return int(endpoint.load_balancing_weight.value) or 1, compile_host_metadata(endpoint.metadata), status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from random import Random
 from typing import NamedTuple
 
 from master.explain.request.answer import Breaker, Cluster, Host, Share, Subset
@@ -11,11 +12,13 @@ from master.explain.request.place import DEFAULT, Path, Place, Places
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Cluster as ClusterConfig
 from proxy.config.cluster import ClusterEndpoints, Endpoints
+from proxy.config.lb import LoadBalancing
 from proxy.config.lb_subsets import Labels, LbSubsets
 from proxy.config.route import ClusterAction
 from proxy.explain.routing import Routing
+from proxy.upstream.balancer import Balancer
 from proxy.upstream.host_set import HostSet
-from proxy.upstream.lb.round_robin import RoundRobin
+from proxy.upstream.lb import Surroundings
 from proxy.upstream.subset_balancer import SubsetBalancer, Way
 from proxy.upstream.tables import ClusterColumn, HostColumn
 from shm.table import TableReader
@@ -67,7 +70,7 @@ def cluster(
     subset, slots = (None, None) if known.subsets is None else _subset(known.subsets, labels, found, places, at)
     hosts = tuple(_hosts(found, counts, slots))
     note = ""
-    if not hosts and not (slots is not None and found is not None and HostSet(found).hosts):
+    if not hosts and not (slots is not None and found is not None and HostSet.of(found).hosts):
         unresolved = known.dns is not None and counts is None
         note = "its hosts are not known before it runs: their names are resolved then" if unresolved else "no hosts"
     breakers = tuple(_breakers(known, found, places, counts, at, high=high))
@@ -111,15 +114,18 @@ def _subset(
     config: LbSubsets, labels: Labels, endpoints: ClusterEndpoints | None, places: Places, at: Path
 ) -> tuple[Subset, frozenset[int]]:
     """Where a request for `labels` comes to, and the slots of the hosts that it may get."""
-    balancer = SubsetBalancer(config, lambda: RoundRobin(0))
-    balancer.update(HostSet(endpoints).priorities)
+    surroundings = Surroundings(LoadBalancing(), 0, Random(0), lambda _: 0)  # which hosts they are is all that counts
+    balancer = SubsetBalancer(config, lambda: Balancer(surroundings, lambda: None))
+    balancer.update(HostSet.of(endpoints))
     found = balancer.find(labels)
     field = {Way.SUBSET: "subset_selectors", Way.SELECTOR: "subset_selectors", Way.PANIC: "panic_mode_any"}.get(
         found.way, "fallback_policy"
     )
     place = places.first((*at, "lb_subset_config", field), (*at, "lb_subset_config"))
     told = found.labels if found.way is not Way.NONE else ()
-    return Subset(_text(labels), found.way.value, _text(told), place), frozenset(host.slot for host in found.hosts)
+    return Subset(_text(labels), found.way.value, _text(told), place), frozenset(
+        host.slot for host in found.hosts.hosts
+    )
 
 
 def _text(labels: Labels) -> tuple[str, ...]:

@@ -215,12 +215,8 @@ class Http2Session:
         finally:
             self._ended(stream_id, exchange.info)
             downstream.close()
-            if downstream.error is not None:
-                pass
-            elif not exchange.info.response_complete:
-                self.codec.reset(stream_id, ErrorCode.INTERNAL_ERROR)
-            elif not exchange.info.request_complete:
-                self.codec.reset(stream_id, ErrorCode.NO_ERROR)  # RFC 9113 8.1
+            if downstream.error is None:
+                self.codec.reset(stream_id, _last_word(exchange.info))
             self.wake_writer()
         if exchange.drains:
             self._lifetime.drain()
@@ -300,6 +296,16 @@ class Http2Session:
         if not (self._writer.ending or self.codec.failure or self.connection.closed_by_peer or self.connection.sending):
             self.codec.send_goaway()
             self.connection.send_now(self.codec.take_output(), memoryview(b""))
+
+
+_TUNNEL_LOST = frozenset({Flag.UPSTREAM_CONNECTION_FAILURE, Flag.UPSTREAM_CONNECTION_TERMINATION})
+
+
+def _last_word(info: StreamInfo) -> ErrorCode:
+    """Why a stream is reset that its exchange has left open (RFC 9113 sections 8.1 and 8.5)."""
+    if info.upgrade and not _TUNNEL_LOST.isdisjoint(info.flags):
+        return ErrorCode.CONNECT_ERROR
+    return ErrorCode.NO_ERROR if info.response_complete else ErrorCode.INTERNAL_ERROR
 
 
 def _reset(event: StreamReset) -> ProxyError:

@@ -21,7 +21,7 @@ _NUMBERS = (
 )
 
 FIELDS: dict[str, tuple[str, ...]] = {
-    _OPTIONS: (*_NUMBERS, "override_stream_error_on_invalid_http_message", "connection_keepalive"),
+    _OPTIONS: (*_NUMBERS, "allow_connect", "override_stream_error_on_invalid_http_message", "connection_keepalive"),
     "envoy.config.core.v3.KeepaliveSettings": ("interval", "timeout", "interval_jitter"),
 }
 
@@ -31,6 +31,7 @@ def http2_options(message: Any, context: CompileContext) -> Http2Options:
     given = {name: getattr(message, name).value for name in _NUMBERS if message.HasField(name)}
     return Http2Options(
         **given,
+        allow_connect=message.allow_connect,
         stream_error=message.override_stream_error_on_invalid_http_message.value,
         keepalive=_keepalive(message.connection_keepalive, context.at("connection_keepalive")),
     )

@@ -12,6 +12,11 @@ from proxy.http.original_ip.custom_header import DETAIL as DETECTION_FAILED
 from proxy.http.underscores import REJECTED
 from proxy.stats import Counter, Stats
 
+_CLIENT_LEFT = frozenset(
+    {Flag.DOWNSTREAM_CONNECTION_TERMINATION, Flag.DOWNSTREAM_REMOTE_RESET, Flag.DOWNSTREAM_PROTOCOL_ERROR}
+)
+"""Why a response stays incomplete that we have not reset."""
+
 
 class HcmStats:
     """`http.<stat_prefix>.*` and `listener.<address>.http.<stat_prefix>.*`, Envoy's names."""
@@ -114,7 +119,7 @@ class HcmStats:
             self._charge_class(1)
         if exchange.response_started:
             self._charge_class(info.status // 100)
-            if not info.response_complete:
+            if not info.response_complete and _CLIENT_LEFT.isdisjoint(info.flags):
                 self.rq_tx_reset.inc()
         if exchange.redirected is not None and not exchange.response_started:
             return  # it goes on
@@ -123,10 +128,12 @@ class HcmStats:
         if Flag.DOWNSTREAM_PROTOCOL_ERROR in info.flags and not http2:  # whose connections count it themselves
             self.cx_protocol_error.inc()
         request_complete = info.request_complete and (http2 or not info.upgrade)
-        if request_complete and info.response_complete:
+        if request_complete and info.response_complete and (not info.upgrade or exchange.opens_tunnel(info.status)):
+            if info.upgrade:  # both sides have ended a tunnel, whose request is complete by then alone
+                self.rq_response_before_rq_complete.inc()
             return
         self.rq_rx_reset.inc()  # Envoy's codec resets every stream whose message is cut on either side
-        if exchange.response_started and not request_complete:
+        if exchange.response_started and (info.upgrade or not request_complete):
             self.rq_response_before_rq_complete.inc()
 
     def charge_plain(self, status: int, milliseconds: int) -> None:

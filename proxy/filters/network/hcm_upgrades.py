@@ -33,9 +33,6 @@ class Upgrades:
         if not self._allows(kind, entry):
             self._stats.rq_ws_on_non_ws_route.inc()
             raise ProxyError("upgrade_failed", side="downstream", status=403, close=True)
-        if exchange.multiplexed:
-            # A tunnel is made of sockets, and the client's belongs to other streams, too.
-            raise ProxyError("upgrade_over_http2", side="downstream", status=403)
         self._stats.cx_upgrades_total.inc()
         self._stats.cx_upgrades_active.add(1)
         try:

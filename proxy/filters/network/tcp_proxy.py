@@ -19,6 +19,7 @@ from proxy.http.stream_info import Attempt, StreamInfo
 from proxy.net.connection import Connection
 from proxy.net.peer import cut_off
 from proxy.net.relay import Direction, Idle, Relay
+from proxy.net.relay_end import SocketEnd
 from proxy.route.weighted import Weighted
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.tcp import TcpConnection
@@ -181,25 +182,11 @@ class TcpProxy:
         def upstream_blocked(count: int) -> None:
             (stats.paused_reading if count > 0 else stats.resumed_reading).inc()
 
+        near = SocketEnd(connection.socket, upstream.limit, received, sent)
+        far = SocketEnd(upstream.sock, upstream.limit, upstream_received, upstream_sent)
         return (
-            Direction(
-                "downstream",
-                connection.socket,
-                upstream.sock,
-                limit=upstream.limit,
-                received=received,
-                sent=upstream_sent,
-                blocked=upstream_blocked,
-            ),
-            Direction(
-                "upstream",
-                upstream.sock,
-                connection.socket,
-                limit=upstream.limit,
-                received=upstream_received,
-                sent=sent,
-                blocked=stats.cx_tx_bytes_buffered.add,
-            ),
+            Direction("downstream", near, far, blocked=upstream_blocked),
+            Direction("upstream", far, near, blocked=stats.cx_tx_bytes_buffered.add),
         )
 
     def _timed_out(self, info: StreamInfo, end: float) -> str:

@@ -18,7 +18,7 @@ async def run(forwarding: Forwarding) -> None:
     exchange, outcomes = forwarding.exchange, forwarding.cluster.outcomes_of(forwarding.exchange.info)
     info = exchange.info
     upstream = await _connect(forwarding)
-    ended_by = None
+    relay = None
     try:
         info.upstream_remote = upstream.host.address
         outcomes.charge(200)
@@ -29,9 +29,12 @@ async def run(forwarding: Forwarding) -> None:
             info.status, info.response_headers = 200, headers
             finish(headers, info)
         await exchange.send_headers(200, headers, end_stream=False)
-        ended_by = await tunnels.over_tcp(exchange, upstream, forwarding.pipes)
+        relay = await tunnels.over_tcp(exchange, upstream, forwarding.pipes)
     finally:
-        upstream.close(remote=ended_by == "upstream")
+        # The client's stream knows the end of one side from that of both; its connection does not.
+        whole = exchange.multiplexed and info.response_complete
+        last = None if relay is None else relay.last if whole else relay.ended_by
+        upstream.close(remote=last == "upstream", with_active_rq=not whole)
 
 
 async def _connect(forwarding: Forwarding) -> TcpConnection:

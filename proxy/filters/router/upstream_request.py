@@ -14,6 +14,7 @@ from proxy.filters.router.attempt_deadlines import AttemptDeadlines, Limit
 from proxy.filters.router.forwarding import Forwarding
 from proxy.filters.router.request_body import Source
 from proxy.filters.router.upstream_log import AttemptLog
+from proxy.http import websocket
 from proxy.http.deadlines import Phase
 from proxy.http.events import ResponseReceived
 from proxy.http.stream_info import Attempt, UpstreamConnection
@@ -37,6 +38,7 @@ class UpstreamRequest:
         "_facts",
         "_forwarding",
         "_judge",
+        "_key",
         "_limits",
         "_log",
         "_on_sent",
@@ -67,6 +69,7 @@ class UpstreamRequest:
         self._on_sent = on_sent
         self._facts: tuple[float, float, UpstreamConnection | None] = (self._started, 0.0, None)
         self.beaten = False
+        self._key = b""  # of a WebSocket, where the client has sent none
         self._log: AttemptLog | None = None
 
     async def run(self, pool: Pool | None = None) -> None:
@@ -211,7 +214,12 @@ class UpstreamRequest:
         ended = source.ended
         info.request_begun = stream.gone_out_at or trio.current_time()
         flush = ended or not source.pending
-        head = request.method, request.path, request.authority, request.headers
+        headers = request.headers
+        if info.upgrade == "websocket" and self._exchange.multiplexed and websocket.KEY not in headers:
+            self._key = websocket.new_key()
+            headers = headers.copy()
+            headers.add(websocket.KEY, self._key)
+        head = request.method, request.path, request.authority, headers
         await stream.send_request(*head, end_stream=ended, flush=flush)
         if ended:
             if not info.upgrade:  # which has no end
@@ -243,7 +251,7 @@ class UpstreamRequest:
         if exchange.info.upgrade == "websocket" and head.status == 200:
             await self._refuse_handshake(head)
             return
-        if tunnel and not self._may_leave(head):
+        if tunnel and not (self._may_leave(head) and self._is_proven(head)):
             raise stream.broken()
         await self._send_head(head, flush=tunnel or not stream.pending)
         if tunnel:
@@ -259,6 +267,14 @@ class UpstreamRequest:
         """Whether the upstream may change the protocol: it was asked, has the whole request, and says to what."""
         asked = self._sent and self._exchange.info.upgrade != ""
         return asked and (head.status != 101 or b"upgrade" in head.headers)
+
+    def _is_proven(self, head: ResponseReceived) -> bool:
+        """Whether the upstream has understood a handshake that we have completed. The client is not told of it."""
+        if not self._key:
+            return True
+        answer = head.headers.get(websocket.ACCEPT)
+        head.headers.remove(websocket.ACCEPT)
+        return answer == websocket.answer_to(self._key)
 
     async def _refuse_handshake(self, head: ResponseReceived) -> None:
         """A 200 is no answer to a WebSocket's handshake: Envoy passes on none of its body."""

@@ -1,19 +1,45 @@
-"""Load balancing policies. Each is pure: hosts in, the next host out. One file per policy, one line here."""
+"""Load balancing policies. Each is pure: hosts in, the next host out. One file per policy, one line here.
+
+What comes before a policy is `proxy/upstream/balancer.py`: which priority, whose hosts, which locality.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import NamedTuple, Protocol
 
 from proxy.config.cluster import Host
+from proxy.config.lb import LoadBalancing
 
 POLICIES = {
+    "LEAST_REQUEST": "proxy.upstream.lb.least_request:LeastRequest",
+    "MAGLEV": "proxy.upstream.lb.maglev:Maglev",
+    "RANDOM": "proxy.upstream.lb.random:RandomHost",
+    "RING_HASH": "proxy.upstream.lb.ring_hash:RingHash",
     "ROUND_ROBIN": "proxy.upstream.lb.round_robin:RoundRobin",
 }
 
+HASHING = frozenset({"RING_HASH", "MAGLEV"})
+"""Those that lead the same request to the same host: `HashingLoadBalancer`, the others `LoadBalancer`."""
+
+Weighted = Sequence[tuple[Host, float]]
+"""Hosts with their shares of all requests, which sum up to 1."""
+
+
+class Surroundings(NamedTuple):
+    """What a policy may know. `seed` is another one in each worker, so that not all start at the same host; `random`
+    draws; `active` says how many requests a host has, over all workers.
+    """
+
+    config: LoadBalancing
+    seed: int
+    random: Random
+    active: Callable[[Host], int]
+
 
 class LoadBalancer(Protocol):
-    """Built with a seed, so that workers do not all start at the same host."""
+    """Built with its `Surroundings`."""
 
     def update(self, hosts: Sequence[Host]) -> None:
         """Balance over `hosts` from now on."""
@@ -21,4 +47,16 @@ class LoadBalancer(Protocol):
 
     def pick(self) -> Host | None:
         """The host for the next request; None if there is no host."""
+        ...
+
+
+class HashingLoadBalancer(Protocol):
+    """Built with its `Surroundings`; the same number leads to the same host as long as there are the same hosts."""
+
+    def update(self, hosts: Weighted) -> None:
+        """Balance over `hosts` from now on."""
+        ...
+
+    def find(self, number: int, attempt: int = 0) -> Host | None:
+        """The host of `number` (64 bits), or the `attempt`th other one; None if there is no host."""
         ...

@@ -7,6 +7,7 @@ from typing import Any
 import h2.config
 import h2.connection
 import h2.events
+import h2.settings
 
 from tests.kit.h2_client import received
 from tests.unit.proxy.rig import Client, Rig
@@ -26,9 +27,9 @@ class Peer:
         self.h2 = h2.connection.H2Connection(
             h2.config.H2Configuration(client_side=True, header_encoding="utf-8", validate_outbound_headers=False)
         )
-        if window is not None:
-            self.h2.local_settings.initial_window_size = window
         self.h2.initiate_connection()
+        if window is not None:
+            self.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window})
 
     async def flush(self) -> None:
         await self.client.send(self.h2.data_to_send())

@@ -72,10 +72,10 @@ def test_every_unsupported_field_is_named_in_any_lists_and_maps_too() -> None:
 
 
 def test_only_some_values_of_an_enum_may_be_supported() -> None:
-    (finding,) = findings(bootstrap(clusters="- {name: origin, lb_policy: MAGLEV}"))
+    (finding,) = findings(bootstrap(clusters="- {name: origin, lb_policy: CLUSTER_PROVIDED}"))
     assert finding.field_path == "static_resources.clusters[0].lb_policy"
-    assert finding.message == "envoy.config.cluster.v3.Cluster.lb_policy = MAGLEV is not supported"
-    assert finding.expected == "ROUND_ROBIN"
+    assert finding.message == "envoy.config.cluster.v3.Cluster.lb_policy = CLUSTER_PROVIDED is not supported"
+    assert finding.expected == "LEAST_REQUEST or MAGLEV or RANDOM or RING_HASH or ROUND_ROBIN"
     assert findings(bootstrap(clusters="- {name: origin, lb_policy: ROUND_ROBIN}")) == []
 
 
@@ -190,7 +190,7 @@ def test_the_runtime_key_of_weights_and_the_name_of_an_extension_change_nothing(
 
 
 def test_a_reason_is_said_where_there_is_one() -> None:
-    (finding,) = findings(bootstrap(hcm="http2_protocol_options: {allow_connect: true}"))
-    assert finding.message.endswith("a stream of HTTP/2 cannot carry a tunnel yet; WebSocket works over HTTP/1.1")
-    assert finding.field_path == f"{MANAGER}.http2_protocol_options.allow_connect"
-    assert findings(bootstrap(hcm="http2_protocol_options: {allow_connect: false}")) == []
+    (finding,) = findings(bootstrap(hcm="http_protocol_options: {allow_chunked_length: true}"))
+    assert finding.message.endswith("Content-Length beside chunked is request smuggling (RFC 9112 section 6.1)")
+    assert finding.field_path == f"{MANAGER}.http_protocol_options.allow_chunked_length"
+    assert findings(bootstrap(hcm="http_protocol_options: {allow_chunked_length: false}")) == []

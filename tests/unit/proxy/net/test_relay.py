@@ -12,6 +12,7 @@ from trio.testing import MockClock
 
 from proxy.net.pipe import Memory, Pipe, PipePool
 from proxy.net.relay import Direction, Idle, Relay
+from proxy.net.relay_end import Count, SocketEnd
 from tests.kit.leaks import no_leaks, open_fds
 from tests.kit.trio import run_trio
 
@@ -25,15 +26,16 @@ class Sockets:
         self.counts = [0, 0, 0, 0, 0]
 
     def relay(self, pipes: PipePool, idle: Idle) -> Relay:
-        def count(place: int) -> object:
+        def count(place: int) -> Count:
             def add(amount: int) -> None:
                 self.counts[place] += amount
 
             return add
 
-        first = Direction("downstream", self.downstream, self.upstream, 65536, count(0), count(1), count(4))
-        second = Direction("upstream", self.upstream, self.downstream, 65536, count(2), count(3), count(4))
-        return Relay(first, second, pipes, idle)
+        near = SocketEnd(self.downstream, 65536, count(0), count(3))
+        far = SocketEnd(self.upstream, 65536, count(2), count(1))
+        first = Direction("downstream", near, far, blocked=count(4))
+        return Relay(first, Direction("upstream", far, near, blocked=count(4)), pipes, idle)
 
     def close(self) -> None:
         for sock in (self.client, self.downstream, self.origin, self.upstream):

@@ -10,16 +10,12 @@ from hypothesis import strategies as st
 
 from proxy import registry
 from proxy.config.cluster import Host
-from proxy.config.common import SocketAddress
 from proxy.upstream.lb import POLICIES
 from proxy.upstream.lb.round_robin import RoundRobin
+from tests.unit.upstream.balancing import hosts, surroundings
 
 SEEDS = st.integers(0, 2**32)
 WEIGHTS = st.lists(st.one_of(st.integers(1, 5), st.integers(1, 128)), min_size=1, max_size=8)
-
-
-def hosts(weights: list[int], first: int = 0) -> list[Host]:
-    return [Host(first + slot, SocketAddress("127.0.0.1", 1 + slot), weight=w) for slot, w in enumerate(weights)]
 
 
 def picks(balancer: RoundRobin, count: int) -> list[Host]:
@@ -39,7 +35,7 @@ def assert_fair(sequence: list[Host], among: list[Host]) -> None:
 
 @given(WEIGHTS, SEEDS, st.integers(0, 300), st.integers(0, 300))
 def test_every_window_is_in_proportion(weights: list[int], seed: int, start: int, length: int) -> None:
-    balancer = RoundRobin(seed)
+    balancer = RoundRobin(surroundings(seed=seed))
     balancer.update(group := hosts(weights))
     picks(balancer, start)
     assert_fair(picks(balancer, length), group)
@@ -47,7 +43,7 @@ def test_every_window_is_in_proportion(weights: list[int], seed: int, start: int
 
 @given(WEIGHTS, SEEDS)
 def test_one_cycle_serves_each_host_its_weight(weights: list[int], seed: int) -> None:
-    balancer = RoundRobin(seed)
+    balancer = RoundRobin(surroundings(seed=seed))
     balancer.update(group := hosts(weights))
     counts = Counter(host.slot for host in picks(balancer, sum(weights)))
     assert all(abs(counts[host.slot] - host.weight) <= 1 for host in group)
@@ -55,7 +51,7 @@ def test_one_cycle_serves_each_host_its_weight(weights: list[int], seed: int) ->
 
 @given(st.integers(1, 8), SEEDS)
 def test_equal_weights_rotate(count: int, seed: int) -> None:
-    balancer = RoundRobin(seed)
+    balancer = RoundRobin(surroundings(seed=seed))
     balancer.update(hosts([3] * count))
     slots = [host.slot for host in picks(balancer, 3 * count)]
     assert sorted(slots[:count]) == list(range(count))
@@ -65,7 +61,7 @@ def test_equal_weights_rotate(count: int, seed: int) -> None:
 
 @given(st.lists(st.tuples(WEIGHTS, st.integers(0, 5)), min_size=1, max_size=4), SEEDS)
 def test_changes_of_hosts_and_weights(phases: list[tuple[list[int], int]], seed: int) -> None:
-    balancer = RoundRobin(seed)
+    balancer = RoundRobin(surroundings(seed=seed))
     for weights, first in phases:
         balancer.update(group := hosts(weights, first))
         sequence = picks(balancer, 200)
@@ -76,7 +72,7 @@ def test_changes_of_hosts_and_weights(phases: list[tuple[list[int], int]], seed:
 @given(st.integers(1, 8), SEEDS, st.integers(0, 30))
 def test_equal_weights_go_on_after_an_update(count: int, seed: int, before: int) -> None:
     group = hosts([1] * count)
-    updated, undisturbed = RoundRobin(seed), RoundRobin(seed)
+    updated, undisturbed = RoundRobin(surroundings(seed=seed)), RoundRobin(surroundings(seed=seed))
     updated.update(group)
     undisturbed.update(group)
     assert picks(updated, before) == picks(undisturbed, before)
@@ -85,13 +81,13 @@ def test_equal_weights_go_on_after_an_update(count: int, seed: int, before: int)
 
 
 def test_heavy_hosts_are_spread() -> None:
-    balancer = RoundRobin(0)
+    balancer = RoundRobin(surroundings(seed=0))
     balancer.update(hosts([5, 1, 1]))
     assert [host.slot for host in picks(balancer, 7)] == [0, 0, 0, 0, 1, 2, 0]
 
 
 def test_no_hosts() -> None:
-    balancer = RoundRobin(3)
+    balancer = RoundRobin(surroundings(seed=3))
     balancer.update([])
     assert balancer.pick() is None
 

@@ -1,4 +1,4 @@
-"""Who asks to leave HTTP on a stream of HTTP/2 is refused there, whatever is enabled; the other streams go on."""
+"""Who may not leave HTTP is refused on its stream of HTTP/2, and on no other."""
 
 from __future__ import annotations
 
@@ -19,19 +19,17 @@ WEBSOCKET = [
     (":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"), (":authority", "test"), (":path", "/ws"),
 ]  # fmt: skip
 OFFERED = Http2Options(allow_connect=True)
-"""What no configuration can say yet."""
 
 
 @pytest.mark.parametrize(
     ("request_head", "upgrades", "on_route", "detail"),
     [
         (CONNECT, (), (), "upgrade_failed"),
-        (CONNECT, (Upgrade("connect"),), (), "upgrade_over_http2"),
-        (CONNECT, (), (RouteUpgrade("connect"),), "upgrade_over_http2"),
-        (CONNECT, (), (RouteUpgrade("connect", terminates=True),), "upgrade_over_http2"),
+        (CONNECT, (Upgrade("connect", enabled=False),), (), "upgrade_failed"),
+        (CONNECT, (Upgrade("connect"),), (RouteUpgrade("connect", enabled=False),), "upgrade_failed"),
         (WEBSOCKET, (), (), "upgrade_failed"),
-        (WEBSOCKET, (Upgrade("websocket"),), (), "upgrade_over_http2"),
-        (WEBSOCKET, (), (RouteUpgrade("websocket"),), "upgrade_over_http2"),
+        (WEBSOCKET, (Upgrade("other"),), (), "upgrade_failed"),
+        (WEBSOCKET, (Upgrade("websocket"),), (RouteUpgrade("websocket", enabled=False),), "upgrade_failed"),
     ],
 )
 @virtual

@@ -1,0 +1,131 @@
+"""Which host: first the priority, then healthy ones or others, then the locality, and then the cluster's policy.
+
+All is settled when hosts change. A cluster of one priority whose hosts are well costs a pick of its policy and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from proxy import registry
+from proxy.config.cluster import Host
+from proxy.upstream import localities, priority_load
+from proxy.upstream.host_set import Hosts, HostSet, Locality, Priority
+from proxy.upstream.lb import HASHING, POLICIES, HashingLoadBalancer, LoadBalancer, Surroundings
+from proxy.upstream.localities import WeightedLocalities, effective_weight
+
+
+class Source(Protocol):
+    """Hosts that go together, and the way to one of them."""
+
+    def pick(self) -> Host | None: ...
+
+
+class Balancer:
+    """One worker's, of one cluster or one subset of its hosts. `panicked` is called at each pick among all hosts,
+    however they are.
+    """
+
+    def __init__(self, surroundings: Surroundings, panicked: Callable[[], None]) -> None:
+        self._surroundings = surroundings
+        self._config = surroundings.config
+        self._panicked = panicked
+        self._policy: Any = registry.load(POLICIES, self._config.policy)
+        self._hashes = self._config.policy in HASHING
+        self._kept: dict[object, Any] = {}
+        self._loads = priority_load.loads(())
+        self._sources: dict[tuple[int, bool], Any] = {}
+        self._only: Source | None = None
+
+    def update(self, hosts: HostSet) -> None:
+        """Balance over `hosts` from now on."""
+        config = self._config
+        self._loads = priority_load.loads(
+            hosts.levels,
+            overprovisioning_factor=hosts.overprovisioning_factor,
+            panic_threshold=config.panic_threshold,
+        )
+        before, self._kept = self._kept, {}
+        self._sources = {}
+        for index, priority in enumerate(hosts.priorities):
+            if priority.hosts and (self._loads.healthy[index] or self._loads.degraded[index]):
+                self._sources |= self._of_priority(index, priority, hosts.overprovisioning_factor, before)
+        self._only = None
+        if self._loads.healthy[0] == 100 and not self._loads.panic[0] and not self._hashes:
+            self._only = self._sources.get((0, False))
+
+    @property
+    def in_panic(self) -> bool:
+        """Whether every priority is: all hosts are as good as none."""
+        return all(self._loads.panic)
+
+    def pick(self, number: int | None = None, attempt: int = 0) -> Host | None:
+        """The next host; None if there is none. `number` (64 bits) stands for the request where the policy hashes, any
+        one if it is None; `attempt` counts the hosts that were found and not wanted.
+        """
+        if self._only is not None:
+            return self._only.pick()
+        if number is None or not self._hashes:
+            number = self._surroundings.random.getrandbits(64)
+        priority, degraded = self._loads.choose(number)
+        source = self._sources.get((priority, degraded))
+        if source is None:
+            return None
+        if self._loads.panic[priority]:
+            self._panicked()
+        found: Host | None = source.find(number, attempt) if self._hashes else source.pick()
+        return found
+
+    def _of_priority(
+        self, index: int, priority: Priority, factor: int, before: dict[object, Any]
+    ) -> dict[tuple[int, bool], Any]:
+        """The sources of a priority that gets some of the load: its healthy hosts, its degraded ones."""
+        if self._hashes:
+            table = self._table(index, priority, self._loads.panic[index], before)
+            return {(index, False): table, (index, True): table}
+        if self._loads.panic[index]:
+            return {(index, False): self._plain((index, "all"), priority.hosts, before)}
+        return {
+            (index, degraded): self._source(index, priority, degraded, factor, before)
+            for degraded, loads in ((False, self._loads.healthy), (True, self._loads.degraded))
+            if loads[index]
+        }
+
+    def _source(self, index: int, priority: Priority, degraded: bool, factor: int, before: dict[object, Any]) -> Source:
+        """The healthy hosts of a priority, or its degraded ones."""
+        eligible = priority.degraded if degraded else priority.healthy
+        if not self._config.locality_weighted or not any(one.weight for one in priority.localities):
+            return self._plain((index, degraded), eligible, before)
+        weighted = []
+        for place, locality in enumerate(priority.localities):
+            members = locality.degraded if degraded else locality.healthy
+            weight = effective_weight(
+                locality.weight, len(members), len(locality.hosts) - len(locality.excluded), factor
+            )
+            weighted.append((weight, self._plain((index, degraded, place), members, before)))
+        return WeightedLocalities(weighted, self._surroundings.random)
+
+    def _plain(self, key: object, hosts: Hosts, before: dict[object, Any]) -> LoadBalancer:
+        """The policy over `hosts`: the one that these had before goes on where it was."""
+        balancer: LoadBalancer = before.get(key) or self._policy(self._surroundings)
+        balancer.update(hosts)
+        self._kept[key] = balancer
+        return balancer
+
+    def _table(self, index: int, priority: Priority, panic: bool, before: dict[object, Any]) -> HashingLoadBalancer:
+        """The table of a priority's healthy hosts, or of all in panic. It is built anew only if they have changed."""
+        groups: list[tuple[Locality, Hosts]] = [
+            (one, one.hosts if panic else one.healthy) for one in priority.localities
+        ]
+        shares = localities.shares(
+            priority.hosts if panic else priority.healthy, groups, weighted=self._config.locality_weighted
+        )
+        known = before.get(index)
+        if known is None or known[0] != shares:
+            table: HashingLoadBalancer = self._policy(self._surroundings)
+            table.update(shares)
+            known = shares, table
+        self._kept[index] = known
+        found: HashingLoadBalancer = known[1]
+        return found

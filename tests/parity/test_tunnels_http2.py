@@ -1,0 +1,300 @@
+"""Tunnels on streams of HTTP/2 in Envoy and in ours: what client and origin saw, the access log, the stats."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.kit.bootstrap import Fields, bootstrap, http_listener, static_cluster, virtual_host
+from tests.kit.envoy import Envoy
+from tests.kit.h2_client import H2Client, Response
+from tests.kit.process import wait_for
+from tests.kit.proxy import Proxy
+from tests.kit.tunnel_origin import TcpEcho, TunnelOrigin
+from tests.parity.rules import HCM, of
+from tests.parity.test_upgrades import LOG, VOLATILE, connect_host, routes
+
+OPTIONS = "config.core.v3.Http2ProtocolOptions"
+COUNTED = re.compile(
+    r"http\.main\.downstream_(rq_(rx|tx)_reset|rq_[1-5]xx|rq_ws|cx_upgrades|rq_response)"
+    r"|cluster\.\w+\.upstream_(rq_\dxx|rq_tx_reset|cx_destroy)|http2\.(rx_reset|tx_reset)$"
+)
+
+
+class Side(NamedTuple):
+    """What was seen of each case."""
+
+    answers: dict[str, list[dict[str, Any]]]
+    log: dict[str, list[Fields]]
+    heads: dict[str, list[list[bytes]]]
+    stats: dict[str, int]
+
+
+def seen(response: Response) -> dict[str, Any]:
+    headers = sorted((name, "*" if name in ("date", "x-request-id") else value) for name, value in response.headers)
+    return {"headers": headers, "body": response.body, "ended": response.ended, "reset": response.reset}
+
+
+class Client:
+    """A connection of one case, which its requests name."""
+
+    def __init__(self, client: H2Client, case: str) -> None:
+        self.h2 = client
+        self._case = ("x-case", case)
+
+    def upgrade(self, path: str, *fields: tuple[str, str], protocol: str = "websocket", key: bool = True) -> int:
+        more = (*fields, ("sec-websocket-key", "a2V5")) if key else fields
+        pseudo = {"method": "CONNECT", "protocol": protocol, "authority": "h"}
+        return self.h2.begin(path, self._case, *more, end=False, **pseudo)
+
+    def connect(self, host: str) -> int:
+        authority = f"{host}.example:80"
+        return self.h2.begin(None, self._case, end=False, method="CONNECT", scheme=None, authority=authority)
+
+    def until(self, stream: int, condition: Callable[[Response], bool]) -> Response:
+        response = self.h2.responses[stream]
+        while not (condition(response) or self.h2.closed):
+            self.h2.read()
+        return response
+
+    def over(self, *streams: int) -> list[Response]:
+        """Read until they are over: ended, and reset too where our side is still open."""
+        return [self.until(stream, lambda response: response.reset is not None) for stream in streams]
+
+    def reset(self, stream: int) -> None:
+        self.h2.connection.reset_stream(stream, 8)
+        self.h2.flush()
+
+    def synchronise(self) -> None:
+        """What was sent has been looked at."""
+        self.h2.get("/ok")
+
+
+Case = Callable[[Client], list[Response]]
+
+
+def exchanging(path: str, expected: bytes = b"ping", *, protocol: str = "websocket", early: bytes = b"") -> Case:
+    def case(client: Client) -> list[Response]:
+        stream = client.upgrade(path, protocol=protocol)
+        if early:
+            client.h2.send(stream, early)
+        client.until(stream, lambda response: bool(response.headers))
+        client.h2.send(stream, b"ping")
+        return [client.until(stream, lambda response: response.body.endswith(expected))]
+
+    return case
+
+
+def refused(path: str, protocol: str = "websocket") -> Case:
+    return lambda client: client.over(client.upgrade(path, protocol=protocol))
+
+
+def connecting(host: str, *, end: bool = False) -> Case:
+    def case(client: Client) -> list[Response]:
+        stream = client.connect(host)
+        client.until(stream, lambda response: bool(response.headers))
+        client.h2.send(stream, b"ping", end=end)
+        return [client.until(stream, lambda response: response.ended if end else response.body == b"ping")]
+
+    return case
+
+
+def connect_refused(host: str) -> Case:
+    return lambda client: client.over(client.connect(host))
+
+
+def resetting(begin: Callable[[Client], int], *, answered: bool) -> Case:
+    def case(client: Client) -> list[Response]:
+        stream = begin(client)
+        if answered:
+            client.until(stream, lambda response: bool(response.headers))
+        else:
+            client.synchronise()
+        client.reset(stream)
+        client.synchronise()
+        return []
+
+    return case
+
+
+def broken_off(client: Client) -> list[Response]:
+    stream = client.upgrade("/reset")
+    client.until(stream, lambda response: bool(response.headers))
+    client.h2.send(stream, b"x")
+    return client.over(stream)
+
+
+def timed(client: Client) -> list[Response]:
+    paths = ("/echo/idle", "/silent/timeout", "/echo/duration")
+    return client.over(*(client.upgrade(path) for path in paths), client.connect("idle"))
+
+
+def not_advertised(client: Client) -> list[Response]:
+    stream = client.upgrade("/echo")
+    return [client.until(stream, lambda _: False)]
+
+
+CASES: dict[str, Case] = {
+    "echo": exchanging("/echo"),
+    "greeting": exchanging("/greet", b"helloping"),
+    "another protocol in the answer": exchanging("/wrong"),
+    "early bytes": exchanging("/echo", b"earlyping", early=b"early"),
+    "by the route": exchanging("/echo/on", protocol="custom"),
+    "another case": exchanging("/echo", protocol="WebSocket"),
+    "off": refused("/echo/off"),
+    "unknown": refused("/echo", "unheard-of"),
+    "401": refused("/unauthorized"),
+    "426": refused("/required"),
+    "gone": refused("/gone"),
+    "reset by the upstream": broken_off,
+    "reset": resetting(lambda client: client.upgrade("/echo"), answered=True),
+    "reset before the answer": resetting(lambda client: client.upgrade("/silent"), answered=False),
+    "terminated": connecting("terminated"),
+    "terminated to the end": connecting("terminated", end=True),
+    "terminated and reset": resetting(lambda client: client.connect("terminated"), answered=True),
+    "forwarded": connecting("forwarded"),
+    "forwarded and reset": resetting(lambda client: client.connect("forwarded"), answered=True),
+    "refused": connect_refused("refused"),
+    "unsaid": connect_refused("unsaid"),
+    "disabled": connect_refused("off"),
+    "no route": connect_refused("pathless"),
+    "dead": connect_refused("dead"),
+    "times": timed,
+}
+DEVIATIONS: dict[str, Case] = {
+    "no key": lambda client: client.over(client.upgrade("/gone", key=False)),
+    "a length": lambda client: [client.until(client.upgrade("/gone", ("content-length", "3")), lambda r: r.ended)],
+}
+
+
+def run(proxy: Envoy | Proxy, origin: TunnelOrigin) -> Side:
+    """All cases, each on a connection of its own that the client closes."""
+    del origin.heads[:]
+    answers: dict[str, list[dict[str, Any]]] = {}
+    stats: dict[str, int] = {}
+    streams = 0
+    cases = [("main", name, case) for name, case in (CASES | DEVIATIONS).items()]
+    for listener, name, case in [*cases, ("unadvertised", "not advertised", not_advertised)]:
+        if name in DEVIATIONS and not stats:
+            stats = _settled(proxy)
+        with H2Client(proxy.address(listener)) as client:
+            answers[name] = [seen(response) for response in case(Client(client, name))]
+            streams += len(client.responses)
+    heads: dict[str, list[list[bytes]]] = {}
+    for head in origin.heads:
+        lines = sorted(VOLATILE.sub(rb"\1: *", head).split(b"\r\n"))
+        heads.setdefault(_case_of(lines), []).append(lines)
+        heads[_case_of(lines)].sort()  # streams of one connection come in any order
+    return Side(answers, _log(Path(proxy.directory) / "access.log", streams), heads, stats)
+
+
+def _case_of(lines: list[bytes]) -> str:
+    named = [line for line in lines if line.startswith(b"x-case: ")]
+    return named[0][8:].decode() if named else "synchronise"
+
+
+def _settled(proxy: Envoy | Proxy) -> dict[str, int]:
+    """The stats once all connections have been counted out."""
+    wait_for(lambda: not proxy.stats()["http.main.downstream_cx_active"], deadline=20, what="the connections are over")
+    return {name: value for name, value in proxy.stats().items() if COUNTED.match(name) and value}
+
+
+def _log(path: Path, streams: int) -> dict[str, list[Fields]]:
+    """The lines of each case, one per stream, in an order of their own: streams of one connection may end in any."""
+
+    def lines() -> list[Fields]:
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    wait_for(lambda: len(lines()) >= streams, deadline=20, what="the access log is written")
+    found: dict[str, list[Fields]] = {}
+    for line in sorted(lines(), key=json.dumps):
+        found.setdefault(line["case"] or "unnamed", []).append(line)
+    return found
+
+
+@pytest.fixture(scope="module")
+def sides() -> Iterator[tuple[Side, Side]]:
+    log = {
+        "name": "file",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+            "path": "{directory}/access.log",
+            "log_format": {"json_format": {**LOG, "case": "%REQ(X-CASE)%", "method": "%REQ(:METHOD)%"}},
+        },
+    }
+    terminated = {"upgrade_type": "CONNECT", "connect_config": {}}
+    hosts = [
+        connect_host("terminated", "echo", terminated),
+        connect_host("idle", "echo", terminated, idle_timeout="0.4s"),
+        connect_host("dead", "dead", terminated),
+        connect_host("forwarded", "origin", {"upgrade_type": "CONNECT"}),
+        connect_host("refused", "origin", {"upgrade_type": "CONNECT"}),
+        connect_host("unsaid", "origin"),
+        connect_host("off", "origin", {"upgrade_type": "CONNECT", "enabled": False}),
+        virtual_host("all", ["*"], *routes()),
+    ]
+    upgrades = [{"upgrade_type": "WebSocket"}, {"upgrade_type": "custom", "enabled": False}]
+    more = {"access_log": [log], "upgrade_configs": upgrades}
+    listeners = [
+        http_listener(*hosts, name="main", http2_protocol_options={"allow_connect": True}, **more),
+        http_listener(*hosts, name="unadvertised", **more),
+    ]
+    with TunnelOrigin() as origin, TcpEcho() as echo, socket.create_server(("127.0.0.1", 0)) as unused:
+        dead = int(unused.getsockname()[1])
+        unused.close()
+        ports = {"origin": origin.port, "echo": echo.port, "dead": dead}
+        text = bootstrap(listeners, [static_cluster(name, port) for name, port in ports.items()])
+        with Envoy(text, arguments=("--file-flush-interval-msec", "20")) as envoy, Proxy(text) as ours:
+            yield run(envoy, origin), run(ours, origin)
+
+
+@pytest.mark.parity(
+    "rule 18",
+    "rule 19",
+    *of(OPTIONS, "allow_connect"),
+    *of(HCM, "upgrade_configs", "UpgradeConfig.upgrade_type", "UpgradeConfig.enabled"),
+    *of("config.route.v3.RouteAction.UpgradeConfig", "upgrade_type", "enabled", "connect_config"),
+)
+@pytest.mark.parametrize("case", CASES)
+def test_the_same(sides: tuple[Side, Side], case: str) -> None:
+    theirs, ours = sides
+    assert ours.answers[case] == theirs.answers[case]
+    assert ours.heads.get(case) == theirs.heads.get(case)
+    assert ours.log[case] == theirs.log[case]
+
+
+@pytest.mark.parity("rule 19")
+def test_what_is_counted(sides: tuple[Side, Side]) -> None:
+    theirs, ours = sides
+    assert ours.stats == theirs.stats
+
+
+@pytest.mark.parity("rule 19")
+def test_a_handshake_without_a_key(sides: tuple[Side, Side]) -> None:
+    """RFC 6455 section 4.2.1: a server of HTTP/1.1 refuses it."""
+    theirs, ours = ([line[:18] for line in side.heads["no key"][0]] for side in sides)
+    assert b"sec-websocket-key:" not in theirs
+    assert b"sec-websocket-key:" in ours
+
+
+@pytest.mark.parity("rule 19")
+def test_a_length_of_what_has_none(sides: tuple[Side, Side]) -> None:
+    theirs, ours = sides
+    assert b"content-length: 3" in theirs.heads["a length"][0]
+    assert "a length" not in ours.heads
+
+
+@pytest.mark.parity("rule 19", *of(OPTIONS, "allow_connect"))
+def test_an_upgrade_that_was_not_offered(sides: tuple[Side, Side]) -> None:
+    """It ends the connection, of which ours says why (the GOAWAY, which is no deviation of tunnels)."""
+    theirs, ours = sides
+    assert ours.answers["not advertised"] == theirs.answers["not advertised"]
+    details = [[line["details"] for line in side.log["unnamed"] if line["flags"] == "DPE"] for side in sides]
+    assert "http2.invalid.header.field" in details[0]
+    assert "http2.invalid.header.field" in details[1]
