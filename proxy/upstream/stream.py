@@ -347,7 +347,7 @@ class UpstreamStream:
         return error
 
     def _unseen(self, response: ResponseReceived, verdict: Verdict) -> Retried:
-        if verdict is Verdict.RETRY:
+        if verdict is Verdict.RETRY and not self._outcomes.hides_codes:
             self._pool.stats.retried().charge(response.status)
         self._pool.count(HostColumn.RQ_ERROR)
         self._take_end_of(response)
