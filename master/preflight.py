@@ -12,13 +12,14 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from master.config.check import check
 from master.config.finding import Finding
 from master.config.report import render
+from master.config.rotation import Outcome, rotate, settle, with_newest
 from master.config.shortcut import bootstrap
 from master.config.source import Source, from_option
 from master.config.source import read as read_source
@@ -41,7 +42,8 @@ class Options(msgspec.Struct, frozen=True):
 
     `states` is that of a supervisor, perhaps of another release, which wants to become this code, by version.
     `previous` and `again` are inherited descriptors of committed configurations: the one that is in effect, and one
-    that shall be so again, in place of all sources. `fingerprint` is that of the code that runs.
+    that shall be so again, in place of all sources. `rotate`: the former with its secrets read again. `fingerprint` is
+    that of the code that runs.
     """
 
     config_path: str | None = None
@@ -54,12 +56,15 @@ class Options(msgspec.Struct, frozen=True):
     states: dict[str, str] | None = None
     previous: int | None = None
     again: int | None = None
+    rotate: bool = False
     fingerprint: str = ""
 
 
-def committed(config: CompiledConfig, previous: CompiledConfig | None = None) -> bytes:
+def committed(
+    config: CompiledConfig, previous: CompiledConfig | None = None, rotation: Sequence[Outcome] = ()
+) -> bytes:
     """The form that is committed: length of the manifest (8 bytes, little-endian), manifest (JSON), MessagePack."""
-    manifest = msgspec.json.encode(_manifest(config) | _difference(config, previous))
+    manifest = msgspec.json.encode(_manifest(config) | _difference(config, previous, rotation))
     return len(manifest).to_bytes(8, "little") + manifest + encode(config)
 
 
@@ -86,14 +91,17 @@ def _manifest(config: CompiledConfig) -> dict[str, object]:
     }
 
 
-def _difference(config: CompiledConfig, previous: CompiledConfig | None) -> dict[str, object]:
+def _difference(
+    config: CompiledConfig, previous: CompiledConfig | None, rotation: Sequence[Outcome]
+) -> dict[str, object]:
     """What a reload would change. What no reload can change: the admin address, which the controller has in hand."""
     if previous is None:
         return {}
     return {
         "changes": changes(previous, config),
-        "same_source": config.source == previous.source,
+        "same_source": config.source == previous.source and config.secrets == previous.secrets,
         "needs_restart": _needs_restart(config, previous),
+        "secrets": rotation,
     }
 
 
@@ -191,24 +199,36 @@ def main() -> int:
     if options.fingerprint and options.fingerprint != fingerprint():
         sys.stderr.write("the code on disk changed since the proxy started; run `proxyctl restart`")
         return EXIT_REJECTED
+    previous = None if options.previous is None else read(options.previous)
+    rotation: list[Outcome] = []
+    config: CompiledConfig | None
+    text = ""
     try:
-        config, text = compile_options(options) if options.again is None else (_again(options), "")
+        if options.rotate and previous is not None:
+            config, rotation = rotate(msgspec.structs.replace(previous, version=options.version))
+        elif options.again is not None:
+            config = _again(options, previous)
+        else:
+            config, text = compile_options(options)
     except msgspec.DecodeError as error:
         sys.stderr.write(f"another release compiled that configuration: {error}")
         return EXIT_REJECTED
     sys.stderr.write(text)
     if config is None:
         return EXIT_INVALID
-    previous = None if options.previous is None else read(options.previous)
+    if previous is not None:
+        config = settle(config, previous.secrets)
     with os.fdopen(arguments.out_fd, "wb", closefd=False) as out:
-        out.write(committed(config, previous))
+        out.write(committed(config, previous, rotation))
     return 0
 
 
-def _again(options: Options) -> CompiledConfig:
+def _again(options: Options, previous: CompiledConfig | None) -> CompiledConfig:
+    """What came from files of secrets does not go back."""
     assert options.again is not None
     append_paths(options.filter_paths)
-    return msgspec.structs.replace(read(options.again), version=options.version)
+    config = msgspec.structs.replace(read(options.again), version=options.version)
+    return with_newest(config, previous.secrets if previous is not None else ())
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Cluster, ClusterEndpoints
 from proxy.config.common import PluginConfig
 from proxy.config.listener import FilterChain, Listener
+from proxy.config.tls import DownstreamTls
 from proxy.filters.network import NETWORK_FILTERS
 
 How = Literal["added", "removed", "modified", "in_place", "drains"]
@@ -20,8 +21,8 @@ How = Literal["added", "removed", "modified", "in_place", "drains"]
 class Change(msgspec.Struct, frozen=True):
     """`how`:
 
-    * listeners: `added`, `removed` (its connections drain), `in_place` (its connections stay, the next request sees the
-      change), `drains` (new connections see it, those that are open drain);
+    * listeners: `added`, `removed` (its connections drain), `in_place` (its connections stay: the next request sees
+      other routes, the next handshake other certificates), `drains` (new connections see it, open ones drain);
     * clusters: `added`, `removed`, `modified` (requests in hand finish on connections to the old one), `in_place` (its
       hosts alone: connections to those that stay are kept).
 
@@ -43,18 +44,35 @@ def listener_change(before: Listener, now: Listener) -> Change | None:
     """None if they are the same."""
     if before == now:
         return None
-    if msgspec.structs.replace(before, filter_chains=now.filter_chains) != now:
+    alike = {"filter_chains": now.filter_chains, "default_filter_chain": now.default_filter_chain}
+    if msgspec.structs.replace(before, **alike) != now:
         return Change("listener", now.name, "drains")
-    pairs = zip(before.filter_chains, now.filter_chains, strict=False)
-    same_chains = len(before.filter_chains) == len(now.filter_chains)
-    in_place = same_chains and all(_chain_in_place(old, new) for old, new in pairs)
+    old, new = before.all_chains, now.all_chains
+    same_chains = (len(before.filter_chains), len(old)) == (len(now.filter_chains), len(new))
+    in_place = same_chains and all(_chain_in_place(*pair) for pair in zip(old, new, strict=True))
     return Change("listener", now.name, "in_place" if in_place else "drains", chains_only=True)
 
 
 def _chain_in_place(before: FilterChain, now: FilterChain) -> bool:
-    if msgspec.structs.replace(before, filters=now.filters) != now or len(before.filters) != len(now.filters):
+    if msgspec.structs.replace(before, filters=now.filters, tls=now.tls) != now:
+        return False
+    if len(before.filters) != len(now.filters) or not _tls_in_place(before.tls, now.tls):
         return False
     return all(filter_in_place(old, new) for old, new in zip(before.filters, now.filters, strict=True))
+
+
+def _tls_in_place(before: DownstreamTls | None, now: DownstreamTls | None) -> bool:
+    """Whether those who have shaken hands may stay: we have another certificate, or a secret says anew whom we trust
+    (as in Envoy). Who came in by other terms of the listener itself leaves with them.
+    """
+    if before is None or now is None:
+        return before is now
+    ours: dict[str, object] = {"certificates": now.certificates, "ticket_keys": now.ticket_keys}
+    if (before.secrets.validation, before.secrets.default) == (now.secrets.validation, now.secrets.default):
+        ours["secrets"] = now.secrets
+        if now.secrets.validation:
+            ours["validation"] = now.validation
+    return msgspec.structs.replace(before, **ours) == now
 
 
 def filter_in_place(before: PluginConfig, now: PluginConfig) -> bool:

@@ -27,6 +27,7 @@ class FilterChain:
 
     def __init__(self, config: FilterChainConfig, context: FilterContext) -> None:
         self.config = config
+        self._context = context
         self._timed_out = context.stats.counter(
             f"{context.listener_prefix}downstream_cx_transport_socket_connect_timeout"
         )
@@ -61,7 +62,10 @@ class FilterChain:
             keeper.start_task(connection, self._call)
 
     def renew(self, config: FilterChainConfig) -> Callable[[], None]:
-        """Get ready for a `config` that changes this one in place; what is returned puts it into effect."""
+        """Get ready for a `config` that changes this one in place; what is returned puts it into effect. Handshakes
+        that have begun go on as they were.
+        """
+        tls = self._tls if config.tls == self.config.tls else _server_tls(config, self._context)
         commits = [
             network_filter.renew(_decode(now, type(network_filter)))
             for network_filter, before, now in zip(self._filters, self.config.filters, config.filters, strict=True)
@@ -69,7 +73,7 @@ class FilterChain:
         ]
 
         def commit() -> None:
-            self.config = config
+            self.config, self._tls = config, tls
             for commit_filter in commits:
                 commit_filter()
 

@@ -133,7 +133,7 @@ class Listener:
 
     def renew(self, config: ListenerConfig) -> Callable[[], None]:
         """Get ready for a `config` that changes this one in place; what is returned puts it into effect."""
-        chains = zip(self._chains, self.config.filter_chains, config.filter_chains, strict=True)
+        chains = zip(self._all_chains(), self.config.all_chains, config.all_chains, strict=True)
         commits = [chain.renew(now) for chain, before, now in chains if before != now]
 
         def commit() -> None:

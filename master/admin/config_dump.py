@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import functools
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from udpa.annotations import sensitive_pb2
 
 from master.config import any_types
+from proxy.config.tls import Secret
 
 REDACTED = "[redacted]"
 _BLANK_BYTES = base64.b64encode(REDACTED.encode()).decode()
@@ -18,14 +21,19 @@ _ADMIN = "type.googleapis.com/envoy.admin.v3."
 _CLUSTER = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 _LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
 _ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+_SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 _MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
 KINDS = ("Bootstrap", "Clusters", "Endpoints", "Listeners", "ScopedRoutes", "Routes", "Secrets")
 """The messages `<kind>ConfigDump`, in Envoy's order."""
 
 
-def dumps(bootstrap: dict[str, Any], updated: str, keep: Callable[[str], bool]) -> list[dict[str, Any]]:
-    """The config dumps in Envoy's order. `updated` is RFC 3339; `keep` decides by resource name."""
+def dumps(
+    bootstrap: dict[str, Any], updated: str, keep: Callable[[str], bool], secrets: Sequence[Secret] = ()
+) -> list[dict[str, Any]]:
+    """The config dumps in Envoy's order. `updated` is RFC 3339; `keep` decides by resource name; `secrets` are those
+    from files.
+    """
     resources = bootstrap.get("static_resources", {})
     listeners = resources.get("listeners", [])
     return [
@@ -34,8 +42,39 @@ def dumps(bootstrap: dict[str, Any], updated: str, keep: Callable[[str], bool]) 
         _dump("Listeners", "static_listeners", "listener", _LISTENER, listeners, updated, keep),
         {"@type": f"{_ADMIN}ScopedRoutesConfigDump"},
         _dump("Routes", "static_route_configs", "route_config", _ROUTES, _route_configs(listeners), updated, keep),
-        {"@type": f"{_ADMIN}SecretsConfigDump"},
+        _secrets_dump(resources.get("secrets", []), secrets, keep),
     ]
+
+
+def _secrets_dump(static: list[Any], secrets: Sequence[Secret], keep: Callable[[str], bool]) -> dict[str, Any]:
+    """Secrets of the bootstrap have no time: they never change."""
+    of_bootstrap = [
+        {"name": secret.get("name", ""), "secret": {"@type": _SECRET, **secret}}
+        for secret in static
+        if keep(secret.get("name", ""))
+    ]
+    of_files = [
+        {
+            "name": secret.name,
+            **({"version_info": secret.version} if secret.version else {}),
+            "last_updated": timestamp(secret.updated),
+            "secret": redact({"@type": _SECRET, **json.loads(secret.source)}, None),
+        }
+        for secret in secrets
+        if keep(secret.name)
+    ]
+    dump: dict[str, Any] = {"@type": f"{_ADMIN}SecretsConfigDump"}
+    if of_bootstrap:
+        dump["static_secrets"] = of_bootstrap
+    if of_files:
+        dump["dynamic_active_secrets"] = of_files
+    return dump
+
+
+def timestamp(seconds: float) -> str:
+    """`time.time()` as RFC 3339."""
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _dump(

@@ -30,6 +30,7 @@ COMMANDS = (
     Entry("stats", "master.cli.stats", "Print counters, gauges and histograms."),
     Entry("clusters", "master.cli.clusters", "Show clusters and their hosts."),
     Entry("listeners", "master.cli.listeners", "Show listeners and where they are bound."),
+    Entry("certs", "master.cli.certs", "Show certificates and how long they are good for."),
     Entry("config-dump", "master.cli.config_dump", "Print the configuration that is in effect."),
     Entry("log", "master.cli.log", "Show or change log levels, for a while if wanted."),
     Entry("healthcheck", "master.cli.healthcheck", "Fail or pass health checks."),

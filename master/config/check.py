@@ -9,6 +9,7 @@ from master.config.compile import compile_bootstrap
 from master.config.echo import without_echoes
 from master.config.finding import Finding, Position
 from master.config.loader import load
+from master.config.sds import read_secret
 from master.config.source import Source
 from master.config.unsupported import find_unsupported
 from proxy.config.bootstrap import CompiledConfig
@@ -40,6 +41,7 @@ def check(
             version=version,
             unsupported=[finding.path for finding in unsupported],
             to_come=to_come,
+            read_secret=read_secret,
         )
         if allow_unsupported:
             unsupported = [dataclasses.replace(finding, severity="warning") for finding in unsupported]

@@ -1,4 +1,4 @@
-"""Sources → one Bootstrap message: parse, convert strictly, merge, check the protos' own rules. All errors at once."""
+"""Sources → one message: parse, convert strictly, merge, check the protos' own rules. All errors at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Path = tuple[str | int, ...]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Loaded:
-    """`message` is a Bootstrap; None if a source is no tree at all. It is complete only if `findings` has no error.
+    """`message` is None if a source is no tree at all. It is complete only if `findings` has no error.
 
     `locate` takes paths in proto spelling with the indexes of the merged message; it reads the sources a second time
     when it is first called.
@@ -30,19 +30,21 @@ class Loaded:
     locate: Callable[[Path], Position | None]
 
 
-def load(sources: Sequence[Source]) -> Loaded:
-    """Loads `sources`, each merged over the one before as Envoy merges `--config-yaml` over the file."""
+def load(sources: Sequence[Source], kind: type[Any] = bootstrap_pb2.Bootstrap) -> Loaded:
+    """Loads `sources`, each merged over the one before as Envoy merges `--config-yaml` over the file; `kind` is the
+    class of the message.
+    """
     parsed = [(yaml_source if source.format == "yaml" else json_source).parse(source) for source in sources]
     findings = [finding for result in parsed for finding in result.findings]
     locator = Locator(
         [source for source, result in zip(sources, parsed, strict=True) if result.root is not None],
-        bootstrap_pb2.Bootstrap.DESCRIPTOR,
+        kind.DESCRIPTOR,
     )
     roots = [result.root for result in parsed if result.root is not None]
-    merged: Any = bootstrap_pb2.Bootstrap()
+    merged: Any = kind()
     broken: list[Finding] = []
     for index, root in enumerate(roots):
-        message = bootstrap_pb2.Bootstrap()
+        message = kind()
         for finding in strict.fill(message, root):
             broken.append(dataclasses.replace(finding, path=locator.to_merged(index, finding.path)))
             findings.append(dataclasses.replace(finding, position=locator.in_source(index, finding.path)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from master.config import compile as bootstrap
 from master.config.compile import (
@@ -28,6 +28,7 @@ from master.config.compile import (
     route,
     route_action,
     route_match,
+    secrets,
     socket_matches,
     tls,
     upstream_http,
@@ -60,6 +61,11 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.core.v3.RuntimeDouble": ("runtime_key",),  # as for RuntimeUInt32
     "envoy.config.core.v3.RuntimeFractionalPercent": ("runtime_key",),  # as for the next
     "envoy.config.core.v3.RuntimeUInt32": ("runtime_key",),  # obligatory, and without a runtime the default counts
+    "envoy.config.core.v3.ConfigSource": (
+        "initial_fetch_timeout",  # a file is read at once
+        "resource_api_version",  # the protos are of v3 whatever is said
+    ),
+    "envoy.service.discovery.v3.DiscoveryResponse": ("type_url", "nonce"),  # a file of secrets has nothing else in it
     "envoy.config.listener.v3.ListenerFilter": ("name",),  # the type of `typed_config` decides
     "envoy.config.core.v3.TransportSocket": ("name",),  # the type of `typed_config` decides
     "envoy.config.core.v3.SubstitutionFormatString": ("json_format_options",),
@@ -96,10 +102,12 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
 
 def accepted() -> dict[str, set[str]]:
     """`supported` and the fields without effect: what may stand in a configuration."""
-    union = {message: set(names) for message, names in supported().items()}
-    for message, fields in NO_EFFECT.items():
-        union.setdefault(message, set()).update(fields)
-    return union
+    return _union((*_all_fields(), NO_EFFECT))
+
+
+def accepted_in_secrets() -> dict[str, set[str]]:
+    """The same for a file of secrets, which names no plug-in: none of them has to be loaded."""
+    return _union((secrets.FIELDS, tls.FIELDS, data_source.FIELDS, route_match.FIELDS, NO_EFFECT))
 
 
 def supported() -> dict[str, set[str]]:
@@ -107,8 +115,12 @@ def supported() -> dict[str, set[str]]:
 
     Where only some values of an enum are, there is one `field=VALUE` for each of them.
     """
+    return _union(_all_fields())
+
+
+def _union(several: Iterable[Mapping[str, tuple[str, ...]]]) -> dict[str, set[str]]:
     union: dict[str, set[str]] = {}
-    for fields in _all_fields():
+    for fields in several:
         for message, names in fields.items():
             union.setdefault(message, set()).update(names)
     return union
@@ -139,6 +151,7 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         rewrites,
         route_action,
         route_match,
+        secrets,
         socket_matches,
         tls,
         upstream_http,

@@ -19,10 +19,13 @@ _LEAVES = frozenset(well_known.FILLERS) - {ANY}
 """Messages that are values (Duration, Struct, wrappers): whoever reads the field reads all of it."""
 
 
-def find_unsupported(message: Message) -> list[Finding]:
-    """Every set field of `message` that is not supported, at the highest path: nothing below it is named again."""
+def find_unsupported(message: Message, known: Mapping[str, set[str]] | None = None) -> list[Finding]:
+    """Every set field of `message` that is not supported, at the highest path: nothing below it is named again.
+
+    `known` is what is, by default all that may stand in a bootstrap.
+    """
     findings: list[Finding] = []
-    _in_message(message, (), accepted(), findings)
+    _in_message(message, (), accepted() if known is None else known, findings)
     return findings
 
 

@@ -25,7 +25,10 @@ from master.controller.drains import Drains, begun, undone
 from master.controller.questions import Questions, Sessions
 from master.controller.regions import Regions
 from master.controller.reloading import Reloading
+from master.controller.sds_stats import SdsStats
+from master.controller.secrets_watch import SecretsWatch
 from master.controller.standing import StandingOrders
+from master.controller.tls_stats import TlsStats
 from master.dns.refresh import Discovery
 from master.dns.rows import Rows
 from proxy.config.cluster import Endpoints, decode_endpoints, encode_endpoints
@@ -55,6 +58,7 @@ class Controller:
         self._inherited = inherited
         self._slot: int = order["slot"]
         self.config = committed.read(inherited["config"])
+        self.tls_stats = TlsStats(self.config)
         endpoints = self.config.endpoints
         if "endpoints" in inherited:
             endpoints = decode_endpoints(memfd.read_all(inherited["endpoints"]))
@@ -79,6 +83,7 @@ class Controller:
         self._rows = Rows(endpoints, host_rows=self.hosts.rows, cluster_rows=self.clusters.rows)
         self._discovery = Discovery(self.config, endpoints, self._stats, self.publish, rows=self._rows)
         self._reloading = Reloading(link, self._discovery, self._make_room)
+        self._secrets = SecretsWatch(lambda: self.config, self._ask_for_rotation, SdsStats(self._stats))
         self._requests: dict[int, trio.MemorySendChannel[str | None]] = {}
         self._next_request = 0
         self._retired = trio.Event()
@@ -141,6 +146,9 @@ class Controller:
     async def reload(self, *, why: str, show: bool, version: int | None) -> None:
         """Returns when it has begun; `reload_status` tells how it goes on. Raises `RejectedError`."""
         await self._ask({"type": "reload", "why": why, "show": show, "config": version})
+
+    async def _ask_for_rotation(self) -> None:
+        await self._ask({"type": "reload", "why": "rotation", "show": False, "config": None, "rotate": True})
 
     async def _ask(self, question: dict[str, Any]) -> None:
         """Returns once the supervisor has said yes."""
@@ -219,6 +227,7 @@ class Controller:
         self._set_state(received.message)
         await self._fold_ended(received.named)
         await nursery.start(self._answer_admin, _admin_sockets(received.named), nursery)
+        nursery.start_soon(self._secrets.run)
 
     async def _answer_admin(
         self, sockets: list[socket.socket], nursery: trio.Nursery, *, task_status: trio.TaskStatus[None]
@@ -286,6 +295,7 @@ class Controller:
             self.restart_status = message["status"]
         elif kind == "reload_status":
             self.reload_status = json.loads(memfd.read_all(received.fds[0]))
+            self._secrets.on_status(self.reload_status)
         elif kind == "place":
             nursery.start_soon(self._reloading.place, message["version"], received.fds.pop())
         elif kind == "commit":
@@ -316,7 +326,10 @@ class Controller:
             log.warning("configuration %d is not known here; starting again", version)
             nursery.cancel_scope.cancel()
             return
-        self.config, self.configured_at = config, time.time()
+        if not self.reload_status.get("rotation"):
+            self.configured_at = time.time()
+        self.config, self.tls_stats = config, TlsStats(config)
+        self._secrets.on_commit()
         names = {listener.name for listener in config.listeners}
         self._standing.keep("drain", {name: drain for name, drain in self.drains.items() if name in names})
 

@@ -46,6 +46,7 @@ def add(metrics: Metrics, controller: Controller) -> None:
             **_memory(p.pid for p in processes),
         }
     )
+    controller.tls_stats.add(metrics)
     metrics.counters.update(controller.reload_status.get("counts", {}))
     metrics.counters["listener_manager.listener_stopped"] = controller.listeners_stopped
     metrics.counters["server.worker_restarts"] = sum(p.restarts + p.ended_restarts for p in processes)

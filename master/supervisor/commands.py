@@ -70,7 +70,7 @@ class Commands:
         elif kind == "workers":
             self._resize(generation, child, message["count"], message["request"])
         elif kind == "reload":
-            request = Request(message["why"], show=message["show"], version=message["config"])
+            request = Request(message["why"], message["show"], message["config"], rotate=message.get("rotate", False))
             self._answer(child, message["request"], supervisor.reload.ask(request))
         elif kind in questions.KINDS:
             questions.pass_on(supervisor, message)
@@ -122,7 +122,7 @@ class Commands:
             generation.workforce.resize(count, lambda refusal: self._answer(child, request, refusal))
 
     def _refuse_resize(self) -> str | None:
-        if self._supervisor.reload.busy:
+        if not self._supervisor.reload.make_way():
             return "a reload is in progress; try again when it is done"
         return "a hot restart is in progress; try again when it is done" if self._supervisor.restart.busy else None
 

@@ -41,11 +41,14 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """`changes` are those of `proxy.changes.Change`. `needs_restart` names what differs and no reload can change."""
+    """`changes` are those of `proxy.changes.Change`. `needs_restart` names what differs and no reload can change.
+    `secrets` are the outcomes of a rotation (`master.config.rotation.Outcome`).
+    """
 
     changes: tuple[dict[str, Any], ...]
     same_source: bool
     needs_restart: tuple[str, ...]
+    secrets: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,9 @@ def _address(data: dict[str, Any]) -> Address:
 def _difference(data: dict[str, Any]) -> Difference | None:
     if "changes" not in data:
         return None
-    return Difference(tuple(data["changes"]), data["same_source"], tuple(data["needs_restart"]))
+    return Difference(
+        tuple(data["changes"]), data["same_source"], tuple(data["needs_restart"]), tuple(data.get("secrets", ()))
+    )
 
 
 def read(fd: int) -> Committed:

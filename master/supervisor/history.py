@@ -39,6 +39,12 @@ class History:
         while len(self.entries) > MAX_ENTRIES:
             os.close(self.entries.pop(0).fd)
 
+    def renew(self, fd: int) -> None:
+        """The same as `push` for what is the last entry with other secrets: it takes the entry's place."""
+        last = self.entries.pop()
+        os.close(last.fd)
+        self.entries.append(Entry(last.version + 1, os.dup(fd), last.at, last.why))
+
     def find(self, version: int | None) -> Entry | str:
         """The entry to go back to, by default the one before the last; or why there is none."""
         known = [entry.version for entry in self.entries[:-1]]

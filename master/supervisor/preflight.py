@@ -36,6 +36,7 @@ class Reload(NamedTuple):
     previous: int
     again: int | None
     fingerprint: str
+    rotate: bool = False
 
 
 class Running(NamedTuple):

@@ -37,11 +37,16 @@ MAX_FINDINGS = 64_000  # bytes of preflight's findings that are passed on
 
 
 class Request(NamedTuple):
-    """`why` is for the history. `version`: go back to this one (0: the one before) instead of reading the sources."""
+    """`why` is for the history. `version`: go back to this one (0: the one before) instead of reading the sources.
+
+    `rotate`: nothing but the secrets of what is in effect is read again. It makes way for everything else, which will
+    see the same files.
+    """
 
     why: str = "reload"
     show: bool = False  # only what would change
     version: int | None = None
+    rotate: bool = False
 
 
 class Reload:
@@ -50,6 +55,9 @@ class Reload:
         self.effects = Effects()
         self._supervisor = supervisor
         self._request = Request()
+        self._next: Request | None = None  # waits for the end of a rotation
+        self._reloaded: dict[str, Any] = {}  # how it ended, while a rotation is the last thing that was done
+        self._rotated: list[dict[str, Any]] = []
         self._compiling: preflight.Running | None = None
         self._committed: Committed | None = None  # the new one
         self._sockets: ListenSockets | None = None
@@ -63,15 +71,27 @@ class Reload:
     def busy(self) -> bool:
         return self.progress.phase != Phase.IDLE
 
+    def make_way(self) -> bool:
+        """Whether nothing is in the way of somebody who wants to change something: a rotation gives up if it can."""
+        if self._request.rotate:
+            self.on(Failed(EXIT_FAILED, "something else is to be done first"))
+        return not self.busy
+
     def ask(self, request: Request) -> str | None:
         """Begin; or the reason why not."""
+        if self.busy and self._request.rotate and not request.rotate and not self.make_way() and self._next is None:
+            self._next = request
+            return None
         refusal = self._refusal()
         if refusal is not None:
-            log.warning("%s refused: %s", request.why, refusal)
+            if not request.rotate:
+                log.warning("%s refused: %s", request.why, refusal)
             return refusal
+        if request.rotate and not self._request.rotate:
+            self._reloaded = self._own_status()
         self._request, self._findings = request, ""
         self.progress, actions = begin(self._supervisor.history.version + 1)
-        if not request.show:
+        if not request.show and not request.rotate:
             log.info("%s of the configuration", request.why)
             self._supervisor.systemd.reloading(f"{request.why} of the configuration")
         self._ends = time.monotonic() + preflight.DEADLINE
@@ -101,9 +121,14 @@ class Reload:
             self._report()
         self._do(actions)
         self.tell()
+        if not self.busy and self._next is not None:
+            request, self._next = self._next, None
+            self.ask(request)
 
     def _report(self) -> None:
         words, shown = self._request.why, self._request.show
+        if self._request.rotate:
+            return  # the controller knows which secrets there are
         match self.progress.outcome:
             case "done":
                 log.info("%s: version %d is in effect", words, self.progress.version)
@@ -185,7 +210,8 @@ class Reload:
             again = entry.fd
         serving = supervisor.serving
         words = memfd.create("trireme-findings", 0)
-        known = preflight.Reload(serving.committed.fd, again, serving.spawning.fingerprint)
+        self._rotated = []
+        known = preflight.Reload(serving.committed.fd, again, serving.spawning.fingerprint, self._request.rotate)
         try:
             running = preflight.start(
                 supervisor.options, serving.code, version=self.progress.version, stderr=words, reload=known
@@ -221,7 +247,9 @@ class Reload:
     def _judge(self, committed: Committed) -> None:
         difference = committed.difference
         assert difference is not None
-        self.effects.changes = list(difference.changes)
+        self._rotated = list(difference.secrets)
+        if not self._request.rotate:
+            self.effects.changes = list(difference.changes)
         if self._request.show:
             self.on(Event.SHOWN)
         elif difference.needs_restart:
@@ -264,7 +292,10 @@ class Reload:
         assert sockets is not None
         assert endpoints is not None
         assert rollout is not None
-        supervisor.history.push(committed.fd, self._request.why)
+        if self._request.rotate:
+            supervisor.history.renew(committed.fd)
+        else:
+            supervisor.history.push(committed.fd, self._request.why)
         before = serving.sockets
         old_config, old_endpoints = serving.committed.fd, serving.endpoints
         serving.committed, serving.sockets, serving.endpoints = committed, sockets, endpoints
@@ -275,8 +306,9 @@ class Reload:
         supervisor.memory.processes.write(0, Word.CONFIG_VERSION, self.progress.version)
         self._committed = self._sockets = self._endpoints = None
         rollout.config, rollout.endpoints = committed.fd, endpoints
-        self.effects.count(serving.workforce.count, drain_time=supervisor.options.drain_time)
         options = supervisor.options
+        if not self._request.rotate:
+            self.effects.count(serving.workforce.count, drain_time=options.drain_time)
         drain = {"elapsed": 0.0, "seconds": options.drain_time, "immediate": options.drain_strategy == "Immediate"}
         self._changeover.begin(
             before, sockets, mark=self.progress.version, commit=lambda: rollout.commit({"drain": drain})
@@ -313,6 +345,16 @@ class Reload:
     # --- for the controller and `proxyctl` --------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
+        """A rotation has a status of its own: nobody who waits for a reload is to see its end."""
+        own, rotates = self._own_status(), self._request.rotate
+        return {
+            **(self._reloaded if rotates else own),
+            **self.effects.status(),
+            "history": self._supervisor.history.described(),
+            "rotation": {**own, "secrets": self._rotated} if rotates else {},
+        }
+
+    def _own_status(self) -> dict[str, Any]:
         rollout = self._rollout
         return {
             "phase": self.progress.phase.value,
@@ -325,8 +367,6 @@ class Reload:
             "workers": rollout.total if rollout else 0,
             "workers_done": rollout.total - rollout.waiting if rollout else 0,
             "replaced": rollout.replaced if rollout else [],
-            **self.effects.status(),
-            "history": self._supervisor.history.described(),
         }
 
     def tell(self) -> None:

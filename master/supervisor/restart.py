@@ -71,7 +71,7 @@ class Restart:
             return f"a restart into generation {self.progress.generation} is in progress ({self.progress.phase})"
         if supervisor.state != "LIVE" or supervisor.stopping:
             return f"the server is {supervisor.state}"
-        if supervisor.reload.busy:
+        if not supervisor.reload.make_way():
             return "a reload is in progress; try again when it is done"
         if supervisor.serving.workforce.changing:
             return "the number of workers is being changed; try again when it is done"

@@ -7,6 +7,7 @@ import msgspec
 from proxy.config.cluster import Cluster, Endpoints
 from proxy.config.common import Address
 from proxy.config.listener import Listener
+from proxy.config.tls import Secret
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -23,7 +24,9 @@ class CompiledConfig(msgspec.Struct, frozen=True):
     """One version of the configuration. Travels as MessagePack in a sealed memfd (`encode`, `decode`).
 
     `endpoints` is what static discovery gave at compile time; DNS clusters start empty and are filled by the
-    controller. `source` is the bootstrap as Envoy's JSON (protobuf JSON mapping), for `/config_dump`.
+    controller. `source` is the bootstrap as Envoy's JSON (protobuf JSON mapping), for `/config_dump`. `secrets` are
+    those that came from files: listeners and clusters have what is in them already, and know which part that is
+    (`SecretKeys`).
     """
 
     version: int
@@ -33,6 +36,7 @@ class CompiledConfig(msgspec.Struct, frozen=True):
     endpoints: Endpoints
     admin_address: Address | None = None
     source: str = "{}"
+    secrets: tuple[Secret, ...] = ()
 
 
 def encode(config: CompiledConfig) -> bytes:

@@ -86,3 +86,12 @@ class Listener(msgspec.Struct, frozen=True):
     listener_filters_timeout: float = 15.0
     continue_on_listener_filters_timeout: bool = False
     access_log: tuple[AccessLog, ...] = ()
+
+    @property
+    def all_chains(self) -> tuple[FilterChain, ...]:
+        """The default one last, if there is one."""
+        return (
+            self.filter_chains
+            if self.default_filter_chain is None
+            else (*self.filter_chains, self.default_filter_chain)
+        )

@@ -16,13 +16,16 @@ Version = Literal["", "TLSv1_0", "TLSv1_1", "TLSv1_2", "TLSv1_3"]
 SanType = Literal["EMAIL", "DNS", "URI", "IP_ADDRESS"]
 
 
-class Certificate(msgspec.Struct, frozen=True, gc=False):
-    """`TlsCertificate`: a PEM chain, leaf first, and the leaf's PEM key. `path` is the chain's file, or "<inline>"."""
+class Certificate(msgspec.Struct, frozen=True, gc=False, tag="certificate"):
+    """`TlsCertificate`: a PEM chain, leaf first, and the leaf's PEM key. `path` is the chain's file, or "<inline>";
+    `name` that of the secret it comes from, or "".
+    """
 
     chain: bytes
     key: bytes
     password: bytes = b""
     path: str = "<inline>"
+    name: str = ""
 
     def __repr__(self) -> str:
         return f"Certificate(path={self.path!r})"
@@ -35,13 +38,14 @@ class SanMatcher(msgspec.Struct, frozen=True, gc=False):
     matcher: StringMatcher
 
 
-class Validation(msgspec.Struct, frozen=True):
+class Validation(msgspec.Struct, frozen=True, tag="validation"):
     """`CertificateValidationContext`. `trusted_ca` and `crl` are PEM; `spki` and `hashes` SHA-256 digests. `path` is
-    where `trusted_ca` came from.
+    where `trusted_ca` came from, `name` that of the secret it comes from, or "".
     """
 
     trusted_ca: bytes = b""
     path: str = "<inline>"
+    name: str = ""
     sans: tuple[SanMatcher, ...] = ()
     spki: tuple[bytes, ...] = ()
     hashes: tuple[bytes, ...] = ()
@@ -74,13 +78,24 @@ class TlsParameters(msgspec.Struct, frozen=True, gc=False):
     signature_algorithms: str = ""
 
 
-class TicketKeys(msgspec.Struct, frozen=True, gc=False):
+class TicketKeys(msgspec.Struct, frozen=True, gc=False, tag="ticket_keys"):
     """`TlsSessionTicketKeys`: 80 bytes each. The first one encrypts, all decrypt."""
 
     keys: tuple[bytes, ...]
 
     def __repr__(self) -> str:
         return f"TicketKeys({len(self.keys)} keys)"
+
+
+class SecretKeys(msgspec.Struct, frozen=True):
+    """What of a TLS context comes from files of secrets, by `Secret.key`; "" for what does not. `certificates` has one
+    for each of the context's. `default` is what the secret of a `combined_validation_context` adds to.
+    """
+
+    certificates: tuple[str, ...] = ()
+    validation: str = ""
+    default: Validation | None = None
+    ticket_keys: str = ""
 
 
 class UpstreamTls(msgspec.Struct, frozen=True):
@@ -97,6 +112,7 @@ class UpstreamTls(msgspec.Struct, frozen=True):
     max_session_keys: int = 1
     auto_host_sni: bool = False
     auto_sni_san_validation: bool = False
+    secrets: SecretKeys = SecretKeys()
 
 
 class DownstreamTls(msgspec.Struct, frozen=True):
@@ -115,3 +131,33 @@ class DownstreamTls(msgspec.Struct, frozen=True):
     session_timeout: int | None = None
     prefer_client_ciphers: bool = False
     full_scan: bool = False
+    secrets: SecretKeys = SecretKeys()
+
+
+class Secret(msgspec.Struct, frozen=True):
+    """A `Secret` that `path`, a file with a `DiscoveryResponse`, gave: as it was last read and accepted.
+
+    `files` are the SHA-256 of all files that it was read from, `path` among them; `watched` the directories in which a
+    change may mean another secret. `watched_directory` is that of the `PathConfigSource`. `updated` is `time.time()`.
+    `version` is the `version_info` of the file, `source` the `Secret` as JSON, with what was in other files and without
+    its keys.
+    """
+
+    name: str
+    path: str
+    value: Certificate | Validation | TicketKeys
+    watched_directory: str = ""
+    watched: tuple[str, ...] = ()
+    files: dict[str, bytes] = {}
+    version: str = ""
+    source: str = "{}"
+    updated: float = 0.0
+
+    @property
+    def key(self) -> str:
+        return secret_key(self.name, self.path, self.watched_directory)
+
+
+def secret_key(name: str, path: str, watched_directory: str) -> str:
+    """What identifies a secret: its name, and where it comes from."""
+    return "\0".join((name, path, watched_directory))

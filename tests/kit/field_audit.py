@@ -32,16 +32,21 @@ class Removal:
 _present: Removal | None = None
 
 
-def cut(text: str) -> str:
-    """A bootstrap (YAML or JSON), without the field that the audit is removing; unchanged when there is no audit."""
+def cut(text: str, kind: str = "envoy.config.bootstrap.v3.Bootstrap") -> str:
+    """A bootstrap (YAML or JSON), or another message of this `kind`, without the field that the audit is removing;
+    unchanged when there is no audit.
+    """
     if _present is None:
         return text
     from google.protobuf import json_format
 
+    from master.config.any_types import find
     from master.config.loader import load
     from master.config.source import Source
 
-    message = load([Source("audited", text, "yaml")]).message
+    known = find(kind)
+    assert known is not None
+    message = load([Source("audited", text, "yaml")], known).message
     assert message is not None, "the field audit cannot read this configuration"
     name, _, value = _present.field.partition("=")
     owner, _, field = name.rpartition(".")

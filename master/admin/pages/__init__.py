@@ -19,6 +19,12 @@ _BUCKETS = ("cumulative", "disjoint", "detailed", "summary")
 PAGES = (
     Page("/", "Admin home page", "index:page"),
     Page(
+        "/certs",
+        "print certs on machine",
+        "certs:page",
+        parameters=(("usage", "Add where each is used, and whose it is", ()),),
+    ),
+    Page(
         "/clusters",
         "upstream cluster status",
         "clusters:page",

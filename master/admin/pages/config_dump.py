@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
 import json
 from collections.abc import Callable, Mapping
@@ -12,7 +11,7 @@ import trio
 from envoy.config.bootstrap.v3 import bootstrap_pb2
 
 from master.admin import envoy_json, field_mask
-from master.admin.config_dump import dumps, field_of_dump, redact
+from master.admin.config_dump import dumps, field_of_dump, redact, timestamp
 from master.admin.endpoints_dump import endpoints_dump
 from master.admin.page import JSON, BadRequest, Context, NotFound, Reply, Request
 from master.admin.parameters import compile_regex
@@ -30,7 +29,7 @@ def _reply(query: Mapping[str, str], config: CompiledConfig, endpoints: Endpoint
     """In a thread: a large configuration takes a while."""
     keep = _by_name(query.get("name_regex", ""))
     bootstrap = redact(json.loads(config.source), bootstrap_pb2.Bootstrap.DESCRIPTOR)
-    configs = dumps(bootstrap, _timestamp(configured_at), keep)
+    configs = dumps(bootstrap, timestamp(configured_at), keep, config.secrets)
     if "include_eds" in query:
         configs.insert(2, endpoints_dump(config.clusters, endpoints, keep))
     text = query.get("mask", "")
@@ -64,8 +63,3 @@ def _resource(configs: list[dict[str, Any]], resource: str, mask: field_mask.Pat
     if not all(field_mask.applies(element, mask) for element in found):
         raise BadRequest(f"FieldMask {text} could not be successfully used.")
     return [field_mask.trim(element, mask) for element in found] if mask else found
-
-
-def _timestamp(seconds: float) -> str:
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

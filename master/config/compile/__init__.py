@@ -11,6 +11,7 @@ from master.config.compile.address import compile_address
 from master.config.compile.cluster import compile_clusters
 from master.config.compile.context import Context
 from master.config.compile.listener import compile_listeners
+from master.config.compile.secrets import Read, Secrets
 from master.config.finding import Finding
 from master.config.walk import Path
 from proxy.config.bootstrap import CompiledConfig, Node
@@ -18,21 +19,26 @@ from proxy.config.cluster import Endpoints
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.bootstrap.v3.Bootstrap": ("node", "static_resources", "admin"),
-    "envoy.config.bootstrap.v3.Bootstrap.StaticResources": ("listeners", "clusters"),
+    "envoy.config.bootstrap.v3.Bootstrap.StaticResources": ("listeners", "clusters", "secrets"),
     "envoy.config.bootstrap.v3.Admin": ("address",),
     "envoy.config.core.v3.Node": ("id", "cluster", "locality", "metadata"),
 }
 
 
 def compile_bootstrap(
-    message: Any, *, version: int, unsupported: Iterable[Path] = (), to_come: Iterable[str] = ()
+    message: Any,
+    *,
+    version: int,
+    unsupported: Iterable[Path] = (),
+    to_come: Iterable[str] = (),
+    read_secret: Read | None = None,
 ) -> tuple[CompiledConfig | None, list[Finding]]:
     """Compiles a `config.bootstrap.v3.Bootstrap`; without a config if there is any finding.
 
     Fields that are not supported are not looked at; `unsupported` are the paths of those that are set. `to_come` are
-    directories that will be there, and the proxy's own, once it runs. Constraints of
-    single fields (`validate.rules`) are the loader's business; here are references, duplicates, addresses and whatever
-    else spans fields.
+    directories that will be there, and the proxy's own, once it runs; `read_secret` reads files of secrets.
+    Constraints of single fields (`validate.rules`) are the loader's business; here are references, duplicates,
+    addresses and whatever else spans fields.
     """
     resources = message.static_resources
     context = Context(
@@ -40,8 +46,10 @@ def compile_bootstrap(
         unsupported=frozenset(unsupported),
         node=_node(message.node),
         to_come=frozenset(to_come),
+        secrets=Secrets(read_secret),
     )
     here = context.at("static_resources")
+    context.secrets.declare(resources.secrets, here.at("secrets"))
     listeners = compile_listeners(resources.listeners, here.at("listeners"))
     clusters, hosts = compile_clusters(resources.clusters, here.at("clusters"))
     admin = None
@@ -58,6 +66,7 @@ def compile_bootstrap(
         endpoints=Endpoints(version=1, clusters=hosts),
         admin_address=admin,
         source=source,
+        secrets=tuple(context.secrets.from_files.values()),
     )
     return config, []
 

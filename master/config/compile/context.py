@@ -17,6 +17,7 @@ from master.config.compile import (
     route_match,
 )
 from master.config.compile.regex import regex_fault
+from master.config.compile.secrets import Secrets
 from master.config.finding import Finding, Kind
 from master.config.suggest import nearest
 from master.config.walk import Path
@@ -40,7 +41,8 @@ class Context:
 
     `unsupported` are the paths of set fields that are not implemented: what only follows from their absence is no
     fault of the configuration, and is not reported again. `any_cluster`: names of clusters are taken as they are.
-    `to_come` are directories of the proxy's own that are made when it starts.
+    `to_come` are directories of the proxy's own that are made when it starts. `files`, which is shared too, has the
+    SHA-256 of each file that a `DataSource` named. `secrets` are those that TLS contexts may ask for by name.
     """
 
     clusters: frozenset[str] = frozenset()
@@ -50,6 +52,8 @@ class Context:
     any_cluster: bool = False
     to_come: frozenset[str] = frozenset()
     node: Node = dataclasses.field(default_factory=Node)
+    files: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    secrets: Secrets = dataclasses.field(default_factory=Secrets)
 
     def at(self, *path: str | int) -> Context:
         return dataclasses.replace(self, path=self.path + path)
@@ -60,6 +64,11 @@ class Context:
     def incomplete(self) -> bool:
         """Whether an unsupported field is set in the message itself (not further down)."""
         return any(path[:-1] == self.path for path in self.unsupported)
+
+    def faulty(self, *path: str | int) -> bool:
+        """Whether anything is reported at this place, or below."""
+        place = self.path + path
+        return any(finding.path[: len(place)] == place for finding in self.findings)
 
     def error(
         self, path: Path, message: str, expected: str = "", *, kind: Kind = "constraint", suggestion: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,9 @@ def _content(kind: str, value: Any, context: Context) -> bytes:
             context.error((kind,), f"the environment has no variable {value!r}", "one that is set", kind="reference")
         return os.environb.get(value.encode(), b"")
     try:
-        return Path(value).read_bytes()
+        content = Path(value).read_bytes()
     except OSError as error:
         context.error((kind,), f"cannot read {value!r}: {error.strerror}", "a readable file", kind="file")
-        return b""
+        content = b""
+    context.files[value] = hashlib.sha256(content).digest()
+    return content

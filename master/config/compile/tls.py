@@ -7,14 +7,18 @@ import binascii
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from master.config import any_types
 from master.config.compile.route_match import compile_string_matcher
 from master.config.walk import unpack
+from proxy.config.secrets import combine
 from proxy.config.tls import (
     Certificate,
     DownstreamTls,
     SanMatcher,
     SanType,
+    SecretKeys,
     TicketKeys,
     TlsParameters,
     UpstreamTls,
@@ -40,6 +44,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "common_tls_context",
         "require_client_certificate",
         "session_ticket_keys",
+        "session_ticket_keys_sds_secret_config",
         "disable_stateless_session_resumption",
         "disable_stateful_session_resumption",
         "session_timeout",
@@ -53,7 +58,19 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "auto_host_sni",
         "auto_sni_san_validation",
     ),
-    f"{_TLS}.CommonTlsContext": ("tls_params", "tls_certificates", "validation_context", "alpn_protocols"),
+    f"{_TLS}.CommonTlsContext": (
+        "tls_params",
+        "tls_certificates",
+        "tls_certificate_sds_secret_configs",
+        "validation_context",
+        "validation_context_sds_secret_config",
+        "combined_validation_context",
+        "alpn_protocols",
+    ),
+    f"{_TLS}.CommonTlsContext.CombinedCertificateValidationContext": (
+        "default_validation_context",
+        "validation_context_sds_secret_config",
+    ),
     f"{_TLS}.TlsParameters": (
         "tls_minimum_protocol_version",
         "tls_maximum_protocol_version",
@@ -61,7 +78,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "ecdh_curves",
         "signature_algorithms",
     ),
-    f"{_TLS}.TlsCertificate": ("certificate_chain", "private_key", "password"),
+    f"{_TLS}.TlsCertificate": ("certificate_chain", "private_key", "password", "watched_directory"),
     f"{_TLS}.TlsSessionTicketKeys": ("keys",),
     f"{_TLS}.CertificateValidationContext": (
         "trusted_ca",
@@ -73,6 +90,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "allow_expired_certificate",
         "trust_chain_verification",
         "max_verify_depth",
+        "watched_directory",
     ),
     f"{_TLS}.SubjectAltNameMatcher": (
         "san_type=EMAIL",
@@ -85,6 +103,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
 
 _VERSIONS: dict[int, Version] = {0: "", 1: "TLSv1_0", 2: "TLSv1_1", 3: "TLSv1_2", 4: "TLSv1_3"}
 _SAN_TYPES: dict[int, SanType] = {1: "EMAIL", 2: "DNS", 3: "URI", 4: "IP_ADDRESS"}
+DEFAULTS = TlsParameters()
 _TICKET_KEY = 80  # bytes
 _LEAST_RSA_BITS = 2048
 _CURVES_OF_KEYS = (256, 384, 521)
@@ -97,14 +116,15 @@ def compile_downstream(message: Any, context: Context, names: tuple[str, ...] = 
         return None
     here = context.at("typed_config")
     common = found.common_tls_context
-    validation = _validation(common, here.at("common_tls_context"))
+    certificates, validation, secrets = _common(common, here.at("common_tls_context"))
+    ticket_keys, ticket_keys_secret = _ticket_keys(found, here)
     tls = DownstreamTls(
-        certificates=_certificates(common, here.at("common_tls_context")),
+        certificates=certificates,
         validation=validation,
         parameters=_parameters(common.tls_params),
         alpn=tuple(common.alpn_protocols),
         require_client_certificate=found.require_client_certificate.value,
-        ticket_keys=_ticket_keys(found, here),
+        ticket_keys=ticket_keys,
         tickets=not found.disable_stateless_session_resumption,
         session_ids=not found.disable_stateful_session_resumption,
         session_timeout=int(here.duration(found.session_timeout, "session_timeout"))
@@ -112,10 +132,11 @@ def compile_downstream(message: Any, context: Context, names: tuple[str, ...] = 
         else None,
         prefer_client_ciphers=found.prefer_client_ciphers,
         full_scan=found.full_scan_certs_on_sni_mismatch.value,
+        secrets=msgspec.structs.replace(secrets, ticket_keys=ticket_keys_secret),
     )
     if here.incomplete() or here.at("common_tls_context").incomplete():
         return tls
-    if not tls.certificates:
+    if not tls.certificates and not here.faulty("common_tls_context"):
         here.error(("common_tls_context", "tls_certificates"), "a server needs a certificate", "at least one")
     elif tls.require_client_certificate and (validation is None or not validation.asks):
         here.error(
@@ -123,8 +144,8 @@ def compile_downstream(message: Any, context: Context, names: tuple[str, ...] = 
             "there is nothing that a client's certificate could be held against, so everybody would come in",
             "a validation_context with trusted_ca, names or hashes",
         )
-    else:
-        _try(tls, here, names)
+    elif not here.faulty("common_tls_context"):
+        _report(here.at("common_tls_context"), lambda: ServerTls(tls, TlsStats(MemoryStats(), ""), names))
     return tls
 
 
@@ -135,15 +156,17 @@ def compile_upstream(message: Any, context: Context) -> UpstreamTls | None:
         return None
     here = context.at("typed_config")
     common, place = found.common_tls_context, here.at("common_tls_context")
+    certificates, validation, secrets = _common(common, place)
     tls = UpstreamTls(
-        certificates=_certificates(common, place),
-        validation=_validation(common, place),
+        certificates=certificates,
+        validation=validation,
         parameters=_parameters(common.tls_params),
         alpn=tuple(common.alpn_protocols),
         sni=found.sni,
         max_session_keys=found.max_session_keys.value if found.HasField("max_session_keys") else 1,
         auto_host_sni=found.auto_host_sni,
         auto_sni_san_validation=found.auto_sni_san_validation,
+        secrets=secrets,
     )
     if tls.auto_sni_san_validation and (tls.validation is None or not tls.validation.trusted_ca):
         here.error(
@@ -152,8 +175,9 @@ def compile_upstream(message: Any, context: Context) -> UpstreamTls | None:
             "a validation_context with trusted_ca",
         )
     if len(tls.certificates) > 1:
-        place.error(("tls_certificates", 1), "a client has one certificate", "one certificate")
-    elif all(_check_pair(pair, place.at("tls_certificates", index)) for index, pair in enumerate(tls.certificates)):
+        several = "tls_certificates" if common.tls_certificates else "tls_certificate_sds_secret_configs"
+        place.error((several, 1), "a client has one certificate", "one certificate")
+    elif not place.faulty():
         _report(place, lambda: ClientTls(tls, TlsStats(MemoryStats(), "")))
     return tls
 
@@ -173,18 +197,50 @@ def _typed(message: Any, kind: str, context: Context) -> Any:
     return None
 
 
-def _certificates(common: Any, context: Context) -> tuple[Certificate, ...]:
-    certificates = []
+def _common(common: Any, context: Context) -> tuple[tuple[Certificate, ...], Validation | None, SecretKeys]:
+    """What may be in secrets, and which of it is. What could not be compiled has been reported, and is left out."""
+    certificates, keys = [], []
     for index, message in enumerate(common.tls_certificates):
         here = context.at("tls_certificates", index)
-        certificate = Certificate(
-            chain=here.data_source(message.certificate_chain, "certificate_chain"),
-            key=here.data_source(message.private_key, "private_key"),
-            password=here.data_source(message.password, "password"),
-            path=message.certificate_chain.filename or "<inline>",
-        )
+        refuse_watching(message, here)
+        certificates.append(compile_certificate(message, here))
+        keys.append("")
+    for index, wanted in enumerate(common.tls_certificate_sds_secret_configs):
+        here = context.at("tls_certificate_sds_secret_configs", index)
+        certificate, key = context.secrets.find(wanted, Certificate, here)
         certificates.append(certificate)
-    return tuple(certificates)
+        keys.append(key)
+    if common.tls_certificates and common.tls_certificate_sds_secret_configs:
+        context.error(
+            ("tls_certificate_sds_secret_configs",), "tls_certificates are there already", "certificates of one kind"
+        )
+    validation, key, default = _validation(common, context)
+    return (
+        tuple(certificate for certificate in certificates if certificate is not None),
+        validation,
+        SecretKeys(certificates=tuple(keys) if any(keys) else (), validation=key, default=default),
+    )
+
+
+def compile_certificate(message: Any, context: Context) -> Certificate | None:
+    """A `TlsCertificate` that a server can present; None for one that is reported."""
+    certificate = Certificate(
+        chain=context.data_source(message.certificate_chain, "certificate_chain"),
+        key=context.data_source(message.private_key, "private_key"),
+        password=context.data_source(message.password, "password"),
+        path=message.certificate_chain.filename or "<inline>",
+    )
+    return certificate if not context.incomplete() and _check_pair(certificate, context) else None
+
+
+def refuse_watching(message: Any, context: Context) -> None:
+    """Report a `watched_directory` that nobody would look at: the message is not from a file of secrets."""
+    if message.HasField("watched_directory"):
+        context.error(
+            ("watched_directory",),
+            "only secrets that come from a file are read again when a directory changes",
+            "a secret with an sds_config of path_config_source",
+        )
 
 
 def _parameters(message: Any) -> TlsParameters:
@@ -206,43 +262,65 @@ _WITHOUT_TRUST = {
 }
 
 
-def _validation(common: Any, context: Context) -> Validation | None:
-    if common.WhichOneof("validation_context_type") != "validation_context":
-        return None
-    message, here = common.validation_context, context.at("validation_context")
+def _validation(common: Any, context: Context) -> tuple[Validation | None, str, Validation | None]:
+    """What counts, the key of the secret that it is from, and what stands beside that."""
+    kind = common.WhichOneof("validation_context_type")
+    if kind == "validation_context":
+        here = context.at("validation_context")
+        refuse_watching(common.validation_context, here)
+        return compile_validation(common.validation_context, here), "", None
+    if kind == "validation_context_sds_secret_config":
+        validation, key = context.secrets.find(
+            common.validation_context_sds_secret_config, Validation, context.at(kind)
+        )
+        return validation, key, None
+    if kind != "combined_validation_context":
+        return None, "", None
+    combined, here = common.combined_validation_context, context.at(kind)
+    refuse_watching(combined.default_validation_context, here.at("default_validation_context"))
+    default = compile_validation(
+        combined.default_validation_context, here.at("default_validation_context"), complete=False
+    )
+    wanted = "validation_context_sds_secret_config"
+    found, key = context.secrets.find(combined.validation_context_sds_secret_config, Validation, here.at(wanted))
+    return (None if found is None else combine(default, found)), key, default
+
+
+def compile_validation(message: Any, context: Context, *, complete: bool = True) -> Validation:
+    """A `CertificateValidationContext`; not `complete` where a secret adds to it."""
     validation = Validation(
-        trusted_ca=here.data_source(message.trusted_ca, "trusted_ca"),
+        trusted_ca=context.data_source(message.trusted_ca, "trusted_ca"),
         path=message.trusted_ca.filename or "<inline>",
         sans=tuple(
             SanMatcher(
                 _SAN_TYPES[matcher.san_type],
-                compile_string_matcher(matcher.matcher, here.at("match_typed_subject_alt_names", index, "matcher")),
+                compile_string_matcher(matcher.matcher, context.at("match_typed_subject_alt_names", index, "matcher")),
             )
             for index, matcher in enumerate(message.match_typed_subject_alt_names)
             if matcher.san_type in _SAN_TYPES
         ),
         spki=tuple(
-            _digest(text, here, ("verify_certificate_spki", index), _from_base64)
+            _digest(text, context, ("verify_certificate_spki", index), _from_base64)
             for index, text in enumerate(message.verify_certificate_spki)
         ),
         hashes=tuple(
-            _digest(text, here, ("verify_certificate_hash", index), _from_hex)
+            _digest(text, context, ("verify_certificate_hash", index), _from_hex)
             for index, text in enumerate(message.verify_certificate_hash)
         ),
-        crl=here.data_source(message.crl, "crl"),
+        crl=context.data_source(message.crl, "crl"),
         only_verify_leaf_cert_crl=message.only_verify_leaf_cert_crl,
         allow_expired_certificate=message.allow_expired_certificate,
         accept_untrusted=message.trust_chain_verification == 1,
         max_verify_depth=message.max_verify_depth.value if message.HasField("max_verify_depth") else None,
     )
-    if not (validation.trusted_ca or message.HasField("trusted_ca") or here.incomplete()):
+    if complete and not (validation.trusted_ca or message.HasField("trusted_ca") or context.incomplete()):
         asked = {
             "crl": validation.crl,
             "match_typed_subject_alt_names": validation.sans,
             "allow_expired_certificate": validation.allow_expired_certificate,
         }
         for field in filter(asked.get, asked):
-            here.error((field,), _WITHOUT_TRUST[field], "trusted_ca")
+            context.error((field,), _WITHOUT_TRUST[field], "trusted_ca")
     return validation
 
 
@@ -265,11 +343,23 @@ def _digest(text: str, context: Context, path: tuple[str | int, ...], decode: An
     return digest
 
 
-def _ticket_keys(message: Any, context: Context) -> TicketKeys | None:
-    if message.WhichOneof("session_ticket_keys_type") != "session_ticket_keys":
-        return None
-    here = context.at("session_ticket_keys", "keys")
-    keys = tuple(here.data_source(source, index) for index, source in enumerate(message.session_ticket_keys.keys))
+def _ticket_keys(message: Any, context: Context) -> tuple[TicketKeys | None, str]:
+    """The keys, and that of the secret that they are from."""
+    kind = message.WhichOneof("session_ticket_keys_type")
+    if kind == "session_ticket_keys":
+        return compile_ticket_keys(message.session_ticket_keys, context.at(kind)), ""
+    if kind == "session_ticket_keys_sds_secret_config":
+        found: tuple[TicketKeys | None, str] = context.secrets.find(
+            getattr(message, kind), TicketKeys, context.at(kind)
+        )
+        return found
+    return None, ""
+
+
+def compile_ticket_keys(message: Any, context: Context) -> TicketKeys | None:
+    """`TlsSessionTicketKeys`; None for what is reported."""
+    here = context.at("keys")
+    keys = tuple(here.data_source(source, index) for index, source in enumerate(message.keys))
     for index, key in enumerate(keys):
         if len(key) != _TICKET_KEY:
             here.error((index,), f"a session ticket key of {len(key)} bytes", f"{_TICKET_KEY} random bytes")
@@ -288,14 +378,6 @@ _PLACES: dict[str, tuple[str, ...]] = {
 }
 
 
-def _try(tls: DownstreamTls, context: Context, names: tuple[str, ...]) -> None:
-    """Make the context once, so that nothing is found out only by workers."""
-    common = context.at("common_tls_context")
-    if not all(_check_pair(pair, common.at("tls_certificates", index)) for index, pair in enumerate(tls.certificates)):
-        return
-    _report(common, lambda: ServerTls(tls, TlsStats(MemoryStats(), ""), names))
-
-
 def _report(common: Context, make: Callable[[], object]) -> None:
     """Report what keeps a context from being made, at its place."""
     try:
@@ -307,7 +389,7 @@ def _report(common: Context, make: Callable[[], object]) -> None:
 def _check_pair(certificate: Certificate, context: Context) -> bool:
     """Report a pair that no server can use, at its place. What could not be read has been reported."""
     if not certificate.chain or not certificate.key:
-        if not any(finding.path[: len(context.path)] == context.path for finding in context.findings):
+        if not context.faulty():
             missing = "private_key" if certificate.chain else "certificate_chain"
             context.error((), f"the certificate has no {missing}", missing)
         return False

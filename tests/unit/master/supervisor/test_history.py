@@ -52,3 +52,13 @@ def test_it_survives_an_exec() -> None:
     again.adopt(carried["history"])
     assert again.entries == made.entries
     assert sorted(state.descriptors(carried)) == sorted(entry.fd for entry in made.entries)
+
+
+def test_other_secrets_take_the_place_of_the_last_entry() -> None:
+    made = history(2)
+    fd = memfd.sealed("test", b"rotated")
+    made.renew(fd)
+    os.close(fd)
+    assert [(entry.version, entry.why) for entry in made.entries] == [(1, "reload"), (3, "reload")]
+    assert found(made, None) == b"1"
+    assert memfd.read_all(made.entries[-1].fd) == b"rotated"

@@ -1,0 +1,61 @@
+"""Stats that follow from the TLS of a configuration: when certificates expire, and secrets that were read for it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from master.controller.sds_stats import scope, uses
+from proxy.config.bootstrap import CompiledConfig
+from shm.metrics import Metrics
+
+if TYPE_CHECKING:
+    from master.certificates import TlsContext
+
+_OF_SECRETS = ("init_fetch_timeout", "key_rotation_failed", "update_failure", "update_rejected")
+_OF_FACTORIES = ("downstream_context_secrets_not_ready", "upstream_context_secrets_not_ready")
+
+
+class TlsStats:
+    """Those of one configuration: it is walked once. What reads certificates is loaded only where there are some."""
+
+    def __init__(self, config: CompiledConfig) -> None:
+        self._secrets = config.secrets
+        self._uses = list(uses(config))
+        self._expirations: dict[str, int] = {}
+        if self._uses:
+            from master.certificates import used
+
+            self._expirations = expirations(used(config))
+
+    def add(self, metrics: Metrics) -> None:
+        """What nobody counts: the first reading of each secret, and names that are 0."""
+        counters = metrics.counters
+        for secret in self._secrets:
+            prefix = scope(secret)
+            for name in _OF_SECRETS:
+                counters.setdefault(prefix + name, 0)
+            for name in ("update_attempt", "update_success"):
+                counters[prefix + name] = counters.get(prefix + name, 0) + 1
+            metrics.gauges[f"{prefix}update_time"] = int(secret.updated * 1000)
+            metrics.histograms.setdefault(f"{prefix}update_duration", {})
+        for prefix, key in self._uses:
+            for name in _OF_FACTORIES:
+                counters.setdefault(prefix + name, 0)
+            name = f"{prefix}ssl_context_update_by_sds"
+            counters[name] = counters.get(name, 0) + bool(key)
+        metrics.gauges.update(self._expirations)
+        if self._expirations:
+            left = min(self._expirations.values()) - datetime.now(UTC).timestamp()
+            metrics.gauges["server.days_until_first_cert_expiring"] = max(int(left // 86400), 0)
+
+
+def expirations(found: list[TlsContext]) -> dict[str, int]:
+    """`…ssl.certificate.<name>.expiration_unix_time_seconds`. Of several with one name the one that expires first."""
+    stats: dict[str, int] = {}
+    for context in found:
+        for each in (*context.ours, *context.theirs):
+            name = f"{context.prefix}ssl.certificate.{each.name}.expiration_unix_time_seconds"
+            seconds = int(each.facts.expires.timestamp())
+            stats[name] = min(stats.get(name, seconds), seconds)
+    return stats

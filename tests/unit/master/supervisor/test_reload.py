@@ -1,0 +1,86 @@
+"""What comes first: a rotation of secrets makes way for whatever somebody has asked for."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+from master.supervisor.history import History
+from master.supervisor.reload import Reload, Request
+from master.supervisor.reload_sequence import Action, Event, Phase
+from master.supervisor.supervisor import Supervisor
+
+ROTATION = Request("rotation", rotate=True)
+
+
+class Stepped(Reload):
+    """Its actions are only written down; the test says how they end."""
+
+    def __init__(self) -> None:
+        supervisor = SimpleNamespace(
+            history=History(),
+            restart=SimpleNamespace(busy=False),
+            state="LIVE",
+            stopping=False,
+            serving=SimpleNamespace(workforce=SimpleNamespace(changing=False)),
+            systemd=SimpleNamespace(reloading=self._told, reloaded=self._told),
+            leader=SimpleNamespace(tell=self._told),
+        )
+        super().__init__(cast(Supervisor, supervisor))
+        self.actions: list[Action] = []
+
+    def _told(self, *_: Any, **__: Any) -> None:
+        """Nobody listens."""
+
+    def _do(self, actions: tuple[Action, ...]) -> None:
+        self.actions += actions
+
+    def tell(self) -> None:
+        """The same."""
+
+    def apply(self) -> None:
+        for event in (Event.COMPILED, Event.SETTLED, Event.PLACED, Event.PREPARED):
+            self.on(event)
+
+
+def test_a_reload_takes_the_place_of_a_rotation_that_has_changed_nothing() -> None:
+    reload = Stepped()
+    assert reload.ask(ROTATION) is None
+    assert reload.ask(Request()) is None
+    assert reload.actions == [Action.COMPILE, Action.DROP, Action.COMPILE]
+    assert reload.status()["rotation"] == {}
+    assert reload.status()["why"] == "reload"
+
+
+def test_a_reload_waits_for_a_rotation_that_is_being_applied() -> None:
+    reload = Stepped()
+    reload.ask(ROTATION)
+    reload.apply()
+    assert reload.ask(Request("reload")) is None
+    assert reload.progress.phase == Phase.APPLYING
+    assert "in progress" in (reload.ask(Request("rollback")) or "")  # one waits already
+    reload.on(Event.APPLIED)
+    assert (reload.progress.phase, reload.status()["why"]) == (Phase.COMPILING, "reload")
+
+
+def test_a_rotation_makes_way_for_nobody_while_it_is_applied() -> None:
+    reload = Stepped()
+    assert reload.make_way()
+    reload.ask(ROTATION)
+    assert reload.make_way()
+    reload.ask(ROTATION)
+    reload.apply()
+    assert not reload.make_way()
+
+
+def test_a_rotation_does_not_disturb_a_reload() -> None:
+    reload = Stepped()
+    reload.ask(Request())
+    assert not reload.make_way()
+    assert "in progress" in (reload.ask(ROTATION) or "")
+    reload.on(Event.UNCHANGED)
+    reload.ask(ROTATION)
+    reload.on(Event.UNCHANGED)
+    status = reload.status()
+    assert (status["why"], status["outcome"]) == ("reload", "unchanged")
+    assert (status["rotation"]["why"], status["rotation"]["phase"]) == ("rotation", "idle")
