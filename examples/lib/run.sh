@@ -40,7 +40,7 @@ ports() {
         name="${pair%%=*}"
         declare -g "$name=${!name:-${pair#*=}}"
         # In two steps, so that a chosen number is never taken for the default of another port.
-        marks+=(-e "s/port_value: ${pair#*=}\b/port_value: @$name@/")
+        marks+=(-e "s/port_\(value\|redirect\): ${pair#*=}\b/port_\1: @$name@/")
         values+=(-e "s/@$name@/${!name}/")
         awaited+=("${!name}")
     done

@@ -32,6 +32,7 @@ from master.config.compile import (
     socket_matches,
     tls,
     upstream_http,
+    upstream_socket,
 )
 from proxy import registry
 from proxy.access_log import ACCESS_LOGGERS, filters, substitution
@@ -66,6 +67,7 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
         "resource_api_version",  # the protos are of v3 whatever is said
     ),
     "envoy.service.discovery.v3.DiscoveryResponse": ("type_url", "nonce"),  # a file of secrets has nothing else in it
+    "envoy.config.core.v3.SocketOption": ("description", "state=STATE_PREBIND"),  # the default, and the only moment
     "envoy.config.listener.v3.ListenerFilter": ("name",),  # the type of `typed_config` decides
     "envoy.config.core.v3.TransportSocket": ("name",),  # the type of `typed_config` decides
     "envoy.config.core.v3.SubstitutionFormatString": ("json_format_options",),
@@ -155,6 +157,7 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         socket_matches,
         tls,
         upstream_http,
+        upstream_socket,
     ):
         yield module.FIELDS
     for table in TABLES:

@@ -23,10 +23,14 @@ class TlsStats:
         self._secrets = config.secrets
         self._uses = list(uses(config))
         self._expirations: dict[str, int] = {}
+        self._ocsp_responses: list[float] = []  # until when each is good
         if self._uses:
             from master.certificates import used
 
-            self._expirations = expirations(used(config))
+            found = used(config)
+            self._expirations = expirations(found)
+            answers = [each.ocsp for context in found for each in context.ours if each.ocsp is not None]
+            self._ocsp_responses = [each.next_update.timestamp() for each in answers if each.next_update is not None]
 
     def add(self, metrics: Metrics) -> None:
         """What nobody counts: the first reading of each secret, and names that are 0."""
@@ -48,6 +52,9 @@ class TlsStats:
         if self._expirations:
             left = min(self._expirations.values()) - datetime.now(UTC).timestamp()
             metrics.gauges["server.days_until_first_cert_expiring"] = max(int(left // 86400), 0)
+        if self._ocsp_responses:
+            left = min(self._ocsp_responses) - datetime.now(UTC).timestamp()
+            metrics.gauges["server.seconds_until_first_ocsp_response_expiring"] = max(int(left), 0)
 
 
 def expirations(found: list[TlsContext]) -> dict[str, int]:

@@ -13,12 +13,13 @@ import msgspec
 from proxy.config.common import StringMatcher
 
 Version = Literal["", "TLSv1_0", "TLSv1_1", "TLSv1_2", "TLSv1_3"]
+StaplePolicy = Literal["LENIENT_STAPLING", "STRICT_STAPLING", "MUST_STAPLE"]
 SanType = Literal["EMAIL", "DNS", "URI", "IP_ADDRESS"]
 
 
 class Certificate(msgspec.Struct, frozen=True, gc=False, tag="certificate"):
     """`TlsCertificate`: a PEM chain, leaf first, and the leaf's PEM key. `path` is the chain's file, or "<inline>";
-    `name` that of the secret it comes from, or "".
+    `name` that of the secret it comes from, or "". `ocsp` is an OCSP response (DER) that goes with it, b"" for none.
     """
 
     chain: bytes
@@ -26,6 +27,7 @@ class Certificate(msgspec.Struct, frozen=True, gc=False, tag="certificate"):
     password: bytes = b""
     path: str = "<inline>"
     name: str = ""
+    ocsp: bytes = b""
 
     def __repr__(self) -> str:
         return f"Certificate(path={self.path!r})"
@@ -131,6 +133,7 @@ class DownstreamTls(msgspec.Struct, frozen=True):
     session_timeout: int | None = None
     prefer_client_ciphers: bool = False
     full_scan: bool = False
+    staple_policy: StaplePolicy = "LENIENT_STAPLING"
     secrets: SecretKeys = SecretKeys()
 
 

@@ -53,7 +53,7 @@ class H2Sender:
         self._streams: dict[int, Stream] = {}
         self._over: OrderedDict[int, bool] = OrderedDict()
         self._last_meters: dict[int, Meter] = {}  # of streams that ended while the last bytes were read
-        self._highest = 0  # the highest stream that the peer has opened
+        self._highest = 0  # the highest stream that the client, whichever of us it is, has opened
         self._goaway_at: int | None = None  # the last stream that we said we would serve
         self._encoder = BlockEncoder(options.hpack_table_size)
         self._output: list[bytes | memoryview] = []
@@ -69,6 +69,11 @@ class H2Sender:
     def streams(self) -> int:
         """How many are open."""
         return len(self._streams)
+
+    @property
+    def _last_taken(self) -> int:
+        """The last stream of the peer's that we have looked at: servers open none."""
+        return 0 if self.client else self._highest
 
     def _open(self, stream_id: int) -> Stream:
         window = self.options.initial_stream_window_size
@@ -157,7 +162,7 @@ class H2Sender:
 
     def _finish(self, stream: Stream, trailers: Headers | None) -> None:
         if trailers is not None:
-            self._queue_block(stream, self._encoder.encode((), trailers), end_stream=True)
+            self._queue_block(stream, self._encoder.encode(trailers), end_stream=True)
         elif self._last_data is not None and self._last_data[0] == stream.id:
             at = self._last_data[1]
             head = self._output[at]
@@ -166,7 +171,7 @@ class H2Sender:
             self._queue(frames.head(0, frames.DATA, frames.END_STREAM, stream.id))
         self._end_local(stream)
 
-    def _frame_data(self, stream: Stream, data: bytes | memoryview) -> None:
+    def _frame_data(self, stream: Stream, data: bytes | memoryview, *, end_stream: bool = False) -> None:
         size = len(data)
         stream.meter.sent += frames.HEAD_SIZE + size
         stream.send_window -= size
@@ -174,9 +179,25 @@ class H2Sender:
         self._budget.data_sent += 1
         self._unsent_frames += 1
         self._last_data = (stream.id, len(self._output))
-        self._output.append(frames.head(size, frames.DATA, 0, stream.id))
+        self._output.append(frames.head(size, frames.DATA, frames.END_STREAM if end_stream else 0, stream.id))
         self._output.append(data)
         self.output_size += frames.HEAD_SIZE + size
+
+    def _takes_whole(self, stream: Stream, size: int) -> bool:
+        """Whether a body of `size` bytes may be framed at once, by all windows and bounds."""
+        return (
+            size <= stream.send_window
+            and size <= self._send_window
+            and size <= OUTPUT_LIMIT - self.output_size
+            and self._unsent_frames + 2 + size // self.peer_frame_size <= self.options.max_outbound_frames
+        )
+
+    def _frame_body(self, stream: Stream, body: bytes | memoryview) -> None:
+        """All DATA frames of `body`, of which the last one ends our side of the stream."""
+        size, limit = len(body), self.peer_frame_size
+        pieces = [body] if size <= limit else [body[at : at + limit] for at in range(0, size, limit)]
+        for piece in pieces:
+            self._frame_data(stream, piece, end_stream=piece is pieces[-1])
 
     @property
     def _may_frame(self) -> bool:
@@ -255,7 +276,7 @@ class H2Sender:
 
     def send_goaway(self, code: int = ErrorCode.NO_ERROR, *, notice: bool = False) -> None:
         """Take no streams beyond those that have come; `notice`: not yet, but the peer should stop opening them."""
-        last = frames.MAX_STREAM_ID if notice else self._highest
+        last = frames.MAX_STREAM_ID if notice else self._last_taken
         if not notice:
             self._goaway_at = last
         self.stats.goaway_sent.inc()
@@ -301,8 +322,9 @@ class H2Sender:
         if failed.flood:
             self.stats.flood(failed.flood)
         self.failure = CodecError(failed.detail)
-        self._queue(frames.goaway(0 if self.client else self._highest, failed.code))
-        self.stats.goaway_sent.inc()
+        self._queue(frames.goaway(self._last_taken, failed.code))
+        if not self.client:
+            self.stats.goaway_sent.inc()
 
     def end(self) -> None:
         """The connection is over: what its gauges still count of it is none."""

@@ -67,12 +67,22 @@ class Authority:
         begins: float = -60,
         rsa_bits: int = 0,
         authority: bool = False,
+        must_staple: bool = False,
     ) -> Pair:
         """A certificate for these names: DNS names, IP addresses, URIs (with `://`), mail addresses (with `@`).
 
         It is good from `begins` to `days`, in days from now.
         """
-        return _issue(name, self.pair, sans, days=days, begins=begins, rsa_bits=rsa_bits, authority=authority)
+        return _issue(
+            name,
+            self.pair,
+            sans,
+            days=days,
+            begins=begins,
+            rsa_bits=rsa_bits,
+            authority=authority,
+            must_staple=must_staple,
+        )
 
     def revoke(self, *pairs: Pair) -> str:
         """The PEM list of revoked certificates."""
@@ -105,6 +115,7 @@ def _issue(
     begins: float = -60,
     rsa_bits: int = 0,
     authority: bool = False,
+    must_staple: bool = False,
 ) -> Pair:
     key: Key = rsa.generate_private_key(65537, rsa_bits) if rsa_bits else ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.now(datetime.UTC)
@@ -121,6 +132,8 @@ def _issue(
     )
     if sans:
         builder = builder.add_extension(x509.SubjectAlternativeName(list(map(_san, sans))), critical=False)
+    if must_staple:
+        builder = builder.add_extension(x509.TLSFeature([x509.TLSFeatureType.status_request]), critical=False)
     signer = key if issuer is None else issuer.private
     return Pair(builder.sign(signer, hashes.SHA256()), key)
 

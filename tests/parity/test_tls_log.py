@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import re
@@ -12,11 +13,15 @@ from typing import Any
 
 import pytest
 
-from tests.integration.tls.terminating import authority, inline
+from proxy.net.tls.ocsp import read
+from tests.integration.tls.terminating import authority, certificate, inline
 from tests.integration.tls.test_filter_chains import bootstrap
+from tests.kit import ocsp
+from tests.kit.envoy import Envoy
+from tests.kit.proxy import Proxy
 from tests.parity.log_lines import Logs, json_of, log, run_logs
 from tests.parity.rules import of
-from tests.parity.test_tls import ALICE, BOB, EXPIRED, GET, OLD, STRANGER, Client, secured, validating
+from tests.parity.test_tls import ALICE, BOB, EXPIRED, FIRST, GET, OLD, STRANGER, Client, secured, validating
 from tests.unit.proxy.net.test_client_hello import hello
 
 INSPECTOR = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
@@ -38,9 +43,24 @@ CHAINS = [
     secured(206, {"server_names": ["slow.test"]}),
     secured(207, {"server_names": ["stateful.test"]}, disable_stateless_session_resumption=True),
 ]
+LATE = ocsp.response(FIRST, authority().pair, days=-1)
+STAPLES = {
+    "good": (ocsp.response(FIRST, authority().pair), "MUST_STAPLE"),
+    "none": (b"", "STRICT_STAPLING"),
+    "lenient": (LATE, "LENIENT_STAPLING"),
+    "strict": (LATE, "STRICT_STAPLING"),
+    "must": (LATE, "MUST_STAPLE"),
+    "endless": (ocsp.response(FIRST, authority().pair, days=None), "LENIENT_STAPLING"),
+}
+STAPLED_UNTIL = [answer.next_update for response, _ in STAPLES.values() if response and (answer := read(response))]
+for name, (response, policy) in STAPLES.items():
+    staple = {"ocsp_staple": {"inline_bytes": base64.b64encode(response).decode()}} if response else {}
+    common = {"tls_certificates": [{**certificate(FIRST), **staple}]}
+    chained = secured(220, {"server_names": [f"{name}.staple.test"]}, common=common, ocsp_staple_policy=policy)
+    CHAINS.append(chained)
 for number, each in enumerate(CHAINS):
     each["name"] = f"chain {number}"
-CHAINS[6]["transport_socket_connect_timeout"] = "0.3s"
+CHAINS[6]["transport_socket_connect_timeout"] = "0.1s"
 
 
 def listener(name: str, *chains: dict[str, Any], **inspector: Any) -> dict[str, Any]:
@@ -93,11 +113,11 @@ def both(logs: Logs, name: str = "main") -> tuple[tuple[str, int], ...]:
 
 
 def said(address: tuple[str, int], data: bytes) -> None:
-    """Say something, and wait for the end."""
+    """Say something, and wait for the answer or the end."""
     with socket.create_connection(address, timeout=10) as sock:
         sock.sendall(data)
         with contextlib.suppress(ConnectionResetError):
-            while sock.recv(4096):
+            while (answer := sock.recv(4096)) and not answer.endswith(b"\r\n\r\n"):
                 pass
 
 
@@ -176,3 +196,52 @@ def test_whoever_comes_in(logs: Logs, tmp_path: Path) -> None:
             assert re.fullmatch("t1[23]d[0-9]{4}.._[0-9a-f]{12}_[0-9a-f]{12}", found["TLS_JA4_FINGERPRINT"])
             stateful = found["REQUESTED_SERVER_NAME"] == "stateful.test"
             assert found["DOWNSTREAM_TLS_SESSION_ID"] == (64 if stateful else 0)
+
+
+@pytest.mark.parity(
+    *of("extensions.transport_sockets.tls.v3.DownstreamTlsContext", "ocsp_staple_policy"),
+    *of("extensions.transport_sockets.tls.v3.TlsCertificate", "ocsp_staple"),
+)
+def test_the_same_responses_are_stapled(logs: Logs, tmp_path: Path) -> None:
+    for name, (response, _) in STAPLES.items():
+        for asks in (True, False):
+            seen = [stapled(address, f"{name}.staple.test", tmp_path, asks=asks) for address in both(logs)]
+            assert seen[1] == seen[0], name
+            expected = {"good": response, "strict": "refused", "must": "refused"}.get(name, b"") if asks else b""
+            assert seen[1] == expected, name
+    logs.wait_for_lines("connections", 2 * len(STAPLES))
+    logs.lines("connections")
+    logs.lines("requests")
+    for counted in ("requests", "responses", "omitted", "failed"):
+        name = f"listener.main.ssl.ocsp_staple_{counted}"
+        assert logs.pair.ours.stats()[name] == logs.pair.envoy.stats()[name] > 0, name
+
+
+def stapled(address: tuple[str, int], name: str, directory: Path, *, asks: bool) -> bytes | str:
+    client = Client(name).context(directory)
+    try:
+        with (
+            socket.create_connection(address, timeout=10) as sock,
+            (ocsp.asking(client) if asks else client).wrap_socket(sock, server_hostname=name) as secure,
+        ):
+            secure.sendall(GET)
+            assert secure.recv(4096).startswith(b"HTTP/1.1 220")
+            return ocsp.received(secure) if asks else b""
+    except OSError:
+        return "refused"
+
+
+@pytest.mark.parity(*of("admin.v3.Certificates", "certificates"))
+def test_what_is_told_of_responses(logs: Logs) -> None:
+    def details(side: Envoy | Proxy) -> list[str]:
+        contexts = json.loads(side.admin("/certs").body)["certificates"]
+        found = [certificate.get("ocsp_details") for each in contexts for certificate in each["cert_chain"]]
+        ends = {until.strftime("%Y-%m-%dT%H:%M:%SZ") for until in STAPLED_UNTIL if until is not None}
+        return sorted(json.dumps(each) for each in found if each is not None and each.get("expiration") in ends)
+
+    assert details(logs.pair.ours) == details(logs.pair.envoy)
+    assert len(details(logs.pair.ours)) == len(STAPLES) - 2, "all but the one without an end, and no response"
+    first = [
+        side.stats()["server.seconds_until_first_ocsp_response_expiring"] for side in (logs.pair.envoy, logs.pair.ours)
+    ]
+    assert first == [0, 0], "one has expired"

@@ -19,6 +19,7 @@ from proxy.config.tls import (
     SanMatcher,
     SanType,
     SecretKeys,
+    StaplePolicy,
     TicketKeys,
     TlsParameters,
     UpstreamTls,
@@ -27,7 +28,8 @@ from proxy.config.tls import (
 )
 from proxy.net.tls.certificate import CertificateFacts
 from proxy.net.tls.client import ClientTls
-from proxy.net.tls.context import TlsConfigError
+from proxy.net.tls.context import TlsConfigError, load_certificate, new_context
+from proxy.net.tls.ocsp import Staple
 from proxy.net.tls.server import ServerTls, facts_of
 from proxy.net.tls.stats import TlsStats
 from proxy.stats import MemoryStats
@@ -49,6 +51,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "disable_stateful_session_resumption",
         "session_timeout",
         "full_scan_certs_on_sni_mismatch",
+        "ocsp_staple_policy",
         "prefer_client_ciphers",
     ),
     f"{_TLS}.UpstreamTlsContext": (
@@ -78,7 +81,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "ecdh_curves",
         "signature_algorithms",
     ),
-    f"{_TLS}.TlsCertificate": ("certificate_chain", "private_key", "password", "watched_directory"),
+    f"{_TLS}.TlsCertificate": ("certificate_chain", "private_key", "password", "watched_directory", "ocsp_staple"),
     f"{_TLS}.TlsSessionTicketKeys": ("keys",),
     f"{_TLS}.CertificateValidationContext": (
         "trusted_ca",
@@ -102,6 +105,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 
 _VERSIONS: dict[int, Version] = {0: "", 1: "TLSv1_0", 2: "TLSv1_1", 3: "TLSv1_2", 4: "TLSv1_3"}
+_STAPLE_POLICIES: dict[int, StaplePolicy] = {0: "LENIENT_STAPLING", 1: "STRICT_STAPLING", 2: "MUST_STAPLE"}
 _SAN_TYPES: dict[int, SanType] = {1: "EMAIL", 2: "DNS", 3: "URI", 4: "IP_ADDRESS"}
 DEFAULTS = TlsParameters()
 _TICKET_KEY = 80  # bytes
@@ -131,6 +135,7 @@ def compile_downstream(message: Any, context: Context, names: tuple[str, ...] = 
         if found.HasField("session_timeout")
         else None,
         prefer_client_ciphers=found.prefer_client_ciphers,
+        staple_policy=_STAPLE_POLICIES[found.ocsp_staple_policy],
         full_scan=found.full_scan_certs_on_sni_mismatch.value,
         secrets=msgspec.structs.replace(secrets, ticket_keys=ticket_keys_secret),
     )
@@ -144,7 +149,9 @@ def compile_downstream(message: Any, context: Context, names: tuple[str, ...] = 
             "there is nothing that a client's certificate could be held against, so everybody would come in",
             "a validation_context with trusted_ca, names or hashes",
         )
-    elif not here.faulty("common_tls_context"):
+    elif _check_staples(tls.certificates, tls.staple_policy, common, here.at("common_tls_context")) and not here.faulty(
+        "common_tls_context"
+    ):
         _report(here.at("common_tls_context"), lambda: ServerTls(tls, TlsStats(MemoryStats(), ""), names))
     return tls
 
@@ -177,7 +184,7 @@ def compile_upstream(message: Any, context: Context) -> UpstreamTls | None:
     if len(tls.certificates) > 1:
         several = "tls_certificates" if common.tls_certificates else "tls_certificate_sds_secret_configs"
         place.error((several, 1), "a client has one certificate", "one certificate")
-    elif not place.faulty():
+    elif _check_staples(tls.certificates, None, common, place) and not place.faulty():
         _report(place, lambda: ClientTls(tls, TlsStats(MemoryStats(), "")))
     return tls
 
@@ -229,6 +236,7 @@ def compile_certificate(message: Any, context: Context) -> Certificate | None:
         key=context.data_source(message.private_key, "private_key"),
         password=context.data_source(message.password, "password"),
         path=message.certificate_chain.filename or "<inline>",
+        ocsp=context.data_source(message.ocsp_staple, "ocsp_staple"),
     )
     return certificate if not context.incomplete() and _check_pair(certificate, context) else None
 
@@ -363,9 +371,7 @@ def compile_ticket_keys(message: Any, context: Context) -> TicketKeys | None:
     for index, key in enumerate(keys):
         if len(key) != _TICKET_KEY:
             here.error((index,), f"a session ticket key of {len(key)} bytes", f"{_TICKET_KEY} random bytes")
-    if len(keys) > 1:
-        here.error((1,), "more than one session ticket key is not supported", "one key")
-    return TicketKeys(keys) if [len(key) for key in keys] == [_TICKET_KEY] else None
+    return TicketKeys(keys) if all(len(key) == _TICKET_KEY for key in keys) else None
 
 
 _PLACES: dict[str, tuple[str, ...]] = {
@@ -387,20 +393,39 @@ def _report(common: Context, make: Callable[[], object]) -> None:
 
 
 def _check_pair(certificate: Certificate, context: Context) -> bool:
-    """Report a pair that no server can use, at its place. What could not be read has been reported."""
+    """Report a pair that nobody can use, at its place. What could not be read has been reported."""
     if not certificate.chain or not certificate.key:
         if not context.faulty():
             missing = "private_key" if certificate.chain else "certificate_chain"
             context.error((), f"the certificate has no {missing}", missing)
         return False
     try:
-        if too_weak := _weakness(facts_of(certificate)):
+        facts = facts_of(certificate)
+        if too_weak := _weakness(facts):
             context.error(("certificate_chain",), *too_weak)
             return False
-        ServerTls(DownstreamTls((certificate,)), TlsStats(MemoryStats(), ""))
+        load_certificate(new_context(server=True, parameters=TlsParameters()), certificate)
     except TlsConfigError as error:
         context.error(("private_key" if error.field == "key" else "certificate_chain",), str(error))
         return False
+    return True
+
+
+def _check_staples(
+    certificates: tuple[Certificate, ...], policy: StaplePolicy | None, common: Any, context: Context
+) -> bool:
+    """Report OCSP responses that cannot be stapled, or are missing; a server has a `policy`, a client None."""
+    field = "tls_certificates" if common.tls_certificates else "tls_certificate_sds_secret_configs"
+    for index, certificate in enumerate(certificates):
+        try:
+            if policy is not None:
+                Staple(certificate, facts_of(certificate), policy)
+            elif certificate.ocsp:
+                raise TlsConfigError("ocsp_staple", "no server asks its clients for an OCSP response")
+        except TlsConfigError as error:
+            place = (field, index, "ocsp_staple") if common.tls_certificates else (field, index)
+            context.error(place, str(error))
+            return False
     return True
 
 

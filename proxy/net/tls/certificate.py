@@ -59,6 +59,19 @@ class CertificateFacts:
         return digits if len(digits) % 2 == 0 else f"0{digits}"
 
     @property
+    def serial_number(self) -> int:
+        return self._certificate.serial_number
+
+    @property
+    def must_staple(self) -> bool:
+        """Whether an OCSP response must come with it (RFC 7633)."""
+        try:
+            features = self._certificate.extensions.get_extension_for_class(x509.TLSFeature).value
+        except (x509.ExtensionNotFound, ValueError):
+            return False
+        return x509.TLSFeatureType.status_request in features
+
+    @property
     def key_kind(self) -> str:
         """Of the public key: RSA, EC, or "" for another."""
         key = self._certificate.public_key()

@@ -32,7 +32,7 @@ _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME
 
 class TlsConfigError(ValueError):
     """A context cannot be made. `field` is at fault: "certificate", "key", "trusted_ca", "crl", "cipher_suites",
-    "ecdh_curves", "signature_algorithms", "versions".
+    "ecdh_curves", "signature_algorithms", "versions", "ocsp_staple".
     """
 
     def __init__(self, field: str, message: str) -> None:

@@ -1,8 +1,9 @@
 """What Python's `ssl` keeps from us of the OpenSSL that it is linked with, by ctypes.
 
-The functions are looked up through the extension module itself, so they are those of the very library that made its
-objects. Where its objects keep their pointers has been the same since CPython 3.7; `check` compares what is found there
-with what `ssl` says before anything is written.
+What has long callbacks of its own is in files beside it, `libssl_*.py`. The functions are looked up through the
+extension module itself, so they are those of the very library that made its objects. Where its objects keep their
+pointers has been the same since CPython 3.7; `check` compares what is found there with what `ssl` says before anything
+is written.
 """
 
 from __future__ import annotations
@@ -50,11 +51,19 @@ _NEW_SESSION = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 _VERIFY = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 
 
+def functions(*signatures: tuple[Any, ...]) -> Any:
+    """The library with these functions: each by its name, what it returns, and what it takes."""
+    library = ctypes.CDLL(_ssl.__file__)
+    for name, result, *arguments in signatures:
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
 @functools.cache
 def _library() -> Any:
-    library = ctypes.CDLL(_ssl.__file__)
     pointer, number, word, text = ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_char_p
-    for name, result, *arguments in (
+    return functions(
         ("SSL_CTX_get_options", ctypes.c_uint64, pointer),
         ("SSL_CTX_ctrl", word, pointer, number, word, pointer),
         ("SSL_ctrl", word, pointer, number, word, pointer),
@@ -86,10 +95,7 @@ def _library() -> Any:
         ("X509_STORE_CTX_get0_cert", pointer, pointer),
         ("i2d_X509", number, pointer, pointer),
         ("ERR_clear_error", None),
-    ):
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
-    return library
+    )
 
 
 def check() -> None:
@@ -109,6 +115,12 @@ def _checked() -> Any:
 
 def _of_context(context: ssl.SSLContext) -> int:
     return ctypes.c_void_p.from_address(id(context) + _CONTEXT_POINTER).value or 0
+
+
+def pointer_of(context: ssl.SSLContext) -> int:
+    """Its SSL_CTX, for other files of this kind."""
+    _checked()
+    return _of_context(context)
 
 
 def _of_connection(connection: object) -> int:
@@ -251,10 +263,11 @@ def set_verify_error(store: int, code: int) -> None:
 
 def leaf(store: int) -> bytes:
     """The peer's own certificate (DER)."""
-    return _encoded(_library().X509_STORE_CTX_get0_cert(store))
+    return encoded(_library().X509_STORE_CTX_get0_cert(store))
 
 
-def _encoded(certificate: int | None) -> bytes:
+def encoded(certificate: int | None) -> bytes:
+    """An X509 as DER; b"" for none."""
     if not certificate:
         return b""
     library = _library()
@@ -296,7 +309,7 @@ def offer(connection: object, applications: Sequence[str]) -> None:
 
 def own_certificate(connection: object) -> bytes:
     """The certificate that we present (DER); b"" for none."""
-    return _encoded(_checked().SSL_get_certificate(_of_connection(connection)))
+    return encoded(_checked().SSL_get_certificate(_of_connection(connection)))
 
 
 def session_id(connection: object) -> bytes:

@@ -14,6 +14,9 @@ from proxy.config.tls import Certificate, DownstreamTls
 from proxy.net.tls import libssl
 from proxy.net.tls.certificate import CertificateFacts
 from proxy.net.tls.context import TlsConfigError, load_certificate, load_trust, new_context
+from proxy.net.tls.libssl_ocsp import set_stapling
+from proxy.net.tls.libssl_tickets import set_ticket_keys
+from proxy.net.tls.ocsp import Staple, Stapler
 from proxy.net.tls.socket import TlsSocket
 from proxy.net.tls.stats import TlsStats
 from proxy.net.tls.tickets import ticket_key
@@ -35,7 +38,10 @@ class ServerTls:
         self._callbacks: list[object] = []
         if config.validation is not None and config.validation.asks:
             self.verifier = Verifier(config.validation, stats)
+        self._stapler = Stapler(stats)
         certificates = [_Presented(certificate) for certificate in config.certificates]
+        for certificate, presented in zip(config.certificates, certificates, strict=True):
+            self._stapler.add(presented.facts, Staple(certificate, presented.facts, config.staple_policy))
         self._identity = _identity(config, certificates, names)
         self._contexts: dict[tuple[int, ...], ssl.SSLContext] = {}
         everything = _one_per_kind(certificates, range(len(certificates)))
@@ -76,6 +82,7 @@ class ServerTls:
         else:
             context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
         self._set_sessions(context)
+        self._callbacks.append(set_stapling(context, self._stapler))
         if config.validation is not None and self.verifier is not None:
             load_trust(context, config.validation, server=True)
             needed = config.require_client_certificate or config.validation.demands
@@ -89,7 +96,10 @@ class ServerTls:
         revocable = config.validation is not None and bool(config.validation.crl)
         if config.tickets and not revocable:  # a resumed session's certificate is not looked up in the list again
             keys = config.ticket_keys.keys if config.ticket_keys is not None else (ticket_key(self._identity),)
-            libssl.set_ticket_key(context, keys[0])
+            if len(keys) == 1:
+                libssl.set_ticket_key(context, keys[0])
+            else:
+                self._callbacks.append(set_ticket_keys(context, keys))
         else:
             context.options |= ssl.OP_NO_TICKET
             context.num_tickets = 0
@@ -102,7 +112,7 @@ class _Presented:
     """A certificate's kind of key, and the names that it is good for: the common name where it has no others."""
 
     def __init__(self, certificate: Certificate) -> None:
-        facts = facts_of(certificate)
+        self.facts = facts = facts_of(certificate)
         self.kind = facts.key_kind
         self.identity = (facts.common_name, facts.sans, facts.issuer)
         self.names = {name.lower() for name in facts.names("DNS") or [facts.common_name] if name}
@@ -124,7 +134,8 @@ def _identity(config: DownstreamTls, certificates: Sequence[_Presented], names: 
     """What must be the same for a session to be resumed: the names that we answer to, and whom we let in
     (`ServerContextImpl::generateHashForSessionContextId`). Other certificates for the same names will do.
     """
-    known = ([each.identity for each in certificates], config.validation, config.require_client_certificate, names)
+    trust = config.validation and msgspec.structs.replace(config.validation, path="", name="")  # as on other machines
+    known = ([each.identity for each in certificates], trust, config.require_client_certificate, names)
     return hashlib.sha256(msgspec.msgpack.encode(known)).digest()
 
 

@@ -24,8 +24,10 @@ class TlsStats:
         self.fail_verify_error = counter("fail_verify_error")
         self.fail_verify_san = counter("fail_verify_san")
         self.fail_verify_cert_hash = counter("fail_verify_cert_hash")
-        for policy in ("failed", "omitted", "requests", "responses"):  # nothing is stapled
-            counter(f"ocsp_staple_{policy}")
+        self.ocsp_staple_requests = counter("ocsp_staple_requests")
+        self.ocsp_staple_responses = counter("ocsp_staple_responses")
+        self.ocsp_staple_omitted = counter("ocsp_staple_omitted")
+        self.ocsp_staple_failed = counter("ocsp_staple_failed")
 
     def named(self, kind: str, name: str) -> Counter:
         """`ssl.<kind>.<name>`. There are as many as the library has ciphers and the like."""

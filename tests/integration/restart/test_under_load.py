@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import signal
 import threading
 from collections.abc import Iterator
 
 import pytest
+import yaml
 
 from tests.integration.processes.family import wait_for_workers
 from tests.integration.restart.restarting import begin, restart, status, wait_until_alone, wait_until_restarted
+from tests.integration.tls.terminating import context, inline
 from tests.kit.bootstrap import one_origin
 from tests.kit.client import Connection
 from tests.kit.load import Load
@@ -32,31 +35,49 @@ def origin() -> Iterator[Origin]:
 
 @pytest.fixture(scope="module")
 def proxy(origin: Origin) -> Iterator[Proxy]:
-    with Proxy(one_origin(origin.port), concurrency=2) as proxy:
+    with Proxy(with_tls(one_origin(origin.port)), concurrency=2) as proxy:
         yield proxy
+
+
+def with_tls(text: str) -> str:
+    """The same, with a listener `tls` beside the first one, whose ticket keys outlive a generation."""
+    tree = yaml.safe_load(text)
+    (plain,) = tree["static_resources"]["listeners"]
+    secured = copy.deepcopy(plain)
+    secured["name"] = "tls"
+    (chain,) = secured["filter_chains"]
+    chain["transport_socket"] = context(session_ticket_keys={"keys": [inline("o" * 80), inline("k" * 80)]})
+    tree["static_resources"]["listeners"].append(secured)
+    return yaml.safe_dump(tree, sort_keys=False)
 
 
 def test_no_request_fails_and_nothing_is_counted_twice_or_lost(proxy: Proxy) -> None:
     pid, before = proxy.pid, proxy.stats().get(REQUESTS, 0)
     with (
-        Load(proxy.address(), mode="new", connections=3) as new,
-        Load(proxy.address(), mode="keep-alive", connections=3) as kept,
-        Load(proxy.address(), mode="keep-alive", connections=12, pause=0.01) as mostly_idle,
-        Load(proxy.address(), mode="download", connections=4) as downloads,
+        Load(proxy.address("web"), mode="new", connections=3) as new,
+        Load(proxy.address("web"), mode="keep-alive", connections=3) as kept,
+        Load(proxy.address("web"), mode="keep-alive", connections=12, pause=0.01) as mostly_idle,
+        Load(proxy.address("web"), mode="download", connections=4) as downloads,
+        Load(proxy.address("tls"), mode="tls-new", connections=1, pause=0.02) as new_tls,
+        Load(proxy.address("tls"), mode="tls-keep-alive", connections=1, pause=0.02) as kept_tls,
         Load(proxy.admin_socket, mode="new", connections=1, target="/ready", pause=0.01) as admin,
     ):
         for _ in range(RESTARTS - 1):
             done = restart(proxy)
             assert done.returncode == 0, done.stderr + proxy.output()
-        reports = [load.finish() for load in (new, kept, mostly_idle, downloads, admin)]
+        loads = (new, kept, mostly_idle, new_tls, kept_tls, downloads, admin)
+        reports = [load.finish() for load in loads]
     for report in reports:
         assert report.failed.total() == 0, report.failed
-    assert all(report.ok > 20 for report in (*reports[:3], reports[-1]))
+    assert all(report.ok > 20 for report in (*reports[:5], reports[-1]))
     served = sum(report.ok for report in reports[:-1])
     assert proxy.stats()[REQUESTS] == before + served
     assert proxy.processes()[0]["pid"] == pid
     wait_until_alone(proxy)
     stats = proxy.stats()
+    tls = {name.rpartition(".ssl.")[2]: value for name, value in stats.items() if ".ssl." in name}
+    assert tls["handshake"] > 20
+    assert tls["handshake"] - tls["session_reused"] == 2, "only each client's first handshake is a full one"
     assert stats[REQUESTS] == before + served  # also once the last of the old processes has been folded
     assert stats["server.hot_restart_epoch"] == stats["server.hot_restart_generation"] - 1 == RESTARTS - 1
 
@@ -64,7 +85,7 @@ def test_no_request_fails_and_nothing_is_counted_twice_or_lost(proxy: Proxy) -> 
 def test_idle_connections_change_over_and_the_drain_ends(proxy: Proxy) -> None:
     """More than one message carries; some have had a request, some have not."""
     with contextlib.ExitStack() as stack:
-        idle = [stack.enter_context(Connection(proxy.address())) for _ in range(130)]
+        idle = [stack.enter_context(Connection(proxy.address("web"))) for _ in range(130)]
         for connection in idle[:65]:
             assert connection.request(KEEP_ALIVE).status == 200
         wait_for(lambda: proxy.stats()[OPEN] == len(idle), deadline=10, what="all connections are accepted")
@@ -82,7 +103,7 @@ class Begun:
     """A connection on which a part of a request has been read, so that it stays where it is."""
 
     def __init__(self, proxy: Proxy) -> None:
-        self._connection = Connection(proxy.address())
+        self._connection = Connection(proxy.address("web"))
         self._connection.sock.sendall(KEEP_ALIVE[:-2])
 
     def finish(self) -> None:
@@ -140,9 +161,9 @@ def test_no_signal_at_any_moment_kills_it(proxy: Proxy) -> None:
             proxy.kill(signal.SIGHUP)
 
     thread = threading.Thread(target=shower)
+    begin(proxy)  # before the first SIGHUP: a reload that is in progress would have it refused
     thread.start()
     try:
-        begin(proxy)
         wait_until_restarted(proxy, generation + 1)
     finally:
         stop.set()

@@ -9,6 +9,7 @@ from tests.kit.load.kinds.kind import Ask, Kind
 from tests.kit.load.kinds.pipelined import Pipelined
 from tests.kit.load.kinds.requests import KeepAlive, New
 from tests.kit.load.kinds.tcp import Tcp
+from tests.kit.load.kinds.tls import KeepAliveTls, NewTls
 from tests.kit.load.kinds.upload import Upload
 from tests.kit.load.kinds.websocket import WebSocket
 
@@ -19,5 +20,7 @@ KINDS: Mapping[str, Callable[[Ask], Kind]] = {
     "download": Download,
     "upload": Upload,
     "tcp": Tcp,
+    "tls-new": NewTls,
+    "tls-keep-alive": KeepAliveTls,
     "websocket": WebSocket,
 }
