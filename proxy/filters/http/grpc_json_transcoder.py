@@ -122,10 +122,7 @@ class GrpcJsonTranscoder:
 
 def _descriptors(message: Any, context: CompileContext) -> bytes:
     kind = message.WhichOneof("descriptor_set")
-    if kind is None:
-        context.error((), "services without their descriptors", "proto_descriptor or proto_descriptor_bin")
-        return b""
-    if kind == "proto_descriptor_bin":
+    if kind != "proto_descriptor":
         return bytes(message.proto_descriptor_bin)
     try:
         return Path(message.proto_descriptor).read_bytes()

@@ -22,7 +22,6 @@ _JSON = b"application/json"
 _EVENTS = b"text/event-stream"
 _DETAILS = b"grpc-status-details-bin"
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
-_FAILED = "grpc_json_transcode_failure"
 _TOO_LARGE = "Response not transcoded because the transcoder's internal buffer size exceeds the configured limit."
 
 
@@ -70,7 +69,7 @@ class Answer(ResponseEdit):
             out.append(self._translated(bytes(self._kept[grpc.FRAME_HEAD : end])))
             del self._kept[:end]
         if len(self._kept) + self.held() > self._limit:
-            detail = f"{_FAILED}{{response_buffer_size_limit_reached}}"
+            detail = "grpc_json_transcode_failure{response_buffer_size_limit_reached}"
             raise ProxyError(detail, side="upstream", status=500, body=_TOO_LARGE)
         return b"".join(out)
 
@@ -122,7 +121,9 @@ class Answer(ResponseEdit):
             if (text := fields.get(grpc.MESSAGE)) is not None:
                 headers.set(grpc.MESSAGE, text)
         headers.remove(b"trailer")
-        if not self.method.server_streaming:
+        if self.method.server_streaming:
+            headers.remove(b"content-length")
+        else:
             self._measure(body)
 
     def _measure(self, body: bytes) -> None:
@@ -222,4 +223,4 @@ class HttpBody(Answer):
 
 
 def _failed(text: str) -> ProxyError:
-    return ProxyError(f"{_FAILED}{{INVALID_ARGUMENT}}", side="upstream", status=502, body=text)
+    return ProxyError("grpc_json_transcode_failure{INVALID_ARGUMENT}", side="upstream", status=502, body=text)

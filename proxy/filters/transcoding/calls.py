@@ -80,14 +80,6 @@ class Call:
         request, method, body = exchange.request, self._method, exchange.body
         headers = request.headers
         kind = headers.joined(b"content-type") or b""
-        early = EARLY if body.ended else FAILED
-        if method.client_streaming:
-            messages_in = self._http_bodies(kind) if method.request_http_body else self._elements(limit)
-            body.transform(messages_in)
-        else:
-            text = await _whole(exchange, limit)
-            message = self._http_body(kind, text) if method.request_http_body else self._message(text, early)
-            body.hold(grpc.frame_head(len(message)) + message)
         headers.remove(b"content-length")
         headers.set(b"content-type", grpc.CONTENT_TYPE)
         headers.set(ORIGINAL_PATH, request.path)
@@ -96,6 +88,14 @@ class Call:
         request.path, request.method = method.path, b"POST"
         if not self._transcoding.config.keep_route:
             exchange.clear_route_cache()
+        early = EARLY if body.ended else FAILED
+        if method.client_streaming:
+            messages_in = self._http_bodies(kind) if method.request_http_body else self._elements(limit)
+            body.transform(messages_in)
+        else:
+            text = await _whole(exchange, limit)
+            message = self._http_body(kind, text) if method.request_http_body else self._message(text, early)
+            body.hold(grpc.frame_head(len(message)) + message)
 
     def answer(self, limit: int) -> Answer:
         """The edit of its response."""
