@@ -41,7 +41,7 @@ class TcpProxy:
         self._listener = context.listener_prefix.removeprefix("listener.").removesuffix(".")
         self._stats = TcpStats(context.stats, config.stat_prefix)
         self._periodic = context.periodic
-        self._access_logs = build_access_logs(config.access_log, context.log_writer)
+        self._access_logs = build_access_logs(config.access_log, context.log_sinks)
         self._choice = Weighted([(choice, choice.weight) for choice in config.clusters])
 
     async def __call__(self, connection: Connection, call_next: CallNextNetwork) -> None:
