@@ -30,7 +30,7 @@ from proxy.upstream.http1_pool import Http1Pool
 from proxy.upstream.http2_pool import Http2Pool
 from proxy.upstream.judge import Judge
 from proxy.upstream.lb import Surroundings
-from proxy.upstream.observed import Together
+from proxy.upstream.observed import Hidden, Together
 from proxy.upstream.pool import Common, Pool
 from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.stream import UpstreamStream
@@ -67,6 +67,7 @@ class Cluster:
         self._numbers = numbers or itertools.count(1)
         self._background = background or Background()
         self.stats = ClusterStats(stats, config.stat_name)
+        self.hidden = Hidden(stats, f"cluster.{config.stat_name}.")
         self._hosts = tables.hosts
         slot = endpoints.slot if endpoints is not None else 0
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
