@@ -23,6 +23,7 @@ from proxy.filters.network.hcm_express import Lane
 from proxy.http import express_request
 from proxy.http.handover import Handover
 from proxy.server import Server
+from proxy.upstream.http1_pool import Http1Pool
 from proxy.upstream.tables import CLUSTER_GAUGES, HOST_GAUGES, ClusterColumn, HostColumn
 from shm.metrics import MetricsWriter, create_region
 from shm.table import TableWriter, create_table
@@ -96,7 +97,7 @@ def lane_steps(lane: Lane, send: float, receive: float, event: float) -> float:
     assert destination is not None
     manager, plans, now = lane._manager, lane._plans, trio.current_time()
     pool = destination.cluster.pick()
-    assert pool is not None
+    assert isinstance(pool, Http1Pool)
     answer = destination.responses.find(ANSWER)
     assert answer is not None
     values = (*arrival.varying, head.plan.new_id())
@@ -171,7 +172,7 @@ def log_price(lane: Lane) -> None:
     assert destination is not None
     answer, pool = destination.responses.find(ANSWER), destination.cluster.pick()
     assert answer is not None
-    assert pool is not None
+    assert isinstance(pool, Http1Pool)
     progress = Handover(SMALL, now)
     progress.pool, progress.upstream, progress.sent_at, progress.received = pool, pool.take(now), now, ANSWER
     progress.path, progress.values = b"/", (b"7a1d3f9e-0000-4000-8000-000000000001", b"/")

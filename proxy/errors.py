@@ -98,6 +98,10 @@ def errno_name(error: BaseException) -> str:
     return ""
 
 
+_TLS = "TLS error:: SSL routines:OPENSSL internal:"
+"""What stands before whatever there is to say of a handshake."""
+
+
 def describe(error: BaseException) -> str:
     """An error in one line with what lies behind it: `connection termination: Connection reset by peer`.
 
@@ -108,6 +112,7 @@ def describe(error: BaseException) -> str:
     while cause is not None and len(parts) < MAX_CAUSES:
         said = str(cause) or type(cause).__name__
         reason = said.partition("{")[2].rstrip("}").replace("_", " ").replace("|", ": ") or said
+        reason = reason.replace(_TLS, "TLS: ").removesuffix(":TLS error end")
         if not parts or reason.replace("_", " ") not in parts[-1].replace("_", " "):
             parts.append(reason)
         cause = cause.__cause__

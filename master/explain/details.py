@@ -73,6 +73,10 @@ DETAILS: dict[str, Detail] = {
         "the client asked for an upgrade (WebSocket), which this connection manager does not allow", "client",
         "upgrade_configs of the connection manager or route",
     ),
+    "upgrade_over_http2": Detail(
+        "the client asked for a tunnel (CONNECT, WebSocket) of a cluster that speaks HTTP/2, which can carry none here "
+        "yet", "us", "a cluster of HTTP/1.1 for such routes",
+    ),
     "request_headers_failed_strict_check{*}": Detail(
         "the header in braces, with which a request from inside asks for retries or times, makes no sense", "client",
         "strict_check_headers of the router",
@@ -83,6 +87,16 @@ DETAILS: dict[str, Detail] = {
     ),
     # --- the upstream
     "no_healthy_upstream": Detail("the cluster has no host that may be used", "upstream"),
+    _RESET % "local_connection_failure|failed_to_bind*": Detail(
+        "the connection could not be given its source address: the kernel's words are in braces", "us",
+        "`upstream_bind_config.source_address`: is it an address of this machine's, of the host's version of IP, and, "
+        "with a port, free?",
+    ),
+    _RESET % "local_connection_failure*": Detail(
+        "the kernel did not take the socket options of the cluster", "us",
+        "`upstream_bind_config.socket_options`: level and name of each are setsockopt(2)'s; some want privileges that "
+        "workers do not have",
+    ),
     **upstream_tls_details.DETAILS,
     _RESET % "remote_connection_failure": Detail(
         "the host closed the connection in the middle of the TLS handshake", "upstream",
@@ -97,10 +111,23 @@ DETAILS: dict[str, Detail] = {
         ("Cluster.connect_timeout",),
     ),
     _RESET % "connection_termination": Detail("the host closed the connection before it sent a byte", "upstream"),
+    _RESET % "remote_reset": Detail(
+        "the host reset the request's stream (HTTP/2), or its response's head was larger than is taken", "upstream",
+        "`http2.header_overflow` and `http2.header_list_size_too_large` of the cluster count such heads",
+    ),
+    _RESET % "remote_refused_stream_reset": Detail(
+        "the host took no more requests on the connection (HTTP/2: REFUSED_STREAM, or GOAWAY), and has not looked at "
+        "this one", "upstream", "`retry_on: refused-stream` sends it again",
+    ),
     _RESET % "protocol_error": Detail("the host's answer broke HTTP", "upstream"),
     _RESET % "overflow": Detail("a circuit breaker of the cluster was full", "us", "", _BREAKERS),
     _AFTER % "connection_termination": Detail(_AFTER_WORDS + "the host closed the connection", "upstream"),
+    _AFTER % "remote_reset": Detail(_AFTER_WORDS + "the host reset its stream (HTTP/2)", "upstream"),
+    _AFTER % "remote_refused_stream_reset": Detail(
+        _AFTER_WORDS + "the host ended it as if it had refused it (HTTP/2: REFUSED_STREAM)", "upstream"
+    ),
     _AFTER % "connection_timeout": Detail(_AFTER_WORDS + "the connection timed out", "upstream"),
+    _AFTER % "local_connection_failure*": Detail(_AFTER_WORDS + "there was no connection", "us"),
     _AFTER % "remote_connection_failure*": Detail(_AFTER_WORDS + "the connection failed", "upstream"),
     _AFTER % "protocol_error": Detail(_AFTER_WORDS + "the rest of it broke HTTP or never came", "upstream"),
     _AFTER % "overflow": Detail(_AFTER_WORDS + "a circuit breaker was full", "us", "", _BREAKERS),
@@ -234,8 +261,16 @@ DETAILS: dict[str, Detail] = {
     "too_many_premature_resets": Detail(
         "the client reset too many of its requests before their answer (CVE-2023-44487)", "client",
     ),
+    "http2.body_longer_than_content_length": Detail(
+        "the request's body is longer than its Content-Length: a filter changed it", "us",
+        "which filter changes bodies on this route?",
+    ),
+    "http2.body_shorter_than_content_length": Detail(
+        "the request's body is shorter than its Content-Length: a filter changed it", "us",
+        "which filter changes bodies on this route?",
+    ),
     "http2.unwritable_*": Detail(
-        "a response could not be written safely: its bytes could have been read as something else", "us",
+        "a message could not be written safely: its bytes could have been read as something else", "us",
         "which filter, header rule or upstream produced this value?",
     ),
     "http2.*": Detail("the client's bytes broke HTTP/2 (RFC 9113)", "client"),

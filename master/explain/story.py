@@ -34,7 +34,7 @@ def tell(record: Record) -> Story:
     # That the retries are used up says less than what the last of them met.
     telling = [flag for flag in flags if flag is not Flag.UPSTREAM_RETRY_LIMIT_EXCEEDED] or flags
     meaning = FLAGS[telling[0]] if telling else _OUR_STATUS
-    detail = details.find(record.detail)
+    detail = details.find(_whole(record))
     fault = detail.fault if detail else meaning.fault
     what = detail.words if detail else meaning.words
     if record.detail == "stream_idle_timeout" and record.request_ms < 0:
@@ -48,6 +48,14 @@ def tell(record: Record) -> Story:
         tuple(settings.describe(field, value) for field, value in decided.items()),
         (detail.look if detail else "") or meaning.look,
     )
+
+
+def _whole(record: Record) -> str:
+    """The record's detail. What a socket said is at its end, and is the cause; so that is where a cut one goes on."""
+    begun, bar, rest = record.detail.removesuffix("…").partition("|")
+    cause = record.cause.replace(" ", "_")
+    cut = record.detail.endswith("…") and bar and cause.startswith(rest)
+    return f"{begun}|{cause}" if cut else record.detail
 
 
 def flags_of(text: str) -> list[Flag]:

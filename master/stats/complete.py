@@ -24,9 +24,7 @@ def complete(metrics: Metrics) -> Metrics:
     _zeros(counters, "", names.GLOBAL_COUNTERS)
     _zeros(gauges, "", names.GLOBAL_GAUGES)
     _zeros(counters, "http1.", names.CODEC_COUNTERS)
-    if "http2.rx_reset" in counters:
-        _zeros(counters, "http2.", names.HTTP2_COUNTERS)
-        _zeros(gauges, "http2.", names.HTTP2_GAUGES)
+    _http2("", counters, gauges)
     _zeros(counters, "http.async-client.", names.ROUTER_COUNTERS)
     for scope in clusters:
         _cluster(scope, counters, gauges)
@@ -60,8 +58,15 @@ def _cluster(scope: str, counters: dict[str, int], gauges: dict[str, int]) -> No
     members = int(gauges.get(f"{scope}membership_total", 0) > 0)
     counters.setdefault(f"{scope}membership_change", members)
     counters.setdefault(f"{scope}default.total_match_count", gauges.get(f"{scope}membership_total", 0))
-    if counters[f"{scope}upstream_cx_total"]:
+    if counters.get(f"{scope}upstream_cx_http1_total"):
         _zeros(counters, f"{scope}http1.", names.CODEC_COUNTERS)
+    _http2(scope, counters, gauges)
+
+
+def _http2(scope: str, counters: dict[str, int], gauges: dict[str, int]) -> None:
+    if f"{scope}http2.rx_reset" in counters:
+        _zeros(counters, f"{scope}http2.", names.HTTP2_COUNTERS)
+        _zeros(gauges, f"{scope}http2.", names.HTTP2_GAUGES)
 
 
 def _listener(

@@ -17,8 +17,8 @@ CLUSTER_COUNTERS = _names("""
     lb_subsets_removed lb_subsets_selected lb_zone_cluster_too_small lb_zone_no_capacity_left
     lb_zone_routing_all_directly lb_zone_routing_cross_zone lb_zone_routing_sampled original_dst_host_invalid
     retry_or_shadow_abandoned update_attempt update_empty update_failure update_no_rebuild update_success
-    upstream_cx_connect_attempts_exceeded upstream_cx_connect_with_0_rtt upstream_cx_http2_total
-    upstream_cx_http3_total upstream_cx_max_duration_reached upstream_cx_pool_overflow
+    upstream_cx_connect_attempts_exceeded upstream_cx_connect_with_0_rtt upstream_cx_http3_total
+    upstream_cx_max_duration_reached upstream_cx_pool_overflow
     upstream_cx_preconnect_skipped upstream_flow_control_backed_up_total upstream_flow_control_drained_total
     upstream_flow_control_paused_reading_total upstream_flow_control_resumed_reading_total upstream_http3_broken
     upstream_internal_redirect_failed_total upstream_internal_redirect_succeeded_total upstream_rq_0rtt
@@ -27,7 +27,7 @@ CLUSTER_COUNTERS = _names("""
     upstream_rq_retry_backoff_ratelimited upstream_rq_retry_limit_exceeded upstream_rq_retry_overflow
     upstream_rq_retry_success upstream_rq_rx_reset_no_error
 """)
-"""Behind `cluster.<name>.`: retries, HTTP/2 and 3, zones, subsets, flow control."""
+"""Behind `cluster.<name>.`: retries, HTTP/3, zones, subsets, flow control."""
 
 CLUSTER_GAUGES = _names("""
     circuit_breakers.default.cx_pool_open circuit_breakers.high.cx_pool_open
@@ -45,7 +45,7 @@ CODEC_COUNTERS = _names("""
 HTTP2_COUNTERS = _names("""
     deferred_stream_close headers_cb_no_stream metadata_empty_frames
 """)
-"""Behind `http2.`, once there was such a connection."""
+"""Behind `http2.` and `cluster.<name>.http2.`, once there was such a connection."""
 
 HTTP2_GAUGES = _names("""
     nghttp2_downstream_connections nghttp2_upstream_connections oghttp2_downstream_connections

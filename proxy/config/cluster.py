@@ -8,9 +8,11 @@ import msgspec
 
 from proxy.config.common import Address
 from proxy.config.http1 import UpstreamHttp1Options
+from proxy.config.http2 import Http2Options
 from proxy.config.lb import LoadBalancing
 from proxy.config.lb_subsets import Labels, LbSubsets
 from proxy.config.tls import UpstreamTls
+from proxy.config.upstream_socket import UpstreamSocket
 
 HealthStatus = Literal["HEALTHY", "DEGRADED", "UNHEALTHY", "DRAINING", "TIMEOUT"]
 """`config.core.v3.HealthStatus`; UNKNOWN is HEALTHY, as in Envoy."""
@@ -136,7 +138,8 @@ class Cluster(msgspec.Struct, frozen=True):
     """One cluster. Durations in seconds.
 
     `alt_stat_name` is what stats use: `cluster.<alt_stat_name or name>.*`. `dns` is set for the DNS types alone;
-    the hosts of every type travel in `Endpoints`. Without `subsets` nobody asks what requests want of a host.
+    the hosts of every type travel in `Endpoints`. `protocol` is what its hosts speak; "downstream": whatever the client
+    speaks. Without `subsets` nobody asks what requests want of a host.
     """
 
     name: str
@@ -151,7 +154,9 @@ class Cluster(msgspec.Struct, frozen=True):
     max_stream_duration: float = 0.0
     max_response_headers_kb: int = 60
     max_response_headers_count: int = 100
+    protocol: Literal["http1", "http2", "downstream"] = "http1"
     http1: UpstreamHttp1Options = UpstreamHttp1Options()
+    http2: Http2Options = Http2Options()
     breaker: CircuitBreaker = CircuitBreaker()
     high_breaker: CircuitBreaker = CircuitBreaker()
     dns: Dns | None = None
@@ -159,6 +164,8 @@ class Cluster(msgspec.Struct, frozen=True):
     tls: UpstreamTls | None = None
     socket_matches: tuple[SocketMatch, ...] = ()
     request_names: RequestNames | None = None
+    socket: UpstreamSocket | None = None
+    pool_per_downstream_connection: bool = False
 
     @property
     def stat_name(self) -> str:

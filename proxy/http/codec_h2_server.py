@@ -41,13 +41,10 @@ class H2ServerCodec(H2Connection):
         max_headers_bytes: int = 60 * 1024,
         max_headers_count: int = 100,
     ) -> None:
-        super().__init__(options, stats, max_headers_bytes)
-        self._limits = h2_strict.Limits(max_headers_bytes, max_headers_count)
+        super().__init__(options, stats, h2_strict.Limits(max_headers_bytes, max_headers_count))
         # A list that is too long for us must still be read, as its block may change the table. What goes on beyond is
         # no list but an attack.
-        self._decoder: BlockDecoder[RequestHead] = BlockDecoder(
-            options.hpack_table_size, 4 * max_headers_bytes, self._understand
-        )
+        self._decoder = self._heads = BlockDecoder(options.hpack_table_size, 4 * max_headers_bytes, self._understand)
         self._begun = False
         self._begin(
             {
@@ -75,14 +72,14 @@ class H2ServerCodec(H2Connection):
     def _on_block(self, stream_id: int, flags: int, block: bytes, *, broken: bool) -> None:
         stream = self._streams.get(stream_id)
         if stream is not None or stream_id <= self._highest:
-            self._on_more(stream, stream_id, flags, block)
+            self._on_trailers(stream, stream_id, flags, block)
             return
         if not stream_id % 2:
             raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
         self._highest = stream_id
         end_stream = bool(flags & frames.END_STREAM)
         try:
-            head = self._decoder.decode(block)
+            head = self._heads.decode(block)
         except Overflow as error:
             raise self._refusal(stream_id, ErrorCode.INTERNAL_ERROR, str(error)) from None
         except Malformed as error:
@@ -107,10 +104,7 @@ class H2ServerCodec(H2Connection):
 
     def _refusal(self, stream_id: int, code: ErrorCode, detail: str, *, invalid: bool = False) -> StreamFailed:
         """The error for a request that never becomes a stream."""
-        if detail == h2_strict.TOO_MANY:
-            self.stats.header_overflow.inc()
-        elif detail == h2_strict.TOO_LARGE:
-            self.stats.header_list_size_too_large.inc()
+        self._count_overflow(detail)
         self._over[stream_id] = True
         self._events.append(StreamReset(stream_id, code, True, detail))
         if code != ErrorCode.REFUSED_STREAM:  # of those, too many are enough answers
@@ -137,32 +131,6 @@ class H2ServerCodec(H2Connection):
             b"expect" in headers and h1_connection.expects_continue(headers),
             upgrade,
         )
-
-    def _on_more(self, stream: Stream | None, stream_id: int, flags: int, block: bytes) -> None:
-        """A block that begins no stream: trailers, or an error."""
-        pairs = self._decoder.decode_list(block)
-        if stream is None:
-            if self._over.get(stream_id):
-                self._over[stream_id] = False  # there cannot be another one
-                return  # on its way when we reset the stream
-            closed = stream_id in self._over
-            raise ConnectionFailed(
-                ErrorCode.STREAM_CLOSED if closed else ErrorCode.PROTOCOL_ERROR,
-                "http2.stream_closed" if closed else "http2.protocol_error",
-            )
-        if stream.remote_ended:
-            raise StreamFailed(stream_id, ErrorCode.STREAM_CLOSED, "http2.stream_closed")
-        if stream.tunnel:  # RFC 9113 8.5: nothing but DATA
-            raise StreamFailed(stream_id, ErrorCode.PROTOCOL_ERROR, h2_strict.RULE)
-        try:
-            items = h2_strict.trailers(pairs, self._limits)
-        except Overflow as error:
-            raise StreamFailed(stream_id, ErrorCode.INTERNAL_ERROR, str(error)) from None
-        except Malformed as error:
-            raise StreamFailed(stream_id, ErrorCode.PROTOCOL_ERROR, str(error), invalid=True) from None
-        stream.meter.received += frames.HEAD_SIZE + len(block)
-        stream.meter.header_received += len(block)
-        self._trailers(stream, flags, items)
 
     def _close(self, stream: Stream, *, ours: bool) -> None:
         super()._close(stream, ours=ours)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
+from typing import Any
 
 from proxy.config.http2 import Http2Options
 from proxy.http import h2_frames as frames
 from proxy.http.events import DataReceived, Event, StreamEnded, StreamReset
 from proxy.http.h2_control import H2Control
 from proxy.http.h2_frames import ConnectionFailed, ErrorCode, Setting, StreamFailed
-from proxy.http.h2_hpack import Pair
+from proxy.http.h2_hpack import BlockDecoder, Head, Pair
 from proxy.http.h2_stats import Http2Stats
 from proxy.http.h2_stream import Stream
-from proxy.http.h2_strict import RULE
+from proxy.http.h2_strict import RULE, TOO_LARGE, TOO_MANY, Limits, Malformed, Overflow, trailers
 from proxy.http.headers import Headers
 
 _MAX_CONTINUATIONS = 16
@@ -29,14 +30,17 @@ _MAX_BLOCK_SLACK = 4096
 class H2Connection(H2Control, abc.ABC):
     """`receive` takes bytes and says what they mean."""
 
-    def __init__(self, options: Http2Options, stats: Http2Stats, max_headers_bytes: int) -> None:
+    _decoder: BlockDecoder[Any]
+
+    def __init__(self, options: Http2Options, stats: Http2Stats, limits: Limits) -> None:
         super().__init__(options, stats)
+        self._limits = limits
         self._begun = True
         self._buffer = bytearray()
         self._block: list[bytes] | None = None  # a header block whose end has not come
         self._block_stream = self._block_flags = self._block_size = 0
-        self._max_block = max_headers_bytes + _MAX_BLOCK_SLACK
-        self._max_continuations = _MAX_CONTINUATIONS + max_headers_bytes // frames.MIN_FRAME_SIZE
+        self._max_block = limits.size + _MAX_BLOCK_SLACK
+        self._max_continuations = _MAX_CONTINUATIONS + limits.size // frames.MIN_FRAME_SIZE
         self._handlers: tuple[Callable[[int, int, bytes], None], ...] = (
             self._on_data,
             self._on_headers,
@@ -191,7 +195,7 @@ class H2Connection(H2Control, abc.ABC):
         code = int.from_bytes(payload, "big")
         stream.meter.received += frames.HEAD_SIZE + len(payload)
         self.stats.rx_reset.inc()
-        if code == ErrorCode.REFUSED_STREAM:
+        if code == ErrorCode.REFUSED_STREAM and not self.client:
             self.stats.stream_refused_errors.inc()
         self._events.append(StreamReset(stream_id, code))
         self._last_meters[stream_id] = stream.meter
@@ -201,9 +205,54 @@ class H2Connection(H2Control, abc.ABC):
     def _on_reset(self, stream: Stream) -> None:
         """The peer has reset `stream`, or made us do it."""
 
-    def _trailers(self, stream: Stream, flags: int, items: list[Pair]) -> None:
-        """The trailers of `stream`, which end it."""
-        self.stats.trailers.inc()
+    def _read_head(self, stream_id: int, decoder: BlockDecoder[Head], block: bytes) -> Head:
+        """The head in `block`, which may cost the stream, or the connection."""
+        try:
+            return decoder.decode(block)
+        except Overflow as error:
+            self._count_overflow(str(error))
+            raise StreamFailed(stream_id, ErrorCode.INTERNAL_ERROR, str(error)) from None
+        except Malformed as error:
+            raise StreamFailed(stream_id, ErrorCode.PROTOCOL_ERROR, str(error), invalid=True) from None
+
+    def _count_overflow(self, detail: str) -> None:
+        if detail == TOO_MANY:
+            self.stats.header_overflow.inc()
+        elif detail == TOO_LARGE:
+            self.stats.header_list_size_too_large.inc()
+
+    def _on_trailers(self, stream: Stream | None, stream_id: int, flags: int, block: bytes) -> None:
+        """A block that begins nothing: trailers, or an error."""
+        pairs = self._decoder.decode_list(block)
+        if stream is None:
+            closed = self._over.get(stream_id)
+            if closed or (closed is None and self.client):
+                if not self.client:
+                    self._over[stream_id] = False  # there cannot be another one
+                return  # on its way when we reset the stream
+            known = closed is not None
+            raise ConnectionFailed(
+                ErrorCode.STREAM_CLOSED if known else ErrorCode.PROTOCOL_ERROR,
+                "http2.stream_closed" if known else "http2.protocol_error",
+            )
+        if stream.remote_ended:
+            raise StreamFailed(stream_id, ErrorCode.STREAM_CLOSED, "http2.stream_closed")
+        if stream.tunnel:  # RFC 9113 8.5: nothing but DATA
+            raise StreamFailed(stream_id, ErrorCode.PROTOCOL_ERROR, RULE)
+        try:
+            items = trailers(pairs, self._limits)
+        except Overflow as error:
+            raise StreamFailed(stream_id, ErrorCode.INTERNAL_ERROR, str(error)) from None
+        except Malformed as error:
+            raise StreamFailed(stream_id, ErrorCode.PROTOCOL_ERROR, str(error), invalid=True) from None
+        stream.meter.received += frames.HEAD_SIZE + len(block)
+        stream.meter.header_received += len(block)
+        self._end_with(stream, flags, items)
+
+    def _end_with(self, stream: Stream, flags: int, items: list[Pair]) -> None:
+        """The trailers of `stream`, which end it. Envoy counts those of requests."""
+        if not self.client:
+            self.stats.trailers.inc()
         if not flags & frames.END_STREAM:
             raise StreamFailed(stream.id, ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
         if 0 <= stream.expected != stream.received:

@@ -53,7 +53,7 @@ class H2Sender:
         self._streams: dict[int, Stream] = {}
         self._over: OrderedDict[int, bool] = OrderedDict()
         self._last_meters: dict[int, Meter] = {}  # of streams that ended while the last bytes were read
-        self._highest = 0  # the highest stream that the peer has opened
+        self._highest = 0  # the highest stream that the client, whichever of us it is, has opened
         self._goaway_at: int | None = None  # the last stream that we said we would serve
         self._encoder = BlockEncoder(options.hpack_table_size)
         self._output: list[bytes | memoryview] = []
@@ -69,6 +69,11 @@ class H2Sender:
     def streams(self) -> int:
         """How many are open."""
         return len(self._streams)
+
+    @property
+    def _last_taken(self) -> int:
+        """The last stream of the peer's that we have looked at: servers open none."""
+        return 0 if self.client else self._highest
 
     def _open(self, stream_id: int) -> Stream:
         window = self.options.initial_stream_window_size
@@ -255,7 +260,7 @@ class H2Sender:
 
     def send_goaway(self, code: int = ErrorCode.NO_ERROR, *, notice: bool = False) -> None:
         """Take no streams beyond those that have come; `notice`: not yet, but the peer should stop opening them."""
-        last = frames.MAX_STREAM_ID if notice else self._highest
+        last = frames.MAX_STREAM_ID if notice else self._last_taken
         if not notice:
             self._goaway_at = last
         self.stats.goaway_sent.inc()
@@ -301,8 +306,9 @@ class H2Sender:
         if failed.flood:
             self.stats.flood(failed.flood)
         self.failure = CodecError(failed.detail)
-        self._queue(frames.goaway(0 if self.client else self._highest, failed.code))
-        self.stats.goaway_sent.inc()
+        self._queue(frames.goaway(self._last_taken, failed.code))
+        if not self.client:
+            self.stats.goaway_sent.inc()
 
     def end(self) -> None:
         """The connection is over: what its gauges still count of it is none."""

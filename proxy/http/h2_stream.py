@@ -20,7 +20,8 @@ class Stream:
     """`send_window` and `receive_window` are in bytes; `consumed` have been read by whoever wanted them, and are not
     yet given back to the peer. `queue` waits for windows, `queued` bytes of it; `ends`: what waits is the last, but for
     `trailers`. `local_ended` and `remote_ended` say which side has sent its end. `expected`: body bytes that the head
-    promised, -1 if none. `opened_at` is the time that `receive` was given.
+    promised, -1 if none; `promised`: those of ours that are still to be sent. `informational` counts 1xx responses.
+    `opened_at` is the time that `receive` was given.
     """
 
     __slots__ = (
@@ -30,10 +31,12 @@ class Stream:
         "expected",
         "headed",
         "id",
+        "informational",
         "local_ended",
         "meter",
         "no_body",
         "opened_at",
+        "promised",
         "queue",
         "queued",
         "receive_window",
@@ -57,6 +60,8 @@ class Stream:
         self.remote_ended = False
         self.expected = -1
         self.received = 0
+        self.promised = -1
+        self.informational = 0
         self.opened_at = opened_at
         self.answered = False  # its response's head went out, or came
         self.headed = False  # its request's head went out, or came

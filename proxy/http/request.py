@@ -11,6 +11,8 @@ from proxy.http.headers import Headers
 if TYPE_CHECKING:
     from proxy.http.stream_info import StreamInfo
 
+_SCHEMES = frozenset({b"http", b"https"})
+
 
 class Request:
     """A request head whose parts may be assigned. `path` holds path and query; `headers` has no pseudo header.
@@ -44,6 +46,17 @@ class Request:
         other.method, other.scheme, other.authority, other.path = self.method, self.scheme, self.authority, self.path
         other.protocol, other.upgrade, other.headers = self.protocol, self.upgrade, self.headers.copy()
         return other
+
+    @property
+    def told_scheme(self) -> bytes:
+        """The scheme that an upstream of HTTP/2 is told. A request of HTTP/1 names none itself, so what says how it
+        came to the first proxy counts, as in Envoy.
+        """
+        if self.protocol != "HTTP/2":
+            forwarded = self.headers.get(b"x-forwarded-proto")
+            if forwarded in _SCHEMES:
+                return forwarded
+        return self.scheme
 
     @property
     def random(self) -> int:

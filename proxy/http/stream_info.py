@@ -37,22 +37,31 @@ class Attempt(NamedTuple):
 
 class UpstreamConnection(NamedTuple):
     """The connection of an attempt: its number (`%UPSTREAM_CONNECTION_ID%`), when connecting began and ended, and what
-    was agreed on in TLS, if it speaks that.
+    is spoken on it, in TLS what was agreed on.
     """
 
     id: int
     began: float
     connected: float
+    protocol: str = "HTTP/1.1"
     tls: TlsSession | None = None
 
 
 class Transfer(Protocol):
-    """An attempt that is under way, as far as bytes are counted. `heads` are those of its responses, as they came."""
+    """An attempt that is under way, as far as bytes are counted. `heads` are those of its responses, as they came;
+    `header_bytes_received` are those of heads that did not come as text.
+    """
 
-    bytes_sent: int
-    bytes_received: int
-    header_bytes_sent: int
-    heads: tuple[bytes, ...]
+    @property
+    def bytes_sent(self) -> int: ...
+    @property
+    def bytes_received(self) -> int: ...
+    @property
+    def header_bytes_sent(self) -> int: ...
+    @property
+    def header_bytes_received(self) -> int: ...
+    @property
+    def heads(self) -> tuple[bytes, ...]: ...
 
 
 class Flags(list[Flag]):
@@ -90,7 +99,7 @@ class StreamInfo:
     `upstream_tried` is the host of an attempt as soon as it begins, `upstream_hostname` its name, if it has one.
     `attempt_begun` and `pool_ready` are when the last attempt began and when it had its connection, or none.
     `upstream_connection` is that connection, `transfer` what runs over it; what earlier attempts sent and received is
-    in `upstream_bytes_*`, `upstream_header_bytes_sent` and `response_heads`. `response_body_begun` is when the first
+    in `upstream_bytes_*`, `upstream_header_bytes_*` and `response_heads`. `response_body_begun` is when the first
     byte of the response's body came, `response_out` when its head was about to go to the client.
     `request_head` begins with the request's head as it came. `received_before` and `sent_before` are what had passed
     the connection before this exchange; `meter` counts instead where it was not alone there (HTTP/2).
@@ -161,6 +170,7 @@ class StreamInfo:
         "upstream_cluster",
         "upstream_connection",
         "upstream_failure",
+        "upstream_header_bytes_received",
         "upstream_header_bytes_sent",
         "upstream_host",
         "upstream_hostname",
@@ -208,6 +218,7 @@ class StreamInfo:
         self.attempt_begun = self.pool_ready = self.response_body_begun = self.response_out = 0.0
         self.request_head = b""
         self.received_before = self.sent_before = self.header_bytes_sent = self.upstream_header_bytes_sent = 0
+        self.upstream_header_bytes_received = 0
         self.response_heads: tuple[bytes, ...] = ()
         self.transfer: Transfer | None = None
         self.dynamic_metadata: Metadata | None = None
@@ -230,6 +241,7 @@ class StreamInfo:
         self.upstream_bytes_sent += transfer.bytes_sent
         self.upstream_bytes_received += transfer.bytes_received
         self.upstream_header_bytes_sent += transfer.header_bytes_sent
+        self.upstream_header_bytes_received += transfer.header_bytes_received
         self.response_heads += transfer.heads
         if self.transfer is transfer:
             self.transfer = None

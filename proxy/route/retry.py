@@ -32,7 +32,7 @@ NAMES: Conditions = frozenset(
         "http3-post-connect-failure",
     }
 )
-"""`x-envoy-retry-on`. Streams are refused, and HTTP/3 spoken, by no HTTP/1 upstream."""
+"""`x-envoy-retry-on`. HTTP/3 is spoken by no upstream of ours."""
 
 _GRPC_STATUS = {
     b"1": "cancelled",
@@ -52,6 +52,7 @@ _RESETS = frozenset(
     {
         Flag.UPSTREAM_CONNECTION_FAILURE,
         Flag.UPSTREAM_CONNECTION_TERMINATION,
+        Flag.UPSTREAM_REMOTE_RESET,
         Flag.UPSTREAM_PROTOCOL_ERROR,
         Flag.UPSTREAM_REQUEST_TIMEOUT,
         Flag.UPSTREAM_MAX_STREAM_DURATION_REACHED,
@@ -168,6 +169,8 @@ class RetryState:
         if error.flag is Flag.UPSTREAM_CONNECTION_FAILURE and "connect-failure" in on:
             return True
         if "reset-before-request" in on and not request_started:
+            return True
+        if error.flag is Flag.UPSTREAM_REMOTE_RESET and error.retryable == "always" and "refused-stream" in on:
             return True
         return not on.isdisjoint(_ANY_RESET)
 

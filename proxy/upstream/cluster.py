@@ -6,6 +6,7 @@ import functools
 import itertools
 from collections.abc import Callable, Iterator
 from random import Random
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -13,17 +14,19 @@ from proxy.config.cluster import Cluster as ClusterConfig
 from proxy.config.cluster import ClusterEndpoints, Host
 from proxy.config.lb_subsets import Labels
 from proxy.errors import ProxyError
-from proxy.http.codec import ClientCodec
-from proxy.http.codec_h1_client import H1ClientCodec
 from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo, UpstreamConnection
 from proxy.limits import MAX_NAMED_POOLS
 from proxy.stats import Stats
 from proxy.upstream import failures
+from proxy.upstream.background import Background
 from proxy.upstream.balancer import Balancer
 from proxy.upstream.circuit_breaker import CircuitBreaker
+from proxy.upstream.codecs import Codecs
 from proxy.upstream.connect import agreed
 from proxy.upstream.host_set import HostSet
+from proxy.upstream.http1_pool import Http1Pool
+from proxy.upstream.http2_pool import Http2Pool
 from proxy.upstream.judge import Judge
 from proxy.upstream.lb import Surroundings
 from proxy.upstream.observed import Together
@@ -34,15 +37,18 @@ from proxy.upstream.subsets import Subsets
 from proxy.upstream.tables import HostColumn, Table, Tables
 from proxy.upstream.tcp import TcpConnection
 from proxy.upstream.transport_options import TransportOptions, of_request
-from proxy.upstream.transport_sockets import HTTP1, TransportSockets
+from proxy.upstream.transport_sockets import HTTP1, HTTP2, TransportSockets
+
+if TYPE_CHECKING:
+    from proxy.net.connection import Connection as DownstreamConnection
 
 
 class Cluster:
     """Opens streams to the hosts of `config`, for as long as that stays the same; endpoints change while it lives.
 
-    `numbers` are for connections (`%UPSTREAM_CONNECTION_ID%`). A pool belongs to a host's identity (slot, address,
-    hostname, transport socket): it survives a change of weight or locality. Requests of high priority (`high`) have
-    pools, and limits, of their own.
+    `numbers` are for connections (`%UPSTREAM_CONNECTION_ID%`), `background` runs those of HTTP/2. A pool belongs to a
+    host's identity (slot, address, hostname, transport socket): it survives a change of weight or locality. Requests of
+    high priority (`high`) have pools, and limits, of their own.
     """
 
     def __init__(
@@ -54,9 +60,11 @@ class Cluster:
         *,
         seed: int,
         numbers: Iterator[int] | None = None,
+        background: Background | None = None,
     ) -> None:
         self.config = config
         self._numbers = numbers or itertools.count(1)
+        self._background = background or Background()
         self.stats = ClusterStats(stats, config.stat_name)
         self._hosts = tables.hosts
         slot = endpoints.slot if endpoints is not None else 0
@@ -68,12 +76,12 @@ class Cluster:
         if config.subsets is not None:
             make = functools.partial(Balancer, surroundings, self.stats.lb_healthy_panic.inc)
             self._subsets = Subsets(config.subsets, make, stats, self.stats, config.stat_name)
-        self._pools: dict[tuple[object, bool, TransportOptions | None], Pool] = {}  # by host, priority, options
+        self._pools: dict[tuple[object, bool, TransportOptions | None, bool], Pool] = {}  # the last: speaks HTTP/2
         self._draining: list[Pool] = []
         self._retired = False
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
-        self._make_codec = _codec_factory(config)
+        self._codecs = Codecs(config, stats)
         self._sockets = TransportSockets(config, stats)
         self._endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
@@ -87,20 +95,27 @@ class Cluster:
         outcomes = self.stats.outcomes(internal=info is not None and info.internal)
         return Together((outcomes, *info.observed)) if info is not None and info.observed else outcomes
 
-    def transport_options(self, request: Request) -> TransportOptions | None:
-        """What `request`, as it comes to the router, asks of its connection; None in most clusters."""
-        names = self.config.request_names
-        return None if names is None else of_request(names, request)
+    def transport_options(
+        self, request: Request, client: DownstreamConnection | None = None
+    ) -> TransportOptions | None:
+        """What `request` of `client`, as it comes to the router, asks of its connection; None in most clusters."""
+        names, owner = self.config.request_names, client if self.config.pool_per_downstream_connection else None
+        return None if names is None and owner is None else of_request(names, request, owner)
 
     def pick(
-        self, labels: Labels = (), *, high: bool = False, transport: TransportOptions | None = None
+        self,
+        labels: Labels = (),
+        *,
+        high: bool = False,
+        transport: TransportOptions | None = None,
+        http2: bool = False,
     ) -> Pool | None:
         """The pool of the balancer's next host for a request for hosts of `labels`, with the connections that
-        `transport` asks for; None if none is healthy.
+        `transport` asks for; None if none is healthy. `http2`, here and below: its client speaks HTTP/2.
         """
         balancer = self._balancer if self._subsets is None else self._subsets.choose(labels)
         host = balancer.pick()
-        return None if host is None else self._pool(host, high, transport)
+        return None if host is None else self._pool(host, high, transport, http2)
 
     async def open_stream(
         self,
@@ -111,6 +126,7 @@ class Cluster:
         labels: Labels = (),
         high: bool = False,
         transport: TransportOptions | None = None,
+        http2: bool = False,
     ) -> UpstreamStream:
         """A stream to the next host of the balancer for `labels`, or to that of `pool`, which was picked already.
 
@@ -122,7 +138,7 @@ class Cluster:
         wants another attempt.
         """
         outcomes = self.outcomes_of(info)
-        pool = pool or self.pick(labels, high=high, transport=transport)
+        pool = pool or self.pick(labels, high=high, transport=transport, http2=http2)
         if pool is None:
             self._charge_none_healthy(labels)
             error = failures.no_healthy_upstream()
@@ -131,7 +147,7 @@ class Cluster:
         if info is not None:
             info.upstream_tried, info.upstream_hostname = pool.host.address, pool.host.hostname
         try:
-            connection = await pool.acquire()
+            stream = await pool.open(outcomes, judge)
         except ProxyError as error:
             if judge is None or not judge.reset(error, request_started=False):
                 outcomes.charge(error.status)
@@ -141,8 +157,8 @@ class Cluster:
             if info is not None:
                 info.pool_ready = trio.current_time()
         if info is not None:
-            info.upstream_connection = connection.identity
-        return UpstreamStream(pool, connection, outcomes, judge)
+            info.upstream_connection = stream.identity
+        return stream
 
     def pick_another(
         self,
@@ -152,6 +168,7 @@ class Cluster:
         labels: Labels = (),
         high: bool = False,
         transport: TransportOptions | None = None,
+        http2: bool = False,
     ) -> Pool | None:
         """The pool of the next host for `labels` that is not rejected; after `attempts` more picks whichever comes."""
         balancer = self._balancer if self._subsets is None else self._subsets.choose(labels)
@@ -159,7 +176,7 @@ class Cluster:
         while host is not None and attempts and rejects(host):
             host = balancer.pick()
             attempts -= 1
-        return None if host is None else self._pool(host, high, transport)
+        return None if host is None else self._pool(host, high, transport, http2)
 
     async def open_connection(
         self,
@@ -193,7 +210,7 @@ class Cluster:
         finally:
             info.pool_ready = trio.current_time()
         tls_session = agreed(connection.sock)
-        info.upstream_connection = UpstreamConnection(next(self._numbers), began, info.pool_ready, tls_session)
+        info.upstream_connection = UpstreamConnection(next(self._numbers), began, info.pool_ready, tls=tls_session)
         return connection
 
     def charge_attempts_exceeded(self) -> None:
@@ -236,13 +253,15 @@ class Cluster:
         return any(self._identity(connection.host) not in self._identities for connection in self._tcp)
 
     def reap(self, now: float) -> None:
-        """Close idle connections that are of no more use; forget drained pools, and those of names that nobody asks for
-        any more.
+        """Close idle connections that are of no more use; forget drained pools, and those of names and of clients that
+        nobody asks for any more.
         """
         for pool in self._pools.values():
             pool.reap(now)
-        for key in [key for key, pool in self._pools.items() if key[2] is not None and pool.empty]:
-            self._retire(self._pools.pop(key))
+        asked = [(key, key[2], pool) for key, pool in self._pools.items() if key[2] is not None]
+        for key, options, pool in asked:
+            if pool.empty or options.orphaned:
+                self._retire(self._pools.pop(key))
         self._draining = [pool for pool in self._draining if not pool.empty]
 
     def close(self) -> None:
@@ -267,24 +286,32 @@ class Cluster:
         self.stats.lb_healthy_panic.inc(in_vain)
         self.stats.cx_none_healthy.inc()
 
-    def _pool(self, host: Host, high: bool, transport: TransportOptions | None) -> Pool:
-        key = self._identity(host), high, transport
+    def _pool(self, host: Host, high: bool, transport: TransportOptions | None, http2: bool) -> Pool:
+        protocol = self.config.protocol
+        multiplexed = protocol == "http2" or (protocol == "downstream" and http2)
+        key = self._identity(host), high, transport, multiplexed
         pool = self._pools.get(key)
         if pool is None:
-            if transport is not None:
+            if transport is not None and transport.owner is None:
                 self._make_room()
-            breaker, tls = self.high_breaker if high else self.breaker, self._sockets.towards(host, transport, HTTP1)
-            pool = Pool(host, self.config, self.stats, breaker, self._hosts, self._make_codec, self._numbers, tls)
-            self._pools[key] = pool
+            pool = self._pools[key] = self._new_pool(host, high, transport, multiplexed)
             if self._retired:
                 pool.drain()
         return pool
+
+    def _new_pool(self, host: Host, high: bool, transport: TransportOptions | None, multiplexed: bool) -> Pool:
+        breaker = self.high_breaker if high else self.breaker
+        tls = self._sockets.towards(host, transport, HTTP2 if multiplexed else HTTP1)
+        common = host, self.config, self.stats, breaker, self._hosts, self._numbers, tls
+        if multiplexed:
+            return Http2Pool(*common, self._codecs.http2, self._background)
+        return Http1Pool(*common, self._codecs.http1)
 
     def _make_room(self) -> None:
         """Clients may name as many hosts as they like: beyond a number of names, the oldest one that is not in use
         goes. Those that are in use are as many as the breakers let run.
         """
-        named = [key for key in self._pools if key[2] is not None]
+        named = [key for key in self._pools if key[2] is not None and key[2].owner is None]
         if len(named) >= MAX_NAMED_POOLS:
             unused = next((key for key in named if self._pools[key].unused), None)
             if unused is not None:
@@ -302,11 +329,3 @@ class Cluster:
 def _active_requests(hosts: Table, host: Host) -> int:
     """Over all workers."""
     return hosts.total(host.slot, HostColumn.RQ_ACTIVE)
-
-
-def _codec_factory(config: ClusterConfig) -> Callable[[], ClientCodec]:
-    return lambda: H1ClientCodec(
-        max_headers_bytes=config.max_response_headers_kb * 1024,
-        max_headers_count=config.max_response_headers_count,
-        options=config.http1,
-    )

@@ -6,42 +6,62 @@ import errno
 import os
 import socket
 import ssl
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import trio
 
-from proxy.config.common import Address, PipeAddress
+from proxy.config.common import Address, PipeAddress, SocketAddress
+from proxy.config.upstream_socket import UpstreamSocket
 
 if TYPE_CHECKING:
     from proxy.net.tls.client import Peer
     from proxy.net.tls.session import TlsSession
 
 
+_IP_BIND_ADDRESS_NO_PORT = 24
 _UNSENDABLE = "Failed to create upstream TLS due to failure setting SNI: \
 SSL routines:OPENSSL_internal:SSL3_EXT_INVALID_SERVERNAME"
 
 
 class ConnectFailed(Exception):
     """No connection. `cause` is Envoy's transport failure reason; "" if `timed_out`. `errno` is the kernel's
-    error, if it was one.
+    error, if it was one. `local`: we have not tried, as our own settings do not let us; `bind`: for want of an address.
     """
 
-    def __init__(self, cause: str, *, timed_out: bool = False, errno: int | None = None) -> None:
-        super().__init__(cause or "connection timeout")
+    def __init__(
+        self,
+        cause: str,
+        *,
+        timed_out: bool = False,
+        errno: int | None = None,
+        local: bool = False,
+        bind: bool = False,
+    ) -> None:
+        super().__init__(cause or ("connection timeout" if timed_out else ""))
         self.cause = cause
         self.timed_out = timed_out
         self.errno = errno
+        self.local = local
+        self.bind = bind
+
+    @property
+    def remote(self) -> bool:
+        """Whether it was the host, or the network, that refused."""
+        return not (self.timed_out or self.local)
 
 
-async def connect(address: Address, timeout: float, tls: Peer | None = None) -> socket.socket:
+async def connect(
+    address: Address, timeout: float, tls: Peer | None = None, settings: UpstreamSocket | None = None
+) -> socket.socket:
     """A connected non-blocking socket to `address` that speaks `tls`, within `timeout` seconds; raises `ConnectFailed`.
 
     An error of connect(2) itself is "immediate", one that SO_ERROR brings later is "delayed", as Envoy words them.
     """
     if tls is None:
-        return await _connect(address, timeout)
+        return await _connect(address, timeout, settings)
     end = trio.current_time() + timeout
-    sock = await _connect(address, timeout)
+    sock = await _connect(address, timeout, settings)
     with trio.move_on_at(end):
         return await _secure(sock, tls)
     raise ConnectFailed("", timed_out=True)
@@ -69,18 +89,21 @@ async def _secure(sock: socket.socket, tls: Peer) -> socket.socket:
                 await trio.lowlevel.wait_writable(secure)
     except OSError as error:
         secure.close()
-        raise ConnectFailed(tls.failure(error)) from error
+        # What `ssl` has to say of its own errors is in the words already.
+        raise ConnectFailed(tls.failure(error)) from None if isinstance(error, ssl.SSLError) else error
     except BaseException:
         secure.close()
         raise
 
 
-async def _connect(address: Address, timeout: float) -> socket.socket:
+async def _connect(address: Address, timeout: float, settings: UpstreamSocket | None) -> socket.socket:
     try:
         sock = _socket_for(address)
     except OSError as error:  # no file descriptor left, or an address family that the kernel lacks
         raise ConnectFailed(_immediate(error.errno, address), errno=error.errno) from error
     try:
+        if settings is not None and not isinstance(address, PipeAddress):
+            _apply(settings, sock)
         code = sock.connect_ex(_target(address))
         if code == errno.EINPROGRESS:
             with trio.move_on_after(timeout) as scope:
@@ -105,6 +128,32 @@ def _socket_for(address: Address) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
+
+
+def _apply(settings: UpstreamSocket, sock: socket.socket) -> None:
+    """Raises `ConnectFailed` if the kernel does not take them."""
+    try:
+        for option in settings.options:
+            sock.setsockopt(option.level, option.name, option.value)
+    except OSError as error:
+        raise ConnectFailed("", local=True, errno=error.errno) from error
+    if settings.sources:
+        _bind(sock, settings.sources)
+
+
+def _bind(sock: socket.socket, sources: Sequence[SocketAddress]) -> None:
+    """A port is taken once the host is known: there are as many connections as ports for each host, not for all."""
+    own = [source for source in sources if (":" in source.host) is (sock.family == socket.AF_INET6)]
+    source = own[0] if own else sources[0]
+    try:
+        if not own:
+            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+        if not source.port:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+        sock.bind((source.host, source.port))
+    except OSError as error:
+        words = f"failed to bind to {source}: {os.strerror(error.errno or 0)}"
+        raise ConnectFailed(words, local=True, bind=True, errno=error.errno) from error
 
 
 def _target(address: Address) -> str | tuple[str, int]:

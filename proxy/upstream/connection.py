@@ -1,4 +1,4 @@
-"""One upstream HTTP/1.1 connection: a non-blocking socket and its codec. The only place that reads or writes it."""
+"""One upstream connection: a non-blocking socket. The only place that reads or writes it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import socket
 import trio
 
 from proxy.config.common import Address
-from proxy.http.codec import ClientCodec
 from proxy.http.stream_info import UpstreamConnection
 from proxy.limits import PIPE_SIZE, READ_SIZE
 from proxy.net import poller
@@ -40,9 +39,7 @@ class ConnectionLost(Exception):
 
 
 class Connection:
-    """Carries one request at a time.
-
-    `identity` is its number and when it was made. `requests` counts those that began here. `buffer_limit` (bytes)
+    """`identity` is its number and when it was made. `requests` counts those that began here. `buffer_limit` (bytes)
     bounds what is held. Times are trio's clock, in seconds.
     """
 
@@ -53,7 +50,6 @@ class Connection:
         "_sock",
         "_stats",
         "buffer_limit",
-        "codec",
         "created",
         "identity",
         "idle_since",
@@ -64,7 +60,6 @@ class Connection:
     def __init__(
         self,
         sock: socket.socket,
-        codec: ClientCodec,
         stats: ClusterStats,
         *,
         buffer_limit: int = PIPE_SIZE,
@@ -77,7 +72,6 @@ class Connection:
         self._read_size = min(READ_SIZE, buffer_limit)
         self._stats = stats
         self.watch = poller.watch(sock.fileno())
-        self.codec = codec
         self.requests = 0
         self.created = self.idle_since = now = trio.current_time()
         self.identity = identity or UpstreamConnection(0, now, now)

@@ -9,26 +9,35 @@ from proxy.errors import Flag, ProxyError, Retryable
 from proxy.upstream.connect import ConnectFailed
 
 Reason = Literal[
+    "local connection failure",
     "remote connection failure",
     "connection timeout",
     "connection termination",
+    "remote reset",
+    "remote refused stream reset",
     "protocol error",
     "overflow",
 ]
 
 _FLAGS: dict[Reason, Flag] = {
+    "local connection failure": Flag.UPSTREAM_CONNECTION_FAILURE,
     "remote connection failure": Flag.UPSTREAM_CONNECTION_FAILURE,
     "connection timeout": Flag.UPSTREAM_CONNECTION_FAILURE,
     "connection termination": Flag.UPSTREAM_CONNECTION_TERMINATION,
+    "remote reset": Flag.UPSTREAM_REMOTE_RESET,
+    "remote refused stream reset": Flag.UPSTREAM_REMOTE_RESET,
     "protocol error": Flag.UPSTREAM_PROTOCOL_ERROR,
     "overflow": Flag.UPSTREAM_OVERFLOW,
 }
 # A request that never reached an upstream can always be tried again. One that met a connection which the peer was
 # just closing can be, too, if that connection had served before (RFC 9112 section 9.3.1).
 _RETRYABLE: dict[Reason, Retryable] = {
+    "local connection failure": "always",
     "remote connection failure": "always",
     "connection timeout": "always",
     "connection termination": "reused",
+    "remote reset": "never",
+    "remote refused stream reset": "always",
     "protocol error": "never",
     "overflow": "never",
 }
@@ -68,8 +77,9 @@ def connect_failed(failed: ConnectFailed) -> ProxyError:
     """No connection to the host."""
     if failed.timed_out:
         return reset("connection timeout")
-    error = reset("remote connection failure", transport_failure=failed.cause)
-    if failed.errno in _OUR_OWN:
+    reason: Reason = "local connection failure" if failed.local else "remote connection failure"
+    error = reset(reason, transport_failure=failed.cause)
+    if failed.local or failed.errno in _OUR_OWN:
         error.side = "internal"
     return error
 

@@ -12,6 +12,7 @@ import trio
 from proxy.config.cluster import Cluster as ClusterConfig
 from proxy.config.cluster import Endpoints
 from proxy.stats import Stats
+from proxy.upstream.background import Background
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.tables import Tables
 
@@ -46,6 +47,7 @@ class ClusterManager:
         self._numbers = numbers or itertools.count(1)
         self._stats = stats
         self._tables = tables
+        self._background = Background()
         self._retired: weakref.WeakSet[Cluster] = weakref.WeakSet()
 
     def get(self, name: str) -> Cluster | None:
@@ -88,7 +90,13 @@ class ClusterManager:
         return bool(self._retired) or any(cluster.draining for cluster in self.now.values())
 
     async def run(self) -> None:
-        """Close idle connections in time: one coarse timer for the whole worker. Runs until cancelled."""
+        """What upstream connections need beside requests. Runs until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._background.run)
+            nursery.start_soon(self._reap)
+
+    async def _reap(self) -> None:
+        """Close idle connections in time: one coarse timer for the whole worker."""
         while True:
             await trio.sleep(REAP_INTERVAL)
             now = trio.current_time()
@@ -107,7 +115,15 @@ class ClusterManager:
     def _new(self, config: ClusterConfig, endpoints: Endpoints) -> Cluster:
         hosts = endpoints.clusters.get(config.name)
         seed = random.getrandbits(32)
-        return Cluster(config, hosts, self._stats, self._tables, seed=seed, numbers=self._numbers)
+        return Cluster(
+            config,
+            hosts,
+            self._stats,
+            self._tables,
+            seed=seed,
+            numbers=self._numbers,
+            background=self._background,
+        )
 
     def _ensure_rows(self, endpoints: Endpoints) -> None:
         clusters = endpoints.clusters.values()

@@ -1,36 +1,30 @@
-"""The connections of one worker to one host: `pool_core` decides, this file opens, checks, counts and closes."""
+"""What all pools have in common: the connections of one worker to one host, and what is counted of them."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
+import abc
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import trio
 
 from proxy.config.cluster import Cluster, Host
-from proxy.errors import ProxyError
-from proxy.http.codec import ClientCodec
-from proxy.http.stream_info import UpstreamConnection
 from proxy.route.host_predicates import is_canary
 from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
-from proxy.upstream.connect import ConnectFailed, agreed, connect
-from proxy.upstream.connection import Connection
-from proxy.upstream.pool_core import OPEN, PoolCore
-from proxy.upstream.stats import ClusterStats
+from proxy.upstream.connect import ConnectFailed
+from proxy.upstream.judge import Judge
+from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.tables import HostColumn, Table
 
 if TYPE_CHECKING:
     from proxy.net.tls.client import Peer
+    from proxy.upstream.http1_connection import Http1Connection
+    from proxy.upstream.stream import UpstreamStream
 
 
-class Pool:
-    """HTTP/1.1: one request per connection at a time.
-
-    `acquire` gives a connection with a claimed request; exactly one of `release` and `discard` takes it back. `numbers`
-    are for new connections.
-    """
+class Pool(abc.ABC):
+    """Gives out streams. `numbers` are for new connections."""
 
     def __init__(
         self,
@@ -39,9 +33,8 @@ class Pool:
         stats: ClusterStats,
         breaker: CircuitBreaker,
         hosts: Table,
-        make_codec: Callable[[], ClientCodec],
         numbers: Iterator[int],
-        tls: Peer | None = None,
+        tls: Peer | None,
     ) -> None:
         self.host = host
         self.canary = is_canary(host)
@@ -49,70 +42,39 @@ class Pool:
         self._config = config
         self._breaker = breaker
         self._hosts = hosts
-        self._make_codec = make_codec
         self._numbers = numbers
         self._tls = tls
-        self._core: PoolCore[Connection] = PoolCore(breaker)
         self._draining = False
 
     @property
+    @abc.abstractmethod
     def empty(self) -> bool:
         """Nobody uses this pool, or waits for it, any more."""
-        return self._core.opened == 0 and self._core.waiting == 0
 
     @property
+    @abc.abstractmethod
     def unused(self) -> bool:
         """Every connection is idle, and nobody waits for one."""
-        return self._core.opened == len(self._core.idle) and self._core.waiting == 0
 
-    async def acquire(self) -> Connection:
-        """A connection for one request; raises `ProxyError` (overflow, connection failure or timeout).
+    @abc.abstractmethod
+    async def open(self, outcomes: Outcomes, judge: Judge | None = None) -> UpstreamStream:
+        """A stream for one request; the caller closes it. Raises `ProxyError` (overflow, connection failure or
+        timeout).
 
         Waiting for a busy connection has no limit of its own, as in Envoy: the route's timeout is the caller's.
         """
-        connection = self._take_idle(trio.current_time()) or await self._wait_pending()
-        if not self._breaker.claim_request():
-            self._put(connection)
-            raise failures.reset("overflow")
-        self._begin_request(connection)
-        return connection
 
-    def _begin_request(self, connection: Connection) -> None:
-        connection.requests += 1
-        self.stats.rq_total.inc()
-        self.stats.rq_active.add(1)
-        self.count(HostColumn.RQ_TOTAL)
-        self.count(HostColumn.RQ_ACTIVE)
+    def take(self, now: float) -> Http1Connection | None:
+        """For the express lane: a free connection for one request; None if there is none."""
+        return None
 
-    def take(self, now: float) -> Connection | None:
-        """A free connection for one request, as `acquire` gives it; None if there is none, or no more requests may run:
-        `acquire` then tells why. Responses of canaries count elsewhere, so they are not had like this."""
-        connection = None if self.canary else self._take_idle(now)
-        if connection is None:
-            return None
-        if not self._breaker.try_claim_request():
-            self._core.put(connection)
-            return None
-        self._begin_request(connection)
-        return connection
+    @abc.abstractmethod
+    def reap(self, now: float) -> None:
+        """Close the connections that nobody used for the idle timeout."""
 
-    def release(self, connection: Connection, now: float | None = None) -> None:
-        """The exchange ended cleanly, at `now`: the connection may serve another request."""
-        self._end_request()
-        limit = self._config.max_requests_per_connection
-        if limit and connection.requests >= limit:
-            self.stats.cx_max_requests.inc()
-            self._close(connection, remote=False)
-        elif self._lives_too_long(connection, trio.current_time() if now is None else now):
-            self.stats.cx_max_duration_reached.inc()
-            self._close(connection, remote=False)
-        else:
-            self._put(connection, now)
-
-    def discard(self, connection: Connection, *, remote: bool, with_active_rq: bool) -> None:
-        """The exchange ended otherwise: the connection is closed. `remote`: the peer closed first."""
-        self._end_request()
-        self._close(connection, remote=remote, with_active_rq=with_active_rq)
+    @abc.abstractmethod
+    def drain(self) -> None:
+        """The host is gone from the cluster: idle connections close now, busy ones with their last request."""
 
     def charge_response(self, status: int) -> None:
         """The host has answered."""
@@ -122,142 +84,46 @@ class Pool:
         """Add to one of the host's words."""
         self._hosts.add(self.host.slot, column, amount)
 
-    def reap(self, now: float) -> None:
-        """Close the connections that nobody used for the idle timeout. The others are not looked at."""
-        for connection in self._core.take_oldest(lambda idle: self._idle_too_long(idle, now)):
-            self._close_stale(connection, now)
-
-    def _unasked(self, connection: Connection) -> None:
-        """Something came that no exchange waits for: an idle connection's end, or what no request asked for."""
-        idle = self._core.idle
-        if connection in idle and not connection.is_quiet():
-            del idle[connection]
-            self._close_stale(connection, trio.current_time())
-
-    def drain(self) -> None:
-        """The host is gone from the cluster: idle connections close now, busy ones with their request."""
-        self._draining = True
-        while connection := self._core.take_idle():
-            self._close(connection, remote=False)
-
-    def _take_idle(self, now: float) -> Connection | None:
-        """The most recently freed connection that is still good; stale ones on the way are closed."""
-        while connection := self._core.take_idle():
-            if self._still_good(connection, now):
-                return connection
-            self._close_stale(connection, now)
-        return None
-
-    def _idle_too_long(self, connection: Connection, now: float) -> bool:
-        timeout = self._config.idle_timeout
-        return timeout > 0 and now - connection.idle_since >= timeout
-
-    def _lives_too_long(self, connection: Connection, now: float) -> bool:
-        duration = self._config.max_connection_duration
-        return duration > 0 and now - connection.created >= duration
-
-    def _still_good(self, connection: Connection, now: float) -> bool:
-        if self._idle_too_long(connection, now) or self._lives_too_long(connection, now):
-            return False
-        return connection.is_quiet()
-
-    def _close_stale(self, connection: Connection, now: float) -> None:
-        timed_out, aged = self._idle_too_long(connection, now), self._lives_too_long(connection, now)
-        if timed_out:
-            self.stats.cx_idle_timeout.inc()
-        elif aged:
-            self.stats.cx_max_duration_reached.inc()
-        self._close(connection, remote=not (timed_out or aged))
-
-    async def _wait_pending(self) -> Connection:
-        """Open a connection, or wait for one to come free; bounded by max_pending_requests."""
-        if not self._breaker.claim_pending():
-            raise failures.reset("overflow")
-        self.stats.rq_pending_total.inc()
-        self.stats.rq_pending_active.add(1)
-        try:
-            return await (self._open() if self._core.may_open() else self._wait())
-        except trio.Cancelled:
-            self.stats.rq_cancelled.inc()
-            raise
-        finally:
-            self.stats.rq_pending_active.add(-1)
-            self._breaker.release_pending()
-
-    async def _wait(self) -> Connection:
-        event = trio.Event()
-        waiter = self._core.wait(event.set)
-        try:
-            await event.wait()
-        except BaseException:
-            self._core.withdraw(waiter)
-            raise
-        grant = waiter.grant
-        assert grant is not None
-        if isinstance(grant, ProxyError):
-            raise grant
-        return await self._open() if grant is OPEN else grant
-
-    async def _open(self) -> Connection:
-        """Open the connection that `may_open` allowed."""
-        stats, began = self.stats, trio.current_time()
-        stats.cx_total.inc()
-        stats.cx_http1_total.inc()
-        stats.cx_active.add(1)
-        self.count(HostColumn.CX_TOTAL)
-        self.count(HostColumn.CX_ACTIVE)
-        try:
-            sock = await connect(self.host.address, self._config.connect_timeout, self._tls)
-        except ConnectFailed as failed:
-            self._charge_connect_failure(failed)
-            self._forget(began, remote=not failed.timed_out)
-            raise failures.connect_failed(failed) from failed
-        except BaseException:
-            self._forget(began, remote=False)
-            raise
-        limit = self._config.per_connection_buffer_limit_bytes
-        identity = UpstreamConnection(next(self._numbers), began, trio.current_time(), agreed(sock))
-        connection = Connection(sock, self._make_codec(), stats, buffer_limit=limit, identity=identity)
-        connection.created = began
-        connection.watch.on_unasked = functools.partial(self._unasked, connection)
-        stats.cx_connect_ms.record(_milliseconds(began))
-        return connection
-
-    def _charge_connect_failure(self, failed: ConnectFailed) -> None:
-        """Count it, and fail everybody who waits for this host."""
-        self.stats.cx_connect_fail.inc()
-        self.count(HostColumn.CX_CONNECT_FAIL)
-        if failed.timed_out:
-            self.stats.cx_connect_timeout.inc()
-        others = self._core.fail_waiters(lambda: failures.connect_failed(failed))
-        self.stats.rq_pending_failure_eject.inc(1 + others)
-
-    def _put(self, connection: Connection, now: float | None = None) -> None:
-        if self._draining and not self._core.waiting:
-            self._close(connection, remote=False)
-        elif connection.watch.readable and not connection.is_quiet():  # its end came with the response
-            self._close(connection, remote=True)
-        else:
-            connection.idle_since = trio.current_time() if now is None else now
-            self._core.put(connection)
+    def _begin_request(self) -> None:
+        """A request, which has been claimed, has its connection."""
+        self.stats.rq_total.inc()
+        self.stats.rq_active.add(1)
+        self.count(HostColumn.RQ_TOTAL)
+        self.count(HostColumn.RQ_ACTIVE)
 
     def _end_request(self) -> None:
         self._breaker.release_request()
         self.stats.rq_active.add(-1)
         self.count(HostColumn.RQ_ACTIVE, -1)
 
-    def _close(self, connection: Connection, *, remote: bool, with_active_rq: bool = False) -> None:
-        connection.close()
-        self.stats.rq_per_cx.record(connection.requests)
-        self._forget(connection.created, remote=remote, with_active_rq=with_active_rq)
+    def _begin_pending(self) -> None:
+        """A request waits for a connection; bounded by max_pending_requests."""
+        if not self._breaker.claim_pending():
+            raise failures.reset("overflow")
+        self.stats.rq_pending_total.inc()
+        self.stats.rq_pending_active.add(1)
 
-    def _forget(self, began: float, *, remote: bool, with_active_rq: bool = False) -> None:
-        """A connection that began at `began` is over."""
+    def _end_pending(self) -> None:
+        self.stats.rq_pending_active.add(-1)
+        self._breaker.release_pending()
+
+    def _begin_connection(self) -> None:
+        """A connection, which has been claimed, is being opened."""
+        self.stats.cx_total.inc()
+        self.stats.cx_active.add(1)
+        self.count(HostColumn.CX_TOTAL)
+        self.count(HostColumn.CX_ACTIVE)
+
+    def _charge_connect_failure(self, failed: ConnectFailed) -> None:
+        self.stats.charge_connect_failure(failed)
+        self.count(HostColumn.CX_CONNECT_FAIL)
+
+    def _charge_end(self, began: float, *, remote: bool, with_active_rq: bool = False) -> None:
+        """A connection that began at `began` is over, or was never opened."""
         self.stats.cx_active.add(-1)
         self.count(HostColumn.CX_ACTIVE, -1)
-        self.stats.charge_destroy(remote=remote, with_active_rq=with_active_rq, length_ms=_milliseconds(began))
-        self._core.gone()
+        self.stats.charge_destroy(remote=remote, with_active_rq=with_active_rq, length_ms=milliseconds(began))
 
 
-def _milliseconds(since: float) -> int:
+def milliseconds(since: float) -> int:
     return round((trio.current_time() - since) * 1000)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from proxy.stats import Counter, Histogram, Stats
+
+if TYPE_CHECKING:
+    from proxy.upstream.connect import ConnectFailed
 
 
 class Outcomes:
@@ -46,8 +51,10 @@ class ClusterStats:
 
         self.cx_total = counter(f"{prefix}upstream_cx_total")
         self.cx_http1_total = counter(f"{prefix}upstream_cx_http1_total")
+        self.cx_http2_total = counter(f"{prefix}upstream_cx_http2_total")
         self.cx_active = stats.gauge(f"{prefix}upstream_cx_active")
         self.cx_connect_fail = counter(f"{prefix}upstream_cx_connect_fail")
+        self.bind_errors = counter(f"{prefix}bind_errors")
         self.cx_connect_attempts_exceeded = counter(f"{prefix}upstream_cx_connect_attempts_exceeded")
         self.cx_connect_timeout = counter(f"{prefix}upstream_cx_connect_timeout")
         self.cx_connect_ms = stats.histogram(f"{prefix}upstream_cx_connect_ms")
@@ -89,7 +96,7 @@ class ClusterStats:
         self.internal_redirect_succeeded_total = counter(f"{prefix}upstream_internal_redirect_succeeded_total")
         self.internal_redirect_failed_total = counter(f"{prefix}upstream_internal_redirect_failed_total")
         self.cx_max_duration_reached = counter(f"{prefix}upstream_cx_max_duration_reached")
-        # HTTP/1 has no reset frame; Envoy shows these two as 0 whatever an HTTP/1 upstream does.
+        # HTTP/1 has no reset frame: these two are 0 whatever an HTTP/1 upstream does.
         self.rq_rx_reset = counter(f"{prefix}upstream_rq_rx_reset")
         self.rq_tx_reset = counter(f"{prefix}upstream_rq_tx_reset")
         self.rq_per_cx = stats.histogram(f"{prefix}upstream_rq_per_cx")
@@ -113,6 +120,14 @@ class ClusterStats:
         if self._retried is None:
             self._retried = Outcomes(self._stats, f"{self._prefix}retry.")
         return self._retried
+
+    def charge_connect_failure(self, failed: ConnectFailed) -> None:
+        """There is no connection."""
+        self.cx_connect_fail.inc()
+        if failed.timed_out:
+            self.cx_connect_timeout.inc()
+        if failed.bind:
+            self.bind_errors.inc()
 
     def charge_destroy(self, *, remote: bool, with_active_rq: bool, length_ms: int) -> None:
         """One connection ended, after `length_ms`."""

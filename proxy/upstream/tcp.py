@@ -75,14 +75,12 @@ class TcpConnection:
         self._count(HostColumn.CX_TOTAL)
         self._count(HostColumn.CX_ACTIVE)
         try:
-            self.sock = await connect(self.host.address, self._config.connect_timeout, self._tls)
+            self.sock = await connect(self.host.address, self._config.connect_timeout, self._tls, self._config.socket)
         except ConnectFailed as failed:
-            stats.cx_connect_fail.inc()
+            stats.charge_connect_failure(failed)
             self._count(HostColumn.CX_CONNECT_FAIL)
             stats.rq_pending_failure_eject.inc()
-            if failed.timed_out:
-                stats.cx_connect_timeout.inc()
-            self._end(remote=not failed.timed_out, with_active_rq=False)
+            self._end(remote=failed.remote, with_active_rq=False)
             raise failures.connect_failed(failed) from failed
         except trio.Cancelled:
             stats.rq_cancelled.inc()

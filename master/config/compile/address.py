@@ -25,7 +25,7 @@ def compile_address(message: Any, context: Context, *, hint: str = "") -> Addres
     """None if it is missing, malformed or unsupported (UDP). `hint`: what else the user may have meant by a name."""
     kind = message.WhichOneof("address")
     if kind == "socket_address":
-        return _socket(message.socket_address, context.at("socket_address"), hint)
+        return compile_socket_address(message.socket_address, context.at("socket_address"), hint)
     if kind == "pipe":
         return _pipe(message.pipe, context.at("pipe"))
     if kind is None:
@@ -44,7 +44,8 @@ def canonical(host: str) -> str | None:
     return None
 
 
-def _socket(message: Any, context: Context, hint: str) -> SocketAddress | None:
+def compile_socket_address(message: Any, context: Context, hint: str = "") -> SocketAddress | None:
+    """None if it is malformed or unsupported (UDP)."""
     if message.protocol != message.TCP:
         return None
     host = canonical(message.address)

@@ -12,6 +12,7 @@ from master.config.compile.lb_subsets import compile_subsets
 from master.config.compile.socket_matches import compile_socket_matches
 from master.config.compile.tls import compile_upstream
 from master.config.compile.upstream_http import compile_http_options
+from master.config.compile.upstream_socket import compile_upstream_socket
 from proxy.config.cluster import Cluster, ClusterEndpoints, Dns, LocalityHosts
 from proxy.config.tls import UpstreamTls
 
@@ -34,6 +35,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "per_connection_buffer_limit_bytes",
         "lb_subset_config",
         "transport_socket",
+        "connection_pool_per_downstream_connection",
     ),
     "envoy.config.cluster.v3.Cluster.RefreshRate": ("base_interval", "max_interval"),
 }
@@ -115,6 +117,8 @@ def _cluster(message: Any, context: Context) -> Cluster:
         subsets=compile_subsets(message.lb_subset_config, context.at("lb_subset_config")),
         tls=tls,
         socket_matches=matches,
+        socket=compile_upstream_socket(message, context),
+        pool_per_downstream_connection=message.connection_pool_per_downstream_connection,
         **http_options,
     )
 

@@ -8,7 +8,7 @@ from master.config import any_types
 from master.config.walk import unpack
 from proxy.config.cluster import RequestNames
 from proxy.config.http1 import UpstreamHttp1Options
-from proxy.http import header_case
+from proxy.http import header_case, http2_options
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
@@ -20,10 +20,17 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "typed_extension_protocol_options",
         "max_requests_per_connection",
         "upstream_http_protocol_options",
+        "http2_protocol_options",
     ),
-    OPTIONS: ("common_http_protocol_options", "upstream_http_protocol_options", "explicit_http_config"),
+    OPTIONS: (
+        "common_http_protocol_options",
+        "upstream_http_protocol_options",
+        "explicit_http_config",
+        "use_downstream_protocol_config",
+    ),
     "envoy.config.core.v3.UpstreamHttpProtocolOptions": ("auto_sni", "auto_san_validation", "override_auto_sni_header"),
-    f"{OPTIONS}.ExplicitHttpConfig": ("http_protocol_options",),
+    f"{OPTIONS}.ExplicitHttpConfig": ("http_protocol_options", "http2_protocol_options"),
+    f"{OPTIONS}.UseDownstreamHttpConfig": ("http_protocol_options", "http2_protocol_options"),
     "envoy.config.core.v3.HttpProtocolOptions": (
         "idle_timeout",
         "max_connection_duration",
@@ -34,6 +41,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     ),
     "envoy.config.core.v3.Http1ProtocolOptions": ("header_key_format", "enable_trailers", "send_fully_qualified_url"),
     **header_case.FIELDS,
+    **http2_options.FIELDS,
 }
 
 IDLE_TIMEOUT = 3600.0
@@ -57,6 +65,8 @@ def compile_http_options(cluster: Any, context: Context) -> dict[str, Any]:
                 ("max_requests_per_connection",), "the cluster's HttpProtocolOptions say it too", "one of both"
             )
         fields["max_requests_per_connection"] = cluster.max_requests_per_connection.value
+    if cluster.HasField("http2_protocol_options"):
+        _legacy_http2(cluster, fields, context)
     if cluster.HasField("upstream_http_protocol_options"):
         if cluster.typed_extension_protocol_options:
             context.error(
@@ -66,6 +76,15 @@ def compile_http_options(cluster: Any, context: Context) -> dict[str, Any]:
             )
         fields["request_names"] = _names(cluster.upstream_http_protocol_options)
     return fields
+
+
+def _legacy_http2(cluster: Any, fields: dict[str, Any], context: Context) -> None:
+    if "protocol" in fields:
+        context.error(
+            ("http2_protocol_options",), "the cluster's HttpProtocolOptions say what it speaks", "one of both"
+        )
+    fields["protocol"] = "http2"
+    fields["http2"] = http2_options.from_proto(cluster.http2_protocol_options, context.at("http2_protocol_options"))
 
 
 def _typed(values: Any, context: Context) -> dict[str, Any]:
@@ -83,8 +102,7 @@ def _typed(values: Any, context: Context) -> dict[str, Any]:
         fields |= _common(message.common_http_protocol_options, here.at("common_http_protocol_options"))
         if message.HasField("upstream_http_protocol_options"):
             fields["request_names"] = _names(message.upstream_http_protocol_options)
-        options = message.explicit_http_config.http_protocol_options
-        fields["http1"] = _http1(options, here.at("explicit_http_config", "http_protocol_options"))
+        fields |= _protocol(message, here)
     return fields
 
 
@@ -95,6 +113,22 @@ def _names(message: Any) -> RequestNames | None:
     return RequestNames(
         message.auto_sni, message.auto_san_validation, message.override_auto_sni_header.lower().encode()
     )
+
+
+def _protocol(message: Any, context: Context) -> dict[str, Any]:
+    """What is spoken, and the options of each version of HTTP that may be."""
+    chosen = message.WhichOneof("upstream_protocol_options")
+    if chosen == "use_downstream_protocol_config":
+        protocol, options = "downstream", message.use_downstream_protocol_config
+        there = context.at("use_downstream_protocol_config")
+    else:
+        options, there = message.explicit_http_config, context.at("explicit_http_config")
+        protocol = "http2" if options.HasField("http2_protocol_options") else "http1"
+    return {
+        "protocol": protocol,
+        "http1": _http1(options.http_protocol_options, there.at("http_protocol_options")),
+        "http2": http2_options.from_proto(options.http2_protocol_options, there.at("http2_protocol_options")),
+    }
 
 
 def _http1(message: Any, context: Context) -> UpstreamHttp1Options:

@@ -22,8 +22,9 @@ def _failure(info: StreamInfo) -> Value:
 
 
 def _protocol(info: StreamInfo) -> Value:
-    """Every upstream speaks HTTP/1.1 so far."""
-    return b"HTTP/1.1" if info.is_http and info.upstream_remote is not None else None
+    if not info.is_http or info.upstream_remote is None:
+        return None
+    return info.upstream_connection.protocol.encode() if info.upstream_connection is not None else b"HTTP/1.1"
 
 
 def _name(info: StreamInfo) -> Value:

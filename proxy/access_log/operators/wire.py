@@ -51,8 +51,12 @@ def _upstream_sent(info: StreamInfo) -> Value:
 
 
 def _upstream_headers_received(info: StreamInfo) -> Value:
-    running = info.transfer.heads if info.transfer is not None else ()
-    return sum(map(fields_size, (*info.response_heads, *running)))
+    """Of heads that came as text what Envoy would count of them; the others were counted as they came."""
+    running = info.transfer
+    heads, size = info.response_heads, info.upstream_header_bytes_received
+    if running is not None:
+        heads, size = (*heads, *running.heads), size + running.header_bytes_received
+    return size + sum(map(fields_size, heads))
 
 
 def _upstream_headers_sent(info: StreamInfo) -> Value:

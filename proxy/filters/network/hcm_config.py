@@ -19,11 +19,11 @@ from proxy.config.target import TargetRules
 from proxy.filters.early_header_mutations import EARLY_HEADER_MUTATIONS
 from proxy.filters.network import (
     hcm_http1_config,
-    hcm_http2_config,
     hcm_identity_config,
     hcm_local_reply,
     hcm_target_config,
 )
+from proxy.http import http2_options
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
@@ -73,7 +73,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "max_headers_count",
         "headers_with_underscores_action",
     ),
-    **hcm_http2_config.FIELDS,
+    **http2_options.FIELDS,
     **hcm_identity_config.FIELDS,
     **hcm_http1_config.FIELDS,
     **hcm_local_reply.FIELDS,
@@ -153,7 +153,7 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         identity=hcm_identity_config.identity(message, context),
         target=hcm_target_config.target(message, context),
         http1=hcm_http1_config.options(message.http_protocol_options, context.at("http_protocol_options")),
-        http2=hcm_http2_config.http2_options(message.http2_protocol_options, context.at("http2_protocol_options")),
+        http2=http2_options.from_proto(message.http2_protocol_options, context.at("http2_protocol_options")),
         max_request_headers_kb=message.max_request_headers_kb.value or 60,
         max_headers_count=options.max_headers_count.value or 100,
         idle_timeout=idle if options.HasField("idle_timeout") else 3600.0,

@@ -26,8 +26,8 @@ from proxy.http.express_response import ResponsePlan
 from proxy.http.handover import Handover
 from proxy.limits import EXPRESS_REQUEST, EXPRESS_RESPONSE
 from proxy.net.connection import Connection
-from proxy.upstream.connection import Connection as UpstreamConnection
-from proxy.upstream.pool import Pool
+from proxy.upstream.http1_connection import Http1Connection as UpstreamConnection
+from proxy.upstream.http1_pool import Http1Pool
 
 if TYPE_CHECKING:
     from proxy.filters.network.hcm_front import Front
@@ -233,7 +233,7 @@ class Lane:
         data = head + arrival.body if arrival.body else head
         if not upstream.send_now(data):
             # The host has left since we last heard of it. It got nothing whole, so another connection may be asked.
-            pool.discard(upstream, remote=True, with_active_rq=True)
+            progress.pool.discard(upstream, remote=True, with_active_rq=True)
             progress.pool = None
             return None
         progress.upstream = upstream
@@ -265,7 +265,7 @@ class Lane:
             progress.unsent, progress.answered = (head + body)[sent:], sent
             return False
         milliseconds = round((now - progress.started) * 1000)  # the request was sent in the same breath
-        pool: Pool = progress.pool
+        pool: Http1Pool = progress.pool
         pool.charge_response(answer.status)
         destination.outcomes.charge(answer.status)
         destination.outcomes.time.record(milliseconds)

@@ -224,7 +224,7 @@ class Plans:
         for edit_request, _ in editing:
             edit_request(request.headers)
         cluster = self._clusters.get(entry.cluster_name(request))
-        if cluster is None:
+        if cluster is None or cluster.config.pool_per_downstream_connection:  # a plan is for all connections
             return None
         transport = cluster.transport_options(request)
         if transport is not None and express_varying.MARK.decode() in "".join(
@@ -271,6 +271,7 @@ def _plain(entry: RouteEntry, options: Forwarding, terms: Terms, cluster: Cluste
     durations = (terms.stream_duration or 0.0, cluster.config.max_stream_duration)
     return (
         not terms.no_content
+        and cluster.config.protocol != "http2"
         and not cluster.config.http1.send_fully_qualified_url  # a plan's target is a path
         and not (terms.retry is not None and terms.asked)
         and not any(0 < limit < LEAST_TIMEOUT for limit in (*times, *durations))

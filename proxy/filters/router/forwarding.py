@@ -28,8 +28,8 @@ class Forwarding:
 
     `complete_at` is when the client's request was complete, None before. `service_time`: the client is told how long
     the upstream took. `pipes` are for bodies that nobody looks at. `stream_duration` is how long an attempt may last,
-    in seconds, 0 for ever; `limits_attempts`: an attempt has limits of its own at all. `high`: of high priority. `logs`
-    are those of attempts, if there are any.
+    in seconds, 0 for ever; `limits_attempts`: an attempt has limits of its own at all. `high`: of high priority,
+    `http2`: of a client that speaks it. `logs` are those of attempts, if there are any.
     `labels`: which hosts of the cluster it is for, by its route and by what filters have said of it (`envoy.lb`).
     `transport`: what it asks of its connections.
     `follow` says of a response whether it is a redirect that is followed here.
@@ -42,6 +42,7 @@ class Forwarding:
         "exchange",
         "follow",
         "high",
+        "http2",
         "labels",
         "limits_attempts",
         "logs",
@@ -74,6 +75,7 @@ class Forwarding:
         self.service_time = service_time
         self.transport = transport
         self.high = options.high_priority
+        self.http2 = exchange.request.protocol == "HTTP/2"
         self.labels = _labels(entry, exchange.info)
         self.complete_at: float | None = None
         self.logs: UpstreamLogs | None = None

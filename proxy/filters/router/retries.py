@@ -113,6 +113,7 @@ class Retries:
             attempts,
             labels=forwarding.labels,
             high=forwarding.high,
+            http2=forwarding.http2,
             transport=forwarding.transport,
         )
 

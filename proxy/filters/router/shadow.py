@@ -113,7 +113,8 @@ class Shadow:
     async def _send(self, stream: UpstreamStream) -> None:
         request = self._request
         ended = self._ended and not self._pieces
-        await stream.send_request(request.method, request.path, request.authority, request.headers, end_stream=ended)
+        head = request.method, request.path, request.authority, request.headers
+        await stream.send_request(*head, end_stream=ended, scheme=request.told_scheme)
         if ended:
             return
         while self._pieces or not self._ended:
@@ -226,6 +227,7 @@ class Mirroring:
     def _copy(self, mirror: Mirror, exchange: Exchange, terms: Terms) -> Request:
         request, copied = exchange.request, Request()
         copied.method, copied.path = request.method, request.path
+        copied.scheme, copied.protocol = request.scheme, request.protocol
         copied.authority = mirror.host.encode() if mirror.host else request.authority
         if mirror.host_suffix and not mirror.host:
             copied.authority = with_suffix(request.authority)

@@ -13,7 +13,7 @@ from proxy.net.pipe import PipePool
 from proxy.net.relay import Direction, Relay, Touched
 from proxy.net.relay_end import End, SocketEnd
 from proxy.upstream import failures
-from proxy.upstream.stream import UpstreamStream
+from proxy.upstream.http1_stream import Http1Stream
 from proxy.upstream.tcp import TcpConnection
 
 
@@ -32,7 +32,7 @@ class _Moved:
 
 
 async def over_stream(
-    exchange: Exchange, stream: UpstreamStream, pipes: PipePool, limits: AttemptDeadlines | None
+    exchange: Exchange, stream: Http1Stream, pipes: PipePool, limits: AttemptDeadlines | None
 ) -> None:
     """The tunnel of a response that opened one, which has been sent."""
     far, greeting = stream.leave_http()

@@ -116,6 +116,7 @@ class AttemptLog:
             whole.upstream_bytes_received,
         )
         info.upstream_header_bytes_sent, info.response_heads = whole.upstream_header_bytes_sent, whole.response_heads
+        info.upstream_header_bytes_received = whole.upstream_header_bytes_received
         info.transfer = whole.transfer
         info.request_begun, info.request_sent = whole.request_begun, whole.request_sent
         info.response_body_begun, info.response_received = whole.response_body_begun, whole.response_received

@@ -18,6 +18,7 @@ from proxy.http import websocket
 from proxy.http.deadlines import Phase
 from proxy.http.events import ResponseReceived
 from proxy.http.stream_info import Attempt, UpstreamConnection
+from proxy.upstream.http1_stream import Http1Stream
 from proxy.upstream.judge import Followed, Judge
 from proxy.upstream.pool import Pool
 from proxy.upstream.stream import UpstreamStream
@@ -138,12 +139,13 @@ class UpstreamRequest:
                 self._judge,
                 labels=forwarding.labels,
                 high=forwarding.high,
+                http2=forwarding.http2,
                 transport=forwarding.transport,
             )
         host = handover.pool.host
         info.upstream_tried, info.upstream_hostname = host.address, host.hostname
         info.upstream_connection, info.pool_ready = handover.upstream.identity, handover.sent_at
-        return UpstreamStream.going_on(
+        return Http1Stream.going_on(
             handover.pool, handover.upstream, cluster.outcomes_of(info), sent_at=handover.sent_at, judge=self._judge
         )
 
@@ -212,6 +214,8 @@ class UpstreamRequest:
     async def _send(self, stream: UpstreamStream) -> None:
         request, source, info = self._exchange.request, self._source, self._exchange.info
         ended = source.ended
+        if info.upgrade and not isinstance(stream, Http1Stream):
+            raise ProxyError("upgrade_over_http2", side="internal", status=503)
         info.request_begun = stream.gone_out_at or trio.current_time()
         flush = ended or not source.pending
         headers = request.headers
@@ -220,7 +224,8 @@ class UpstreamRequest:
             headers = headers.copy()
             headers.add(websocket.KEY, self._key)
         head = request.method, request.path, request.authority, headers
-        await stream.send_request(*head, end_stream=ended, flush=flush)
+        scheme = request.told_scheme if stream.tells_scheme else b""
+        await stream.send_request(*head, end_stream=ended, flush=flush, scheme=scheme)
         if ended:
             if not info.upgrade:  # which has no end
                 info.request_sent = stream.request_ended_at
@@ -255,6 +260,7 @@ class UpstreamRequest:
             raise stream.broken()
         await self._send_head(head, flush=tunnel or not stream.pending)
         if tunnel:
+            assert isinstance(stream, Http1Stream)
             await tunnels.over_stream(exchange, stream, self._forwarding.pipes, limits)
         elif not head.end_stream:
             heard = limits.heard if limits is not None else None

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from master.explain import details, story
+from master.explain import story
+from proxy import flight_recorder
 from proxy.config.common import SocketAddress
 from proxy.errors import Flag
 from tests.integration.test_fields import one_listener
@@ -28,8 +29,8 @@ async def told(rig: Rig, host: bytes = b"a.test") -> story.Story:
     """What is said of a request that does not get through."""
     assert (await ask(rig, GET % host)).startswith(b"HTTP/1.1 503 ")
     (record,) = rig.records
+    record = flight_recorder.decode(flight_recorder.encode(record, 2048))  # long texts are cut
     assert record.flags == Flag.UPSTREAM_CONNECTION_FAILURE.value
-    assert details.find(record.detail) is not None
     assert [attempt.phase for attempt in record.attempts] == ["connect"]
     return story.tell(record)
 

@@ -7,7 +7,7 @@ import trio
 
 from proxy.config.common import PluginConfig
 from proxy.filters.http.buffer import Buffer
-from proxy.upstream.connection import Connection
+from proxy.upstream.http1_connection import Http1Connection
 from tests.kit.trio import run_trio
 from tests.unit.proxy.rig import compiled, plugin, serving
 from tests.unit.upstream.rig import OK, answering, origin, read_head
@@ -22,13 +22,13 @@ BUFFER = plugin("b", "envoy.extensions.filters.http.buffer.v3.Buffer", Buffer.Co
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """What was sent to upstreams, send by send."""
     sent: list[bytes] = []
-    send = Connection.send
+    send = Http1Connection.send
 
-    async def recorded(self: Connection, data: bytes) -> None:
+    async def recorded(self: Http1Connection, data: bytes) -> None:
         sent.append(data)
         await send(self, data)
 
-    monkeypatch.setattr(Connection, "send", recorded)
+    monkeypatch.setattr(Http1Connection, "send", recorded)
     return sent
 
 

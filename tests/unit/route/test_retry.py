@@ -15,8 +15,14 @@ from proxy.http.headers import Headers
 from proxy.http.request import Request
 from proxy.route.backoff import BackOff, asked_interval, ratelimited
 from proxy.route.retry import GRPC_NAMES, MAX_RETRIES, NAMES, NO_POLICY, RETRY_ON, RetryRules, RetryState
+from proxy.upstream import failures
 
-FLAGS = [Flag.UPSTREAM_CONNECTION_FAILURE, Flag.UPSTREAM_CONNECTION_TERMINATION, Flag.UPSTREAM_PROTOCOL_ERROR]
+FLAGS = [
+    Flag.UPSTREAM_CONNECTION_FAILURE,
+    Flag.UPSTREAM_CONNECTION_TERMINATION,
+    Flag.UPSTREAM_REMOTE_RESET,
+    Flag.UPSTREAM_PROTOCOL_ERROR,
+]
 LATE = [Flag.UPSTREAM_REQUEST_TIMEOUT, Flag.UPSTREAM_MAX_STREAM_DURATION_REACHED]
 
 
@@ -57,6 +63,14 @@ def test_a_reset_is_retried_by_the_conditions_that_name_it_alone(
         or ("reset-before-request" in conditions and not started)
     )
     assert state(*conditions).wants_reset(error(flag), request_started=started) == expected
+
+
+def test_a_stream_that_was_refused_is_retried_by_its_own_name() -> None:
+    refused, was_reset = failures.reset("remote refused stream reset"), failures.reset("remote reset")
+    assert state("refused-stream").wants_reset(refused, request_started=True)
+    assert not state("refused-stream").wants_reset(was_reset, request_started=True)
+    for other in NAMES - {"refused-stream", "5xx", "gateway-error", "reset"}:
+        assert not state(other).wants_reset(refused, request_started=True)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from proxy.config.common import Address, SocketAddress
 from proxy.http.events import DataReceived, ResponseReceived, StreamEnded
 from proxy.http.headers import Headers
 from proxy.stats import MemoryStats
+from proxy.upstream.background import Background
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.stream import UpstreamStream
 from proxy.upstream.tables import ClusterColumn, HostColumn, MemoryTables
@@ -101,7 +102,10 @@ class Rig:
         self.tables = MemoryTables()
         limits = CircuitBreaker(**(breaker or {}))
         self.config = ClusterConfig("c", "STATIC", breaker=limits, **config)
-        self.cluster = Cluster(self.config, endpoints(*addresses), self.memory, self.tables, seed=0)
+        self.background = Background()
+        self.cluster = Cluster(
+            self.config, endpoints(*addresses), self.memory, self.tables, seed=0, background=self.background
+        )
 
     async def __aenter__(self) -> Self:
         return self

@@ -10,7 +10,8 @@ import trio
 
 from proxy.http.codec_h1_client import H1ClientCodec
 from proxy.stats import MemoryStats
-from proxy.upstream.connection import READ_SIZE, Connection, ConnectionLost
+from proxy.upstream.connection import READ_SIZE, ConnectionLost
+from proxy.upstream.http1_connection import Http1Connection
 from proxy.upstream.stats import ClusterStats
 from tests.kit.trio import run_trio
 
@@ -28,7 +29,7 @@ class Ends:
             sock.setblocking(False)
         self.ours = ours
         self.memory = MemoryStats()
-        self.connection = Connection(ours, H1ClientCodec(), ClusterStats(self.memory, "c"))
+        self.connection = Http1Connection(ours, H1ClientCodec(), ClusterStats(self.memory, "c"))
 
     def __enter__(self) -> Ends:
         return self

@@ -6,8 +6,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from proxy.upstream.connection import Connection
-from proxy.upstream.pool import Pool
+from proxy.upstream.http1_connection import Http1Connection
+from proxy.upstream.http1_pool import Http1Pool
 from tests.kit.trio import run_trio
 from tests.unit.proxy.rig import until
 from tests.unit.upstream.rig import OK, Rig, answering, answering_once, origin, read_head
@@ -23,19 +23,19 @@ async def test_the_reaper_looks_at_what_expires_and_at_one_more(clock: MockClock
             if number == 2:
                 clock.jump(30)
             stream.close()
-        looked_at: list[Connection] = []
-        idle_too_long = Pool._idle_too_long
+        looked_at: list[Http1Connection] = []
+        idle_too_long = Http1Pool._idle_too_long
 
-        def counted(pool: Pool, connection: Connection, now: float) -> bool:
+        def counted(pool: Http1Pool, connection: Http1Connection, now: float) -> bool:
             looked_at.append(connection)
             return idle_too_long(pool, connection, now)
 
-        def asked(_: Connection) -> bool:
+        def asked(_: Http1Connection) -> bool:
             raise AssertionError("a reaper has no business with sockets")
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Pool, "_idle_too_long", counted)
-            patch.setattr(Connection, "is_quiet", asked)
+            patch.setattr(Http1Pool, "_idle_too_long", counted)
+            patch.setattr(Http1Connection, "is_quiet", asked)
             rig.cluster.reap(trio.current_time())
             assert len(looked_at) == 1
             assert rig.stat("cx_active") == 6

@@ -13,6 +13,8 @@ def test_each_scope_has_its_names_and_what_is_counted_stays() -> None:
             "cluster.a.upstream_cx_total": 0,
             "cluster.b.upstream_cx_total": 2,
             "cluster.b.upstream_rq_retry": 7,
+            "cluster.b.upstream_cx_http1_total": 1,
+            "cluster.b.http2.rx_reset": 0,
             "listener.x.downstream_cx_total": 3,
             "listener.admin.downstream_cx_total": 5,
             "listener.x.worker_0.downstream_cx_total": 3,
@@ -28,6 +30,8 @@ def test_each_scope_has_its_names_and_what_is_counted_stays() -> None:
     assert (counters["cluster.a.membership_change"], counters["cluster.b.membership_change"]) == (0, 1)
     assert "cluster.a.http1.response_flood" not in counters
     assert counters["cluster.b.http1.response_flood"] == 0
+    assert "cluster.a.http2.metadata_empty_frames" not in counters
+    assert counters["cluster.b.http2.metadata_empty_frames"] == 0
     assert counters["http.p.rq_redirect"] == counters["http.p.tracing.not_traceable"] == 0
     assert "http.admin.rq_redirect" not in counters
     assert counters["http.admin.downstream_cx_destroy_remote_active_rq"] == 0
@@ -39,7 +43,7 @@ def test_each_scope_has_its_names_and_what_is_counted_stays() -> None:
     assert "thread_local_cluster_manager.worker_2.clusters_inflated" not in gauges
     assert gauges["server.days_until_first_cert_expiring"] == NO_CERTIFICATE
     assert found.histograms["listener.x.connections_accepted_per_socket_event"] == {}
-    assert len(metrics.counters) == 9
+    assert len(metrics.counters) == 11
 
 
 def test_request_times_show_after_the_first_and_also_as_external() -> None:

@@ -26,7 +26,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 
 
-def http2_options(message: Any, context: CompileContext) -> Http2Options:
+def from_proto(message: Any, context: CompileContext) -> Http2Options:
     """An `Http2ProtocolOptions` message; what it does not set has Envoy's default."""
     given = {name: getattr(message, name).value for name in _NUMBERS if message.HasField(name)}
     return Http2Options(

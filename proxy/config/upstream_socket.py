@@ -1,0 +1,24 @@
+"""Compiled socket settings of upstream connections (`config.core.v3.BindConfig`, `TcpKeepalive`). Data only."""
+
+from __future__ import annotations
+
+import msgspec
+
+from proxy.config.common import SocketAddress
+
+
+class SocketOption(msgspec.Struct, frozen=True, gc=False):
+    """`config.core.v3.SocketOption`: setsockopt(2) by numbers."""
+
+    level: int
+    name: int
+    value: int | bytes
+
+
+class UpstreamSocket(msgspec.Struct, frozen=True):
+    """What a socket to a host gets before it connects: `options`, in order, and an address of its own, the first of
+    `sources` of the host's IP version, else the first; port 0 leaves it to the kernel. Unix sockets get nothing.
+    """
+
+    sources: tuple[SocketAddress, ...] = ()
+    options: tuple[SocketOption, ...] = ()

@@ -1,0 +1,154 @@
+"""One stream of an HTTP/2 connection, as whoever serves it sees it: what comes, and the wait for its windows.
+
+The connection's reader puts in what comes; how much that can be is the stream's window, which is given back as the body
+is read. So a stream that nobody reads stops by itself, and no other one does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+import trio
+
+from proxy.http.events import DataReceived, Event, StreamEnded
+from proxy.http.h2_connection import H2Connection
+from proxy.limits import FAIR_BURST, LEAST_READ, READ_SIZE
+from proxy.net.bell import Bell
+
+
+class Link(Protocol):
+    """The connection that carries the stream."""
+
+    def wake_writer(self) -> None:
+        """There is something to send."""
+
+
+class H2Channel:
+    """`error` is why the stream is over before its exchange is, None while it is not. Receiving and sending may be two
+    tasks.
+    """
+
+    __slots__ = ("_arrived", "_body", "_burst", "_end", "_heads", "_link", "_sent", "codec", "error", "stream_id")
+
+    def __init__(self, link: Link, codec: H2Connection, stream_id: int = 0) -> None:
+        self._link = link
+        self.codec = codec
+        self.stream_id = stream_id
+        self.error: Exception | None = None
+        self._heads: deque[Event] = deque()
+        self._body = bytearray()
+        self._end: StreamEnded | None = None
+        self._burst = 0
+        self._arrived = Bell()
+        self._sent = Bell()
+
+    # --- the connection's side ----------------------------------------------------------------------------------------
+
+    def put(self, event: Event) -> None:
+        """This has come."""
+        if isinstance(event, DataReceived):
+            self._body += event.data
+        elif isinstance(event, StreamEnded):
+            self._end = event
+        else:
+            self._heads.append(event)
+        self._arrived.ring()
+
+    def ring(self) -> None:
+        """What was queued has gone."""
+        self._sent.ring()
+
+    def fail(self, error: Exception) -> None:
+        """The stream is over."""
+        self.error = error
+        self._arrived.ring()
+        self._sent.ring()
+
+    # --- the exchange's side ------------------------------------------------------------------------------------------
+
+    @property
+    def pending(self) -> bool:
+        return bool(self._heads or self._body or self._end)
+
+    @property
+    def read_size(self) -> int:
+        """How many bytes for the peer are worth having at once: this stream's share of the room that there is."""
+        return max(LEAST_READ, self.codec.room(self.stream_id) // max(1, self.codec.streams))
+
+    def whole_within(self, size: int) -> bool:
+        """Whether all that is left of the body is here, and no more than that."""
+        return self._end is not None and len(self._body) <= size
+
+    async def receive(self, size: int = READ_SIZE) -> Event:
+        """What came next, in pieces of `size` at most; raises `error` once all that came has been taken."""
+        while True:
+            if self._heads:
+                return self._heads.popleft()
+            if self._body:
+                return await self._next(size)
+            if self._end is not None:
+                end, self._end = self._end, None
+                return end
+            if self.error is not None:
+                raise self.error
+            self._burst = 0
+            await self._arrived.wait()
+
+    async def _next(self, size: int) -> DataReceived:
+        self._burst += 1
+        if self._burst > FAIR_BURST:
+            self._burst = 0
+            await trio.lowlevel.checkpoint()
+        return DataReceived(self.stream_id, self._cut(size))
+
+    def _cut(self, size: int) -> bytes:
+        """The first bytes of what has come, for which the peer may send others."""
+        data = bytes(self._body[:size])
+        del self._body[:size]
+        self.codec.credit(self.stream_id, len(data))
+        if self.codec.has_output:
+            self._link.wake_writer()
+        return data
+
+    async def flush(self) -> None:
+        """Until all that was queued of this stream is within the peer's windows and on its way."""
+        self._link.wake_writer()
+        await self.wait_unblocked()
+
+    def close(self) -> None:
+        """The exchange is over: what it has not read, nobody will."""
+        if self._body:
+            self.codec.credit(self.stream_id, len(self._body))
+            self._body.clear()
+
+    # --- a tunnel's side (`TunnelStream`) -----------------------------------------------------------------------------
+
+    @property
+    def blocked(self) -> bool:
+        return self.codec.queued(self.stream_id) > 0
+
+    @property
+    def lost(self) -> bool:
+        return self.error is not None
+
+    def take(self, size: int) -> bytes | None:
+        if self._body:
+            return self._cut(size)
+        return b"" if self._end is not None else None
+
+    def send(self, data: bytes) -> None:
+        self.codec.send_data(self.stream_id, data)
+        self._link.wake_writer()
+
+    def finish(self) -> None:
+        self.codec.send_end(self.stream_id)
+        self._link.wake_writer()
+
+    async def wait_arrival(self) -> None:
+        while not (self._body or self._end or self.error):
+            await self._arrived.wait()
+
+    async def wait_unblocked(self) -> None:
+        while self.blocked and self.error is None:
+            await self._sent.wait()

@@ -1,0 +1,239 @@
+"""The HTTP/2 connections of one worker to one host, each of which carries many requests at a time.
+
+* A request takes the first connection that has room; without one it waits, in order of arrival.
+* Another connection is opened only while more requests wait than those that are being opened will carry, and while the
+  breaker allows it; the first one is always allowed, so nobody waits forever.
+* A connection outlives the request that it was opened for: it is a task of the worker's.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import trio
+
+from proxy.config.cluster import Cluster, Host
+from proxy.errors import ProxyError
+from proxy.http.codec_h2_client import H2ClientCodec
+from proxy.http.stream_info import UpstreamConnection
+from proxy.upstream import failures
+from proxy.upstream.background import Background
+from proxy.upstream.circuit_breaker import CircuitBreaker
+from proxy.upstream.connect import ConnectFailed, agreed, connect
+from proxy.upstream.connection import Connection
+from proxy.upstream.http2_connection import Http2Connection
+from proxy.upstream.http2_stream import Http2Stream
+from proxy.upstream.judge import Judge
+from proxy.upstream.pool import Pool, milliseconds
+from proxy.upstream.stats import ClusterStats, Outcomes
+from proxy.upstream.tables import Table
+
+if TYPE_CHECKING:
+    from proxy.net.tls.client import Peer
+
+log = logging.getLogger("proxy.http")
+
+_PROTOCOL = "HTTP/2"
+
+
+class _Waiter:
+    """A request that waits. `grant` is set once, then `event`."""
+
+    __slots__ = ("event", "grant")
+
+    def __init__(self) -> None:
+        self.event = trio.Event()
+        self.grant: Http2Connection | ProxyError | None = None
+
+
+class Http2Pool(Pool):
+    """`release` takes back what `open` has claimed."""
+
+    def __init__(
+        self,
+        host: Host,
+        config: Cluster,
+        stats: ClusterStats,
+        breaker: CircuitBreaker,
+        hosts: Table,
+        numbers: Iterator[int],
+        tls: Peer | None,
+        make_codec: Callable[[], H2ClientCodec],
+        background: Background,
+    ) -> None:
+        super().__init__(host, config, stats, breaker, hosts, numbers, tls)
+        self._make_codec = make_codec
+        self._background = background
+        self._connections: list[Http2Connection] = []
+        self._waiting: deque[_Waiter] = deque()  # bounded by the breaker's max_pending_requests
+
+    @property
+    def empty(self) -> bool:
+        return not self._connections and not self._waiting
+
+    @property
+    def unused(self) -> bool:
+        return not self._waiting and not any(each.claimed or each.connecting for each in self._connections)
+
+    async def open(self, outcomes: Outcomes, judge: Judge | None = None) -> Http2Stream:
+        connection = self._take() or await self._wait_pending()
+        if not self._breaker.claim_request():
+            self._give_back(connection)
+            raise failures.reset("overflow")
+        self._begin_request()
+        return Http2Stream(self, connection, outcomes, judge)
+
+    def release(self, connection: Http2Connection) -> None:
+        """A stream of `connection` is over."""
+        self._end_request()
+        self._give_back(connection)
+
+    def charge_reset(self, reason: failures.Reason) -> None:
+        """A stream has ended for `reason`, as Envoy counts it."""
+        match reason:
+            case "connection termination":
+                self.stats.rq_pending_failure_eject.inc()
+            case "remote reset":
+                self.stats.rq_rx_reset.inc()
+            case "protocol error":
+                self.stats.rq_tx_reset.inc()
+
+    def reap(self, now: float) -> None:
+        timeout, duration = self._config.idle_timeout, self._config.max_connection_duration
+        for connection in list(self._connections):
+            if connection.draining or connection.connecting:
+                continue
+            if self._draining and not connection.claimed:
+                self._retire(connection)
+            elif duration and now - connection.began >= duration:
+                self.stats.cx_max_duration_reached.inc()
+                self._retire(connection)
+            elif timeout and not connection.claimed and now - connection.idle_since >= timeout:
+                self.stats.cx_idle_timeout.inc()
+                self._retire(connection)
+
+    def drain(self) -> None:
+        self._draining = True
+        for connection in list(self._connections):
+            if not connection.connecting:
+                self._retire(connection)
+
+    # --- who gets which connection ------------------------------------------------------------------------------------
+
+    def _take(self) -> Http2Connection | None:
+        """Claim a stream of a connection that has room."""
+        for connection in self._connections:
+            if connection.room > 0:
+                self._claim(connection)
+                return connection
+        return None
+
+    def _claim(self, connection: Http2Connection) -> None:
+        connection.claimed += 1
+        connection.requests += 1
+        if connection.requests == self._config.max_requests_per_connection:
+            self.stats.cx_max_requests.inc()
+            connection.draining = True
+
+    def _give_back(self, connection: Http2Connection) -> None:
+        connection.claimed -= 1
+        if not connection.claimed:
+            connection.idle_since = trio.current_time()
+            if connection.draining or (self._draining and not self._waiting):
+                self._retire(connection)
+        self.on_room()
+
+    async def _wait_pending(self) -> Http2Connection:
+        self._begin_pending()
+        waiter = _Waiter()
+        self._waiting.append(waiter)
+        try:
+            self._grow()
+            await waiter.event.wait()
+        except trio.Cancelled:
+            self.stats.rq_cancelled.inc()
+            if waiter.grant is None:
+                self._waiting.remove(waiter)
+            elif isinstance(waiter.grant, Http2Connection):
+                self._give_back(waiter.grant)
+            raise
+        finally:
+            self._end_pending()
+        if isinstance(waiter.grant, Http2Connection):
+            return waiter.grant
+        assert waiter.grant is not None
+        raise waiter.grant
+
+    def on_room(self) -> None:
+        """As `Owner`: those who wait take what there is."""
+        while self._waiting and (connection := self._take()):
+            self._settle(connection)
+        self._grow()
+
+    def _settle(self, grant: Http2Connection | ProxyError) -> None:
+        waiter = self._waiting.popleft()
+        waiter.grant = grant
+        waiter.event.set()
+
+    # --- connections --------------------------------------------------------------------------------------------------
+
+    def _grow(self) -> None:
+        """Open the connections that those who wait need."""
+        while len(self._waiting) > sum(each.capacity for each in self._connections if each.connecting):
+            if not self._breaker.claim_connection(force=not self._connections):
+                return
+            connection = Http2Connection(self, self._make_codec())
+            if not self._background.start(functools.partial(self._run, connection)):
+                self._breaker.release_connection()  # the worker ends, and all who wait with it
+                return
+            self._connections.append(connection)
+            self._begin_connection()
+            self.stats.cx_http2_total.inc()
+
+    async def _run(self, connection: Http2Connection) -> None:
+        """The life of one connection."""
+        try:
+            sock = await connect(self.host.address, self._config.connect_timeout, self._tls, self._config.socket)
+            number, now = next(self._numbers), trio.current_time()
+            identity = UpstreamConnection(number, connection.began, now, _PROTOCOL, agreed(sock))
+            self.stats.cx_connect_ms.record(milliseconds(connection.began))
+            await connection.serve(Connection(sock, self.stats, identity=identity))
+        except ConnectFailed as failed:
+            connection.remote = failed.remote
+            self._charge_connect_failure(failed)
+            self.stats.rq_pending_failure_eject.inc(len(self._waiting))
+            while self._waiting:
+                self._settle(failures.connect_failed(failed))
+        except Exception:
+            log.exception("an upstream connection failed")
+        finally:
+            self._forget(connection)
+
+    def on_goaway(self, connection: Http2Connection) -> None:
+        """As `Owner`."""
+        self.stats.cx_close_notify.inc()
+        self._retire(connection)
+
+    def _retire(self, connection: Http2Connection) -> None:
+        """It carries no new streams, and ends with its last one."""
+        connection.draining = True
+        if not connection.claimed:
+            connection.close()
+
+    def _forget(self, connection: Http2Connection) -> None:
+        self._connections.remove(connection)
+        if connection.codec.failure is not None:
+            self.stats.cx_protocol_error.inc()
+        if not connection.connecting:
+            self.stats.rq_per_cx.record(connection.requests)
+        self._charge_end(
+            connection.began,
+            remote=connection.remote,
+            with_active_rq=connection.claimed > 0 and connection.codec.failure is None,
+        )
+        self._breaker.release_connection()
+        self._grow()

@@ -1,0 +1,152 @@
+"""One request on a stream of an HTTP/2 connection, and its response."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from proxy.config.common import Address
+from proxy.errors import ProxyError
+from proxy.http.codec import CodecError
+from proxy.http.events import Event
+from proxy.http.h2_channel import H2Channel
+from proxy.http.h2_frames import ErrorCode
+from proxy.http.h2_stream import Meter
+from proxy.http.h2_tunnel import StreamEnd
+from proxy.http.headers import Headers
+from proxy.http.stream_info import UpstreamConnection
+from proxy.limits import READ_SIZE
+from proxy.net.relay_end import End
+from proxy.upstream.http2_connection import Http2Connection, StreamGone
+from proxy.upstream.judge import Judge
+from proxy.upstream.stats import Outcomes
+from proxy.upstream.stream import UpstreamStream, unwritable
+
+if TYPE_CHECKING:
+    from proxy.upstream.http2_pool import Http2Pool
+
+
+class Http2Stream(UpstreamStream):
+    """As `UpstreamStream`. What ends it early is a RST_STREAM, and the connection lives on."""
+
+    __slots__ = ("_channel", "_connection", "_meter", "_piece")
+
+    _pool: Http2Pool
+
+    def __init__(
+        self, pool: Http2Pool, connection: Http2Connection, outcomes: Outcomes, judge: Judge | None = None
+    ) -> None:
+        super().__init__(pool, outcomes, judge, reused=connection.requests > 1)
+        self._connection = connection
+        self._channel = H2Channel(connection, connection.codec)
+        self._meter = Meter()
+        self._piece = READ_SIZE
+
+    @property
+    def local(self) -> Address:
+        return self._connection.connection.local
+
+    @property
+    def identity(self) -> UpstreamConnection:
+        return self._connection.connection.identity
+
+    @property
+    def bytes_sent(self) -> int:
+        return self._meter.sent
+
+    @property
+    def bytes_received(self) -> int:
+        return self._meter.received
+
+    @property
+    def header_bytes_sent(self) -> int:
+        return self._meter.header_sent
+
+    @property
+    def header_bytes_received(self) -> int:
+        return self._meter.header_received
+
+    @property
+    def pending(self) -> bool:
+        return self._channel.pending
+
+    async def send_request(
+        self,
+        method: bytes,
+        path: bytes,
+        authority: bytes,
+        headers: Headers,
+        *,
+        end_stream: bool,
+        flush: bool = True,
+        scheme: bytes = b"http",
+    ) -> None:
+        connection, codec = self._connection, self._connection.codec
+        if connection.gone is not None:  # just now
+            self._channel.fail(connection.gone)
+            return
+        now = trio.current_time()
+        try:
+            self._channel.stream_id = stream_id = codec.send_request(
+                method, path, authority, headers, end_stream=end_stream, scheme=scheme, now=now
+            )
+        except CodecError as error:
+            raise unwritable(error) from error
+        self._meter = codec.meter(stream_id)
+        connection.add(self._channel)
+        if flush:
+            connection.wake_writer()
+        if end_stream:
+            self._request_ended_at = now
+
+    async def send_data(self, data: bytes, *, flush: bool = True) -> None:
+        if self._channel.error is None:
+            try:
+                self._connection.codec.send_data(self._channel.stream_id, data)
+            except CodecError as error:
+                raise unwritable(error) from error
+            if flush:
+                await self._channel.flush()
+
+    async def send_end(self, trailers: Headers | None = None) -> None:
+        if self._channel.error is None:
+            try:
+                self._connection.codec.send_end(self._channel.stream_id, trailers)
+            except CodecError as error:
+                raise unwritable(error) from error
+            await self._channel.flush()
+            if self._channel.error is None:
+                self._request_ended_at = trio.current_time()
+
+    async def _next(self) -> Event:
+        """UR if the host has reset the stream, UC if the connection ended, UPE if the response is broken."""
+        try:
+            return await self._channel.receive(self._piece)
+        except StreamGone as gone:
+            self._pool.charge_reset(gone.reason)
+            raise self._failed(gone.reason) from gone
+
+    def leave_http(self) -> tuple[End, bytes]:
+        return StreamEnd(self._channel, _counted, _counted), b""
+
+    def broken(self) -> ProxyError:
+        return self._failed("protocol error")
+
+    def read_at_most(self, size: int) -> None:
+        self._piece = size
+
+    def close(self) -> None:
+        connection, channel = self._connection, self._channel
+        connection.remove(channel)
+        channel.close()
+        if channel.stream_id and channel.error is None and not self._complete:
+            connection.codec.reset(channel.stream_id, ErrorCode.CANCEL)
+            self._pool.stats.rq_tx_reset.inc()
+        if connection.codec.has_output:
+            connection.wake_writer()
+        self._pool.release(connection)
+
+
+def _counted(_: int) -> None:
+    """The stream's meter counts."""
