@@ -228,7 +228,7 @@ class H2Connection(H2Control, abc.ABC):
             closed = self._over.get(stream_id)
             if closed or (closed is None and self.client):
                 if not self.client:
-                    self._over[stream_id] = False  # there cannot be another one
+                    self._over[stream_id] = False  # of a request there cannot be another one
                 return  # on its way when we reset the stream
             known = closed is not None
             raise ConnectionFailed(
