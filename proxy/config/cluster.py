@@ -165,6 +165,7 @@ class Cluster(msgspec.Struct, frozen=True):
     socket_matches: tuple[SocketMatch, ...] = ()
     request_names: RequestNames | None = None
     socket: UpstreamSocket | None = None
+    pool_per_downstream_connection: bool = False
 
     @property
     def stat_name(self) -> str:

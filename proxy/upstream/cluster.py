@@ -6,6 +6,7 @@ import functools
 import itertools
 from collections.abc import Callable, Iterator
 from random import Random
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -37,6 +38,9 @@ from proxy.upstream.tables import HostColumn, Table, Tables
 from proxy.upstream.tcp import TcpConnection
 from proxy.upstream.transport_options import TransportOptions, of_request
 from proxy.upstream.transport_sockets import HTTP1, HTTP2, TransportSockets
+
+if TYPE_CHECKING:
+    from proxy.net.connection import Connection as DownstreamConnection
 
 
 class Cluster:
@@ -91,10 +95,12 @@ class Cluster:
         outcomes = self.stats.outcomes(internal=info is not None and info.internal)
         return Together((outcomes, *info.observed)) if info is not None and info.observed else outcomes
 
-    def transport_options(self, request: Request) -> TransportOptions | None:
-        """What `request`, as it comes to the router, asks of its connection; None in most clusters."""
-        names = self.config.request_names
-        return None if names is None else of_request(names, request)
+    def transport_options(
+        self, request: Request, client: DownstreamConnection | None = None
+    ) -> TransportOptions | None:
+        """What `request` of `client`, as it comes to the router, asks of its connection; None in most clusters."""
+        names, owner = self.config.request_names, client if self.config.pool_per_downstream_connection else None
+        return None if names is None and owner is None else of_request(names, request, owner)
 
     def pick(
         self,
@@ -247,13 +253,15 @@ class Cluster:
         return any(self._identity(connection.host) not in self._identities for connection in self._tcp)
 
     def reap(self, now: float) -> None:
-        """Close idle connections that are of no more use; forget drained pools, and those of names that nobody asks for
-        any more.
+        """Close idle connections that are of no more use; forget drained pools, and those of names and of clients that
+        nobody asks for any more.
         """
         for pool in self._pools.values():
             pool.reap(now)
-        for key in [key for key, pool in self._pools.items() if key[2] is not None and pool.empty]:
-            self._retire(self._pools.pop(key))
+        asked = [(key, key[2], pool) for key, pool in self._pools.items() if key[2] is not None]
+        for key, options, pool in asked:
+            if pool.empty or options.orphaned:
+                self._retire(self._pools.pop(key))
         self._draining = [pool for pool in self._draining if not pool.empty]
 
     def close(self) -> None:
@@ -284,7 +292,7 @@ class Cluster:
         key = self._identity(host), high, transport, multiplexed
         pool = self._pools.get(key)
         if pool is None:
-            if transport is not None:
+            if transport is not None and transport.owner is None:
                 self._make_room()
             pool = self._pools[key] = self._new_pool(host, high, transport, multiplexed)
             if self._retired:
@@ -303,7 +311,7 @@ class Cluster:
         """Clients may name as many hosts as they like: beyond a number of names, the oldest one that is not in use
         goes. Those that are in use are as many as the breakers let run.
         """
-        named = [key for key in self._pools if key[2] is not None]
+        named = [key for key in self._pools if key[2] is not None and key[2].owner is None]
         if len(named) >= MAX_NAMED_POOLS:
             unused = next((key for key in named if self._pools[key].unused), None)
             if unused is not None:

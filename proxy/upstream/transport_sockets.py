@@ -41,8 +41,8 @@ class TransportSockets:
         tls = self._tls[self.place(host)]
         if tls is None:
             return None
-        server_name, sans = options or NO_OPTIONS
-        return tls.towards(host.hostname, server_name, sans, applications)
+        asked = options or NO_OPTIONS
+        return tls.towards(host.hostname, asked.server_name, asked.sans, applications)
 
     def _client_tls(self, config: UpstreamTls | None) -> ClientTls | None:
         """What is needed for TLS is loaded only by those who have it."""

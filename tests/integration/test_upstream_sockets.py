@@ -15,7 +15,7 @@ from proxy.config.common import SocketAddress
 from tests.integration.test_fields import cluster, one_listener
 from tests.kit.config import bootstrap, findings
 from tests.kit.trio import run_trio
-from tests.unit.proxy.rig import GET, Rig, serving
+from tests.unit.proxy.rig import GET, Rig, serving, until
 from tests.unit.upstream.rig import OK, answering, origin
 
 CLUSTER = "envoy.config.cluster.v3.Cluster"
@@ -119,6 +119,29 @@ async def test_bytes_as_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch, lambda sock: sock.getsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY), upstream_bind_config=bind
     )
     assert found == 5
+
+
+@run_trio
+@pytest.mark.field(f"{CLUSTER}.connection_pool_per_downstream_connection")
+async def test_connections_of_a_client_of_its_own() -> None:
+    async with origin(answering(OK)) as upstream:
+        text = configured(upstream.address, connection_pool_per_downstream_connection=True)
+        async with serving(one_listener(text)) as rig:
+            clients = [await rig.connect() for _ in range(2)]
+            for _ in range(3):
+                for client in clients:
+                    await client.send(GET)
+                    await client.response()
+            assert upstream.accepted == 2
+            await clients[0].stream.aclose()
+            await until(lambda: rig.server.connections == 1)
+            upstreams = rig.server._clusters.get("origin")
+            assert upstreams is not None
+            upstreams.reap(trio.current_time())
+            assert rig.stats.value("cluster.origin.upstream_cx_active") == 1
+            await clients[1].send(GET)
+            await clients[1].response()
+            assert upstream.accepted == 2
 
 
 @pytest.mark.parametrize(

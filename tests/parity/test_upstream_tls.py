@@ -98,6 +98,7 @@ CLUSTERS: dict[str, Fields] = {
     "source_of_ipv6": bound("::1"),
     "source_of_both": bound("::1", extra_source_addresses=[{"address": {"address": "127.0.0.3", "port_value": 0}}]),
     "option": tls() | {"upstream_bind_config": {"socket_options": [{"level": 1, "name": 99999, "int_value": 1}]}},
+    "per_client": tls() | {"connection_pool_per_downstream_connection": True},
     "keepalive": tls() | {"upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 60}}},
     "closes": tls(),
     "resets": tls(),
@@ -127,6 +128,7 @@ HOSTS: dict[str, tuple[str, ...]] = {
     "deprecated": ("a.test", "else"), "override": ("a.test", "else"), "host_and_auto": ("a.test", "10.0.0.1"),
 }  # fmt: skip
 OTHERWISE = {
+    r"cluster\.per_client\.upstream_cx_(active|destroy|destroy_local)": "docs/parity.md: when the client has gone",
     r"cluster\.\w+\.ssl\.certificate\..*": "gauges of clusters' certificates are not there yet",
     "TLS_error|setting_SNI": "docs/parity.md: numbers of BoringSSL's errors; compared here",
 }
@@ -203,6 +205,14 @@ def test_origins_see_the_same_and_failures_have_the_same_words(pair: Pair) -> No
     )
     assert failures(pair.ours) == failures(pair.envoy)
     assert failures(pair.ours).total() > 10
+
+
+@pytest.mark.parity(*of("config.cluster.v3.Cluster", "connection_pool_per_downstream_connection"))
+def test_a_client_has_connections_of_its_own(pair: Pair) -> None:
+    for name, numbers in (("per_client", (1, 2)), ("keepalive", (2, 3))):
+        request = b"GET /%b/ HTTP/1.1\r\nhost: a.test\r\n\r\n" % name.encode()
+        for answer in pair.send(request * 2, responses=2):
+            assert tuple(json.loads(response.body)["request"] for response in answer.responses) == numbers
 
 
 @pytest.mark.parity("rule 45")

@@ -35,6 +35,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "per_connection_buffer_limit_bytes",
         "lb_subset_config",
         "transport_socket",
+        "connection_pool_per_downstream_connection",
     ),
     "envoy.config.cluster.v3.Cluster.RefreshRate": ("base_interval", "max_interval"),
 }
@@ -117,6 +118,7 @@ def _cluster(message: Any, context: Context) -> Cluster:
         tls=tls,
         socket_matches=matches,
         socket=compile_upstream_socket(message, context),
+        pool_per_downstream_connection=message.connection_pool_per_downstream_connection,
         **http_options,
     )
 

@@ -151,7 +151,7 @@ class Router:
             tell=self.envoy_headers,
             respect_expected=self.respects_expected,
         )
-        transport = cluster.transport_options(exchange.request)
+        transport = cluster.transport_options(exchange.request, exchange.info.connection)
         if entry.finish_request is not None:
             entry.finish_request(exchange.request, exchange.info, self.envoy_headers)
         finish_terms(exchange.request, terms, entry)

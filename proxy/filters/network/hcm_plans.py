@@ -224,7 +224,7 @@ class Plans:
         for edit_request, _ in editing:
             edit_request(request.headers)
         cluster = self._clusters.get(entry.cluster_name(request))
-        if cluster is None:
+        if cluster is None or cluster.config.pool_per_downstream_connection:  # a plan is for all connections
             return None
         transport = cluster.transport_options(request)
         if transport is not None and express_varying.MARK.decode() in "".join(
