@@ -62,7 +62,6 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.core.v3.RuntimeDouble": ("runtime_key",),  # as for RuntimeUInt32
     "envoy.config.core.v3.RuntimeFractionalPercent": ("runtime_key",),  # as for the next
     "envoy.config.core.v3.RuntimeUInt32": ("runtime_key",),  # obligatory, and without a runtime the default counts
-    "envoy.config.core.v3.SocketOption": ("description", "state=STATE_PREBIND"),  # the default, and the only moment
     "envoy.config.core.v3.ConfigSource": (
         "initial_fetch_timeout",  # a file is read at once
         "resource_api_version",  # the protos are of v3 whatever is said

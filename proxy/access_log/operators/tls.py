@@ -33,12 +33,7 @@ def _hello(get: Callable[[ClientHello], str]) -> Build:
 
 
 def _server_name(info: StreamInfo) -> Value:
-    connection = info.connection
-    if connection is None:
-        return None
-    if connection.tls is not None and connection.tls.server_name:
-        return connection.tls.server_name.encode()
-    return None if connection.hello is None else connection.hello.server_name.encode("latin-1", "replace") or None
+    return info.connection.server_name.encode("latin-1", "replace") or None if info.connection is not None else None
 
 
 def _failure(info: StreamInfo) -> Value:

@@ -34,7 +34,10 @@ class CertificateFacts:
 
     def __init__(self, der: bytes) -> None:
         self.der = der
-        self._certificate = x509.load_der_x509_certificate(der)
+        try:
+            self._certificate = x509.load_der_x509_certificate(der)
+        except x509.InvalidVersion as error:
+            raise ValueError(str(error)) from None
 
     @property
     def subject(self) -> str:

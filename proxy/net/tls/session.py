@@ -79,9 +79,12 @@ class TlsSession:
 
     @functools.cached_property
     def peer(self) -> CertificateFacts | None:
-        """The peer's certificate; None if it presented none."""
+        """The peer's certificate; None if it presented none, or one that nobody can read."""
         der = self.presented or (self._engine.getpeercert(True) if self.version else b"")
-        return CertificateFacts(der) if der else None
+        try:
+            return CertificateFacts(der) if der else None
+        except ValueError:  # of a client that was turned away
+            return None
 
     @functools.cached_property
     def local(self) -> CertificateFacts | None:

@@ -70,7 +70,11 @@ class Verifier:
             else:
                 self.validated = True
         if not code:
-            self._judge_leaf(CertificateFacts(self.presented))
+            try:
+                self._judge_leaf(CertificateFacts(self.presented))
+            except ValueError as error:
+                self.reason = f"verify cert failed: the certificate cannot be read: {error}"
+                self._stats.fail_verify_error.inc()
             code = libssl.ERROR_APPLICATION_VERIFICATION if self.reason else 0
         if self.reason:
             self.validated = False
