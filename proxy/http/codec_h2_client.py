@@ -97,7 +97,7 @@ class H2ClientCodec(H2Connection):
         stream.headed = True
         stream.no_body = method == b"HEAD"
         stream.promised = promised
-        self._queue_block(stream, self._encoder.encode(first, fields), end_stream=end_stream)
+        self._queue_block(stream, self._encoder.encode((*first, *fields)), end_stream=end_stream)
         if end_stream:
             self._end_local(stream)
         return stream_id
