@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import xxhash
+
 from master.controller.sds_stats import scope, uses
 from proxy.config.bootstrap import CompiledConfig
 from shm.metrics import Metrics
@@ -41,6 +43,7 @@ class TlsStats:
                 counters.setdefault(prefix + name, 0)
             for name in ("update_attempt", "update_success"):
                 counters[prefix + name] = counters.get(prefix + name, 0) + 1
+            metrics.gauges[f"{prefix}version"] = xxhash.xxh64_intdigest(secret.version.encode())
             metrics.gauges[f"{prefix}update_time"] = int(secret.updated * 1000)
             metrics.histograms.setdefault(f"{prefix}update_duration", {})
         for prefix, key in self._uses:

@@ -105,13 +105,15 @@ class H2Sender:
         if len(self._over) > _REMEMBERED:
             self._over.popitem(last=False)
 
-    def reset(self, stream_id: int, code: int) -> None:
-        """End a stream that is still open."""
+    def reset(self, stream_id: int, code: int) -> bool:
+        """End a stream that is still open; says whether it was."""
         stream = self._streams.get(stream_id)
-        if stream is not None:
-            self._close(stream, ours=True)
-            self.stats.tx_reset.inc()
-            self._queue(frames.rst_stream(stream_id, code))
+        if stream is None:
+            return False
+        self._close(stream, ours=True)
+        self.stats.tx_reset.inc()
+        self._queue(frames.rst_stream(stream_id, code))
+        return True
 
     # --- out --------------------------------------------------------------------------------------------------------
 

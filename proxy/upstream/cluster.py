@@ -19,6 +19,7 @@ from proxy.http.stream_info import StreamInfo, UpstreamConnection
 from proxy.limits import MAX_NAMED_POOLS
 from proxy.stats import Stats
 from proxy.upstream import failures
+from proxy.upstream.alpn_pool import AlpnPool
 from proxy.upstream.background import Background
 from proxy.upstream.balancer import Balancer
 from proxy.upstream.circuit_breaker import CircuitBreaker
@@ -30,7 +31,7 @@ from proxy.upstream.http2_pool import Http2Pool
 from proxy.upstream.judge import Judge
 from proxy.upstream.lb import Surroundings
 from proxy.upstream.observed import Together
-from proxy.upstream.pool import Pool
+from proxy.upstream.pool import Common, Pool
 from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.stream import UpstreamStream
 from proxy.upstream.subsets import Subsets
@@ -210,7 +211,7 @@ class Cluster:
         finally:
             info.pool_ready = trio.current_time()
         tls_session = agreed(connection.sock)
-        info.upstream_connection = UpstreamConnection(next(self._numbers), began, info.pool_ready, tls=tls_session)
+        info.upstream_connection = UpstreamConnection(next(self._numbers), began, info.pool_ready, "", tls_session)
         return connection
 
     def charge_attempts_exceeded(self) -> None:
@@ -269,6 +270,18 @@ class Cluster:
         while self._pools:
             self._retire(self._pools.popitem()[1])
 
+    def renew(self, config: ClusterConfig) -> Callable[[], None]:
+        """Get ready for a `config` that differs in secrets alone; what is returned puts it into effect. Connections
+        that are open go on.
+        """
+        renew_sockets = self._sockets.renew(config)
+
+        def commit() -> None:
+            self.config = config
+            renew_sockets()
+
+        return commit
+
     def begin(self) -> None:
         """The cluster has its name from now on: until then nobody asks it, and its subsets do not count."""
         if self._subsets is not None:
@@ -301,11 +314,18 @@ class Cluster:
 
     def _new_pool(self, host: Host, high: bool, transport: TransportOptions | None, multiplexed: bool) -> Pool:
         breaker = self.high_breaker if high else self.breaker
-        tls = self._sockets.towards(host, transport, HTTP2 if multiplexed else HTTP1)
-        common = host, self.config, self.stats, breaker, self._hosts, self._numbers, tls
-        if multiplexed:
-            return Http2Pool(*common, self._codecs.http2, self._background)
-        return Http1Pool(*common, self._codecs.http1)
+        common = Common(host, self.config, self.stats, breaker, self._hosts, self._numbers)
+
+        def http1() -> Http1Pool:
+            return Http1Pool(common, self._sockets.towards(host, transport, HTTP1), self._codecs.http1)
+
+        def http2(applications: tuple[str, ...]) -> Http2Pool:
+            tls = self._sockets.towards(host, transport, applications)
+            return Http2Pool(common, tls, self._codecs.http2, self._background)
+
+        if self.config.protocol == "alpn":
+            return AlpnPool(common, http1(), http2(HTTP2 + HTTP1))
+        return http2(HTTP2) if multiplexed else http1()
 
     def _make_room(self) -> None:
         """Clients may name as many hosts as they like: beyond a number of names, the oldest one that is not in use

@@ -336,7 +336,7 @@ class Outcome(NamedTuple):
 _VARIABLE = [
     (re.compile(rb"(?i)(x-request-id: )(?!7a1d3f9e)[0-9a-f-]{36}"), rb"\1ID"),
     (re.compile(rb"(?i)(x-envoy-upstream-service-time: )\d+"), rb"\g<1>0"),
-    (re.compile(rb"(?i)(x-envoy-expected-rq-timeout-ms: )(?:14|8)\d{3}"), rb"\1LEFT"),  # of 15 or 9 s, to a retry
+    (re.compile(rb"(?i)(x-envoy-expected-rq-timeout-ms: )(?:14|8|4)\d{3}"), rb"\1LEFT"),  # of 15, 9 or 5 s, to a retry
     (re.compile(rb"(?i)(date: )(?!Mon, 23 Nov 2026 00:00:00)[^\r]*"), rb"\1NOW"),
 ]
 

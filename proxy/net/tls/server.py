@@ -57,8 +57,9 @@ class ServerTls:
 
     def wrap(self, sock: socket.socket) -> TlsSocket:
         """TLS over a connected, non-blocking `sock`, which is taken over; its handshake has not begun."""
-        wrapped = self._any.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-        return cast(TlsSocket, wrapped)
+        wrapped = cast(TlsSocket, self._any.wrap_socket(sock, server_side=True, do_handshake_on_connect=False))
+        wrapped.owner = self
+        return wrapped
 
     def _on_server_name(self, sock: ssl.SSLSocket | ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
         if not name:
