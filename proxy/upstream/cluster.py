@@ -26,6 +26,7 @@ from proxy.upstream.codecs import Codecs
 from proxy.upstream.connect import agreed
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.http1_pool import Http1Pool
+from proxy.upstream.http1_preconnect import PreconnectingHttp1Pool
 from proxy.upstream.http2_pool import Http2Pool
 from proxy.upstream.judge import Judge
 from proxy.upstream.lb import Surroundings
@@ -305,6 +306,8 @@ class Cluster:
         common = host, self.config, self.stats, breaker, self._hosts, self._numbers, tls
         if multiplexed:
             return Http2Pool(*common, self._codecs.http2, self._background)
+        if self.config.preconnect_ratio > 1.0:
+            return PreconnectingHttp1Pool(*common, self._codecs.http1, background=self._background)
         return Http1Pool(*common, self._codecs.http1)
 
     def _make_room(self) -> None:

@@ -98,6 +98,12 @@ CLUSTERS: dict[str, Fields] = {
     "source_of_ipv6": bound("::1"),
     "source_of_both": bound("::1", extra_source_addresses=[{"address": {"address": "127.0.0.3", "port_value": 0}}]),
     "option": tls() | {"upstream_bind_config": {"socket_options": [{"level": 1, "name": 99999, "int_value": 1}]}},
+    "ahead": tls(max_session_keys=0) | {"preconnect_policy": {"per_upstream_preconnect_ratio": 2.5}},
+    "ahead_of_few": tls(max_session_keys=0)
+    | {
+        "preconnect_policy": {"per_upstream_preconnect_ratio": 3},
+        "circuit_breakers": {"thresholds": [{"max_connections": 2}]},
+    },
     "per_client": tls() | {"connection_pool_per_downstream_connection": True},
     "keepalive": tls() | {"upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 60}}},
     "closes": tls(),
