@@ -73,9 +73,9 @@ DETAILS: dict[str, Detail] = {
         "the client asked for an upgrade (WebSocket), which this connection manager does not allow", "client",
         "upgrade_configs of the connection manager or route",
     ),
-    "upgrade_over_http2": Detail(
-        "the client asked for a tunnel (CONNECT, WebSocket) of a cluster that speaks HTTP/2, which can carry none here "
-        "yet", "us", "a cluster of HTTP/1.1 for such routes",
+    "upgrade_not_offered_by_upstream": Detail(
+        "the client asked for an upgrade (WebSocket), and the host, which speaks HTTP/2, has not said that it takes "
+        "any (SETTINGS_ENABLE_CONNECT_PROTOCOL)", "upstream", "`allow_connect` of the host, or HTTP/1.1 to it",
     ),
     "request_headers_failed_strict_check{*}": Detail(
         "the header in braces, with which a request from inside asks for retries or times, makes no sense", "client",

@@ -8,7 +8,7 @@ from proxy.config.http2 import Http2Options
 from proxy.http import h2_frames as frames
 from proxy.http import h2_strict
 from proxy.http.codec import CodecError
-from proxy.http.events import InformationalReceived, ResponseReceived, StreamReset
+from proxy.http.events import InformationalReceived, ResponseReceived, StreamEnded, StreamReset
 from proxy.http.h1_strict import AUTHORITY, TOKEN
 from proxy.http.h2_connection import H2Connection
 from proxy.http.h2_frames import ErrorCode, Setting, StreamFailed
@@ -35,6 +35,8 @@ class H2ClientCodec(H2Connection):
       length than its head has promised.
     * Streams that the peer has not looked at (GOAWAY) end as those that it refuses: by a `StreamReset` of
       `REFUSED_STREAM`.
+    * A GET with `upgrade` is sent as an extended CONNECT (RFC 8441), and the consent to it is told as HTTP/1.1 would
+      have it: a 101. From then on, and after a 2xx to CONNECT, data is a tunnel's, and so is its end.
     * Nothing is pushed to us: we say so, and whoever tries breaks the protocol.
     """
 
@@ -86,8 +88,12 @@ class H2ClientCodec(H2Connection):
         now: float = 0.0,
     ) -> int:
         """Queue a request head at `now`; returns its stream id."""
-        first = _pseudo(method, path, authority, scheme)
-        fields = _fields(headers)
+        protocol = headers.get(b"upgrade") or b"" if method != b"CONNECT" else b""
+        tunnel = method == b"CONNECT" or protocol != b""
+        if tunnel and not end_stream:  # RFC 9110 9.3.6: it has no content
+            raise _unwritable("content")
+        first = _pseudo(method, path, authority, scheme, protocol)
+        fields = _fields(headers, tunnel=tunnel)
         promised = _content_length(fields)
         if end_stream and promised > 0:
             raise _unwritable("content_length")
@@ -97,8 +103,10 @@ class H2ClientCodec(H2Connection):
         stream.headed = True
         stream.no_body = method == b"HEAD"
         stream.promised = promised
-        self._queue_block(stream, self._encoder.encode(first, fields), end_stream=end_stream)
-        if end_stream:
+        stream.tunnel, stream.protocol = tunnel, protocol
+        ends = end_stream and not tunnel
+        self._queue_block(stream, self._encoder.encode((*first, *fields)), end_stream=ends)
+        if ends:
             self._end_local(stream)
         return stream_id
 
@@ -143,10 +151,27 @@ class H2ClientCodec(H2Connection):
         if head.content_length > 0 and not bodiless and end_stream:
             raise StreamFailed(stream_id, ErrorCode.PROTOCOL_ERROR, RULE, invalid=True)
         stream.answered = True
+        if stream.tunnel and head.status < 300:
+            self._on_consent(stream, head, end_stream=end_stream)
+            return
+        stream.tunnel = False
         stream.expected = 0 if bodiless else head.content_length
         self._events.append(ResponseReceived(stream_id, head.status, _PROTOCOL, Headers(head.items), end_stream))
         if end_stream:
             self._end_remote(stream)
+
+    def _on_consent(self, stream: Stream, head: ResponseHead, *, end_stream: bool) -> None:
+        """The tunnel is open."""
+        headers = Headers(pair for pair in head.items if pair[0] != b"content-length")
+        status = head.status
+        if stream.protocol:
+            status = 101
+            headers.add(b"upgrade", stream.protocol)
+            headers.add(b"connection", b"upgrade")
+        self._events.append(ResponseReceived(stream.id, status, _PROTOCOL, headers, False))
+        if end_stream:
+            self._end_remote(stream)
+            self._events.append(StreamEnded(stream.id))
 
     def _on_informational(self, stream: Stream, head: ResponseHead, *, end_stream: bool) -> None:
         if end_stream:  # RFC 9113 8.1
@@ -170,8 +195,8 @@ def _unwritable(what: str) -> CodecError:
     return CodecError(f"http2.unwritable_{what}", status=400)
 
 
-def _pseudo(method: bytes, path: bytes, authority: bytes, scheme: bytes) -> tuple[Pair, ...]:
-    """RFC 9113 8.3.1."""
+def _pseudo(method: bytes, path: bytes, authority: bytes, scheme: bytes, protocol: bytes) -> tuple[Pair, ...]:
+    """RFC 9113 8.3.1, RFC 8441 section 4."""
     if not TOKEN.fullmatch(method):
         raise _unwritable("method")
     if not AUTHORITY.fullmatch(authority):
@@ -182,12 +207,19 @@ def _pseudo(method: bytes, path: bytes, authority: bytes, scheme: bytes) -> tupl
         raise _unwritable("path")
     if scheme not in _SCHEMES:
         raise _unwritable("scheme")
-    return ((b":method", method), (b":scheme", scheme), (b":authority", authority), (b":path", path))
+    first = (b":scheme", scheme), (b":authority", authority), (b":path", path)
+    if not protocol:
+        return ((b":method", method), *first)
+    if not TOKEN.fullmatch(protocol):
+        raise _unwritable("protocol")
+    return ((b":method", b"CONNECT"), *first, (b":protocol", protocol))
 
 
-def _fields(headers: Headers) -> Headers:
-    """`headers` without those of HTTP/1, checked."""
+def _fields(headers: Headers, *, tunnel: bool) -> Headers:
+    """`headers` without those of HTTP/1, and without a length of what has none, checked."""
     kept = h2_strict.without_connection(headers)
+    if tunnel and b"content-length" in kept:
+        kept = Headers(pair for pair in kept.items if pair[0] != b"content-length")
     if any(name == b"host" or (name == b"te" and value != b"trailers") for name, value in kept.items):
         kept = Headers(pair for pair in kept.items if pair[0] not in (b"host", b"te") or pair == (b"te", b"trailers"))
     for name, value in kept.items:

@@ -7,6 +7,7 @@ is read. So a stream that nobody reads stops by itself, and no other one does.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 import trio
@@ -29,7 +30,19 @@ class H2Channel:
     tasks.
     """
 
-    __slots__ = ("_arrived", "_body", "_burst", "_end", "_heads", "_link", "_sent", "codec", "error", "stream_id")
+    __slots__ = (
+        "_arrived",
+        "_body",
+        "_burst",
+        "_end",
+        "_heads",
+        "_link",
+        "_on_failure",
+        "_sent",
+        "codec",
+        "error",
+        "stream_id",
+    )
 
     def __init__(self, link: Link, codec: H2Connection, stream_id: int = 0) -> None:
         self._link = link
@@ -42,6 +55,7 @@ class H2Channel:
         self._burst = 0
         self._arrived = Bell()
         self._sent = Bell()
+        self._on_failure: Callable[[], None] | None = None
 
     # --- the connection's side ----------------------------------------------------------------------------------------
 
@@ -64,6 +78,8 @@ class H2Channel:
         self.error = error
         self._arrived.ring()
         self._sent.ring()
+        if self._on_failure is not None:
+            self._on_failure()
 
     # --- the exchange's side ------------------------------------------------------------------------------------------
 
@@ -144,6 +160,9 @@ class H2Channel:
     def finish(self) -> None:
         self.codec.send_end(self.stream_id)
         self._link.wake_writer()
+
+    def on_failure(self, call: Callable[[], None]) -> None:
+        self._on_failure = call
 
     async def wait_arrival(self) -> None:
         while not (self._body or self._end or self.error):

@@ -96,6 +96,11 @@ class H2Connection(H2Control, abc.ABC):
         del buffer[:at]
         return events
 
+    @property
+    def unfinished_head(self) -> int:
+        """The stream whose header block has begun and not ended; 0 if none has."""
+        return self._block_stream if self._block is not None else 0
+
     def _skip_preface(self) -> int:
         """How many bytes at the beginning are no frames; `_begun` once they are all here."""
         return 0
@@ -222,6 +227,8 @@ class H2Connection(H2Control, abc.ABC):
         if stream is None:
             closed = self._over.get(stream_id)
             if closed or (closed is None and self.client):
+                if not self.client:
+                    self._over[stream_id] = False  # of a request there cannot be another one
                 return  # on its way when we reset the stream
             known = closed is not None
             raise ConnectionFailed(

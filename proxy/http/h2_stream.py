@@ -21,7 +21,8 @@ class Stream:
     yet given back to the peer. `queue` waits for windows, `queued` bytes of it; `ends`: what waits is the last, but for
     `trailers`. `local_ended` and `remote_ended` say which side has sent its end. `expected`: body bytes that the head
     promised, -1 if none; `promised`: those of ours that are still to be sent. `informational` counts 1xx responses.
-    `opened_at` is the time that `receive` was given.
+    `opened_at` is the time that `receive` was given. `tunnel`: its data is a tunnel's, or would be;
+    `protocol`: which one an extended CONNECT of ours has asked for.
     """
 
     __slots__ = (
@@ -37,6 +38,7 @@ class Stream:
         "no_body",
         "opened_at",
         "promised",
+        "protocol",
         "queue",
         "queued",
         "receive_window",
@@ -67,4 +69,5 @@ class Stream:
         self.headed = False  # its request's head went out, or came
         self.no_body = False  # its response has none, whatever content-length says
         self.tunnel = False
+        self.protocol = b""
         self.meter = Meter()

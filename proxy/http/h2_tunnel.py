@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from typing import Protocol
 
 from proxy.limits import READ_SIZE
@@ -33,6 +34,10 @@ class TunnelStream(Protocol):
     def send(self, data: bytes) -> None: ...
     def finish(self) -> None:
         """End our side."""
+        ...
+
+    def on_failure(self, call: Callable[[], None]) -> None:
+        """Call this when the stream is lost."""
         ...
 
     async def wait_arrival(self) -> None:
@@ -83,6 +88,9 @@ class StreamEnd:
 
     async def wait_writable(self) -> None:
         await self._stream.wait_unblocked()
+
+    def on_loss(self, call: Callable[[], None]) -> None:
+        self._stream.on_failure(call)
 
     async def finish(self) -> None:
         await self._stream.wait_unblocked()

@@ -36,8 +36,8 @@ class Attempt(NamedTuple):
 
 
 class UpstreamConnection(NamedTuple):
-    """The connection of an attempt: its number (`%UPSTREAM_CONNECTION_ID%`), when connecting began and ended, and what
-    is spoken on it, in TLS what was agreed on.
+    """The connection of an attempt: its number (`%UPSTREAM_CONNECTION_ID%`), when connecting began and ended, what is
+    spoken on it ("" if it is nothing but bytes), in TLS what was agreed on.
     """
 
     id: int

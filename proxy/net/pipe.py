@@ -10,7 +10,10 @@ import fcntl
 import os
 import socket
 
-from proxy.limits import PIPE_SIZE, READ_SIZE, SPARE_PIPES
+from proxy.limits import PIPE_SIZE, SPARE_PIPES
+
+_RECORDS = 64 * 1024
+"""What memory takes at once: four records of TLS, each of which is a `write` of its own, and no small fifth."""
 
 _FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
@@ -74,7 +77,7 @@ class Memory:
         return len(self._data)
 
     def fill(self, source: socket.socket, limit: int) -> int:
-        self._data = memoryview(source.recv(min(limit, READ_SIZE)))
+        self._data = memoryview(source.recv(min(limit, _RECORDS)))
         return len(self._data)
 
     def empty(self, sink: socket.socket) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import math
 from typing import Literal, Protocol
 
@@ -94,15 +95,19 @@ class Relay:
         """Until both sides have finished, or one is lost. Closes neither."""
         async with trio.open_nursery() as nursery:
 
+            def lose(side: Side) -> None:
+                self.reset_by = self.reset_by or side
+                self.ended_by = self.ended_by or side
+                nursery.cancel_scope.cancel()
+
             async def carry(direction: Direction) -> None:
+                direction.source.on_loss(functools.partial(lose, direction.source_side))
                 try:
                     await self._carry(direction)
                     self.last = direction.source_side
                     self.ended_by = self.ended_by or direction.source_side
                 except Lost as lost:
-                    self.reset_by = self.reset_by or lost.side
-                    self.ended_by = self.ended_by or lost.side
-                    nursery.cancel_scope.cancel()
+                    lose(lost.side)
 
             nursery.start_soon(carry, self._first)
             await carry(self._second)

@@ -39,6 +39,10 @@ class End(Protocol):
 
     async def wait_readable(self) -> None: ...
     async def wait_writable(self) -> None: ...
+    def on_loss(self, call: Callable[[], None]) -> None:
+        """Call this when the peer is gone, if that can be known without a look."""
+        ...
+
     async def finish(self) -> None:
         """Nothing more comes for it. Its peer may still have something to say."""
         ...
@@ -69,6 +73,9 @@ class SocketEnd:
 
     async def wait_writable(self) -> None:
         await trio.lowlevel.wait_writable(self.sock)
+
+    def on_loss(self, call: Callable[[], None]) -> None:
+        """Who reads or writes it finds out."""
 
     async def finish(self) -> None:
         self.sock.shutdown(socket.SHUT_WR)

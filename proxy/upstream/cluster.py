@@ -211,7 +211,7 @@ class Cluster:
         finally:
             info.pool_ready = trio.current_time()
         tls_session = agreed(connection.sock)
-        info.upstream_connection = UpstreamConnection(next(self._numbers), began, info.pool_ready, tls=tls_session)
+        info.upstream_connection = UpstreamConnection(next(self._numbers), began, info.pool_ready, "", tls_session)
         return connection
 
     def charge_attempts_exceeded(self) -> None:
@@ -269,6 +269,18 @@ class Cluster:
         """Close every idle connection, and the busy ones as soon as their request ends."""
         while self._pools:
             self._retire(self._pools.popitem()[1])
+
+    def renew(self, config: ClusterConfig) -> Callable[[], None]:
+        """Get ready for a `config` that differs in secrets alone; what is returned puts it into effect. Connections
+        that are open go on.
+        """
+        renew_sockets = self._sockets.renew(config)
+
+        def commit() -> None:
+            self.config = config
+            renew_sockets()
+
+        return commit
 
     def begin(self) -> None:
         """The cluster has its name from now on: until then nobody asks it, and its subsets do not count."""

@@ -19,6 +19,7 @@ from proxy.limits import READ_SIZE
 from proxy.net import passage
 from proxy.net.pipe import splices
 from proxy.net.relay_end import End, SocketEnd
+from proxy.upstream import failures
 from proxy.upstream.connection import ConnectionLost
 from proxy.upstream.http1_connection import Http1Connection
 from proxy.upstream.judge import Judge
@@ -46,6 +47,7 @@ class Http1Stream(UpstreamStream):
     )
 
     tells_scheme = False
+    has_websocket_keys = True
     _pool: Http1Pool
     bytes_received: int
     bytes_sent: int
@@ -208,6 +210,11 @@ class Http1Stream(UpstreamStream):
 
         connection.leave_watch()
         return SocketEnd(connection.socket, connection.buffer_limit, received, sent), data
+
+    def end_tunnel(self, *, by_upstream: bool) -> ProxyError | None:
+        """To HTTP/1 the upstream's end is none of a response, though its bytes have gone on."""
+        self.peer_gone = by_upstream
+        return failures.reset("connection termination", response_started=True) if by_upstream else None
 
     def broken(self) -> ProxyError:
         return self._broken()

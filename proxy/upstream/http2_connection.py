@@ -46,7 +46,8 @@ class Http2Connection:
 
     `claimed` counts the streams that were promised to requests and have not been given back, `requests` all that ever
     were. `began` is when connecting began, `idle_since` when the last stream was given back. `draining`: it carries no
-    new ones. `remote`: the peer has ended it. `gone` is set once it is over.
+    new ones. `remote`: the peer has ended it. `gone` is set once it is over. `settled`: its host has said what it
+    takes, or never will.
     """
 
     def __init__(self, owner: Owner, codec: H2ClientCodec) -> None:
@@ -61,6 +62,7 @@ class Http2Connection:
         self._leaving = False
         self._connection: Connection | None = None
         self._channels: dict[int, H2Channel] = {}
+        self.settled = trio.Event()
         self._scope = trio.CancelScope()
         self._writer = Bell()
         self._clock = Bell()
@@ -125,6 +127,8 @@ class Http2Connection:
             for event in codec.receive(data, trio.current_time()):
                 self._dispatch(event)
             self._wake_drained()
+            if codec.settled:
+                self.settled.set()
             if self.capacity > capacity:
                 self._owner.on_room()
             if codec.has_output:
@@ -199,6 +203,7 @@ class Http2Connection:
         for channel in list(self._channels.values()):
             if channel.error is None:
                 channel.fail(self.gone)
+        self.settled.set()
         self.codec.end()
         self.connection.close()
 

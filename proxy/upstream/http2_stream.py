@@ -83,6 +83,8 @@ class Http2Stream(UpstreamStream):
         scheme: bytes = b"http",
     ) -> None:
         connection, codec = self._connection, self._connection.codec
+        if method != b"CONNECT" and b"upgrade" in headers:
+            await self._wait_for_offer()
         if connection.gone is not None:  # just now
             self._channel.fail(connection.gone)
             return
@@ -99,6 +101,13 @@ class Http2Stream(UpstreamStream):
             connection.wake_writer()
         if end_stream:
             self._request_ended_at = now
+
+    async def _wait_for_offer(self) -> None:
+        """RFC 8441 section 3: an upstream must have said that it takes upgrades. Raises `ProxyError` (503)."""
+        connection = self._connection
+        await connection.settled.wait()
+        if connection.gone is None and not connection.codec.peer_takes_extended_connect:
+            raise ProxyError("upgrade_not_offered_by_upstream", side="upstream", status=503)
 
     async def send_data(self, data: bytes, *, flush: bool = True) -> None:
         if self._channel.error is None:
@@ -130,6 +139,13 @@ class Http2Stream(UpstreamStream):
     def leave_http(self) -> tuple[End, bytes]:
         return StreamEnd(self._channel, _counted, _counted), b""
 
+    def end_tunnel(self, *, by_upstream: bool) -> ProxyError | None:
+        error = self._channel.error
+        if not isinstance(error, StreamGone):
+            return None
+        self._pool.charge_reset(error.reason)
+        return self._failed(error.reason)
+
     def broken(self) -> ProxyError:
         return self._failed("protocol error")
 
@@ -140,8 +156,7 @@ class Http2Stream(UpstreamStream):
         connection, channel = self._connection, self._channel
         connection.remove(channel)
         channel.close()
-        if channel.stream_id and channel.error is None and not self._complete:
-            connection.codec.reset(channel.stream_id, ErrorCode.CANCEL)
+        if channel.error is None and connection.codec.reset(channel.stream_id, ErrorCode.CANCEL):
             self._pool.stats.rq_tx_reset.inc()
         if connection.codec.has_output:
             connection.wake_writer()

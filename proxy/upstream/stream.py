@@ -55,6 +55,9 @@ class UpstreamStream(abc.ABC):
     tells_scheme = True
     """Whether a request's scheme goes to the upstream."""
 
+    has_websocket_keys = False
+    """Whether the handshake of a WebSocket has a key there."""
+
     def __init__(self, pool: Pool, outcomes: Outcomes, judge: Judge | None, *, reused: bool) -> None:
         self._pool = pool
         self._outcomes = outcomes
@@ -196,6 +199,16 @@ class UpstreamStream(abc.ABC):
             self._charge_failure(0 if retried else error.status)
         return error
 
+    # --- a tunnel (`proxy/filters/router/tunnels.py`) -----------------------------------------------------------------
+
+    @abc.abstractmethod
+    def leave_http(self) -> tuple[End, bytes]:
+        """The upstream's end of a tunnel, once it is open, and what has come of the tunnel's bytes already."""
+
+    @abc.abstractmethod
+    def end_tunnel(self, *, by_upstream: bool) -> ProxyError | None:
+        """The tunnel is over. `by_upstream`: it was the first to end it. Returns what has failed, if anything."""
+
     # --- around the codecs (`proxy/http/body_relay.py`) -------------------------------------------------------------
 
     @property
@@ -226,10 +239,6 @@ class UpstreamStream(abc.ABC):
         raise AssertionError
 
     # --- the end ----------------------------------------------------------------------------------------------------
-
-    @abc.abstractmethod
-    def leave_http(self) -> tuple[End, bytes]:
-        """The upstream's end of a tunnel, once it is open, and what has come of the tunnel's bytes already."""
 
     def forgo_reuse(self) -> None:
         """Close the connection after this exchange, as one whose request has never ended."""

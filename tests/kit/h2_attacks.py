@@ -345,6 +345,22 @@ FLOODS = (
         resets=20,
     ),
     Attack(
+        "31 4,000 fields in 4,000 bytes",
+        streams(lambda stream: request(stream, more=b"\x90" * 4000)),
+        ("http2.header_list_size_too_large",),
+        reset=INTERNAL_ERROR,
+        resets=20,
+    ),
+    Attack(
+        "31 4,000 fields in 4,000 bytes, for a stream that was reset",
+        again(
+            frame(HEADERS, END_HEADERS, 1, b"\x90" * 4000),
+            request(1, POST, end=False) + frame(WINDOW_UPDATE, 0, 1, bytes(4)),
+        ),
+        BROKEN,
+        code=STREAM_CLOSED,
+    ),
+    Attack(
         "34 a header list of 61 KiB",
         streams(
             lambda stream: (

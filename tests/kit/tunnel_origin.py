@@ -38,7 +38,7 @@ def _read_to_end(sock: socket.socket) -> bytes:
     return found
 
 
-class _Threaded(abc.ABC):
+class Threaded(abc.ABC):
     """A TCP server with a thread per connection; `ended` holds what `serve` returned for each, in their order."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class _Threaded(abc.ABC):
         """One connection, to its end."""
 
 
-class TcpEcho(_Threaded):
+class TcpEcho(Threaded):
     """Gives the bytes back; its end follows the client's. With `digest`: the SHA-1 of all of them, at their end."""
 
     def __init__(self, *, digest: bool = False) -> None:
@@ -83,7 +83,7 @@ class TcpEcho(_Threaded):
         (_digest if self._digest else _echo)(sock, b"")
 
 
-class TunnelOrigin(_Threaded):
+class TunnelOrigin(Threaded):
     """`heads` are the request heads as they came, `left` what came behind the ends of tunnels (`/bye`)."""
 
     def __init__(self) -> None:

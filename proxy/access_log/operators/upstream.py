@@ -24,7 +24,7 @@ def _failure(info: StreamInfo) -> Value:
 def _protocol(info: StreamInfo) -> Value:
     if not info.is_http or info.upstream_remote is None:
         return None
-    return info.upstream_connection.protocol.encode() if info.upstream_connection is not None else b"HTTP/1.1"
+    return info.upstream_connection.protocol.encode() or None if info.upstream_connection is not None else b"HTTP/1.1"
 
 
 def _name(info: StreamInfo) -> Value:

@@ -105,7 +105,7 @@ class Router:
     async def __call__(self, exchange: Exchange, call_next: CallNext) -> None:
         forwarding = self.prepare(exchange)
         options = forwarding.options
-        if exchange.info.upgrade == "connect":
+        if exchange.request.method == b"CONNECT":
             connect = options.upgrade("connect")
             if connect is not None and connect.terminates:
                 await connect_upstream.run(forwarding)

@@ -1,6 +1,7 @@
 """When a downstream HTTP/2 connection has to end, or to say something, of itself.
 
-That is: idle and duration timeouts, PINGs of the keep-alive, and both steps of a drain.
+That is: idle and duration timeouts, heads that do not come to their end, PINGs of the keep-alive, and both steps of a
+drain.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ class Http2Lifetime:
         duration = config.max_connection_duration
         self._expires = self._idle_since + duration if duration else NEVER
         self._goaway_due = NEVER  # the second one of a drain
+        self._head = 0  # the stream whose header block has begun and not ended
+        self._head_due = NEVER
         self._keepalive = Keepalive(config.http2.keepalive, self._idle_since)
 
     def drain(self) -> None:
@@ -66,9 +69,14 @@ class Http2Lifetime:
         """The last stream has ended."""
         self._idle_since = trio.current_time()
 
-    def heard(self, pings_answered: int) -> None:
-        """The client has spoken."""
+    def heard(self, pings_answered: int, head: int) -> None:
+        """The client has spoken; the header block of stream `head` has not ended, 0 if that is none."""
         self._keepalive.heard(pings_answered)
+        if head != self._head:
+            self._head = head
+            timeout = self._config.request_headers_timeout or self._config.stream_idle_timeout
+            self._head_due = trio.current_time() + timeout if head and timeout else NEVER
+            self._bell.ring()
 
     async def run(self) -> None:
         """Do what has to be done when its time has come, for as long as the connection lives."""
@@ -88,6 +96,10 @@ class Http2Lifetime:
                 self._stats.cx_idle_timeout.inc()
                 self._idle_since = NEVER
                 self.drain()
+            if now >= self._head_due:
+                self._head_due = NEVER
+                self._stats.rq_header_timeout.inc()
+                self.drain()  # no frame of any other stream may come before its end
             if now >= self._expires:
                 self._expires = NEVER
                 self._stats.cx_max_duration_reached.inc()
@@ -103,7 +115,7 @@ class Http2Lifetime:
         idle = self._idle_due
         if idle == NEVER and self._session.busy and self._config.idle_timeout:
             idle = trio.current_time() + self._config.idle_timeout
-        return min(self._goaway_due, idle, self._expires, self._keepalive.due)
+        return min(self._goaway_due, idle, self._head_due, self._expires, self._keepalive.due)
 
     def _keep_alive(self, now: float) -> None:
         """Ask whether the client is there, or take it that it is not."""

@@ -65,12 +65,13 @@ class HcmStats:
         self.rq_failed_path = counter("rq_failed_path_normalization")
         self.rq_redirected_path = counter("rq_redirected_with_normalized_path")
         self.rq_ws_on_non_ws_route = counter("rq_ws_on_non_ws_route")
+        self.rq_header_timeout = counter("rq_header_timeout")
         self.dropped_underscores = stats.counter("http1.dropped_headers_with_underscores")
         # By response code detail.
         self._failures = {
             "stream_idle_timeout": counter("rq_idle_timeout"),
             "max_duration_timeout": counter("rq_max_duration_reached"),
-            "request_header_timeout": counter("rq_header_timeout"),
+            "request_header_timeout": self.rq_header_timeout,
             "request_overall_timeout": counter("rq_timeout"),
             "request_payload_too_large": counter("rq_too_large"),
             DETECTION_FAILED: counter("rq_rejected_via_ip_detection"),

@@ -6,6 +6,7 @@ may have sent what reads like another request. The exchange's deadlines go on, b
 
 from __future__ import annotations
 
+from proxy.errors import ProxyError
 from proxy.filters.router.attempt_deadlines import AttemptDeadlines
 from proxy.http.deadlines import Phase
 from proxy.http.exchange import Exchange
@@ -13,7 +14,7 @@ from proxy.net.pipe import PipePool
 from proxy.net.relay import Direction, Relay, Touched
 from proxy.net.relay_end import End, SocketEnd
 from proxy.upstream import failures
-from proxy.upstream.http1_stream import Http1Stream
+from proxy.upstream.stream import UpstreamStream
 from proxy.upstream.tcp import TcpConnection
 
 
@@ -32,15 +33,13 @@ class _Moved:
 
 
 async def over_stream(
-    exchange: Exchange, stream: Http1Stream, pipes: PipePool, limits: AttemptDeadlines | None
+    exchange: Exchange, stream: UpstreamStream, pipes: PipePool, limits: AttemptDeadlines | None
 ) -> None:
     """The tunnel of a response that opened one, which has been sent."""
     far, greeting = stream.leave_http()
     touched: Touched = exchange.deadlines if limits is None else _Moved(exchange, limits)
     relay = await _run(exchange, far, greeting, pipes, touched)
-    stream.peer_gone = relay.ended_by == "upstream"
-    if stream.peer_gone:  # to HTTP that is no end of a response, though its bytes have gone on
-        _note_loss(exchange)
+    _note(exchange, stream.end_tunnel(by_upstream=relay.ended_by == "upstream"))
 
 
 async def over_tcp(exchange: Exchange, upstream: TcpConnection, pipes: PipePool) -> Relay:
@@ -58,7 +57,7 @@ async def over_tcp(exchange: Exchange, upstream: TcpConnection, pipes: PipePool)
     far = SocketEnd(upstream.sock, upstream.limit, received, sent)
     relay = await _run(exchange, far, b"", pipes, exchange.deadlines)
     if relay.reset_by == "upstream":
-        _note_loss(exchange)
+        _note(exchange, failures.reset("connection termination", response_started=True))
     return relay
 
 
@@ -74,6 +73,7 @@ async def _run(exchange: Exchange, far: End, greeting: bytes, pipes: PipePool, t
     return relay
 
 
-def _note_loss(exchange: Exchange) -> None:
-    exchange.info.response_complete = False
-    exchange.note(failures.reset("connection termination", response_started=True))
+def _note(exchange: Exchange, failure: ProxyError | None) -> None:
+    if failure is not None:
+        exchange.info.response_complete = False
+        exchange.note(failure)

@@ -12,9 +12,9 @@ from proxy.errors import ProxyError, describe, errno_name
 from proxy.filters.router import attempt_deadlines, transfer, tunnels
 from proxy.filters.router.attempt_deadlines import AttemptDeadlines, Limit
 from proxy.filters.router.forwarding import Forwarding
+from proxy.filters.router.handshake import Handshake
 from proxy.filters.router.request_body import Source
 from proxy.filters.router.upstream_log import AttemptLog
-from proxy.http import websocket
 from proxy.http.deadlines import Phase
 from proxy.http.events import ResponseReceived
 from proxy.http.stream_info import Attempt, UpstreamConnection
@@ -38,8 +38,8 @@ class UpstreamRequest:
         "_exchange",
         "_facts",
         "_forwarding",
+        "_handshake",
         "_judge",
-        "_key",
         "_limits",
         "_log",
         "_on_sent",
@@ -70,7 +70,7 @@ class UpstreamRequest:
         self._on_sent = on_sent
         self._facts: tuple[float, float, UpstreamConnection | None] = (self._started, 0.0, None)
         self.beaten = False
-        self._key = b""  # of a WebSocket, where the client has sent none
+        self._handshake: Handshake | None = None
         self._log: AttemptLog | None = None
 
     async def run(self, pool: Pool | None = None) -> None:
@@ -214,15 +214,13 @@ class UpstreamRequest:
     async def _send(self, stream: UpstreamStream) -> None:
         request, source, info = self._exchange.request, self._source, self._exchange.info
         ended = source.ended
-        if info.upgrade and not isinstance(stream, Http1Stream):
-            raise ProxyError("upgrade_over_http2", side="internal", status=503)
         info.request_begun = stream.gone_out_at or trio.current_time()
         flush = ended or not source.pending
         headers = request.headers
-        if info.upgrade == "websocket" and self._exchange.multiplexed and websocket.KEY not in headers:
-            self._key = websocket.new_key()
-            headers = headers.copy()
-            headers.add(websocket.KEY, self._key)
+        if info.upgrade == "websocket":
+            keys = stream.has_websocket_keys
+            self._handshake = Handshake(client_has_keys=not self._exchange.multiplexed, upstream_has_keys=keys)
+            headers = self._handshake.ask(headers)
         head = request.method, request.path, request.authority, headers
         scheme = request.told_scheme if stream.tells_scheme else b""
         await stream.send_request(*head, end_stream=ended, flush=flush, scheme=scheme)
@@ -256,11 +254,10 @@ class UpstreamRequest:
         if exchange.info.upgrade == "websocket" and head.status == 200:
             await self._refuse_handshake(head)
             return
-        if tunnel and not (self._may_leave(head) and self._is_proven(head)):
+        if tunnel and not self._may_leave(head):
             raise stream.broken()
         await self._send_head(head, flush=tunnel or not stream.pending)
         if tunnel:
-            assert isinstance(stream, Http1Stream)
             await tunnels.over_stream(exchange, stream, self._forwarding.pipes, limits)
         elif not head.end_stream:
             heard = limits.heard if limits is not None else None
@@ -271,16 +268,9 @@ class UpstreamRequest:
 
     def _may_leave(self, head: ResponseReceived) -> bool:
         """Whether the upstream may change the protocol: it was asked, has the whole request, and says to what."""
-        asked = self._sent and self._exchange.info.upgrade != ""
-        return asked and (head.status != 101 or b"upgrade" in head.headers)
-
-    def _is_proven(self, head: ResponseReceived) -> bool:
-        """Whether the upstream has understood a handshake that we have completed. The client is not told of it."""
-        if not self._key:
-            return True
-        answer = head.headers.get(websocket.ACCEPT)
-        head.headers.remove(websocket.ACCEPT)
-        return answer == websocket.answer_to(self._key)
+        if not (self._sent and self._exchange.info.upgrade) or (head.status == 101 and b"upgrade" not in head.headers):
+            return False
+        return self._handshake is None or self._handshake.accept(head.headers)
 
     async def _refuse_handshake(self, head: ResponseReceived) -> None:
         """A 200 is no answer to a WebSocket's handshake: Envoy passes on none of its body."""

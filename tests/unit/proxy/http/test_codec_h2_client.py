@@ -306,8 +306,8 @@ def test_headers_of_http1_stay_behind() -> None:
 
 def test_connect_has_neither_scheme_nor_path() -> None:
     pair = Pair()
-    pair.client.send_request(b"CONNECT", b"", b"test:80", Headers(), end_stream=False)
-    (head,) = pair.up()
+    pair.client.send_request(b"CONNECT", b"", b"test:80", Headers(), end_stream=True)
+    (head,) = pair.up()  # and no end, as its data is the tunnel's
     assert head.headers == [(":method", "CONNECT"), (":authority", "test:80")]
 
 

@@ -107,6 +107,16 @@ def test_resets_of_what_is_over_29() -> None:
     assert value(codec, "tx_reset") == 1000  # and one answer was that to the client's SETTINGS
 
 
+def test_a_second_head_for_a_stream_that_we_have_reset_31() -> None:
+    """One may have been on its way, and must be read, as it may change the table."""
+    codec = begun()
+    codec.receive(frame(1, 4, 1, POST_BLOCK) + frame(8, 0, 1, bytes(4)))
+    codec.receive(frame(1, 5, 1, b"\x90" * 1000))
+    assert codec.failure is None
+    codec.receive(frame(1, 5, 1, b"\x90" * 1000))
+    assert code_of(codec) == ErrorCode.STREAM_CLOSED
+
+
 @pytest.mark.parametrize("payload", [b"", b"\x00"])
 def test_continuation_flood_30(payload: bytes) -> None:
     codec = begun()

@@ -13,6 +13,7 @@ import trio
 
 from proxy.config.access_log import AccessLog
 from proxy.config.http2 import Http2Options
+from tests.kit.h2_client import frame
 from tests.unit.proxy.h2_rig import GET, POST, Peer, connect
 from tests.unit.proxy.rig import Rig, compiled, plugin, route, serving, until, virtual_clock
 from tests.unit.upstream.rig import OK, answering, origin, silent
@@ -171,6 +172,27 @@ async def test_an_idle_connection_ends_in_two_steps() -> None:
         assert trio.current_time() - began == pytest.approx(13, abs=1)
         assert rig.value("downstream_cx_idle_timeout") == 1
         await rig.quiet()
+
+
+@virtual
+async def test_a_head_without_an_end_ends_the_connection_and_no_other_stream() -> None:
+    async with plain(silent, request_headers_timeout=5.0, drain_timeout=1.0, stream_idle_timeout=60.0) as rig:
+        peer = await connect(rig)
+        await peer.begin()
+        await peer.until(h2.events.RemoteSettingsChanged)  # whose answer may not come within a head
+        began = trio.current_time()
+        await peer.client.send(frame(1, 1, 3, b"\x82"))
+        for _ in range(3):
+            await trio.sleep(1.5)
+            await peer.client.send(frame(9, 0, 3, b"\x84"))
+        notice = await peer.until(h2.events.ConnectionTerminated)
+        assert notice.error_code == 0
+        assert trio.current_time() - began == pytest.approx(5, abs=0.5)
+        assert rig.value("downstream_rq_header_timeout") == 1
+        assert rig.value("downstream_rq_active") == 1
+        assert (await peer.until(h2.events.ResponseReceived)).stream_id == 1  # 504
+        assert await peer.end() == [(1, 0)]
+        assert trio.current_time() - began == pytest.approx(15, abs=2)
 
 
 @virtual

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import h2.events
 import pytest
+import trio
 
 from proxy.config.forwarding import RouteUpgrade
 from proxy.config.http2 import Http2Options
@@ -12,7 +13,7 @@ from tests.integration.test_fields import virtual
 from tests.unit.proxy.filters.network.test_hcm_upgrades import to_origin
 from tests.unit.proxy.h2_rig import POST, connect
 from tests.unit.proxy.rig import compiled, route, serving
-from tests.unit.upstream.rig import OK, answering, origin
+from tests.unit.upstream.rig import OK, answering, origin, read_head
 
 CONNECT = [(":method", "CONNECT"), (":authority", "far:80")]
 WEBSOCKET = [
@@ -72,3 +73,21 @@ async def test_a_connect_without_a_route() -> None:
         head = await peer.until(h2.events.ResponseReceived, stream)
         assert dict(head.headers)[":status"] == "404"
         assert (await peer.get())[":status"] == "200"
+
+
+@virtual
+async def test_an_upgrade_to_connect_is_no_connect() -> None:
+    """Its host hears of it, whatever the route says of CONNECT, and nothing ends here."""
+    routes = (to_origin(RouteUpgrade("connect", terminates=True)),)
+    heads: list[bytes] = []
+
+    async def serve(stream: trio.SocketStream) -> None:
+        heads.append(await read_head(stream))
+        await stream.send_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n")
+
+    async with origin(serve) as upstream, serving(compiled(upstream.address, routes=routes, http2=OFFERED)) as rig:
+        peer = await connect(rig)
+        stream = await peer.begin([WEBSOCKET[0], (":protocol", "connect"), *WEBSOCKET[2:]], end=False)
+        head = await peer.until(h2.events.ResponseReceived, stream)
+        assert dict(head.headers)[":status"] == "403"
+    assert heads[0].startswith(b"GET /ws HTTP/1.1\r\n")
