@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from proxy.http.codec import ClientCodec
 from proxy.upstream.background import Background
 from proxy.upstream.connect import ConnectFailed
 from proxy.upstream.http1_connection import Http1Connection
 from proxy.upstream.http1_pool import Http1Pool
+from proxy.upstream.pool import Common
+
+if TYPE_CHECKING:
+    from proxy.net.tls.client import Peer
 
 AT_ONCE = 3
 """Connections that one request begins at most (`ConnPoolImplBase::tryCreateNewConnections`)."""
@@ -18,8 +24,10 @@ class PreconnectingHttp1Pool(Http1Pool):
     that run or wait. A spare one goes to whoever waits longest, else it is idle.
     """
 
-    def __init__(self, *common: Any, background: Background) -> None:
-        super().__init__(*common)
+    def __init__(
+        self, common: Common, tls: Peer | None, make_codec: Callable[[], ClientCodec], background: Background
+    ) -> None:
+        super().__init__(common, tls, make_codec)
         self._background = background
         self._spares = 0  # that are being opened
 
