@@ -276,6 +276,7 @@ class Server:
     async def drained(self) -> None:
         """Until a drain has ended the last connection."""
         await self._drained.wait()
+        await self._log_streams.finish(LOG_CLOSE_DEADLINE)
 
     def close_idle(self) -> None:
         """Close the connections that wait for a request; one that has just come is still served."""

@@ -44,6 +44,8 @@ class Common(msgspec.Struct, frozen=True):
 
 def common_from_proto(message: Any, context: CompileContext) -> Common:
     """Compiles a `CommonGrpcAccessLogConfig`, for which `context` stands."""
+    if not message.transport_api_version:
+        context.error(("transport_api_version",), "the default, V2, is no more", "V3")
     interval, size = DEFAULT_INTERVAL, DEFAULT_SIZE
     if message.HasField("buffer_flush_interval"):
         interval = context.duration(message.buffer_flush_interval, "buffer_flush_interval")

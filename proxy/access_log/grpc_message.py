@@ -5,6 +5,7 @@ What operators of text formats say already is asked of them, so both say the sam
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,6 @@ _MOMENTS = {
 _COMMON = {
     name: OPERATORS[operator](None)
     for name, operator in {
-        "upstream_transport_failure_reason": "UPSTREAM_TRANSPORT_FAILURE_REASON",
         "downstream_transport_failure_reason": "DOWNSTREAM_TRANSPORT_FAILURE_REASON",
         "connection_termination_details": "CONNECTION_TERMINATION_DETAILS",
         "downstream_wire_bytes_sent": "DOWNSTREAM_WIRE_BYTES_SENT",
@@ -159,9 +159,15 @@ def _request(message: Any, info: StreamInfo, wanted: Sequence[bytes]) -> None:
     for name, header in _REQUEST_HEADERS.items():
         if value := request.headers.joined(header):
             setattr(message, name, _text(value))
-    pseudo = (b":method", request.method, b":scheme", request.scheme, b":authority", request.authority)
-    message.request_headers_bytes = _size(request.headers) + sum(map(len, (*pseudo, b":path", request.path)))
-    _pick(message.request_headers, request.headers, wanted)
+    pseudo = {
+        b":method": request.method,
+        b":scheme": request.scheme,
+        b":authority": request.authority,
+        b":path": request.path,
+    }
+    whole = Headers([*pseudo.items(), *request.headers])
+    message.request_headers_bytes = _size(whole)
+    _pick(message.request_headers, whole, wanted)
 
 
 def _common(message: Any, info: StreamInfo, filter_state: Iterable[str]) -> None:
@@ -177,11 +183,15 @@ def _common(message: Any, info: StreamInfo, filter_state: Iterable[str]) -> None
     )
     message.start_time.FromNanoseconds(round(info.started_at * 1e9))
     for name, moment in _MOMENTS.items():
-        if reached := getattr(info, moment):
+        reached = getattr(info, moment)
+        if reached and (info.is_http or name != "time_to_last_downstream_tx_byte"):
             getattr(message, name).FromNanoseconds(max(0, round((reached - info.started) * 1e9)))
     _place(message.upstream_remote_address, info.upstream_host)
     _place(message.upstream_local_address, info.upstream_local)
-    message.upstream_cluster, message.route_name = info.upstream_cluster, info.route_name
+    if info.upstream_host is not None or info.upstream_tried is not None:
+        message.upstream_cluster = info.upstream_cluster
+    message.route_name = info.route_name
+    message.upstream_transport_failure_reason = info.upstream_failure
     for flag in info.flags:
         if flag in _FLAGS:
             setattr(message.response_flags, _FLAGS[flag], True)
@@ -198,7 +208,9 @@ def _common(message: Any, info: StreamInfo, filter_state: Iterable[str]) -> None
         if value := get(info):
             setattr(message, name, _text(value) if isinstance(value, bytes) else value)
     message.upstream_request_attempt_count = info.upstream_attempts
-    if info.request is not None and (number := info.request.headers.get(b"x-request-id")):
+    if not info.is_http:
+        message.stream_id = str(uuid.uuid4())
+    elif info.request is not None and (number := info.request.headers.get(b"x-request-id")):
         message.stream_id = _text(number)
     message.access_log_type = info.log_type.decode()
 

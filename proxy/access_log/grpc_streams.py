@@ -50,8 +50,7 @@ class GrpcLogStream:
         self._full = Bell()
         self._some = Bell()
         self._closing = False
-        self._idle = trio.Event()
-        self._idle.set()
+        self._over = trio.Event()
         self._written = stats.counter("access_logs.grpc_access_log.logs_written")
         self._dropped = stats.counter("access_logs.grpc_access_log.logs_dropped")
 
@@ -61,8 +60,6 @@ class GrpcLogStream:
             self._dropped.inc()
             return
         self._written.inc()
-        if not self._entries:
-            self._idle = trio.Event()
         self._entries.append((entry, size))
         self._size += size
         self._some.ring()
@@ -70,17 +67,16 @@ class GrpcLogStream:
             self._full.ring()
 
     async def finish(self) -> None:
-        """Send what there is now, and what comes, without waiting for more."""
+        """Send what there is without waiting for more, until the service has it all."""
         self._closing = True
+        self._some.ring()
         self._full.ring()
-        await self._idle.wait()
+        await self._over.wait()
 
     async def run(self) -> None:
-        """For ever: a stream that ends is opened again once there is something to send."""
+        """Until `finish`: a stream that ends is opened again once there is something to send."""
         pause = LEAST_PAUSE
-        while True:
-            while not self._entries:
-                await self._some.wait()
+        while await self._has_entries():
             began = trio.current_time()
             try:
                 async with self._client.call(SERVICE, METHOD) as call:
@@ -89,8 +85,16 @@ class GrpcLogStream:
                 log.warning("access log service %s, log %r: %s", self._key.service.cluster, self._key.log_name, error)
             if trio.current_time() - began > LONGEST_PAUSE:
                 pause = LEAST_PAUSE
-            await trio.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(2 * pause, LONGEST_PAUSE)
+            if not self._closing:
+                await trio.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(2 * pause, LONGEST_PAUSE)
+        self._over.set()
+
+    async def _has_entries(self) -> bool:
+        """Wait for entries; False if none will come."""
+        while not self._entries and not self._closing:
+            await self._some.wait()
+        return bool(self._entries)
 
     async def _send_all(self, call: GrpcCall) -> None:
         """Send entries as they come, until the service ends the stream."""
@@ -104,26 +108,26 @@ class GrpcLogStream:
 
     async def _send(self, call: GrpcCall) -> None:
         first = True
-        while True:
-            while not self._entries:
-                await self._some.wait()
+        while await self._has_entries():
             if self._size < self._key.buffer_size and not self._closing:
                 with trio.move_on_after(self._key.flush_interval):
                     await self._full.wait()
-            entries, self._entries = self._entries, []
-            message = self._pack([entry for entry, _ in entries], first)
+            await self._send_batch(call, first=first)
             first = False
-            sent = False
-            try:
-                with trio.move_on_after(LOG_PATIENCE) as scope:  # one that takes nothing holds up what comes behind
-                    await call.send(message)
-                sent = not scope.cancelled_caught
-            finally:
-                self._size -= sum(size for _, size in entries)
-                if not self._entries:
-                    self._idle.set()
-                if not sent:
-                    self._dropped.inc(len(entries))
+        await call.end()
+
+    async def _send_batch(self, call: GrpcCall, *, first: bool) -> None:
+        """Send what has come so far; counted as dropped if the service takes nothing."""
+        entries, self._entries = self._entries, []
+        sent = False
+        try:
+            with trio.move_on_after(LOG_PATIENCE) as scope:
+                await call.send(self._pack([entry for entry, _ in entries], first))
+            sent = not scope.cancelled_caught
+        finally:
+            self._size -= sum(size for _, size in entries)
+            if not sent:
+                self._dropped.inc(len(entries))
 
 
 class GrpcLogStreams:

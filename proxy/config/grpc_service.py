@@ -9,18 +9,17 @@ import msgspec
 from proxy.config.context import CompileContext
 
 FIELDS: dict[str, tuple[str, ...]] = {
-    "envoy.config.core.v3.GrpcService": ("envoy_grpc", "timeout", "initial_metadata"),
+    "envoy.config.core.v3.GrpcService": ("envoy_grpc", "initial_metadata"),
     "envoy.config.core.v3.GrpcService.EnvoyGrpc": ("cluster_name", "authority"),
     "envoy.config.core.v3.HeaderValue": ("key", "value"),
 }
 
 
 class GrpcService(msgspec.Struct, frozen=True):
-    """`timeout` in seconds, 0 for none; `authority` is "" for the cluster's name; `metadata` goes with each call."""
+    """`authority` is "" for the cluster's name; `metadata` goes with each call."""
 
     cluster: str
     authority: str = ""
-    timeout: float = 0.0
     metadata: tuple[tuple[bytes, bytes], ...] = ()
 
 
@@ -32,6 +31,5 @@ def grpc_service_from_proto(message: Any, context: CompileContext) -> GrpcServic
     return GrpcService(
         service.cluster_name,
         service.authority,
-        context.duration(message.timeout, "timeout") if message.HasField("timeout") else 0.0,
         tuple((pair.key.lower().encode(), pair.value.encode()) for pair in message.initial_metadata),
     )
