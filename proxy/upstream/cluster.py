@@ -27,6 +27,7 @@ from proxy.upstream.codecs import Codecs
 from proxy.upstream.connect import agreed
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.http1_pool import Http1Pool
+from proxy.upstream.http1_preconnect import PreconnectingHttp1Pool
 from proxy.upstream.http2_pool import Http2Pool
 from proxy.upstream.judge import Judge
 from proxy.upstream.lb import Surroundings
@@ -318,7 +319,10 @@ class Cluster:
         common = Common(host, self.config, self.stats, breaker, self._hosts, self._numbers)
 
         def http1() -> Http1Pool:
-            return Http1Pool(common, self._sockets.towards(host, transport, HTTP1), self._codecs.http1)
+            tls = self._sockets.towards(host, transport, HTTP1)
+            if self.config.preconnect_ratio > 1.0:
+                return PreconnectingHttp1Pool(common, tls, self._codecs.http1, self._background)
+            return Http1Pool(common, tls, self._codecs.http1)
 
         def http2(applications: tuple[str, ...]) -> Http2Pool:
             tls = self._sockets.towards(host, transport, applications)
