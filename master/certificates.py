@@ -12,16 +12,20 @@ from typing import NamedTuple
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.secrets import contexts
 from proxy.net.tls.certificate import CertificateFacts
+from proxy.net.tls.ocsp import Answer, read
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class Used(NamedTuple):
-    """One certificate. `path` is its file, or "<inline>"; `name` as stats have it."""
+    """One certificate. `path` is its file, or "<inline>"; `name` as stats have it; `ocsp` is the response that goes
+    with it, None if there is none.
+    """
 
     path: str
     name: str
     facts: CertificateFacts
+    ocsp: Answer | None = None
 
     def days_left(self, now: datetime) -> int:
         """Whole days; 0 for one that has expired."""
@@ -52,7 +56,7 @@ def _contexts(config: CompiledConfig) -> Iterator[TlsContext]:
     ):
         for tls in contexts(value):
             ours = tuple(
-                Used(each.path, stat_name(each.name, "unnamed_cert"), facts)
+                Used(each.path, stat_name(each.name, "unnamed_cert"), facts, read(each.ocsp) if each.ocsp else None)
                 for each in tls.certificates
                 for facts in _facts(each.chain)[:1]  # what stands behind the leaf is for those who verify it
             )

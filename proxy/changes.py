@@ -12,7 +12,7 @@ from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Cluster, ClusterEndpoints
 from proxy.config.common import PluginConfig
 from proxy.config.listener import FilterChain, Listener
-from proxy.config.tls import DownstreamTls
+from proxy.config.secrets import cluster_in_place, tls_in_place
 from proxy.filters.network import NETWORK_FILTERS
 
 How = Literal["added", "removed", "modified", "in_place", "drains"]
@@ -24,7 +24,7 @@ class Change(msgspec.Struct, frozen=True):
     * listeners: `added`, `removed` (its connections drain), `in_place` (its connections stay: the next request sees
       other routes, the next handshake other certificates), `drains` (new connections see it, open ones drain);
     * clusters: `added`, `removed`, `modified` (requests in hand finish on connections to the old one), `in_place` (its
-      hosts alone: connections to those that stay are kept).
+      hosts or certificates alone: connections to hosts that stay are kept).
 
     `chains_only`: nothing of the listener but its filter chains differs, which Envoy counts as an update in place.
     """
@@ -56,23 +56,9 @@ def listener_change(before: Listener, now: Listener) -> Change | None:
 def _chain_in_place(before: FilterChain, now: FilterChain) -> bool:
     if msgspec.structs.replace(before, filters=now.filters, tls=now.tls) != now:
         return False
-    if len(before.filters) != len(now.filters) or not _tls_in_place(before.tls, now.tls):
+    if len(before.filters) != len(now.filters) or not tls_in_place(before.tls, now.tls):
         return False
     return all(filter_in_place(old, new) for old, new in zip(before.filters, now.filters, strict=True))
-
-
-def _tls_in_place(before: DownstreamTls | None, now: DownstreamTls | None) -> bool:
-    """Whether those who have shaken hands may stay: we have another certificate, or a secret says anew whom we trust
-    (as in Envoy). Who came in by other terms of the listener itself leaves with them.
-    """
-    if before is None or now is None:
-        return before is now
-    ours: dict[str, object] = {"certificates": now.certificates, "ticket_keys": now.ticket_keys}
-    if (before.secrets.validation, before.secrets.default) == (now.secrets.validation, now.secrets.default):
-        ours["secrets"] = now.secrets
-        if now.secrets.validation:
-            ours["validation"] = now.validation
-    return msgspec.structs.replace(before, **ours) == now
 
 
 def filter_in_place(before: PluginConfig, now: PluginConfig) -> bool:
@@ -105,7 +91,7 @@ def _clusters(before: CompiledConfig, now: CompiledConfig) -> Iterator[Change]:
         if name not in old:
             yield Change("cluster", name, "added")
         elif old[name] != cluster:
-            yield Change("cluster", name, "modified")
+            yield Change("cluster", name, "in_place" if cluster_in_place(old[name], cluster) else "modified")
         elif _hosts(before, cluster) != _hosts(now, cluster):
             yield Change("cluster", name, "in_place")
     for name in old.keys() - new.keys():

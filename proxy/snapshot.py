@@ -199,8 +199,8 @@ class SnapshotBuilder:
             await trio.lowlevel.checkpoint()
 
     def _steps(self, config: CompiledConfig, endpoints: Endpoints, before: Snapshot) -> Generator[None, None, Snapshot]:
-        clusters = yield from self._manager.prepare(config.clusters, endpoints)
         renewals: list[Callable[[], None]] = []
+        clusters = yield from self._manager.prepare(config.clusters, endpoints, renewals)
         listeners: dict[str, Listener] = {}
         for each in config.listeners:
             yield

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from master.config.compile.tls import WITHOUT_TRUST
 from master.config.sds import newer
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.secrets import contexts, with_secrets
@@ -72,6 +73,8 @@ def _fault(before: CompiledConfig, now: CompiledConfig) -> str:
     for old, new in pairs:
         if old == new:
             continue
+        if new.validation is not None and new.validation.without_trust:
+            return WITHOUT_TRUST[new.validation.without_trust[0]]
         try:
             stats = TlsStats(MemoryStats(), "")
             ServerTls(new, stats) if isinstance(new, DownstreamTls) else ClientTls(new, stats)

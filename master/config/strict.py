@@ -20,6 +20,9 @@ from master.config.suggest import nearest
 
 Path = tuple[str | int, ...]
 
+_CONFIDENTIAL = frozenset({"envoy.config.core.v3.DataSource"})
+"""What holds keys and passwords: nothing of it is quoted in a log."""
+
 
 def fill(message: Any, tree: Any) -> list[Finding]:
     """Sets the fields of `message` from `tree`. What is wrong is left out of the message and reported."""
@@ -42,6 +45,20 @@ class _Field:
 
 
 def _fill(message: Any, tree: Any, path: Path, findings: list[Finding]) -> None:
+    if message.DESCRIPTOR.full_name not in _CONFIDENTIAL:
+        _fill_open(message, tree, path, findings)
+        return
+    own: list[Finding] = []
+    _fill_open(message, tree, path, own)
+    findings += [
+        dataclasses.replace(finding, message="the value, which is not shown, is of the wrong kind")
+        if finding.kind == "type"
+        else finding
+        for finding in own
+    ]
+
+
+def _fill_open(message: Any, tree: Any, path: Path, findings: list[Finding]) -> None:
     descriptor: Descriptor = message.DESCRIPTOR
     if descriptor.full_name == "google.protobuf.Any":
         _fill_any(message, tree, path, findings)

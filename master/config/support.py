@@ -67,7 +67,6 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
         "resource_api_version",  # the protos are of v3 whatever is said
     ),
     "envoy.service.discovery.v3.DiscoveryResponse": ("type_url", "nonce"),  # a file of secrets has nothing else in it
-    "envoy.config.core.v3.SocketOption": ("description", "state=STATE_PREBIND"),  # the default, and the only moment
     "envoy.config.listener.v3.ListenerFilter": ("name",),  # the type of `typed_config` decides
     "envoy.config.core.v3.TransportSocket": ("name",),  # the type of `typed_config` decides
     "envoy.config.core.v3.SubstitutionFormatString": ("json_format_options",),

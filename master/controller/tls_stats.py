@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import xxhash
+
 from master.controller.sds_stats import scope, uses
 from proxy.config.bootstrap import CompiledConfig
 from shm.metrics import Metrics
@@ -23,10 +25,14 @@ class TlsStats:
         self._secrets = config.secrets
         self._uses = list(uses(config))
         self._expirations: dict[str, int] = {}
+        self._ocsp_responses: list[float] = []  # until when each is good
         if self._uses:
             from master.certificates import used
 
-            self._expirations = expirations(used(config))
+            found = used(config)
+            self._expirations = expirations(found)
+            answers = [each.ocsp for context in found for each in context.ours if each.ocsp is not None]
+            self._ocsp_responses = [each.next_update.timestamp() for each in answers if each.next_update is not None]
 
     def add(self, metrics: Metrics) -> None:
         """What nobody counts: the first reading of each secret, and names that are 0."""
@@ -37,6 +43,7 @@ class TlsStats:
                 counters.setdefault(prefix + name, 0)
             for name in ("update_attempt", "update_success"):
                 counters[prefix + name] = counters.get(prefix + name, 0) + 1
+            metrics.gauges[f"{prefix}version"] = xxhash.xxh64_intdigest(secret.version.encode())
             metrics.gauges[f"{prefix}update_time"] = int(secret.updated * 1000)
             metrics.histograms.setdefault(f"{prefix}update_duration", {})
         for prefix, key in self._uses:
@@ -48,6 +55,9 @@ class TlsStats:
         if self._expirations:
             left = min(self._expirations.values()) - datetime.now(UTC).timestamp()
             metrics.gauges["server.days_until_first_cert_expiring"] = max(int(left // 86400), 0)
+        if self._ocsp_responses:
+            left = min(self._ocsp_responses) - datetime.now(UTC).timestamp()
+            metrics.gauges["server.seconds_until_first_ocsp_response_expiring"] = max(int(left), 0)
 
 
 def expirations(found: list[TlsContext]) -> dict[str, int]:

@@ -58,6 +58,7 @@ class Reload:
         self._next: Request | None = None  # waits for the end of a rotation
         self._reloaded: dict[str, Any] = {}  # how it ended, while a rotation is the last thing that was done
         self._rotated: list[dict[str, Any]] = []
+        self._gave_way = False  # the last rotation
         self._compiling: preflight.Running | None = None
         self._committed: Committed | None = None  # the new one
         self._sockets: ListenSockets | None = None
@@ -74,6 +75,7 @@ class Reload:
     def make_way(self) -> bool:
         """Whether nothing is in the way of somebody who wants to change something: a rotation gives up if it can."""
         if self._request.rotate:
+            self._gave_way = self.progress.phase not in (Phase.IDLE, Phase.APPLYING)
             self.on(Failed(EXIT_FAILED, "something else is to be done first"))
         return not self.busy
 
@@ -89,7 +91,7 @@ class Reload:
             return refusal
         if request.rotate and not self._request.rotate:
             self._reloaded = self._own_status()
-        self._request, self._findings = request, ""
+        self._request, self._findings, self._gave_way = request, "", False
         self.progress, actions = begin(self._supervisor.history.version + 1)
         if not request.show and not request.rotate:
             log.info("%s of the configuration", request.why)
@@ -228,7 +230,9 @@ class Reload:
         """Preflight has ended, by itself or because nobody waits for it any more."""
         findings = memfd.read_at(words, MAX_FINDINGS, 0).decode(errors="replace").strip()
         os.close(words)
-        wanted, self._compiling = self._compiling is running, None
+        wanted = self._compiling is running
+        if wanted:
+            self._compiling = None
         try:
             committed = running.result(os.waitstatus_to_exitcode(status))
         except preflight.PreflightError as error:
@@ -351,7 +355,7 @@ class Reload:
             **(self._reloaded if rotates else own),
             **self.effects.status(),
             "history": self._supervisor.history.described(),
-            "rotation": {**own, "secrets": self._rotated} if rotates else {},
+            "rotation": {**own, "secrets": self._rotated} if rotates and not self._gave_way else {},
         }
 
     def _own_status(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from proxy.config.bootstrap import CompiledConfig
+from proxy.config.cluster import Cluster
 from proxy.config.tls import Certificate, DownstreamTls, Secret, TicketKeys, UpstreamTls, Validation
 
 Tls = DownstreamTls | UpstreamTls
@@ -34,6 +35,35 @@ def contexts(value: Any) -> Iterator[Tls]:
     elif isinstance(value, msgspec.Struct):
         for name in value.__struct_fields__:
             yield from contexts(getattr(value, name))
+
+
+def tls_in_place(before: Tls | None, now: Tls | None) -> bool:
+    """Whether those who have shaken hands may stay: we have another certificate, or a secret says anew whom we trust
+    (as in Envoy). Who came by other terms leaves with them.
+    """
+    if before is None or now is None or type(before) is not type(now):
+        return before is now
+    ours: dict[str, object] = {"certificates": now.certificates}
+    if isinstance(now, DownstreamTls):
+        ours["ticket_keys"] = now.ticket_keys
+    if (before.secrets.validation, before.secrets.default) == (now.secrets.validation, now.secrets.default):
+        ours["secrets"] = now.secrets
+        if now.secrets.validation:
+            ours["validation"] = now.validation
+    return msgspec.structs.replace(before, **ours) == now
+
+
+def cluster_in_place(before: Cluster, now: Cluster) -> bool:
+    """Whether nothing but its TLS differs, and that in place."""
+    if _without_tls(before) != _without_tls(now):
+        return False
+    old, new = ([*(match.tls for match in cluster.socket_matches), cluster.tls] for cluster in (before, now))
+    return all(map(tls_in_place, old, new))
+
+
+def _without_tls(cluster: Cluster) -> Cluster:
+    matches = tuple(msgspec.structs.replace(match, tls=None) for match in cluster.socket_matches)
+    return msgspec.structs.replace(cluster, tls=None, socket_matches=matches)
 
 
 def combine(default: Validation, found: Validation) -> Validation:

@@ -63,6 +63,18 @@ class Validation(msgspec.Struct, frozen=True, tag="validation"):
         return bool(self.trusted_ca or self.sans or self.spki or self.hashes or self.accept_untrusted)
 
     @property
+    def without_trust(self) -> tuple[str, ...]:
+        """The fields that are set and mean nothing, as there is no `trusted_ca`."""
+        if self.trusted_ca:
+            return ()
+        asked = {
+            "crl": self.crl,
+            "match_typed_subject_alt_names": self.sans,
+            "allow_expired_certificate": self.allow_expired_certificate,
+        }
+        return tuple(filter(asked.get, asked))
+
+    @property
     def demands(self) -> bool:
         """Whether a client without a certificate is turned away whatever `require_client_certificate` says: nobody has
         the right name or key without one.

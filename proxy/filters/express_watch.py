@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 if TYPE_CHECKING:
-    from proxy.filters.network.hcm_express import Lane
+    from proxy.filters.network.hcm_express_exchange import PlainExchange
     from proxy.filters.network.hcm_idle import IdleLanes
 
 HAND_OVER_AFTER = 0.25  # seconds
@@ -22,10 +22,10 @@ class ExpressWatch:
     """The lanes of one worker that have an exchange in progress. The general path has deadlines; the lane has this."""
 
     def __init__(self) -> None:
-        self._lanes: dict[Lane, None] = {}  # oldest exchange first
+        self._lanes: dict[PlainExchange, None] = {}  # oldest exchange first
         self._idle: weakref.WeakSet[IdleLanes] = weakref.WeakSet()
 
-    def add(self, lane: Lane) -> None:
+    def add(self, lane: PlainExchange) -> None:
         """An exchange begins."""
         self._lanes[lane] = None
 
@@ -33,7 +33,7 @@ class ExpressWatch:
         """Look after these while they exist."""
         self._idle.add(lanes)
 
-    def discard(self, lane: Lane) -> None:
+    def discard(self, lane: PlainExchange) -> None:
         """It is over, or the general path's."""
         self._lanes.pop(lane, None)
 

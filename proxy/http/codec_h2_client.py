@@ -105,7 +105,7 @@ class H2ClientCodec(H2Connection):
         stream.promised = promised
         stream.tunnel, stream.protocol = tunnel, protocol
         ends = end_stream and not tunnel
-        self._queue_block(stream, self._encoder.encode(first, fields), end_stream=ends)
+        self._queue_block(stream, self._encoder.encode((*first, *fields)), end_stream=ends)
         if ends:
             self._end_local(stream)
         return stream_id

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from proxy.config.http2 import Http2Options
 from proxy.http import h1_connection, h2_strict
 from proxy.http import h2_frames as frames
 from proxy.http.codec import CodecError
-from proxy.http.events import RequestReceived, StreamEnded, StreamReset
+from proxy.http.events import HeadReceived, RequestReceived, StreamEnded, StreamReset
 from proxy.http.h2_budget import PREMATURE_AGE
 from proxy.http.h2_connection import H2Connection
 from proxy.http.h2_frames import ConnectionFailed, ErrorCode, Setting, StreamFailed
+from proxy.http.h2_heads import RequestHead
 from proxy.http.h2_hpack import BlockDecoder, Pair
 from proxy.http.h2_stats import Http2Stats
 from proxy.http.h2_stream import Stream
-from proxy.http.h2_strict import Malformed, Overflow, RequestHead
+from proxy.http.h2_strict import Malformed, Overflow
 from proxy.http.headers import Headers
 
 _NO_BODY = frozenset({204, 304})
@@ -29,6 +32,8 @@ class H2ServerCodec(H2Connection):
     * A request whose head is refused is a `StreamReset` alone, and so is the end of one that breaks later.
     * An extended CONNECT (RFC 8441) is told as HTTP/1.1 would have it: a GET with `upgrade`. The 101 that answers it
       is sent as a 200, and from then on data passes both ways until both have ended.
+    * `tells_heads`: a request without a body is told as a `HeadReceived`, unless it is a CONNECT; `request_of` makes
+      of that what it would have been.
     * The request of a tunnel, which any CONNECT is, has no body: its data is the tunnel's, and so is its end.
     * Who resets too many streams before their answer, or makes us do it, loses the connection (`h2_budget.py`).
     """
@@ -42,6 +47,7 @@ class H2ServerCodec(H2Connection):
         max_headers_count: int = 100,
     ) -> None:
         super().__init__(options, stats, h2_strict.Limits(max_headers_bytes, max_headers_count))
+        self.tells_heads = False
         # A list that is too long for us must still be read, as its block may change the table. What goes on beyond is
         # no list but an attack.
         self._decoder = self._heads = BlockDecoder(options.hpack_table_size, 4 * max_headers_bytes, self._understand)
@@ -98,7 +104,10 @@ class H2ServerCodec(H2Connection):
         stream.remote_ended = end_stream
         stream.no_body = head.method == b"HEAD"
         stream.tunnel = head.method == b"CONNECT"
-        self._events.append(self._request(stream, head))
+        if self.tells_heads and end_stream and not stream.tunnel:
+            self._events.append(HeadReceived(stream_id, head))
+            return
+        self._events.append(self.request_of(stream_id, head, end_stream=end_stream or stream.tunnel))
         if stream.tunnel and end_stream:
             self._events.append(StreamEnded(stream_id))
 
@@ -112,7 +121,8 @@ class H2ServerCodec(H2Connection):
             self._check_premature()
         return StreamFailed(stream_id, code, detail, invalid=invalid)
 
-    def _request(self, stream: Stream, head: RequestHead) -> RequestReceived:
+    def request_of(self, stream_id: int, head: RequestHead, *, end_stream: bool = True) -> RequestReceived:
+        """The request that `head` is."""
         headers = Headers(head.items)
         method, upgrade = head.method, ""
         if head.protocol:
@@ -120,14 +130,14 @@ class H2ServerCodec(H2Connection):
             headers.add(b"upgrade", head.protocol)
             headers.add(b"connection", b"upgrade")
         return RequestReceived(
-            stream.id,
+            stream_id,
             method,
             head.scheme,
             head.authority,
             head.path,
             _PROTOCOL,
             headers,
-            stream.remote_ended or stream.tunnel,
+            end_stream,
             b"expect" in headers and h1_connection.expects_continue(headers),
             upgrade,
         )
@@ -164,9 +174,8 @@ class H2ServerCodec(H2Connection):
             status = 200
         elif not 200 <= status <= 999:
             raise CodecError("http2.unwritable_status", status=502)
-        for name, value in headers.items:
-            if not h2_strict.is_field(name, value):
-                raise CodecError("http2.unwritable_header", status=502)
+        if not all(h2_strict.is_field(*pair) for pair in headers.items):
+            raise CodecError("http2.unwritable_header", status=502)
         stream.no_body = stream.no_body or status in _NO_BODY
         stream.answered = True
         self._send_head(stream, status, headers, end_stream=end_stream)
@@ -175,8 +184,22 @@ class H2ServerCodec(H2Connection):
 
     def _send_head(self, stream: Stream, status: int, headers: Headers, *, end_stream: bool) -> None:
         fields = h2_strict.without_connection(headers)
-        block = self._encoder.encode(((b":status", b"%d" % status),), fields)
+        block = self._encoder.encode(((b":status", b"%d" % status), *fields))
         self._queue_block(stream, block, end_stream=end_stream)
+
+    def send_whole(self, stream_id: int, fields: Sequence[Pair], body: bytes | memoryview) -> bool:
+        """Queue a whole response, if all of it may go at once; queues nothing and says False if it may not. `fields`
+        begin with `:status` and may be sent (`h2_strict.is_field`).
+        """
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.queued or not self._takes_whole(stream, len(body)):
+            return False
+        stream.answered = True
+        self._queue_block(stream, self._encoder.encode(fields), end_stream=not body)
+        if body:
+            self._frame_body(stream, body)
+        self._end_local(stream)
+        return True
 
     def send_data(self, stream_id: int, data: bytes) -> None:
         """Queue body bytes; of a response that may have none they are dropped."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from proxy.http.h2_heads import RequestHead
 from proxy.http.headers import Headers
 
 
@@ -29,6 +30,13 @@ class RequestReceived(msgspec.Struct, frozen=True, gc=False):
     expect_continue: bool = False
     upgrade: str = ""
     head: bytes = b""
+
+
+class HeadReceived(msgspec.Struct, frozen=True, gc=False):
+    """A request of HTTP/2 that is its head alone, for who has asked to be told such like this (`H2ServerCodec`)."""
+
+    stream_id: int
+    head: RequestHead
 
 
 class InformationalReceived(msgspec.Struct, frozen=True, gc=False):
@@ -91,6 +99,7 @@ class GoawayReceived(msgspec.Struct, frozen=True, gc=False):
 
 Event = (
     RequestReceived
+    | HeadReceived
     | InformationalReceived
     | ResponseReceived
     | DataReceived

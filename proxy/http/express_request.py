@@ -9,7 +9,7 @@ that are another one with every request and that nobody on the way looks at (`ex
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from proxy.config.common import Address
 from proxy.config.http1 import UpstreamHttp1Options
@@ -23,10 +23,12 @@ from proxy.http.identity import REQUEST_ID, Hop, Identities
 from proxy.http.request import Request
 from proxy.http.target import Target
 
+_METHODS = rb"GET|POST|PUT|DELETE|PATCH|OPTIONS"
+
 _TARGET = re.compile(rb"/[\x21\x22\x24-\x7e]*")
 
 # RFC 9112 3: method SP origin-form SP HTTP/1.1. HEAD and CONNECT answer in ways of their own.
-_LINE = re.compile(rb"(GET|POST|PUT|DELETE|PATCH|OPTIONS) (/[\x21\x22\x24-\x7e]*) HTTP/1\.1\r\n")
+_LINE = re.compile(rb"(%b) (/[\x21\x22\x24-\x7e]*) HTTP/1\.1\r\n" % _METHODS)
 
 _FRAMING = frozenset({b"connection", b"expect", b"host", b"transfer-encoding", b"upgrade"})
 
@@ -43,11 +45,20 @@ _OF_HEADS = (
 _NOT_PLAIN = re.compile(rb"(?i)(?:^|\r\n)(?:expect|http2-settings|transfer-encoding|upgrade)[^\w-]")
 
 
+class Understood(NamedTuple):
+    """What a head says. `closes`: the client wants no more than this."""
+
+    event: RequestReceived
+    content_length: int
+    closes: bool
+
+
 class Arrival:
     """A request that came in one piece, `data`: `fields` are its header lines with the final empty line, `varying` the
     values that its plan has holes for.
     """
 
+    protocol = "HTTP/1.1"
     __slots__ = ("body", "data", "fields", "method", "path", "varying")
 
     def __init__(self, data: bytes, method: bytes, path: bytes, fields: bytes, body: bytes) -> None:
@@ -57,6 +68,28 @@ class Arrival:
         self.fields = fields
         self.body = body
         self.varying: tuple[bytes, ...] = ()
+
+    def understand(self, fields: bytes, options: dict[str, Any], scheme: bytes) -> Understood | None:
+        """What this head says if its header lines are `fields`; None if it is not of the plainest kind. `options` are
+        the codec's.
+        """
+        if _NOT_PLAIN.search(fields):
+            return None
+        head = b"%b %b HTTP/1.1\r\n%b" % (self.method, self.path, fields)
+        if len(head) > options["max_headers_bytes"]:
+            return None
+        remember = header_case.reader(options["header_case"])
+        try:
+            parsed = h1_head.parse_request(head, **{name: options[name] for name in _OF_HEADS}, remember=remember)
+        except CodecError:
+            return None
+        headers, length = parsed.headers, parsed.content_length or 0
+        if parsed.chunked or parsed.scheme:
+            return None
+        event = RequestReceived(
+            1, parsed.method, scheme, parsed.authority, parsed.path, self.protocol, headers, not length
+        )
+        return Understood(event, length, h1_connection.closes(headers, parsed.version))
 
 
 def split(data: bytes) -> Arrival | None:
@@ -177,31 +210,12 @@ class RequestPlan:
         return Upstreamed(rest, headers, request.authority)
 
 
-def plan(
-    arrival: Arrival, hop: Hop, identities: Identities, target: Target, options: dict[str, Any], scheme: bytes
-) -> RequestPlan | None:
-    """The plan for requests like `arrival`; None for whatever is not the plainest kind, which is no verdict on it. The
-    caller sees to it that `target` keeps their paths.
-
-    `options` are the server codec's.
+def plan(understood: Understood, hop: Hop, identities: Identities, target: Target, varying: int) -> RequestPlan | None:
+    """The plan for requests whose head says this, with `varying` values; None for whatever is not the plainest kind,
+    which is no verdict on it. The caller sees to it that `target` keeps their paths.
     """
-    if _NOT_PLAIN.search(arrival.fields):
-        return None
-    head = b"%b %b HTTP/1.1\r\n%b" % (arrival.method, arrival.path, arrival.fields)
-    if len(head) > options["max_headers_bytes"]:
-        return None
-    remember = header_case.reader(options["header_case"])
-    try:
-        parsed = h1_head.parse_request(head, **{name: options[name] for name in _OF_HEADS}, remember=remember)
-    except CodecError:
-        return None
-    headers = parsed.headers
-    if parsed.chunked or parsed.scheme:
-        return None
-    closes = h1_connection.closes(headers, parsed.version)
-    event = RequestReceived(
-        1, parsed.method, scheme, parsed.authority, parsed.path, "HTTP/1.1", headers, not parsed.content_length
-    )
+    event = understood.event
+    headers = event.headers
     theirs = headers.get(REQUEST_ID)
     request = Request(event)
     target.apply_to_host(request, hop.port)
@@ -218,8 +232,8 @@ def plan(
         request,
         internal=caller.internal,
         address=None if caller.address is hop.peer.address else caller.address,
-        closes=closes,
-        content_length=parsed.content_length or 0,
+        closes=understood.closes,
+        content_length=understood.content_length,
         generates_id=ours is not None and ours != theirs,
-        varying=len(arrival.varying),
+        varying=varying,
     )

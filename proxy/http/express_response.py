@@ -5,7 +5,9 @@ As `express_request`: the general path's functions decide, their result is kept 
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
 
 from proxy.http import h1_connection, h1_head, h1_outgoing
 from proxy.http.codec import CodecError
@@ -28,12 +30,12 @@ class Shelf:
     __slots__ = ("_all", "_count")
 
     def __init__(self) -> None:
-        self._all: list[dict[bytes, ResponsePlan | None]] = []
+        self._all: list[dict[bytes, Any]] = []
         self._count = 0
 
-    def board(self) -> dict[bytes, ResponsePlan | None]:
+    def board(self) -> dict[bytes, Any]:
         """A dict that is emptied with the others; `count` is called for each entry."""
-        board: dict[bytes, ResponsePlan | None] = {}
+        board: dict[bytes, Any] = {}
         self._all.append(board)
         return board
 
@@ -47,32 +49,21 @@ class Shelf:
 
 
 class ResponsePlan:
-    """A response with the head `head_size` bytes long and `content_length` bytes of body. `before` and `after` stand
-    around the service time, of which there is none if `after` is empty; `service_time` is how its name is written.
+    """A response with the head `head_size` bytes long and `content_length` bytes of body. Its `headers` are those for
+    the client; if `timed`, they have a service time of 0.
     """
 
-    __slots__ = ("_date", "after", "before", "content_length", "head_size", "headers", "size", "status")
+    __slots__ = ("_date", "content_length", "head_size", "headers", "size", "status", "timed")
 
     def __init__(
-        self,
-        status: int,
-        content_length: int,
-        head_size: int,
-        headers: Headers,
-        rendered: bytes,
-        *,
-        service_time: bytes,
-        date: bytes | None,
+        self, status: int, content_length: int, head_size: int, headers: Headers, *, timed: bool, date: bytes | None
     ) -> None:
         self.status = status
         self.content_length = content_length
         self.head_size = head_size
         self.size = head_size + content_length
         self.headers = headers
-        self.before, self.after = rendered, b""
-        if service_time:
-            before, name, after = rendered.partition(b"\r\n%b: " % service_time)
-            self.before, self.after = before + name, after[1:]  # behind the "0" that stands for the time
+        self.timed = timed
         self._date = date
 
     @property
@@ -80,19 +71,33 @@ class ResponsePlan:
         """Whether the `date` that we added, if we did, is still the time."""
         return self._date is None or self._date is http_date()
 
+
+class WrittenPlan(ResponsePlan):
+    """A response of HTTP/1. `before` and `after` stand around the service time, of which there is none if `after` is
+    empty.
+    """
+
+    __slots__ = ("after", "before")
+
+    before: bytes
+    after: bytes
+
+    def write(self, rendered: bytes, service_time: bytes) -> None:
+        """It looks like this, less its body; `service_time` is how the name of that is written."""
+        self.before, self.after = rendered, b""
+        if self.timed:
+            before, name, after = rendered.partition(b"\r\n%b: " % service_time)
+            self.before, self.after = before + name, after[1:]  # behind the "0" that stands for the time
+
     def render(self, service_time: int) -> bytes:
         """The head for the client."""
         return b"%b%d%b" % (self.before, service_time, self.after) if self.after else self.before
 
-    def fields(self, service_time: int) -> Headers:
-        """Its fields."""
-        headers = self.headers.copy()
-        if self.after:
-            headers.set(SERVICE_TIME, b"%d" % service_time)
-        return headers
+
+Plan = TypeVar("Plan", bound=ResponsePlan)
 
 
-class ResponsePlans:
+class ResponsePlans(abc.ABC, Generic[Plan]):
     """The plans for the responses of one cluster on a route; `edits` are what filters do to their heads. What `refused`
     says true of has none.
     """
@@ -100,7 +105,6 @@ class ResponsePlans:
     __slots__ = (
         "_closing",
         "_edits",
-        "_key_format",
         "_max_bytes",
         "_max_count",
         "_plans",
@@ -122,10 +126,8 @@ class ResponsePlans:
         service_time: bool,
         refused: Callable[[int, Headers], bool] | None = None,
         remember: h1_head.Remember | None = None,
-        key_format: KeyFormat | None = None,
     ) -> None:
         self._remember = remember
-        self._key_format = key_format
         self._refused = refused
         self._rules = rules
         self._edits = edits
@@ -133,10 +135,10 @@ class ResponsePlans:
         self._max_count = max_count
         self._service_time = service_time
         self._shelf = shelf
-        self._plans = shelf.board()
-        self._closing = shelf.board()
+        self._plans: dict[bytes, Plan | None] = shelf.board()
+        self._closing: dict[bytes, Plan | None] = shelf.board()
 
-    def find(self, data: bytes, *, close: bool = False) -> ResponsePlan | None:
+    def find(self, data: bytes, *, close: bool = False) -> Plan | None:
         """The plan for the response that begins with `data`; None if that is not of the plainest kind, or not all of
         its head has come. `close`: the client is told that its connection ends.
         """
@@ -152,7 +154,7 @@ class ResponsePlans:
             plan = plans[head] = self._plan(head, close=close)
         return plan
 
-    def _plan(self, head: bytes, *, close: bool) -> ResponsePlan | None:
+    def _plan(self, head: bytes, *, close: bool) -> Plan | None:
         try:
             parsed = h1_head.parse_response(
                 head, max_headers_count=self._max_count, upgrading=False, remember=self._remember
@@ -172,10 +174,46 @@ class ResponsePlans:
             edit(headers)
         if headers.get_all(b"content-length") != [b"%d" % length]:
             return None
-        dated = b"date" in headers
+        date = None if b"date" in headers else http_date()
         self._rules.clean(headers, close=False)
+        timed = self._service_time and headers.get_all(SERVICE_TIME) == [b"0"]
+        return self._finished(status, length, len(head), headers, timed=timed, date=date, close=close)
+
+    @abc.abstractmethod
+    def _finished(
+        self,
+        status: int,
+        content_length: int,
+        head_size: int,
+        headers: Headers,
+        *,
+        timed: bool,
+        date: bytes | None,
+        close: bool,
+    ) -> Plan | None:
+        """The plan of a response with these headers; None if they cannot be written."""
+
+
+class WrittenPlans(ResponsePlans[WrittenPlan]):
+    """Those of HTTP/1. `key_format` is how names are written to clients."""
+
+    def __init__(self, *arguments: Any, key_format: KeyFormat | None = None, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._key_format = key_format
+
+    def _finished(
+        self,
+        status: int,
+        content_length: int,
+        head_size: int,
+        headers: Headers,
+        *,
+        timed: bool,
+        date: bytes | None,
+        close: bool,
+    ) -> WrittenPlan | None:
         fields, framing, _ = h1_outgoing.frame_response(
-            status, headers, method=b"GET", version=b"1.1", opens_tunnel=False, end_stream=not length
+            status, headers, method=b"GET", version=b"1.1", opens_tunnel=False, end_stream=not content_length
         )
         if close:
             fields.append((b"connection", b"close"))
@@ -185,18 +223,6 @@ class ResponsePlans:
             rendered = render_head(line, fields + framing, status=502, key_format=key_format)
         except CodecError:
             return None
-        return ResponsePlan(
-            status,
-            length,
-            len(head),
-            headers,
-            rendered,
-            service_time=self._written_time(key_format) if headers.get_all(SERVICE_TIME) == [b"0"] else b"",
-            date=None if dated else http_date(),
-        )
-
-    def _written_time(self, key_format: KeyFormat | None) -> bytes:
-        """The name of the service time on the wire; empty if none is told."""
-        if not self._service_time:
-            return b""
-        return SERVICE_TIME if key_format is None else key_format(SERVICE_TIME)
+        plan = WrittenPlan(status, content_length, head_size, headers, timed=timed, date=date)
+        plan.write(rendered, SERVICE_TIME if key_format is None else key_format(SERVICE_TIME))
+        return plan

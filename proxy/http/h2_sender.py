@@ -164,7 +164,7 @@ class H2Sender:
 
     def _finish(self, stream: Stream, trailers: Headers | None) -> None:
         if trailers is not None:
-            self._queue_block(stream, self._encoder.encode((), trailers), end_stream=True)
+            self._queue_block(stream, self._encoder.encode(trailers), end_stream=True)
         elif self._last_data is not None and self._last_data[0] == stream.id:
             at = self._last_data[1]
             head = self._output[at]
@@ -173,7 +173,7 @@ class H2Sender:
             self._queue(frames.head(0, frames.DATA, frames.END_STREAM, stream.id))
         self._end_local(stream)
 
-    def _frame_data(self, stream: Stream, data: bytes | memoryview) -> None:
+    def _frame_data(self, stream: Stream, data: bytes | memoryview, *, end_stream: bool = False) -> None:
         size = len(data)
         stream.meter.sent += frames.HEAD_SIZE + size
         stream.send_window -= size
@@ -181,9 +181,25 @@ class H2Sender:
         self._budget.data_sent += 1
         self._unsent_frames += 1
         self._last_data = (stream.id, len(self._output))
-        self._output.append(frames.head(size, frames.DATA, 0, stream.id))
+        self._output.append(frames.head(size, frames.DATA, frames.END_STREAM if end_stream else 0, stream.id))
         self._output.append(data)
         self.output_size += frames.HEAD_SIZE + size
+
+    def _takes_whole(self, stream: Stream, size: int) -> bool:
+        """Whether a body of `size` bytes may be framed at once, by all windows and bounds."""
+        return (
+            size <= stream.send_window
+            and size <= self._send_window
+            and size <= OUTPUT_LIMIT - self.output_size
+            and self._unsent_frames + 2 + size // self.peer_frame_size <= self.options.max_outbound_frames
+        )
+
+    def _frame_body(self, stream: Stream, body: bytes | memoryview) -> None:
+        """All DATA frames of `body`, of which the last one ends our side of the stream."""
+        size, limit = len(body), self.peer_frame_size
+        pieces = [body] if size <= limit else [body[at : at + limit] for at in range(0, size, limit)]
+        for piece in pieces:
+            self._frame_data(stream, piece, end_stream=piece is pieces[-1])
 
     @property
     def _may_frame(self) -> bool:

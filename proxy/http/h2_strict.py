@@ -10,6 +10,7 @@ import re
 from typing import NamedTuple
 
 from proxy.http.h1_strict import AUTHORITY, TOKEN, VALUE
+from proxy.http.h2_heads import RequestHead
 from proxy.http.h2_hpack import Pair
 from proxy.http.headers import Headers
 from proxy.http.trailers import may_trail
@@ -41,20 +42,8 @@ TOO_MANY = "http2.too_many_headers"
 TOO_LARGE = "http2.header_list_size_too_large"
 
 
-class RequestHead(NamedTuple):
-    """A checked request head. `content_length` is -1 if it says none. `items` are shared, and must not be changed."""
-
-    method: bytes
-    scheme: bytes
-    authority: bytes
-    path: bytes
-    protocol: bytes
-    items: list[Pair]
-    content_length: int
-
-
 class ResponseHead(NamedTuple):
-    """A checked response head; as `RequestHead`."""
+    """A checked response head. `content_length` is -1 if it says none. `items` are shared, and must not be changed."""
 
     status: int
     items: list[Pair]

@@ -73,7 +73,7 @@ class RouteEntry:
         share: ClusterWeight | None = None,
         compile_edits: CompileEdits = no_edits,
     ) -> None:
-        self.virtual_host = virtual_host
+        self.virtual_host: VirtualHost = virtual_host
         self.share = share
         self._shares: Weighted[RouteEntry] | None = None
         self.reply: Reply | None = None
@@ -102,7 +102,7 @@ class RouteEntry:
             self._cluster_header = lookup(action.cluster_header) if action.cluster_header else None
             self._weight_header = action.weight_header.encode()
             self.auto_host = action.host_rewrite is not None and action.host_rewrite.kind == "auto"
-        self.route = route
+        self.route: Route = route
         finish = compile_finish(config, virtual_host, route, share, compile_edits)
         self.finish_request, self.finish_response, self.rewrite_path, by_head = finish
         self.reads_fields = isinstance(action, ClusterAction) and _reads_fields(action)

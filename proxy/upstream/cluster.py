@@ -271,6 +271,18 @@ class Cluster:
         while self._pools:
             self._retire(self._pools.popitem()[1])
 
+    def renew(self, config: ClusterConfig) -> Callable[[], None]:
+        """Get ready for a `config` that differs in secrets alone; what is returned puts it into effect. Connections
+        that are open go on.
+        """
+        renew_sockets = self._sockets.renew(config)
+
+        def commit() -> None:
+            self.config = config
+            renew_sockets()
+
+        return commit
+
     def begin(self) -> None:
         """The cluster has its name from now on: until then nobody asks it, and its subsets do not count."""
         if self._subsets is not None:

@@ -75,24 +75,24 @@ def agreed(sock: socket.socket) -> TlsSession | None:
 async def _secure(sock: socket.socket, tls: Peer) -> socket.socket:
     """`sock`, which is taken over, with the handshake done."""
     try:
-        secure = tls.wrap(sock)
+        handshake = tls.begin(sock)
     except ValueError as error:  # a client may ask for any name
         raise ConnectFailed(_UNSENDABLE) from error
     try:
         while True:
             try:
-                tls.step(secure)
-                return secure
+                handshake.step()
+                return handshake.sock
             except ssl.SSLWantReadError:
-                await trio.lowlevel.wait_readable(secure)
+                await trio.lowlevel.wait_readable(handshake.sock)
             except ssl.SSLWantWriteError:
-                await trio.lowlevel.wait_writable(secure)
+                await trio.lowlevel.wait_writable(handshake.sock)
     except OSError as error:
-        secure.close()
+        handshake.sock.close()
         # What `ssl` has to say of its own errors is in the words already.
-        raise ConnectFailed(tls.failure(error)) from None if isinstance(error, ssl.SSLError) else error
+        raise ConnectFailed(handshake.failure(error)) from None if isinstance(error, ssl.SSLError) else error
     except BaseException:
-        secure.close()
+        handshake.sock.close()
         raise
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import random
 import weakref
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
 import trio
 
 from proxy.config.cluster import Cluster as ClusterConfig
 from proxy.config.cluster import Endpoints
+from proxy.config.secrets import cluster_in_place
 from proxy.stats import Stats
 from proxy.upstream.background import Background
 from proxy.upstream.cluster import Cluster
@@ -55,15 +56,16 @@ class ClusterManager:
         return self.now.get(name)
 
     def prepare(
-        self, configs: Iterable[ClusterConfig], endpoints: Endpoints
+        self, configs: Iterable[ClusterConfig], endpoints: Endpoints, renewals: list[Callable[[], None]]
     ) -> Generator[None, None, Mapping[str, Cluster]]:
-        """Returns the clusters of the next configuration, those included that stay, and changes nothing. Each step
-        makes one of them: there may be thousands.
+        """Returns the clusters of the next configuration, those included that stay, and changes nothing: what changes
+        in those is put into effect by `renewals`, to which it is added. Each step makes one cluster: there may be
+        thousands.
         """
         self._ensure_rows(endpoints)
         clusters: dict[str, Cluster] = {}
         for config in configs:
-            clusters[config.name] = self._kept(config) or self._new(config, endpoints)
+            clusters[config.name] = self._kept(config, renewals) or self._new(config, endpoints)
             yield
         return clusters
 
@@ -108,9 +110,14 @@ class ClusterManager:
         for cluster in [*self.now.values(), *self._retired]:
             cluster.close()
 
-    def _kept(self, config: ClusterConfig) -> Cluster | None:
+    def _kept(self, config: ClusterConfig, renewals: list[Callable[[], None]]) -> Cluster | None:
         cluster = self.now.get(config.name)
-        return cluster if cluster is not None and cluster.config == config else None
+        if cluster is None or cluster.config == config:
+            return cluster
+        if not cluster_in_place(cluster.config, config):
+            return None
+        renewals.append(cluster.renew(config))
+        return cluster
 
     def _new(self, config: ClusterConfig, endpoints: Endpoints) -> Cluster:
         hosts = endpoints.clusters.get(config.name)

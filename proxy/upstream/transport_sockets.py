@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from proxy.config.cluster import Cluster, Host
@@ -26,7 +27,24 @@ class TransportSockets:
         self._scope = f"cluster.{config.stat_name}."
         self._tls_stats: TlsStats | None = None
         self._matches = config.socket_matches
-        self._tls = [self._client_tls(each) for each in (*(match.tls for match in self._matches), config.tls)]
+        self._configs = (*(match.tls for match in self._matches), config.tls)
+        self._tls = [self._client_tls(each) for each in self._configs]
+
+    def renew(self, config: Cluster) -> Callable[[], None]:
+        """Get ready for a `config` whose TLS differs in secrets alone; what is returned puts it into effect."""
+        wanted = (*(match.tls for match in config.socket_matches), config.tls)
+        commits = [
+            tls.renew(now)
+            for tls, before, now in zip(self._tls, self._configs, wanted, strict=True)
+            if tls is not None and now is not None and before != now
+        ]
+
+        def commit() -> None:
+            self._configs = wanted
+            for commit_tls in commits:
+                commit_tls()
+
+        return commit
 
     def place(self, host: Host) -> int:
         """A number for the transport socket of `host`."""

@@ -13,9 +13,12 @@ from typing import Any
 
 import pytest
 
+from proxy.net.tls.ocsp import read
 from tests.integration.tls.terminating import authority, certificate, inline
 from tests.integration.tls.test_filter_chains import bootstrap
 from tests.kit import ocsp
+from tests.kit.envoy import Envoy
+from tests.kit.proxy import Proxy
 from tests.parity.log_lines import Logs, json_of, log, run_logs
 from tests.parity.rules import of
 from tests.parity.test_tls import ALICE, BOB, EXPIRED, FIRST, GET, OLD, STRANGER, Client, secured, validating
@@ -49,6 +52,7 @@ STAPLES = {
     "must": (LATE, "MUST_STAPLE"),
     "endless": (ocsp.response(FIRST, authority().pair, days=None), "LENIENT_STAPLING"),
 }
+STAPLED_UNTIL = [answer.next_update for response, _ in STAPLES.values() if response and (answer := read(response))]
 for name, (response, policy) in STAPLES.items():
     staple = {"ocsp_staple": {"inline_bytes": base64.b64encode(response).decode()}} if response else {}
     common = {"tls_certificates": [{**certificate(FIRST), **staple}]}
@@ -225,3 +229,19 @@ def stapled(address: tuple[str, int], name: str, directory: Path, *, asks: bool)
             return ocsp.received(secure) if asks else b""
     except OSError:
         return "refused"
+
+
+@pytest.mark.parity(*of("admin.v3.Certificates", "certificates"))
+def test_what_is_told_of_responses(logs: Logs) -> None:
+    def details(side: Envoy | Proxy) -> list[str]:
+        contexts = json.loads(side.admin("/certs").body)["certificates"]
+        found = [certificate.get("ocsp_details") for each in contexts for certificate in each["cert_chain"]]
+        ends = {until.strftime("%Y-%m-%dT%H:%M:%SZ") for until in STAPLED_UNTIL if until is not None}
+        return sorted(json.dumps(each) for each in found if each is not None and each.get("expiration") in ends)
+
+    assert details(logs.pair.ours) == details(logs.pair.envoy)
+    assert len(details(logs.pair.ours)) == len(STAPLES) - 2, "all but the one without an end, and no response"
+    first = [
+        side.stats()["server.seconds_until_first_ocsp_response_expiring"] for side in (logs.pair.envoy, logs.pair.ours)
+    ]
+    assert first == [0, 0], "one has expired"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from proxy.config.access_log import AccessLog
+from proxy.config.bootstrap import CompiledConfig
 from proxy.config.common import HeaderMatcher, SocketAddress, StringMatcher
 from proxy.config.forwarding import Forwarding, MaxStreamDuration, RetryPolicy
 from proxy.config.header_mutation import HeaderMutations, Mutation
@@ -28,9 +29,11 @@ from proxy.config.http1 import HeaderCase, Http1Options, UpstreamHttp1Options
 from proxy.config.identity import Identity
 from proxy.config.route import ClusterAction, HostRewrite, PathRewrite, Route, VirtualCluster
 from proxy.config.target import TargetRules
+from proxy.config.tls import Certificate, DownstreamTls
 from proxy.filters.http.header_mutation import HeaderMutation
 from proxy.filters.network import hcm_express
-from tests.unit.proxy.rig import Client, compiled, plugin, route, router, serving
+from tests.integration.tls.terminating import authority
+from tests.unit.proxy.rig import Client, Rig, compiled, plugin, route, router, serving
 
 FORMAT = (
     "%REQ(:METHOD)% %REQ(:PATH)% %REQ(:AUTHORITY)% %PROTOCOL% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% "
@@ -41,7 +44,8 @@ FORMAT = (
     "sent(%DOWNSTREAM_WIRE_BYTES_SENT% %DOWNSTREAM_HEADER_BYTES_SENT% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%) "
     "%DOWNSTREAM_HEADER_BYTES_RECEIVED% "
     "%UPSTREAM_HEADER_BYTES_RECEIVED% %UPSTREAM_HEADER_BYTES_SENT% %UPSTREAM_HOST_NAME% %UPSTREAM_HOSTS_ATTEMPTED% "
-    "%UPSTREAM_CONNECTION_ID% %FILTER_CHAIN_NAME% %UPSTREAM_DETECTED_CLOSE_TYPE%\n"
+    "%UPSTREAM_CONNECTION_ID% %FILTER_CHAIN_NAME% %UPSTREAM_DETECTED_CLOSE_TYPE% %DOWNSTREAM_TLS_VERSION% "
+    "%DOWNSTREAM_TLS_CIPHER% %REQUESTED_SERVER_NAME% %DOWNSTREAM_PEER_SUBJECT% %DOWNSTREAM_LOCAL_SUBJECT%\n"
 )
 
 JSON_FORMAT = json.dumps({operator: f"%{operator}%" for operator in re.findall(r"%([^%]+)%", FORMAT)})
@@ -332,7 +336,7 @@ class Outcome(NamedTuple):
 _VARIABLE = [
     (re.compile(rb"(?i)(x-request-id: )(?!7a1d3f9e)[0-9a-f-]{36}"), rb"\1ID"),
     (re.compile(rb"(?i)(x-envoy-upstream-service-time: )\d+"), rb"\g<1>0"),
-    (re.compile(rb"(?i)(x-envoy-expected-rq-timeout-ms: )(?:14|8)\d{3}"), rb"\1LEFT"),  # of 15 or 9 s, to a retry
+    (re.compile(rb"(?i)(x-envoy-expected-rq-timeout-ms: )(?:14|8|4)\d{3}"), rb"\1LEFT"),  # of 15, 9 or 5 s, to a retry
     (re.compile(rb"(?i)(date: )(?!Mon, 23 Nov 2026 00:00:00)[^\r]*"), rb"\1NOW"),
 ]
 
@@ -383,9 +387,13 @@ def run(
     lane: bool,
     monkeypatch: pytest.MonkeyPatch,
     routing: Routing = PLAIN_ROUTING,
+    ask: Callable[[Client, bytes], Awaitable[bytes]] = one_answer,
+    tls: DownstreamTls | None = None,
     **hcm: Any,
 ) -> Outcome:
-    """The script through a proxy of its own, one connection at a time; a new one where the proxy closes."""
+    """The script through a proxy of its own, one connection at a time; a new one where the proxy closes. `ask` sends
+    a request and returns its answer. The client speaks TLS where there is a context for it.
+    """
     path.unlink(missing_ok=True)
     origin = Origin(script)
     loggers = [
@@ -414,22 +422,25 @@ def run(
                 target=routing.target,
                 **hcm,
             )
+            if tls is not None:
+                config = over_tls(config, tls)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(trio.serve_listeners, origin.serve, [listener])
                 async with serving(config) as rig:
-                    client = await rig.connect()
+                    client = await connected(rig, tls)
                     for step in script:
-                        answer = await one_answer(client, step.request)
+                        answer = await ask(client, step.request)
                         answers.append(normalised(answer))
                         if answer.endswith((b"[end]", b"[reset]")) or b"connection: close" in answer.lower():
                             await trio.aclose_forcefully(client.stream)
                             await rig.quiet()
-                            client = await rig.connect()
+                            client = await connected(rig, tls)
                     await trio.aclose_forcefully(client.stream)
                     await rig.quiet()
                     rig.server.reopen_logs()
                     await rig.stop()
                     words = {name: word.value for name, word in rig.stats.words.items() if word.value}
+                    words.pop("filesystem.flushed_by_timer", None)  # half a second may be over, or not
                     samples = {name: len(found.values) for name, found in rig.stats.samples.items() if found.values}
                     tables = (dict(rig.tables.hosts._words), dict(rig.tables.clusters._words))
                 nursery.cancel_scope.cancel()
@@ -444,6 +455,29 @@ def run(
     log = re.sub(r'"(?:DOWNSTREAM_(?:WIRE|HEADER)_BYTES_SENT|RESP.X-ENVOY-UPSTREAM-SERVICE-TIME.)":"?\d+"?', "", log)
     log = re.sub(r"127\.0\.0\.1:\d+", "HOST", log)  # a new origin each time
     return outcome._replace(log=re.sub(r"(?!7a1d3f9e)[0-9a-f]{8}-[0-9a-f-]{27}", "ID", log))
+
+
+OWN = authority().issue("a.test")
+TLS = DownstreamTls((Certificate(OWN.chain.encode(), OWN.key.encode()),))
+TRUSTING = authority().client()
+
+
+def over_tls(config: CompiledConfig, tls: DownstreamTls) -> CompiledConfig:
+    (listener,) = config.listeners
+    (chain,) = listener.filter_chains
+    secured = msgspec.structs.replace(listener, filter_chains=(msgspec.structs.replace(chain, tls=tls),))
+    return msgspec.structs.replace(config, listeners=(secured,))
+
+
+async def connected(rig: Rig, tls: DownstreamTls | None) -> Client:
+    """A client; of one that speaks TLS the handshake is complete."""
+    client = await rig.connect()
+    if tls is not None:
+        secure = trio.SSLStream(client.stream, TRUSTING, server_hostname="a.test", https_compatible=True)
+        await secure.do_handshake()
+        client = Client(client.stream)
+        client.stream = secure  # type: ignore[assignment]
+    return client
 
 
 PLAIN = Answer((sized(b"hello", b"server: nginx\r\ndate: Mon, 23 Nov 2026 00:00:00 GMT\r\n"),))
@@ -539,6 +573,14 @@ def test_the_lane_changes_nothing_of_what_routes_do(
 def test_plain_requests_take_the_lane(
     answer: Answer, routing: Routing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert_taken(answer, tmp_path, monkeypatch, routing=routing)
+
+
+def test_plain_requests_over_tls_take_the_lane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_taken(PLAIN, tmp_path, monkeypatch, tls=TLS)
+
+
+def assert_taken(answer: Answer, directory: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
     taken = 0
     respond = hcm_express.Lane._respond
 
@@ -551,7 +593,7 @@ def test_plain_requests_take_the_lane(
     query = Step(GET.replace(b"/ ", b"/a?b "), answer)
     browser = Step(GET[:-2] + b"Upgrade-Insecure-Requests: 1\r\n\r\n", answer)
     script = [Step(GET, answer)] * 3 + [Step(POST, answer)] * 2 + [query, browser]
-    run(script, tmp_path / "log", lane=True, monkeypatch=monkeypatch, routing=routing)
+    run(script, directory / "log", lane=True, monkeypatch=monkeypatch, **options)
     assert taken == len(script) - 1  # the first one has to open a connection
 
 
@@ -585,3 +627,17 @@ def test_the_lane_changes_nothing_of_how_names_are_written(
     with_lane = run(script, tmp_path / "with", lane=True, monkeypatch=monkeypatch, **options)
     without = run(script, tmp_path / "without", lane=False, monkeypatch=monkeypatch, **options)
     assert_same(with_lane, without, service_time=True)
+
+
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(script=SCRIPTS, remote=st.booleans())
+@example(script=[Step(GET, PLAIN)] * 4, remote=True)
+@example(script=[Step(GET, LONG), Step(POST, LONG)], remote=False)
+def test_the_lane_changes_nothing_over_tls(
+    script: list[Step], remote: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"identity": Identity(use_remote_address=remote), "tls": TLS}
+    with_lane = run(script, tmp_path / "with", lane=True, monkeypatch=monkeypatch, **options)
+    without = run(script, tmp_path / "without", lane=False, monkeypatch=monkeypatch, **options)
+    assert_same(with_lane, without, service_time=True)
+    assert with_lane.words["listener.127.0.0.1_0.ssl.handshake"] > 0

@@ -39,7 +39,7 @@ def _certificate(used: Any, now: datetime) -> dict[str, Any]:
     """In Envoy's order: by kind. Mail addresses are none of `admin.v3.SubjectAlternateName`."""
     facts = used.facts
     names = [{field: name} for kind, field in _SAN_FIELDS.items() for name in facts.names(kind)]
-    return {
+    found = {
         "path": used.path,
         "serial_number": facts.serial,
         "subject_alt_names": names,
@@ -47,6 +47,12 @@ def _certificate(used: Any, now: datetime) -> dict[str, Any]:
         "valid_from": _rfc3339(facts.begins),
         "expiration_time": _rfc3339(facts.expires),
     }
+    if used.ocsp is not None:
+        until = used.ocsp.next_update
+        found["ocsp_details"] = {"valid_from": _rfc3339(used.ocsp.this_update)} | (
+            {"expiration": _rfc3339(until)} if until is not None else {}
+        )
+    return found
 
 
 def _usage(used: Any, where: str) -> dict[str, Any]:

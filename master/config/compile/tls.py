@@ -263,40 +263,41 @@ def _parameters(message: Any) -> TlsParameters:
     )
 
 
-_WITHOUT_TRUST = {
+WITHOUT_TRUST = {
     "crl": "without trusted_ca no chain is looked at, so no list is looked up",
     "match_typed_subject_alt_names": "anybody can make a certificate of any name, and nothing says who may",
     "allow_expired_certificate": "without trusted_ca nobody looks at the time of a certificate",
 }
+"""Why a field means nothing where there is no trusted_ca (`Validation.without_trust`)."""
 
 
 def _validation(common: Any, context: Context) -> tuple[Validation | None, str, Validation | None]:
     """What counts, the key of the secret that it is from, and what stands beside that."""
     kind = common.WhichOneof("validation_context_type")
+    key, default, validation = "", None, None
+    here = context if kind is None else context.at(kind)
     if kind == "validation_context":
-        here = context.at("validation_context")
         refuse_watching(common.validation_context, here)
-        return compile_validation(common.validation_context, here), "", None
-    if kind == "validation_context_sds_secret_config":
-        validation, key = context.secrets.find(
-            common.validation_context_sds_secret_config, Validation, context.at(kind)
-        )
-        return validation, key, None
-    if kind != "combined_validation_context":
-        return None, "", None
-    combined, here = common.combined_validation_context, context.at(kind)
-    refuse_watching(combined.default_validation_context, here.at("default_validation_context"))
-    default = compile_validation(
-        combined.default_validation_context, here.at("default_validation_context"), complete=False
-    )
-    wanted = "validation_context_sds_secret_config"
-    found, key = context.secrets.find(combined.validation_context_sds_secret_config, Validation, here.at(wanted))
-    return (None if found is None else combine(default, found)), key, default
+        validation = compile_validation(common.validation_context, here)
+    elif kind == "validation_context_sds_secret_config":
+        validation, key = context.secrets.find(common.validation_context_sds_secret_config, Validation, here)
+    elif kind == "combined_validation_context":
+        combined = common.combined_validation_context
+        refuse_watching(combined.default_validation_context, here.at("default_validation_context"))
+        default = compile_validation(combined.default_validation_context, here.at("default_validation_context"))
+        wanted = "validation_context_sds_secret_config"
+        found, key = context.secrets.find(combined.validation_context_sds_secret_config, Validation, here.at(wanted))
+        validation = None if found is None else combine(default, found)
+    if validation is not None and not here.faulty() and not here.incomplete():
+        for field in validation.without_trust:
+            place = (field,) if kind == "validation_context" else ()
+            here.error(place, WITHOUT_TRUST[field], "trusted_ca")
+    return validation, key, default
 
 
-def compile_validation(message: Any, context: Context, *, complete: bool = True) -> Validation:
-    """A `CertificateValidationContext`; not `complete` where a secret adds to it."""
-    validation = Validation(
+def compile_validation(message: Any, context: Context) -> Validation:
+    """A `CertificateValidationContext`, or a part of one."""
+    return Validation(
         trusted_ca=context.data_source(message.trusted_ca, "trusted_ca"),
         path=message.trusted_ca.filename or "<inline>",
         sans=tuple(
@@ -321,15 +322,6 @@ def compile_validation(message: Any, context: Context, *, complete: bool = True)
         accept_untrusted=message.trust_chain_verification == 1,
         max_verify_depth=message.max_verify_depth.value if message.HasField("max_verify_depth") else None,
     )
-    if complete and not (validation.trusted_ca or message.HasField("trusted_ca") or context.incomplete()):
-        asked = {
-            "crl": validation.crl,
-            "match_typed_subject_alt_names": validation.sans,
-            "allow_expired_certificate": validation.allow_expired_certificate,
-        }
-        for field in filter(asked.get, asked):
-            context.error((field,), _WITHOUT_TRUST[field], "trusted_ca")
-    return validation
 
 
 def _from_base64(text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The express lane: plain exchanges of one connection, from socket to socket without a task switch.
+"""The express lane of HTTP/1: plain exchanges of one connection, from socket to socket without a task switch.
 
 A connection has no task while its requests are of the plainest kind: whole in one piece, to a host with a free
 connection, answered soon with a body of known size. A generator driven by the poller's events (`proxy/net/poller.py`)
@@ -19,15 +19,14 @@ from proxy.filters.express_watch import LEAST_TIMEOUT
 from proxy.filters.http.router import Router
 from proxy.filters.network import hcm_protocol
 from proxy.filters.network.hcm_config import Config
-from proxy.filters.network.hcm_plans import Destination, PlannedHead, Plans
+from proxy.filters.network.hcm_express_exchange import PlainExchange
+from proxy.filters.network.hcm_plans import PlannedHead, Plans
 from proxy.http import express_request
 from proxy.http.express_request import Arrival
-from proxy.http.express_response import ResponsePlan
+from proxy.http.express_response import WrittenPlan
 from proxy.http.handover import Handover
-from proxy.limits import EXPRESS_REQUEST, EXPRESS_RESPONSE
+from proxy.limits import EXPRESS_REQUEST
 from proxy.net.connection import Connection
-from proxy.upstream.http1_connection import Http1Connection as UpstreamConnection
-from proxy.upstream.http1_pool import Http1Pool
 
 if TYPE_CHECKING:
     from proxy.filters.network.hcm_front import Front
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def suits(config: Config, filters: Sequence[object]) -> bool:
-    """Whether a connection manager may have a lane at all."""
+    """Whether a connection manager may have lanes at all."""
     *before, last = filters or [None]
     return (
         isinstance(last, Router)
@@ -45,12 +44,16 @@ def suits(config: Config, filters: Sequence[object]) -> bool:
         and not config.identity.always_set_request_id_in_response
         and config.identity.underscores == "ALLOW"
         and not config.identity.detections  # a plan does not know the peer
-        and config.codec_type != "HTTP2"
         and not config.early_mutations
         and not config.log_options.new_requests
-        and not config.max_connection_duration
-        and not config.max_requests_per_connection
         and all(limit == 0 or limit >= LEAST_TIMEOUT for limit in _times(config))
+    )
+
+
+def suits_connection(config: Config) -> bool:
+    """Whether a connection may do without a task, where its exchanges may."""
+    return (
+        config.codec_type != "HTTP2" and not config.max_connection_duration and not config.max_requests_per_connection
     )
 
 
@@ -59,41 +62,22 @@ def _times(config: Config) -> tuple[float, ...]:
     return config.idle_timeout, config.stream_idle_timeout, config.max_stream_duration, config.log_options.interval
 
 
-class Lane:
+class Lane(PlainExchange):
     """One connection's. `begin` serves; at its end, `result` says what the general path has to do next."""
 
-    __slots__ = (
-        "_arrival",
-        "_connection",
-        "_destination",
-        "_failure",
-        "_front",
-        "_head",
-        "_hop",
-        "_manager",
-        "_plans",
-        "_steps",
-        "idle_since",
-        "idle_slot",
-        "progress",
-    )
+    __slots__ = ("_failure", "_front", "_steps", "idle_since", "idle_slot")
+
+    _arrival: Arrival | None
 
     def __init__(
         self, manager: HttpConnectionManager, plans: Plans, connection: Connection, hop: Hop, front: Front
     ) -> None:
-        self._manager = manager
-        self._plans = plans
-        self._connection = connection
-        self._hop = hop
+        super().__init__(manager, plans, connection, hop)
         self._front = front
-        self._arrival: Arrival | None = None
-        self._head: PlannedHead | None = None
-        self._destination: Destination | None = None
         self._failure: Exception | None = None
         self._steps: Generator[None, None, None] | None = None
         self.idle_since = 0.0
         self.idle_slot = 0
-        self.progress: Handover | None = None
 
     def begin(self) -> None:
         """Serve plain exchanges until something else is to be done; the front hears of that, maybe at once."""
@@ -176,86 +160,39 @@ class Lane:
                     self.progress = Handover(data, trio.current_time())
                     return
                 self._manager.begin_protocol(connection, "http1")
-            upstream = self._send_request(data)
-            if upstream is None:
+            if not self._send_request(data):
                 return
-            head, progress, destination = self._head, self.progress, self._destination
-            assert head is not None
+            progress, closes = self.progress, self._head is not None and self._head.plan.closes
             assert progress is not None
-            assert destination is not None
-            closes = head.plan.closes
-            answer: ResponsePlan | None = None
-            while answer is None or len(progress.received) < answer.size:
-                piece = upstream.receive_now()
-                if piece is None:
-                    yield
-                    continue
-                progress.received += piece
-                answer = answer or destination.responses.find(progress.received, close=closes)
-                if not piece or answer is None or not len(progress.received) <= answer.size <= EXPRESS_RESPONSE:
-                    return
-            if self._manager.drain.active or not self._respond(answer, progress, destination):
+            while not self._collect(progress):
+                yield
+            if self._answer is None or self._manager.drain.active or not self._respond(self._answer, progress):
                 return
             if closes:
                 self.progress = Handover(b"", progress.started)
                 return
             data = connection.receive_now() if connection.has_news else None
 
-    def _send_request(self, data: bytes) -> UpstreamConnection | None:
-        """Send the request that `data` is; None if the general path has to take it from here."""
-        started = trio.current_time()
-        progress = self.progress = Handover(data, started)
+    def _send_request(self, data: bytes) -> bool:
+        """Send the request that `data` is; False if the general path has to take it from here."""
+        now = trio.current_time()
+        progress = self.progress = Handover(data, now)
         arrival = self._arrival
         if arrival is None or arrival.data != data:
             arrival = self._arrival = express_request.split(data)
         if arrival is None or len(data) > EXPRESS_REQUEST or self._manager.drain.active:
-            return None
+            return False
         if len(data) - len(arrival.body) > self._plans.max_head:
-            return None
-        destination = self._destination = self._route(arrival, progress)
-        if destination is None or self._head is None:
-            return None
-        path: bytes | None = arrival.path
-        if destination.rewrite_path is not None:
-            path = express_request.plain_path(destination.rewrite_path(arrival.path))
-        if path is None:
-            return None
-        pool = destination.cluster.pick(destination.entry.labels, transport=destination.transport)
-        if pool is None:
-            return None
-        progress.pool = pool
-        upstream = pool.take(started)
-        if upstream is None:
-            return None
-        request_id = progress.request_id = self._head.plan.new_id()
-        progress.path, progress.values = path, (*arrival.varying, request_id, arrival.path)
-        head = destination.head.render(arrival.method, path, progress.values)
-        data = head + arrival.body if arrival.body else head
-        if not upstream.send_now(data):
-            # The host has left since we last heard of it. It got nothing whole, so another connection may be asked.
-            progress.pool.discard(upstream, remote=True, with_active_rq=True)
-            progress.pool = None
-            return None
-        progress.upstream = upstream
-        progress.sent_at = started
-        progress.sent = len(data)
-        upstream.watch.on_ready = self._advance
-        self._manager.begin_exchange()
-        self._manager.express.add(self)
-        self._plans.router.charge()
-        return upstream
+            return False
+        return self._send_upstream(arrival, progress, now)
 
-    def _route(self, arrival: Arrival, progress: Handover) -> Destination | None:
-        """Where this request goes; None if not by this lane. A weighted cluster is drawn once, whatever comes of it."""
+    def _planned(self, arrival: Arrival) -> PlannedHead | None:
         head = self._head
         if head is None or head.fields != arrival.fields or head.method != arrival.method:
-            head = self._head = self._plans.find(arrival, self._hop)
-        if head is None or len(arrival.body) != head.plan.content_length:
-            return None
-        entry = progress.entry = head.route(arrival.path)
-        return head.destination(entry) if entry is not None else None
+            head = self._plans.find(arrival, self._hop)
+        return head
 
-    def _respond(self, answer: ResponsePlan, progress: Handover, destination: Destination) -> bool:
+    def _respond(self, answer: WrittenPlan, progress: Handover) -> bool:
         """Answer and charge; False if the client did not take all of it at once."""
         now = trio.current_time()
         head = answer.render(int((now - progress.sent_at) * 1000))
@@ -264,23 +201,15 @@ class Lane:
         if sent < len(head) + len(body):
             progress.unsent, progress.answered = (head + body)[sent:], sent
             return False
-        milliseconds = round((now - progress.started) * 1000)  # the request was sent in the same breath
-        pool: Http1Pool = progress.pool
-        pool.charge_response(answer.status)
-        destination.outcomes.charge(answer.status)
-        destination.outcomes.time.record(milliseconds)
-        manager = self._manager
-        manager.express.discard(self)
-        manager.end_exchange()
-        manager.stats.charge_plain(answer.status, milliseconds)
-        if manager.express_logs:
+        self._charge(answer, progress, now)
+        logs = self._manager.express_logs
+        if logs:
             assert self._head is not None
             assert self._arrival is not None
-            log = manager.express_logs.of(self._head.plan, destination, answer, progress)
+            assert self._destination is not None
+            log = logs.of(self._head.plan, self._destination, answer, progress).log
             log(self._arrival, progress, self._connection, self._hop, now, len(head))
-        progress.upstream.watch.on_ready = None
-        pool.release(progress.upstream, now)
-        self.progress = None
+        self._let_go(progress, now)
         self.idle_since = now
         self._connection.idle = True
         return True

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from proxy.access_log.log import Log, PlannedLog
 from proxy.access_log.rendering import index
 from proxy.http.express_request import Arrival, RequestPlan
-from proxy.http.express_response import SERVICE_TIME, ResponsePlan
+from proxy.http.express_response import SERVICE_TIME, ResponsePlan, WrittenPlan
+from proxy.http.h2_stream import Meter
 from proxy.http.handover import Handover
 from proxy.http.identity import Hop
 from proxy.http.request import Request
@@ -93,9 +94,10 @@ class _HeadsLog:
         self._varying = destination.head.varying
         self._repeats = len({name for name, _ in request.headers}) < len(request.headers)
         names = [name for name, _ in response]
-        self._time_at = names.index(SERVICE_TIME) if answer.after else -1
+        self._time_at = names.index(SERVICE_TIME) if answer.timed else -1
         self._sent, self._got = index(request.headers), index(response)
-        self._status_line = answer.before.index(b"\r\n") + 4  # with its end, and that of the head
+        # With its end, and that of the head.
+        self._status_line = answer.before.index(b"\r\n") + 4 if isinstance(answer, WrittenPlan) else 0
         self._request_line = len(request.method) + len(b"  HTTP/1.1\r\n\r\n")  # the same, less the path
         info.response_heads = (progress.received[: answer.head_size],)
         info.stream_id = 1
@@ -108,10 +110,25 @@ class _HeadsLog:
         info.upstream_attempts = 1
         info.internal = plan.internal
 
-    def __call__(
+    def log(
         self, arrival: Arrival, progress: Handover, connection: Connection, hop: Hop, now: float, head_size: int
     ) -> None:
         """Log an exchange that is over `now`; the response's head was `head_size` bytes long."""
+        info = self._info
+        info.request_head = arrival.data
+        info.received_before = connection.bytes_received - len(arrival.data)
+        info.sent_before = connection.bytes_sent - head_size - info.bytes_sent
+        info.header_bytes_sent = head_size - self._status_line
+        self._log(progress, connection, hop, now)
+
+    def log_stream(
+        self, stream_id: int, meter: Meter, progress: Handover, connection: Connection, hop: Hop, now: float
+    ) -> None:
+        """The same for a stream of HTTP/2."""
+        self._info.stream_id, self._info.meter = stream_id, meter
+        self._log(progress, connection, hop, now)
+
+    def _log(self, progress: Handover, connection: Connection, hop: Hop, now: float) -> None:
         info, sent_at = self._info, progress.sent_at
         info.begin(progress.started, now)
         info.connection = connection
@@ -136,19 +153,15 @@ class _HeadsLog:
         info.upstream_local = progress.upstream.local
         info.upstream_bytes_sent = progress.sent
         info.upstream_bytes_received = len(progress.received)
-        info.request_head = arrival.data
-        info.received_before = connection.bytes_received - len(arrival.data)
-        info.sent_before = connection.bytes_sent - head_size - info.bytes_sent
-        info.header_bytes_sent = head_size - self._status_line
         info.upstream_header_bytes_sent = progress.sent - info.bytes_received - len(progress.path) - self._request_line
         info.upstream_hostname = progress.pool.host.hostname
         info.upstream_connection = progress.upstream.identity
         info.attempt_begun = info.pool_ready = sent_at
         info.response_body_begun = info.response_out = now
-        self._log(info)
+        self._write(info)
         info.connection = None  # which may end, while this is kept
 
-    def _log(self, info: StreamInfo) -> None:
+    def _write(self, info: StreamInfo) -> None:
         if self._planned is None and self._again:
             self._planned = [log.planned(info) for log in self._logs]
         if self._planned is not None:

@@ -1,26 +1,21 @@
-"""One downstream HTTP/2 connection: a reader, a writer, somebody who minds the time, and a task per stream."""
+"""One downstream HTTP/2 connection: a reader, a writer, somebody who minds the time, and its streams."""
 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from typing import TYPE_CHECKING
 
 import trio
 
 from proxy.errors import Flag, ProxyError
 from proxy.filters.network.hcm_h2_lifetime import Http2Lifetime
+from proxy.filters.network.hcm_h2_streams import Http2Streams
 from proxy.filters.network.hcm_h2_writer import Http2Writer
-from proxy.filters.network.hcm_stream import ActiveStream
 from proxy.http.codec_h2_server import TOO_MANY_RESETS, H2ServerCodec
-from proxy.http.events import DataReceived, Event, RequestReceived, StreamEnded, StreamReset
-from proxy.http.exchange import Exchange
-from proxy.http.h2_downstream import H2Downstream
+from proxy.http.events import DataReceived, Event, HeadReceived, RequestReceived, StreamEnded, StreamReset
 from proxy.http.h2_frames import ErrorCode
 from proxy.http.identity import Hop
-from proxy.http.stream_info import StreamInfo
-from proxy.http.stream_starts import stream_starts
-from proxy.limits import LONG_TURN, STREAM_BURST
+from proxy.limits import LONG_TURN
 from proxy.net.connection import Connection
 from proxy.net.peer import disconnected
 
@@ -49,13 +44,7 @@ class Http2Session:
         self.we_close = False
         self._manager = manager
         self._config = config
-        self._hop = hop
-        self._streams: dict[int, H2Downstream] = {}
-        self._exchanges: dict[int, ActiveStream] = {}
-        self._nursery: trio.Nursery | None = None
-        self._starts = stream_starts()
-        self._begun: deque[tuple[H2Downstream, ActiveStream]] = deque()  # exchanges that have not started yet
-        self._queued = False  # they wait for another turn of the loop
+        self._streams = Http2Streams(manager, self, hop, self._on_stream_end)
         self._reading = trio.CancelScope()
         self._writer = Http2Writer(connection, self.codec, self._wake_drained, self._reading.cancel)
         self._over = disconnected()  # why the streams that are left end with the connection
@@ -71,16 +60,15 @@ class Http2Session:
                 service.start_soon(self._writer.run)
                 service.start_soon(self._lifetime.run)
                 async with trio.open_nursery() as nursery:
-                    self._nursery = nursery
+                    self._streams.nursery = nursery
                     try:
                         with self._reading:
                             await self._read(arrived)
                         if self.codec.failure is not None:
                             self._fail(self.codec.failure.detail)
-                        await self._abandon()
-                    finally:  # whoever has not started yet has to be charged and logged
-                        while self._start_one():
-                            pass
+                        await self._streams.abandon(self._over)
+                    finally:
+                        self._streams.leave()
                 await self._finish()
                 service.cancel_scope.cancel()
             if self._writer.stuck:
@@ -98,10 +86,11 @@ class Http2Session:
         data = arrived[: connection.read_size]
         arrived = arrived[connection.read_size :]
         while data:
+            codec.tells_heads = self._manager.plans is not None
             began = trio.current_time()
             for event in codec.receive(data, began):
-                self._dispatch(event)
-            self._start()
+                self._dispatch(event, began)
+            self._streams.start()
             self._wake_drained()
             if codec.has_output:
                 self.wake_writer()
@@ -122,72 +111,19 @@ class Http2Session:
                 break
         self.active = bool(self._streams)
 
-    def _dispatch(self, event: Event) -> None:
+    def _dispatch(self, event: Event, now: float) -> None:
         self._refusal = False
-        if isinstance(event, RequestReceived):
-            self._begin(event)
-            return
-        downstream = self._streams.get(event.stream_id)
-        if downstream is None:
-            if isinstance(event, StreamReset) and event.local:
-                self._refused(event)
+        if isinstance(event, HeadReceived | RequestReceived):
+            self._streams.begin(event, now)
+            self._requests += 1
+            if self._requests == self._config.max_requests_per_connection:
+                self._manager.stats.cx_max_requests_reached.inc()
+                self._lifetime.drain()
         elif isinstance(event, DataReceived | StreamEnded):
-            downstream.put(event)
-        elif isinstance(event, StreamReset):
-            self._end(downstream, _reset(event))
-
-    def _begin(self, event: RequestReceived) -> None:
-        downstream = H2Downstream(self, event.stream_id, event, self.codec.meter(event.stream_id))
-        self._streams[event.stream_id] = downstream
-        exchange = self._exchanges[event.stream_id] = self._active_stream(downstream)
-        self._requests += 1
-        if self._requests == self._config.max_requests_per_connection:
-            self._manager.stats.cx_max_requests_reached.inc()
-            self._lifetime.drain()
-        if len(self._exchanges) == 1:
-            self._manager.activity.streams[self.connection] = exchange.exchange.info
-        self.connection.idle = False
-        self._begun.append((downstream, exchange))
-
-    def _start(self) -> None:
-        """Start what has begun, as far as the loop's turn lets us."""
-        begun, starts = self._begun, self._starts
-        while begun and not self._queued and starts.take():
-            self._start_one()
-        if begun and not self._queued:
-            self._queued = True
-            starts.wait(self._start_one)
-
-    def _start_one(self) -> bool:
-        """Start the next exchange; says whether there are more."""
-        if self._begun and self._nursery is not None:
-            self._nursery.start_soon(self._serve, *self._begun.popleft())
-        self._queued = self._queued and bool(self._begun)
-        return bool(self._begun)
-
-    def _refused(self, event: StreamReset) -> None:
-        """A request whose head could not be taken: counted, logged, and over."""
-        self._refusal = True
-        stream = self._active_stream(H2Downstream(self, event.stream_id))
-        self._manager.end_exchange()
-        stream.refuse(_reset(event))
-
-    def _end(self, downstream: H2Downstream, error: ProxyError) -> None:
-        """The stream is over, whatever its exchange is doing."""
-        downstream.fail(error)
-        self._exchanges[downstream.stream_id].exchange.deadlines.client_gone(error)
-
-    async def _abandon(self) -> None:
-        """All streams are over: of those that have started a few in each turn of the loop, as with their start."""
-        for downstream, _ in self._begun:
-            self._end(downstream, self._over)
-        for number, downstream in enumerate(tuple(self._streams.values())):
-            if downstream.stream_id in self._streams and downstream.error is None:
-                self._end(downstream, self._over)
-                if not number % STREAM_BURST:
-                    await trio.lowlevel.checkpoint()
-        while self._begun:
-            await trio.lowlevel.checkpoint()
+            self._streams.put(event)
+        elif isinstance(event, StreamReset) and not self._streams.reset(event.stream_id, _reset(event)) and event.local:
+            self._refusal = True
+            self._streams.refuse(event.stream_id, _reset(event))
 
     def _fail(self, detail: str) -> None:
         """The client has broken the protocol, or a limit: everything of its connection ends."""
@@ -201,54 +137,6 @@ class Http2Session:
             self.connection.info.flags.add(Flag.DOWNSTREAM_PROTOCOL_ERROR)
         self._over = _protocol_error(detail)
 
-    # --- a stream ---------------------------------------------------------------------------------------------------
-
-    async def _serve(self, downstream: H2Downstream, stream: ActiveStream) -> None:
-        stream_id = downstream.stream_id
-        exchange = stream.exchange
-        try:
-            await self._run(stream)
-            while exchange.redirected is not None and not exchange.response_started and downstream.error is None:
-                stream = self._exchanges[stream_id] = self._active_stream(downstream)
-                await self._run(stream, exchange)
-                exchange = stream.exchange
-        finally:
-            self._ended(stream_id, exchange.info)
-            downstream.close()
-            if downstream.error is None:
-                self.codec.reset(stream_id, _last_word(exchange.info))
-            self.wake_writer()
-        if exchange.drains:
-            self._lifetime.drain()
-        self.end_if_done()
-
-    def _active_stream(self, downstream: H2Downstream) -> ActiveStream:
-        self._manager.begin_exchange(http2=True)
-        stream = ActiveStream(self._manager, self.connection, self._hop, downstream, trio.current_time())
-        stream.exchange.info.meter = downstream.meter
-        return stream
-
-    async def _run(self, stream: ActiveStream, before: Exchange | None = None) -> None:
-        """One exchange; `before` has been redirected to it."""
-        try:
-            await stream.run(before)
-        finally:
-            self._manager.end_exchange()
-            stream.end()
-
-    def _ended(self, stream_id: int, info: StreamInfo) -> None:
-        """Take the stream off the books; an operator sees the oldest one of those that are left."""
-        del self._streams[stream_id], self._exchanges[stream_id]
-        shown = self._manager.activity.streams
-        if shown.get(self.connection) is info:
-            del shown[self.connection]
-            for other in self._exchanges.values():
-                shown[self.connection] = other.exchange.info
-                break
-        if not self._exchanges:
-            self._lifetime.idle()
-            self.connection.idle = True
-
     # --- out --------------------------------------------------------------------------------------------------------
 
     def wake_writer(self) -> None:
@@ -259,10 +147,15 @@ class Http2Session:
     def _wake_drained(self) -> None:
         if self.codec.drained:
             for stream_id in self.codec.drained:
-                downstream = self._streams.get(stream_id)
-                if downstream is not None:
-                    downstream.ring()
+                self._streams.drained(stream_id)
             self.codec.drained.clear()
+
+    def _on_stream_end(self, drains: bool) -> None:
+        if not self._streams:
+            self._lifetime.idle()
+        if drains:
+            self._lifetime.drain()
+        self.end_if_done()
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -296,16 +189,6 @@ class Http2Session:
         if not (self._writer.ending or self.codec.failure or self.connection.closed_by_peer or self.connection.sending):
             self.codec.send_goaway()
             self.connection.send_now(self.codec.take_output(), memoryview(b""))
-
-
-_TUNNEL_LOST = frozenset({Flag.UPSTREAM_CONNECTION_FAILURE, Flag.UPSTREAM_CONNECTION_TERMINATION})
-
-
-def _last_word(info: StreamInfo) -> ErrorCode:
-    """Why a stream is reset that its exchange has left open (RFC 9113 sections 8.1 and 8.5)."""
-    if info.upgrade and not _TUNNEL_LOST.isdisjoint(info.flags):
-        return ErrorCode.CONNECT_ERROR
-    return ErrorCode.NO_ERROR if info.response_complete else ErrorCode.INTERNAL_ERROR
 
 
 def _reset(event: StreamReset) -> ProxyError:

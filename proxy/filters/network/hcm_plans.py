@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +16,8 @@ from proxy.filters.network.hcm_route_stats import observed
 from proxy.http import express_request, express_varying, header_case
 from proxy.http.exchange import Policy
 from proxy.http.express_request import Arrival, RequestPlan, Upstreamed
-from proxy.http.express_response import ResponsePlans, Shelf
+from proxy.http.express_response import ResponsePlans, Shelf, WrittenPlans
+from proxy.http.express_stream_response import StreamPlans
 from proxy.http.headers import Headers
 from proxy.http.identity import Hop, Identities
 from proxy.http.stream_info import StreamInfo
@@ -52,7 +54,7 @@ class Destination:
         entry: RouteEntry,
         cluster: Cluster,
         head: Upstreamed,
-        responses: ResponsePlans,
+        responses: ResponsePlans[Any],
         outcomes: Outcomes,
         transport: TransportOptions | None,
     ) -> None:
@@ -73,14 +75,15 @@ class PlannedHead:
     def __init__(
         self,
         plan: RequestPlan,
-        arrival: Arrival,
+        method: bytes,
+        fields: bytes,
         routes: VirtualHostRoutes | None,
         keeps: Callable[[bytes], bool],
         build: Callable[[RequestPlan, RouteEntry], Destination | None],
     ) -> None:
         self.plan = plan
-        self.method = arrival.method
-        self.fields: bytes | None = arrival.fields
+        self.method = method
+        self.fields: bytes | None = fields
         self._routes = routes
         self._keeps = keeps
         self._build = build
@@ -147,9 +150,12 @@ class Plans:
         self._codec_options = codec_options
         self._scheme = scheme
         self.max_head = int(codec_options["max_headers_bytes"])
+        self._written = functools.partial(
+            WrittenPlans, key_format=header_case.written_here(codec_options["header_case"])
+        )
         self._plans: dict[tuple[object, ...], PlannedHead | None] = {}
         self._shelf = Shelf()
-        self._responses: dict[tuple[Cluster, RouteEntry | None], ResponsePlans] = {}
+        self._responses: dict[tuple[Cluster, RouteEntry | None, bool], ResponsePlans[Any]] = {}
         self._given: weakref.WeakSet[PlannedHead] = weakref.WeakSet()
 
     def renew(self, policy: Policy, routes: RouteTable) -> None:
@@ -168,14 +174,15 @@ class Plans:
 
     def find(self, arrival: Arrival, hop: Hop) -> PlannedHead | None:
         """The plan for the head of `arrival`; None if the general path has to see to it."""
+        arrival.varying = ()
         if len(arrival.fields) > _MAX_FIELDS:
             return self._plan(arrival, hop)
-        key: tuple[object, ...] = (arrival.method, arrival.fields, hop.kind)
+        key: tuple[object, ...] = (arrival.protocol, arrival.method, arrival.fields, hop.kind)
         if key in self._plans:
             return self._plans[key]
         skeleton = express_varying.skeleton(arrival.fields)
         if skeleton is not None:
-            whole, key = key, (arrival.method, *skeleton.key, hop.kind)
+            whole, key = key, (arrival.protocol, arrival.method, *skeleton.key, hop.kind)
             if key not in self._plans:
                 self._keep(key, self._plan_with_marks(arrival, hop, skeleton.values))
             planned = self._plans[key]
@@ -196,18 +203,22 @@ class Plans:
         """A plan for all whose head differs in these `values` alone; None if somebody may look at them."""
         if self._routes.reads_fields:
             return None
-        fields = express_varying.marked(arrival.fields)
-        stand_in = Arrival(arrival.data, arrival.method, arrival.path, fields, arrival.body)
-        stand_in.varying = values
-        planned = self._plan(stand_in, hop)
+        arrival.varying = values
+        planned = self._plan(arrival, hop, express_varying.marked(arrival.fields))
+        arrival.varying = ()
         return planned if planned is not None and planned.by_path_alone else None
 
-    def _plan(self, arrival: Arrival, hop: Hop) -> PlannedHead | None:
-        plan = express_request.plan(arrival, hop, self._identities, self._target, self._codec_options, self._scheme)
+    def _plan(self, arrival: Arrival, hop: Hop, marked: bytes | None = None) -> PlannedHead | None:
+        """`marked` are the header lines of `arrival` with marks for its varying values, if it has such."""
+        fields = arrival.fields if marked is None else marked
+        understood = arrival.understand(fields, self._codec_options, self._scheme)
+        if understood is None:
+            return None
+        plan = express_request.plan(understood, hop, self._identities, self._target, len(arrival.varying))
         if plan is None:
             return None
         routes = self._routes.virtual_host_of(plan.request)
-        planned = PlannedHead(plan, arrival, routes, self._target.keeps, self._destination)
+        planned = PlannedHead(plan, arrival.method, fields, routes, self._target.keeps, self._destination)
         self._given.add(planned)
         return planned
 
@@ -245,10 +256,11 @@ class Plans:
         edits = [edit_response for _, edit_response in reversed(editing)]
         if entry.finish_response is not None:
             edits.insert(0, _of_the_first_attempt(entry.finish_response))
-        kind = cluster, entry if edits or terms.retry is not None else None
+        streams = request.protocol == "HTTP/2"
+        kind = cluster, entry if edits or terms.retry is not None else None, streams
         responses = self._responses.get(kind)
         if responses is None:
-            responses = self._responses[kind] = ResponsePlans(
+            responses = self._responses[kind] = (StreamPlans if streams else self._written)(
                 self._shelf,
                 self._policy.response,
                 edits,
@@ -256,7 +268,6 @@ class Plans:
                 max_count=cluster.config.max_response_headers_count,
                 service_time=router.envoy_headers,
                 remember=header_case.reader(cluster.config.http1.header_case),
-                key_format=header_case.written_here(self._codec_options["header_case"]),
                 refused=terms.retry.wants_response if terms.retry is not None else None,
             )
         outcomes = cluster.outcomes(internal=plan.internal)

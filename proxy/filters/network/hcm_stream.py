@@ -95,7 +95,8 @@ class ActiveStream:
                     await self._read_head(exchange)
                 else:
                     self._resume(exchange, before)
-                if self._downstream.multiplexed:
+                sent = exchange.handover is not None and exchange.handover.upstream is not None
+                if self._downstream.multiplexed and not sent:
                     await trio.lowlevel.checkpoint_if_cancelled()  # the client may have reset it in the same breath
                 await self._chain(exchange)
         except ProxyError as error:

@@ -104,6 +104,7 @@ class HttpConnectionManager:
             rewrite_reply=None if config.local_reply is None else LocalReplies(config.local_reply).rewrite,
         )
         self.plans = self._plans(filters) if hcm_express.suits(config, filters) else None
+        self._needs_task = self.plans is None or not hcm_express.suits_connection(config)
 
     @functools.cached_property
     def http2_stats(self) -> Http2Stats:
@@ -199,7 +200,7 @@ class HttpConnectionManager:
 
     def begin(self, connection: Connection, keeper: Keeper) -> bool:
         """Serve the connection without a task for as long as that does; False if it needs one all along."""
-        if self.plans is None:
+        if self.plans is None or self._needs_task:
             return False
         Front(self, self.plans, connection, keeper).begin()
         return True

@@ -6,7 +6,7 @@ import socket
 import ssl
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from proxy.config.tls import UpstreamTls
@@ -19,29 +19,23 @@ from proxy.net.tls.verifier import Expected, Verifier
 
 
 class ClientTls:
-    """Made when configuration is applied; raises `TlsConfigError`. Without a validation context every host is taken at
-    its word, as in Envoy.
-
-    `max_session_keys` sessions are kept to be resumed. One that began under a name is resumed under no other (RFC 6066
-    section 3).
-    """
+    """The TLS of one transport socket. Made when configuration is applied; raises `TlsConfigError`."""
 
     def __init__(self, config: UpstreamTls, stats: TlsStats) -> None:
-        self.stats = stats
-        self.verifier: Verifier | None = None
         self._config = config
-        self._context = new_context(server=False, parameters=config.parameters, alpn=config.alpn)
-        for certificate in config.certificates:
-            load_certificate(self._context, certificate)
-        validation = config.validation
-        if validation is not None and validation.asks:
-            self.verifier = Verifier(validation, stats)
-            load_trust(self._context, validation, server=False)
-            self._callback = libssl.set_verification(self._context, libssl.VERIFY_PEER, self.verifier)
-        self._sockets: weakref.WeakValueDictionary[int, TlsSocket] = weakref.WeakValueDictionary()
-        self._sessions: deque[tuple[str, libssl.Session]] = deque(maxlen=config.max_session_keys)
-        if config.max_session_keys and not (validation is not None and validation.crl):
-            self._collector = libssl.collect_sessions(self._context, self._keep_session)
+        self._stats = stats
+        self.context = ClientContext(config, stats)
+
+    def renew(self, config: UpstreamTls) -> Callable[[], None]:
+        """Get ready for a `config` with other certificates, or another trust; what is returned puts it into effect.
+        Handshakes that have begun go on as they were.
+        """
+        context = ClientContext(config, self._stats)
+
+        def commit() -> None:
+            self._config, self.context = config, context
+
+        return commit
 
     def towards(
         self, hostname: str, server_name: str | None = None, sans: Sequence[str] = (), applications: Sequence[str] = ()
@@ -55,6 +49,31 @@ class ClientTls:
         expected = Expected(tuple(sans), server_name if config.auto_sni_san_validation else "")
         return Peer(self, server_name, expected, () if config.alpn else applications)
 
+
+class ClientContext:
+    """What it speaks until its secrets change. Without a validation context every host is taken at its word, as in
+    Envoy.
+
+    `max_session_keys` sessions are kept to be resumed. One that began under a name is resumed under no other (RFC 6066
+    section 3).
+    """
+
+    def __init__(self, config: UpstreamTls, stats: TlsStats) -> None:
+        self.stats = stats
+        self.verifier: Verifier | None = None
+        self._context = new_context(server=False, parameters=config.parameters, alpn=config.alpn)
+        for certificate in config.certificates:
+            load_certificate(self._context, certificate)
+        validation = config.validation
+        if validation is not None and validation.asks:
+            self.verifier = Verifier(validation, stats)
+            load_trust(self._context, validation, server=False)
+            self._callback = libssl.set_verification(self._context, libssl.VERIFY_PEER, self.verifier)
+        self._sockets: weakref.WeakValueDictionary[int, TlsSocket] = weakref.WeakValueDictionary()
+        self._sessions: deque[tuple[str, libssl.Session]] = deque(maxlen=config.max_session_keys)
+        if config.max_session_keys and not (validation is not None and validation.crl):
+            self._collector = libssl.collect_sessions(self._context, self._keep_session)
+
     def wrap(self, sock: socket.socket, server_name: str) -> TlsSocket:
         """TLS over a connected, non-blocking `sock`, which is taken over; its handshake has not begun. Raises
         `ValueError` for a name that cannot be sent.
@@ -66,7 +85,7 @@ class ClientTls:
         except BaseException:
             wrapped.close()
             raise
-        wrapped.server_name = server_name
+        wrapped.server_name, wrapped.owner = server_name, self
         self._sockets[libssl.identity(wrapped.engine)] = wrapped
         session = wrapped.resuming = self._take_session(server_name)
         if session is not None:
@@ -133,19 +152,31 @@ class Peer:
         self._expected = expected
         self._applications = applications
 
-    def wrap(self, sock: socket.socket) -> TlsSocket:
-        """As `ClientTls.wrap`."""
-        wrapped = self._tls.wrap(sock, self._server_name)
+    def begin(self, sock: socket.socket) -> Handshake:
+        """As `ClientContext.wrap`."""
+        context = self._tls.context
+        wrapped = context.wrap(sock, self._server_name)
         if self._applications:
             libssl.offer(wrapped.engine, self._applications)
-        return wrapped
+        return Handshake(context, wrapped, self._expected)
 
-    def step(self, sock: TlsSocket) -> None:
-        """One step of the handshake; what it raises is `ssl`'s. Returns once it is complete, and counts it then."""
-        self._tls.begin_step(self._expected)
-        sock.do_handshake()
-        self._tls.complete(sock, self._expected)
+
+class Handshake:
+    """One with a host, by the context that there was when it began."""
+
+    __slots__ = ("_context", "_expected", "sock")
+
+    def __init__(self, context: ClientContext, sock: TlsSocket, expected: Expected) -> None:
+        self._context = context
+        self._expected = expected
+        self.sock = sock
+
+    def step(self) -> None:
+        """One step; what it raises is `ssl`'s. Returns once the handshake is complete, and counts it then."""
+        self._context.begin_step(self._expected)
+        self.sock.do_handshake()
+        self._context.complete(self.sock, self._expected)
 
     def failure(self, error: OSError) -> str:
-        """As `ClientTls.failure`."""
-        return self._tls.failure(error)
+        """As `ClientContext.failure`."""
+        return self._context.failure(error)

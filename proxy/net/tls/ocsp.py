@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from cryptography.x509 import ocsp
 
@@ -29,7 +30,7 @@ class Staple:
         self.policy: StaplePolicy = "MUST_STAPLE" if facts.must_staple else policy
         self.good_until: datetime | None = None
         if self.response:
-            self.good_until = _good_until(self.response, facts)
+            self.good_until = good_until(self.response, facts)
         elif facts.must_staple:
             raise TlsConfigError(
                 "ocsp_staple", "the certificate says that an OCSP response must come with it (RFC 7633)"
@@ -46,8 +47,26 @@ class Staple:
         return b""
 
 
-def _good_until(response: bytes, facts: CertificateFacts) -> datetime | None:
-    """None: the response does not say, so it never counts."""
+def good_until(response: bytes, facts: CertificateFacts) -> datetime | None:
+    """Until when this response (DER) may be used for the certificate; None: it does not say, so it never counts. Raises
+    `TlsConfigError`.
+    """
+    answer = read(response)
+    if answer.serial_number != facts.serial_number:
+        raise TlsConfigError("ocsp_staple", "the OCSP response is for another certificate")
+    return answer.next_update
+
+
+class Answer(NamedTuple):
+    """What an OCSP response says of the certificate with this number."""
+
+    serial_number: int
+    this_update: datetime
+    next_update: datetime | None
+
+
+def read(response: bytes) -> Answer:
+    """Raises `TlsConfigError`."""
     try:
         parsed = ocsp.load_der_ocsp_response(response)
     except ValueError as error:
@@ -58,9 +77,7 @@ def _good_until(response: bytes, facts: CertificateFacts) -> datetime | None:
     answers = list(parsed.responses)
     if len(answers) != 1:
         raise TlsConfigError("ocsp_staple", f"the OCSP response is about {len(answers)} certificates instead of one")
-    if answers[0].serial_number != facts.serial_number:
-        raise TlsConfigError("ocsp_staple", "the OCSP response is for another certificate")
-    return answers[0].next_update_utc
+    return Answer(answers[0].serial_number, answers[0].this_update_utc, answers[0].next_update_utc)
 
 
 class Stapler:

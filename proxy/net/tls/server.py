@@ -57,8 +57,9 @@ class ServerTls:
 
     def wrap(self, sock: socket.socket) -> TlsSocket:
         """TLS over a connected, non-blocking `sock`, which is taken over; its handshake has not begun."""
-        wrapped = self._any.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-        return cast(TlsSocket, wrapped)
+        wrapped = cast(TlsSocket, self._any.wrap_socket(sock, server_side=True, do_handshake_on_connect=False))
+        wrapped.owner = self
+        return wrapped
 
     def _on_server_name(self, sock: ssl.SSLSocket | ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
         if not name:
@@ -134,7 +135,7 @@ def _identity(config: DownstreamTls, certificates: Sequence[_Presented], names: 
     """What must be the same for a session to be resumed: the names that we answer to, and whom we let in
     (`ServerContextImpl::generateHashForSessionContextId`). Other certificates for the same names will do.
     """
-    trust = config.validation and msgspec.structs.replace(config.validation, path="")  # other machines have other paths
+    trust = config.validation and msgspec.structs.replace(config.validation, path="", name="")  # as on other machines
     known = ([each.identity for each in certificates], trust, config.require_client_certificate, names)
     return hashlib.sha256(msgspec.msgpack.encode(known)).digest()
 

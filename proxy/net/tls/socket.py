@@ -25,12 +25,14 @@ _PEEK_SIZE = 16 * 1024  # a record
 class TlsSocket(ssl.SSLSocket):
     """Its handshake is whoever made it's to run. `server_name` is what the client asks for, "" for nothing; `resuming`
     is what is offered to a server, `agreed` what came of it. `on_error` hears of a peer that breaks the protocol later.
+    `owner` made it, and lives as long: OpenSSL may call it back.
     """
 
     server_name = ""
     resuming: libssl.Session | None = None
     agreed: TlsSession | None = None
     on_error: Callable[[], None] | None = None
+    owner: object = None
     _ahead = b""  # what a peek has read
     _sslobj: Any  # the base class's: its own methods are as many calls more
 

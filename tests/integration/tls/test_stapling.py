@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import socket
 import ssl
 from typing import Any
@@ -10,11 +11,14 @@ from typing import Any
 import pytest
 import trio
 
+from proxy.config.common import SocketAddress
 from proxy.net.tls.socket import TlsSocket
+from tests.integration.test_fields import cluster
 from tests.integration.tls.terminating import GET, TLS, authority, certificate, context, server, terminating
 from tests.integration.tls.test_termination import faults
 from tests.kit import ocsp
 from tests.kit.certificates import Pair
+from tests.kit.config import bootstrap, findings
 from tests.kit.trio import run_trio
 from tests.unit.proxy.rig import Rig
 
@@ -153,3 +157,11 @@ def test_what_cannot_be_stapled(response: Any, policy: str, pair: Any, words: st
     found = faults(stapling(response, policy, pair()))
     assert list(found) == ["0.ocsp_staple"]
     assert words in found["0.ocsp_staple"]
+
+
+def test_a_client_has_nobody_to_give_one_to() -> None:
+    found = stapling(good(server()))["typed_config"]["common_tls_context"]
+    upstream = {"@type": f"type.googleapis.com/{TLS}.UpstreamTlsContext", "common_tls_context": found}
+    fields = f"transport_socket: {json.dumps({'name': 'tls', 'typed_config': upstream})}"
+    text = bootstrap(clusters=cluster(SocketAddress("127.0.0.1", 9), fields=fields))
+    assert [finding.message for finding in findings(text)] == ["no server asks its clients for an OCSP response"]

@@ -48,7 +48,7 @@ class Managed:
         self.tables = MemoryTables()
         self.tables.hosts, self.tables.clusters = RowCount(), RowCount()
         self.manager = ClusterManager(self.stats, self.tables)
-        self.manager.commit(finish(self.manager.prepare(clusters, self.of(c))), self.of(c))
+        self.manager.commit(finish(self.manager.prepare(clusters, self.of(c), [])), self.of(c))
 
     @staticmethod
     def of(c: ClusterEndpoints) -> Endpoints:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from master.controller.tls_stats import TlsStats
 from master.stats.aggregate import Intervals
 from shm.metrics import Metrics
 from tests.integration.tls.terminating import authority, certificate, inline
+from tests.kit import ocsp
 from tests.kit.admin import serving
 from tests.kit.config import bootstrap, compiled
 from tests.kit.secrets import put_secret
@@ -31,7 +33,8 @@ UNNAMED = "e3b0c442"  # SHA-256 of no name
 def configured(directory: Path) -> Any:
     wanted = put_secret(directory / "sds.json", "of:file", tls_certificate=certificate(LATER))
     trust = {"trusted_ca": inline(authority().pem + authority("another root").pem)}
-    two = {"tls_certificates": [certificate(SOON)], "validation_context": trust}
+    response = {"inline_bytes": base64.b64encode(ocsp.response(SOON, authority().pair)).decode()}
+    two = {"tls_certificates": [{**certificate(SOON), "ocsp_staple": response}], "validation_context": trust}
     text = downstream(common=two)
     socket = {
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
@@ -62,6 +65,7 @@ async def test_the_page(tmp_path: Path) -> None:
         assert len(server["ca_cert"]) == 2
         assert client["ca_cert"] == []
         assert "used_by" not in ours
+        assert ours["ocsp_details"].keys() == {"valid_from", "expiration"}
         server, _ = await page(view, "/certs?usage")
         assert (server["cert_chain"][0]["used_by"], server["cert_chain"][0]["subject"]) == ("listener main", "CN=soon")
 
@@ -86,6 +90,7 @@ def test_stats(tmp_path: Path) -> None:
         f"cluster.origin.{name.format('of_file')}": int(LATER.certificate.not_valid_after_utc.timestamp()),
     }
     assert metrics.gauges["server.days_until_first_cert_expiring"] == 5
+    assert 86_000 < metrics.gauges["server.seconds_until_first_ocsp_response_expiring"] <= 86_400
     assert metrics.counters["sds.of_file.update_attempt"] == 3
     assert metrics.counters["cluster.origin.client_ssl_socket_factory.ssl_context_update_by_sds"] == 1
     assert metrics.counters[f"{INSIDE}server_ssl_socket_factory.ssl_context_update_by_sds"] == 0

@@ -106,6 +106,14 @@ def test_a_pair_that_is_good_for_itself_and_not_for_the_context(tmp_path: Path) 
     assert [(outcome.changed, outcome.error) for outcome in outcomes] == [(False, "the certificate's key is too small")]
 
 
+def test_trust_that_goes_while_names_are_asked_for(tmp_path: Path) -> None:
+    before = configured(tmp_path)
+    put_secret(tmp_path / "ca.json", "ca", validation_context={"max_verify_depth": 1})
+    after, outcomes = rotate(before)
+    assert after == before
+    assert outcomes[1].error == "anybody can make a certificate of any name, and nothing says who may"
+
+
 def test_an_expired_certificate_is_taken_as_in_envoy(tmp_path: Path) -> None:
     before = configured(tmp_path)
     expired = authority().issue("first.test", days=-1)

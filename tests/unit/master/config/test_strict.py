@@ -308,3 +308,13 @@ def test_valid_messages_are_what_protobuf_makes_of_them(kind: Any, data: st.Data
     message = kind()
     assert strict.fill(message, tree) == []
     assert message == expected
+
+
+@pytest.mark.parametrize(
+    "tree", ["KEY", {"inline_string": 12345}, {"inline_bytes": "KEY!"}, {"inline_string": ["KEY"]}]
+)
+def test_what_may_be_a_key_is_not_quoted(tree: Any) -> None:
+    (finding,) = strict.fill(base_pb2.DataSource(), tree)
+    assert finding.message == "the value, which is not shown, is of the wrong kind"
+    assert finding.kind == "type"
+    assert finding.expected

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from types import SimpleNamespace
 from typing import Any, cast
 
 from master.supervisor.history import History
+from master.supervisor.preflight import Running
 from master.supervisor.reload import Reload, Request
 from master.supervisor.reload_sequence import Action, Event, Phase
 from master.supervisor.supervisor import Supervisor
+from shm import memfd
 
 ROTATION = Request("rotation", rotate=True)
 
@@ -28,6 +31,7 @@ class Stepped(Reload):
         )
         super().__init__(cast(Supervisor, supervisor))
         self.actions: list[Action] = []
+        self.told: list[dict[str, Any]] = []
 
     def _told(self, *_: Any, **__: Any) -> None:
         """Nobody listens."""
@@ -36,7 +40,7 @@ class Stepped(Reload):
         self.actions += actions
 
     def tell(self) -> None:
-        """The same."""
+        self.told.append(self.status())
 
     def apply(self) -> None:
         for event in (Event.COMPILED, Event.SETTLED, Event.PLACED, Event.PREPARED):
@@ -48,6 +52,7 @@ def test_a_reload_takes_the_place_of_a_rotation_that_has_changed_nothing() -> No
     assert reload.ask(ROTATION) is None
     assert reload.ask(Request()) is None
     assert reload.actions == [Action.COMPILE, Action.DROP, Action.COMPILE]
+    assert all(not status["rotation"] for status in reload.told[1:])  # nobody takes it for a rotation that has failed
     assert reload.status()["rotation"] == {}
     assert reload.status()["why"] == "reload"
 
@@ -84,3 +89,15 @@ def test_a_rotation_does_not_disturb_a_reload() -> None:
     status = reload.status()
     assert (status["why"], status["outcome"]) == ("reload", "unchanged")
     assert (status["rotation"]["why"], status["rotation"]["phase"]) == ("rotation", "idle")
+
+
+def test_the_end_of_a_preflight_that_was_given_up_is_not_that_of_the_next_one() -> None:
+    reload = Stepped()
+    reload.ask(ROTATION)
+    given_up, wanted = (Running(cast(Any, None), memfd.create("test", 0)) for _ in range(2))
+    reload.ask(Request())
+    reload._compiling = wanted
+    reload._compiled(given_up, memfd.create("test", 0), signal.SIGKILL)
+    assert reload._compiling is wanted
+    reload._compiled(wanted, memfd.create("test", 0), 3 << 8)
+    assert (reload.progress.outcome, reload.progress.exit_code) == ("failed", 3)

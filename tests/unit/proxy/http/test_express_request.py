@@ -27,7 +27,10 @@ def planned(*lines: bytes) -> bool:
     hop = identities.hop(SocketAddress("192.0.2.1", 1), SocketAddress("192.0.2.2", 80), b"http")
     arrival = express_request.split(b"\r\n".join((b"GET / HTTP/1.1", b"host: a", *lines, b"", b"")))
     assert arrival is not None
-    return express_request.plan(arrival, hop, identities, Target(TargetRules()), OPTIONS, b"http") is not None
+    understood = arrival.understand(arrival.fields, OPTIONS, b"http")
+    if understood is None:
+        return False
+    return express_request.plan(understood, hop, identities, Target(TargetRules()), 0) is not None
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from proxy.http import express_response
-from proxy.http.express_response import ResponsePlans, Shelf
+from proxy.http.express_response import Shelf, WrittenPlans
 from proxy.http.response_head import ResponseRules
 
 
-def plans(shelf: Shelf) -> ResponsePlans:
-    return ResponsePlans(shelf, RULES, max_bytes=1000, max_count=100, service_time=True)
+def plans(shelf: Shelf) -> WrittenPlans:
+    return WrittenPlans(shelf, RULES, max_bytes=1000, max_count=100, service_time=True)
 
 
 def head(number: int) -> bytes:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import pytest
 import trio
 
+from proxy.filters.network.hcm_h2_streams import Http2Streams
 from proxy.limits import STREAM_BURST
 from tests.integration.test_fields import virtual
 from tests.kit.h2_client import frame
@@ -22,41 +26,51 @@ class Turns(trio.abc.Instrument):
     def __init__(self) -> None:
         self.begun = [0]
 
-    def task_spawned(self, task: trio.lowlevel.Task) -> None:
-        self.begun[-1] += task.name.endswith("Http2Session._serve")
-
     def before_io_wait(self, timeout: float) -> None:
         self.begun.append(0)
 
 
+@contextlib.contextmanager
+def counted() -> Iterator[Turns]:
+    """What starts meanwhile, in the express lane or not."""
+    turns = Turns()
+    start_one = Http2Streams._start_one
+
+    def start(streams: Http2Streams) -> bool:
+        turns.begun[-1] += 1
+        return start_one(streams)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Http2Streams, "_start_one", start)
+        trio.lowlevel.add_instrument(turns)
+        yield turns
+        trio.lowlevel.remove_instrument(turns)
+
+
 @virtual
 async def test_streams_begin_a_few_in_each_turn() -> None:
-    turns = Turns()
     async with origin(answering(OK)) as upstream, serving(compiled(upstream.address)) as rig:
         peer = await connect(rig)
         await peer.get()
-        trio.lowlevel.add_instrument(turns)
-        await peer.client.send(b"".join(frame(1, 5, 2 * number + 3, HEAD_BLOCK) for number in range(STREAMS)))
-        await until(lambda: rig.value("downstream_rq_2xx") + rig.value("downstream_rq_5xx") == STREAMS + 1)
-        trio.lowlevel.remove_instrument(turns)
+        with counted() as turns:
+            await peer.client.send(b"".join(frame(1, 5, 2 * number + 3, HEAD_BLOCK) for number in range(STREAMS)))
+            await until(lambda: rig.value("downstream_rq_2xx") + rig.value("downstream_rq_5xx") == STREAMS + 1)
         assert sum(turns.begun) == STREAMS
         assert max(turns.begun) <= 2 * STREAM_BURST
 
 
 @virtual
 async def test_all_connections_share_a_turn() -> None:
-    turns = Turns()
     async with origin(answering(OK)) as upstream, serving(compiled(upstream.address)) as rig:
         peers = [await connect(rig) for _ in range(10)]
         for peer in peers:
             await peer.get()
-        trio.lowlevel.add_instrument(turns)
-        begun = b"".join(frame(1, 5, 2 * number + 3, HEAD_BLOCK) for number in range(STREAMS // len(peers)))
-        for peer in peers:
-            await peer.client.send(begun)
-        served = STREAMS + len(peers)
-        await until(lambda: rig.value("downstream_rq_2xx") + rig.value("downstream_rq_5xx") == served)
-        trio.lowlevel.remove_instrument(turns)
+        with counted() as turns:
+            begun = b"".join(frame(1, 5, 2 * number + 3, HEAD_BLOCK) for number in range(STREAMS // len(peers)))
+            for peer in peers:
+                await peer.client.send(begun)
+            served = STREAMS + len(peers)
+            await until(lambda: rig.value("downstream_rq_2xx") + rig.value("downstream_rq_5xx") == served)
         assert sum(turns.begun) == STREAMS
         assert max(turns.begun) <= 2 * STREAM_BURST
 
@@ -94,7 +108,7 @@ class Ends(trio.abc.Instrument):
         self.ended = [0]
 
     def task_exited(self, task: trio.lowlevel.Task) -> None:
-        self.ended[-1] += task.name.endswith("Http2Session._serve")
+        self.ended[-1] += task.name.endswith("Http2Streams._serve")
 
     def before_io_wait(self, timeout: float) -> None:
         self.ended.append(0)

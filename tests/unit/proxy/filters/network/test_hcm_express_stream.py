@@ -1,0 +1,243 @@
+"""Streams that leave the express lane in the middle of something end as they would have without it.
+
+Each scenario runs twice, with the lane and without: counters, tables, access log and what the client got must be equal.
+`tests/property/test_express_h2.py` compares whole exchanges.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h2.events
+import h2.settings
+import pytest
+import trio
+
+from proxy.config.access_log import AccessLog
+from proxy.filters.network import hcm_express
+from proxy.filters.network.hcm_express_stream import StreamLane
+from tests.kit.h2_client import frame
+from tests.unit.proxy.h2_rig import GET, Peer, connect
+from tests.unit.proxy.http.h2_helpers import HEAD_BLOCK
+from tests.unit.proxy.rig import Rig, compiled, plugin, route, serving, until, virtual_clock
+from tests.unit.upstream.rig import origin, read_head
+
+FILE = "envoy.extensions.access_loggers.file.v3.FileAccessLog"
+FORMAT = (
+    "%PROTOCOL% %REQ(:METHOD)% %REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %BYTES_SENT% "
+    "%UPSTREAM_CLUSTER% %UPSTREAM_REQUEST_ATTEMPT_COUNT% %UPSTREAM_WIRE_BYTES_RECEIVED% "
+    "%DOWNSTREAM_WIRE_BYTES_RECEIVED%\n"
+)
+
+
+async def serve(stream: trio.SocketStream) -> None:
+    """`/N/late` is answered after N seconds, `/N/cut` not at all, `/N/of` with N bytes."""
+    while head := await read_head(stream):
+        number, _, what = head.split()[1].decode().strip("/").partition("/")
+        size = 2
+        match what:
+            case "late":
+                await trio.sleep(float(number))
+            case "cut":
+                return
+            case "of":
+                size = int(number)
+        await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (size, bytes(size)))
+
+
+async def ask(peer: Peer, path: str) -> int:
+    return await peer.begin([*GET[:3], (":path", path)])
+
+
+async def status(peer: Peer, stream: int) -> str:
+    head = await peer.until(h2.events.ResponseReceived, stream)
+    await peer.until(h2.events.StreamEnded, stream)
+    return dict(head.headers)[":status"]
+
+
+def active(rig: Rig) -> int:
+    return rig.stats.value("cluster.origin.upstream_rq_active")
+
+
+Told = list[Any]
+Scenario = Callable[[Rig, Peer], Awaitable[Told]]
+
+
+async def answered_late(rig: Rig, peer: Peer) -> Told:
+    """Later than the lane waits."""
+    return [await status(peer, await ask(peer, "/0.7/late"))]
+
+
+async def timed_out(rig: Rig, peer: Peer) -> Told:
+    return [await status(peer, await ask(peer, "/99/late"))]
+
+
+async def upstream_gone(rig: Rig, peer: Peer) -> Told:
+    return [await status(peer, await ask(peer, "/0/cut"))]
+
+
+async def reset_in_time(rig: Rig, peer: Peer) -> Told:
+    """In the packet that begins it: nobody is asked."""
+    await peer.client.send(frame(1, 5, 3, HEAD_BLOCK) + frame(3, 0, 3, bytes(3) + b"\x08"))
+    await until(lambda: rig.value("downstream_rq_rx_reset") == 1)
+    return []
+
+
+async def reset_meanwhile(rig: Rig, peer: Peer) -> Told:
+    stream = await ask(peer, "/600/late")
+    await until(lambda: active(rig) == 1)
+    peer.h2.reset_stream(stream)
+    await peer.flush()
+    await until(lambda: active(rig) == 0)
+    return []
+
+
+async def gone_meanwhile(rig: Rig, peer: Peer) -> Told:
+    for _ in range(3):
+        await ask(peer, "/600/late")
+    await until(lambda: active(rig) == 3)
+    await trio.aclose_forcefully(peer.client.stream)
+    return []
+
+
+async def broken_meanwhile(rig: Rig, peer: Peer) -> Told:
+    """By a frame that ends the connection."""
+    await ask(peer, "/600/late")
+    await until(lambda: active(rig) == 1)
+    await peer.client.send(frame(6, 0, 1, bytes(8)))
+    return await peer.end()
+
+
+async def no_window(rig: Rig, peer: Peer) -> Told:
+    """The client's credit comes later, as does the end of another stream."""
+    peer.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 100})
+    await peer.flush()
+    streams = [await ask(peer, "/1000/of"), await ask(peer, "/50/of")]
+    told: Told = [await status(peer, streams[1])]
+    peer.h2.increment_flow_control_window(2000, streams[0])
+    await peer.flush()
+    return [*told, await status(peer, streams[0])]
+
+
+async def reset_without_window(rig: Rig, peer: Peer) -> Told:
+    peer.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 100})
+    await peer.flush()
+    stream = await ask(peer, "/1000/of")
+    await peer.until(h2.events.DataReceived, stream)
+    peer.h2.reset_stream(stream)
+    await peer.flush()
+    await until(lambda: rig.stats.value("http2.rx_reset") == 1)
+    return []
+
+
+async def long(rig: Rig, peer: Peer) -> Told:
+    """Longer than the lane holds, and than any window is at first."""
+    peer.h2.increment_flow_control_window(1 << 24)
+    stream = await ask(peer, "/400000/of")
+    peer.h2.increment_flow_control_window(1 << 24, stream)
+    await peer.flush()
+    return [await status(peer, stream)]
+
+
+async def of_several_frames(rig: Rig, peer: Peer) -> Told:
+    return [await status(peer, await ask(peer, "/60000/of"))]
+
+
+async def drained_meanwhile(rig: Rig, peer: Peer) -> Told:
+    stream = await ask(peer, "/0.1/late")
+    await until(lambda: active(rig) == 1)
+    rig.start_drain()
+    told: Told = [await status(peer, stream)]
+    return [*told, await peer.end()]
+
+
+async def most_requests(rig: Rig, peer: Peer) -> Told:
+    """`max_requests_per_connection` is 3, one of which has been served."""
+    told = [await status(peer, await ask(peer, "/")) for _ in range(2)]
+    return [*told, await peer.end()]
+
+
+SCENARIOS = [
+    answered_late,
+    timed_out,
+    upstream_gone,
+    reset_in_time,
+    reset_meanwhile,
+    gone_meanwhile,
+    broken_meanwhile,
+    no_window,
+    reset_without_window,
+    long,
+    of_several_frames,
+    drained_meanwhile,
+    most_requests,
+]
+
+
+ROUTES = [route("/99", timeout=3.0), route("/", timeout=1000.0)]  # on a busy machine, virtual time goes far
+
+
+class Outcome(NamedTuple):
+    told: Told
+    words: dict[str, int]
+    tables: tuple[dict[Any, int], dict[Any, int]]
+    records: list[str]
+    log: list[str]
+
+
+def run(scenario: Scenario, path: Path, **hcm: Any) -> Outcome:
+    path.unlink(missing_ok=True)
+    log = AccessLog(plugin("file", FILE, {"path": str(path), "format": {"text": FORMAT}}))
+
+    async def main() -> Outcome:
+        async with origin(serve) as upstream:
+            config = compiled(upstream.address, routes=ROUTES, access_log=(log,), **hcm)
+            async with serving(config) as rig:
+                peer = await connect(rig)
+                await peer.get()
+                with trio.fail_after(500):
+                    told = await scenario(rig, peer)
+                await trio.aclose_forcefully(peer.client.stream)
+                await rig.quiet()
+                await rig.stop()
+                words = {name: word.value for name, word in rig.stats.words.items() if word.value}
+                words.pop("filesystem.flushed_by_timer", None)  # half a second may be over, or not
+                tables = (dict(rig.tables.hosts._words), dict(rig.tables.clusters._words))
+                records = sorted(record.detail for record in rig.records)
+                return Outcome(told, words, tables, records, [])
+
+    outcome = trio.run(main, clock=virtual_clock())
+    for name in ("tx", "rx"):  # the bytes of times, and of credit
+        outcome.words.pop(f"http.in.downstream_cx_{name}_bytes_total", None)
+    return outcome._replace(log=sorted(re.sub(r"127\.0\.0\.1:\d+", "HOST", path.read_text()).splitlines()))
+
+
+@contextlib.contextmanager
+def without_lane() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hcm_express, "suits", lambda config, filters: False)
+        yield
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=[scenario.__name__ for scenario in SCENARIOS])
+def test_it_ends_as_it_would_have(scenario: Scenario, tmp_path: Path) -> None:
+    hcm = {"max_requests_per_connection": 3} if scenario is most_requests else {}
+    begun: list[StreamLane] = []
+    begin = StreamLane.begin
+
+    def noted(lane: StreamLane, now: float) -> None:
+        begun.append(lane)
+        begin(lane, now)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StreamLane, "begin", noted)
+        with_it = run(scenario, tmp_path / "with", **hcm)
+    assert begun
+    with without_lane():
+        without = run(scenario, tmp_path / "without", **hcm)
+    for name, one, other in zip(Outcome._fields, with_it, without, strict=True):
+        assert one == other, name
