@@ -6,7 +6,9 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 from bench.figures import Unfit
@@ -44,12 +46,16 @@ def find(program: str) -> str:
 
 
 class Nginx:
-    """A running nginx: one process. `http` is the inside of its http block; `{directory}` in it is its directory."""
+    """A running nginx: one process. `http` is the inside of its http block; `{directory}` in it is its directory, in
+    which are `files`. On `port` it speaks plain HTTP.
+    """
 
-    def __init__(self, http: str, port: int) -> None:
+    def __init__(self, http: str, port: int, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
         program = find("nginx")
         self._directory = tempfile.TemporaryDirectory(prefix="nginx-")
         self.directory = Path(self._directory.name)
+        for name, content in files.items():
+            (self.directory / name).write_bytes(content)
         config = self.directory / "nginx.conf"
         inside = http.replace("{directory}", str(self.directory))
         config.write_text(_AROUND.format(directory=self.directory, http=inside))

@@ -181,7 +181,7 @@ def log_price(lane: Lane) -> None:
     assert arrival is not None
 
     def log() -> None:
-        render = logs.of(head.plan, destination, answer, progress)
+        render = logs.of(head.plan, destination, answer, progress).log
         render(arrival, progress, lane._connection, lane._hop, now, answer.head_size)
 
     show("an access log line, up to the writer's queue", seconds(log, FEW))

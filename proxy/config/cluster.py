@@ -139,7 +139,7 @@ class Cluster(msgspec.Struct, frozen=True):
 
     `alt_stat_name` is what stats use: `cluster.<alt_stat_name or name>.*`. `dns` is set for the DNS types alone;
     the hosts of every type travel in `Endpoints`. `protocol` is what its hosts speak; "downstream": whatever the client
-    speaks. Without `subsets` nobody asks what requests want of a host.
+    speaks; "alpn": what they choose in TLS. Without `subsets` nobody asks what requests want of a host.
     """
 
     name: str
@@ -154,7 +154,7 @@ class Cluster(msgspec.Struct, frozen=True):
     max_stream_duration: float = 0.0
     max_response_headers_kb: int = 60
     max_response_headers_count: int = 100
-    protocol: Literal["http1", "http2", "downstream"] = "http1"
+    protocol: Literal["http1", "http2", "downstream", "alpn"] = "http1"
     http1: UpstreamHttp1Options = UpstreamHttp1Options()
     http2: Http2Options = Http2Options()
     breaker: CircuitBreaker = CircuitBreaker()

@@ -19,6 +19,7 @@ from proxy.http.stream_info import StreamInfo, UpstreamConnection
 from proxy.limits import MAX_NAMED_POOLS
 from proxy.stats import Stats
 from proxy.upstream import failures
+from proxy.upstream.alpn_pool import AlpnPool
 from proxy.upstream.background import Background
 from proxy.upstream.balancer import Balancer
 from proxy.upstream.circuit_breaker import CircuitBreaker
@@ -30,7 +31,7 @@ from proxy.upstream.http2_pool import Http2Pool
 from proxy.upstream.judge import Judge
 from proxy.upstream.lb import Surroundings
 from proxy.upstream.observed import Together
-from proxy.upstream.pool import Pool
+from proxy.upstream.pool import Common, Pool
 from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.stream import UpstreamStream
 from proxy.upstream.subsets import Subsets
@@ -315,11 +316,18 @@ class Cluster:
 
     def _new_pool(self, host: Host, high: bool, transport: TransportOptions | None, multiplexed: bool) -> Pool:
         breaker = self.high_breaker if high else self.breaker
-        tls = self._sockets.towards(host, transport, HTTP2 if multiplexed else HTTP1)
-        common = host, self.config, self.stats, breaker, self._hosts, self._numbers, tls
-        if multiplexed:
-            return Http2Pool(*common, self._codecs.http2, self._background)
-        return Http1Pool(*common, self._codecs.http1)
+        common = Common(host, self.config, self.stats, breaker, self._hosts, self._numbers)
+
+        def http1() -> Http1Pool:
+            return Http1Pool(common, self._sockets.towards(host, transport, HTTP1), self._codecs.http1)
+
+        def http2(applications: tuple[str, ...]) -> Http2Pool:
+            tls = self._sockets.towards(host, transport, applications)
+            return Http2Pool(common, tls, self._codecs.http2, self._background)
+
+        if self.config.protocol == "alpn":
+            return AlpnPool(common, http1(), http2(HTTP2 + HTTP1))
+        return http2(HTTP2) if multiplexed else http1()
 
     def _make_room(self) -> None:
         """Clients may name as many hosts as they like: beyond a number of names, the oldest one that is not in use

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import trio
 
-from proxy.config.cluster import Cluster, Host
 from proxy.errors import ProxyError
 from proxy.http.codec import ClientCodec
 from proxy.http.stream_info import UpstreamConnection
 from proxy.upstream import failures
-from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.connect import ConnectFailed, agreed, connect
 from proxy.upstream.http1_connection import Http1Connection
 from proxy.upstream.http1_stream import Http1Stream
 from proxy.upstream.judge import Judge
-from proxy.upstream.pool import Pool, milliseconds
+from proxy.upstream.pool import Common, Pool, milliseconds
 from proxy.upstream.pool_core import OPEN, PoolCore
-from proxy.upstream.stats import ClusterStats, Outcomes
-from proxy.upstream.tables import Table
+from proxy.upstream.stats import Outcomes
 
 if TYPE_CHECKING:
     from proxy.net.tls.client import Peer
@@ -33,20 +31,11 @@ class Http1Pool(Pool):
     `acquire` gives a connection with a claimed request; exactly one of `release` and `discard` takes it back.
     """
 
-    def __init__(
-        self,
-        host: Host,
-        config: Cluster,
-        stats: ClusterStats,
-        breaker: CircuitBreaker,
-        hosts: Table,
-        numbers: Iterator[int],
-        tls: Peer | None,
-        make_codec: Callable[[], ClientCodec],
-    ) -> None:
-        super().__init__(host, config, stats, breaker, hosts, numbers, tls)
+    def __init__(self, common: Common, tls: Peer | None, make_codec: Callable[[], ClientCodec]) -> None:
+        super().__init__(common)
+        self._tls = tls
         self._make_codec = make_codec
-        self._core: PoolCore[Http1Connection] = PoolCore(breaker)
+        self._core: PoolCore[Http1Connection] = PoolCore(common.breaker)
 
     @property
     def empty(self) -> bool:
@@ -186,12 +175,21 @@ class Http1Pool(Pool):
         except BaseException:
             self._forget(began, remote=False)
             raise
+        stats.cx_connect_ms.record(milliseconds(began))
+        return self._connection(sock, began)
+
+    def adopt(self, sock: socket.socket, began: float) -> None:
+        """Go on with a connection that was claimed, opened and counted for HTTP/2 since `began`."""
+        self._core.opened += 1
+        self.stats.cx_http1_total.inc()
+        self._put(self._connection(sock, began))
+
+    def _connection(self, sock: socket.socket, began: float) -> Http1Connection:
         limit = self._config.per_connection_buffer_limit_bytes
         identity = UpstreamConnection(next(self._numbers), began, trio.current_time(), tls=agreed(sock))
-        connection = Http1Connection(sock, self._make_codec(), stats, buffer_limit=limit, identity=identity)
+        connection = Http1Connection(sock, self._make_codec(), self.stats, buffer_limit=limit, identity=identity)
         connection.created = began
         connection.watch.on_unasked = functools.partial(self._unasked, connection)
-        stats.cx_connect_ms.record(milliseconds(began))
         return connection
 
     def _fail_waiters(self, failed: ConnectFailed) -> int:

@@ -10,27 +10,24 @@ from __future__ import annotations
 
 import functools
 import logging
+import socket
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import trio
 
-from proxy.config.cluster import Cluster, Host
-from proxy.errors import ProxyError
 from proxy.http.codec_h2_client import H2ClientCodec
 from proxy.http.stream_info import UpstreamConnection
 from proxy.upstream import failures
 from proxy.upstream.background import Background
-from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.connect import ConnectFailed, agreed, connect
 from proxy.upstream.connection import Connection
 from proxy.upstream.http2_connection import Http2Connection
 from proxy.upstream.http2_stream import Http2Stream
 from proxy.upstream.judge import Judge
-from proxy.upstream.pool import Pool, milliseconds
-from proxy.upstream.stats import ClusterStats, Outcomes
-from proxy.upstream.tables import Table
+from proxy.upstream.pool import Common, Pool, milliseconds
+from proxy.upstream.stats import Outcomes
 
 if TYPE_CHECKING:
     from proxy.net.tls.client import Peer
@@ -40,6 +37,10 @@ log = logging.getLogger("proxy.http")
 _PROTOCOL = "HTTP/2"
 
 
+class SpeaksHttp1(Exception):
+    """The host has chosen HTTP/1.1."""
+
+
 class _Waiter:
     """A request that waits. `grant` is set once, then `event`."""
 
@@ -47,25 +48,20 @@ class _Waiter:
 
     def __init__(self) -> None:
         self.event = trio.Event()
-        self.grant: Http2Connection | ProxyError | None = None
+        self.grant: Http2Connection | Exception | None = None
 
 
 class Http2Pool(Pool):
-    """`release` takes back what `open` has claimed."""
+    """`release` takes back what `open` has claimed. `otherwise`, if it is set, gets the sockets of hosts that do not
+    choose HTTP/2 by ALPN, with the time at which connecting began; `open` raises `SpeaksHttp1` then.
+    """
 
     def __init__(
-        self,
-        host: Host,
-        config: Cluster,
-        stats: ClusterStats,
-        breaker: CircuitBreaker,
-        hosts: Table,
-        numbers: Iterator[int],
-        tls: Peer | None,
-        make_codec: Callable[[], H2ClientCodec],
-        background: Background,
+        self, common: Common, tls: Peer | None, make_codec: Callable[[], H2ClientCodec], background: Background
     ) -> None:
-        super().__init__(host, config, stats, breaker, hosts, numbers, tls)
+        super().__init__(common)
+        self.otherwise: Callable[[socket.socket, float], None] | None = None
+        self._tls = tls
         self._make_codec = make_codec
         self._background = background
         self._connections: list[Http2Connection] = []
@@ -174,7 +170,7 @@ class Http2Pool(Pool):
             self._settle(connection)
         self._grow()
 
-    def _settle(self, grant: Http2Connection | ProxyError) -> None:
+    def _settle(self, grant: Http2Connection | Exception) -> None:
         waiter = self._waiting.popleft()
         waiter.grant = grant
         waiter.event.set()
@@ -192,12 +188,18 @@ class Http2Pool(Pool):
                 return
             self._connections.append(connection)
             self._begin_connection()
-            self.stats.cx_http2_total.inc()
+            if self.otherwise is None:
+                self.stats.cx_http2_total.inc()
 
     async def _run(self, connection: Http2Connection) -> None:
         """The life of one connection."""
         try:
             sock = await connect(self.host.address, self._config.connect_timeout, self._tls, self._config.socket)
+            if self.otherwise is not None:
+                if _chosen(sock) != "h2":
+                    self._hand_over(connection, sock, self.otherwise)
+                    return
+                self.stats.cx_http2_total.inc()
             number, now = next(self._numbers), trio.current_time()
             identity = UpstreamConnection(number, connection.began, now, _PROTOCOL, agreed(sock))
             self.stats.cx_connect_ms.record(milliseconds(connection.began))
@@ -211,7 +213,18 @@ class Http2Pool(Pool):
         except Exception:
             log.exception("an upstream connection failed")
         finally:
-            self._forget(connection)
+            if connection in self._connections:
+                self._forget(connection)
+
+    def _hand_over(
+        self, connection: Http2Connection, sock: socket.socket, otherwise: Callable[[socket.socket, float], None]
+    ) -> None:
+        """It is none of HTTP/2; nor is anything for those who wait."""
+        self._connections.remove(connection)
+        self.stats.cx_connect_ms.record(milliseconds(connection.began))
+        otherwise(sock, connection.began)
+        while self._waiting:
+            self._settle(SpeaksHttp1())
 
     def on_goaway(self, connection: Http2Connection) -> None:
         """As `Owner`."""
@@ -237,3 +250,8 @@ class Http2Pool(Pool):
         )
         self._breaker.release_connection()
         self._grow()
+
+
+def _chosen(sock: socket.socket) -> str:
+    session = agreed(sock)
+    return session.alpn if session is not None else ""

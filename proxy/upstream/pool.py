@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
@@ -18,32 +18,27 @@ from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.tables import HostColumn, Table
 
 if TYPE_CHECKING:
-    from proxy.net.tls.client import Peer
     from proxy.upstream.http1_connection import Http1Connection
     from proxy.upstream.stream import UpstreamStream
 
 
-class Pool(abc.ABC):
-    """Gives out streams. `numbers` are for new connections."""
+class Common(NamedTuple):
+    """What pools are made of. `numbers` are for new connections."""
 
-    def __init__(
-        self,
-        host: Host,
-        config: Cluster,
-        stats: ClusterStats,
-        breaker: CircuitBreaker,
-        hosts: Table,
-        numbers: Iterator[int],
-        tls: Peer | None,
-    ) -> None:
-        self.host = host
-        self.canary = is_canary(host)
-        self.stats = stats
-        self._config = config
-        self._breaker = breaker
-        self._hosts = hosts
-        self._numbers = numbers
-        self._tls = tls
+    host: Host
+    config: Cluster
+    stats: ClusterStats
+    breaker: CircuitBreaker
+    hosts: Table
+    numbers: Iterator[int]
+
+
+class Pool(abc.ABC):
+    """Gives out streams."""
+
+    def __init__(self, common: Common) -> None:
+        self.host, self._config, self.stats, self._breaker, self._hosts, self._numbers = common
+        self.canary = is_canary(self.host)
         self._draining = False
 
     @property

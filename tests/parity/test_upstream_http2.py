@@ -36,7 +36,7 @@ RESET = {"retry_policy": {"retry_on": "reset", "num_retries": 1}}
 BEFORE = {"retry_policy": {"retry_on": "reset-before-request,connect-failure", "num_retries": 1}}
 
 OTHERWISE = {
-    r"cluster\.\w+\.http2\.nghttp2_upstream_connections": "a library of Envoy's",
+    r"cluster\.[\w-]+\.http2\.nghttp2_upstream_connections": "a library of Envoy's",
     r"cluster\.goaway\.upstream_cx_protocol_error": "Envoy ends such a connection while it still reads from it",
 }
 

@@ -27,9 +27,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "upstream_http_protocol_options",
         "explicit_http_config",
         "use_downstream_protocol_config",
+        "auto_config",
     ),
     "envoy.config.core.v3.UpstreamHttpProtocolOptions": ("auto_sni", "auto_san_validation", "override_auto_sni_header"),
     f"{OPTIONS}.ExplicitHttpConfig": ("http_protocol_options", "http2_protocol_options"),
+    f"{OPTIONS}.AutoHttpConfig": ("http_protocol_options", "http2_protocol_options"),
     f"{OPTIONS}.UseDownstreamHttpConfig": ("http_protocol_options", "http2_protocol_options"),
     "envoy.config.core.v3.HttpProtocolOptions": (
         "idle_timeout",
@@ -58,7 +60,8 @@ def compile_http_options(cluster: Any, context: Context) -> dict[str, Any]:
     """Fields of `proxy.config.cluster.Cluster` from a cluster's options, one of which may stand in the cluster itself,
     as it did before there were options.
     """
-    fields = _typed(cluster.typed_extension_protocol_options, context.at("typed_extension_protocol_options"))
+    secure = cluster.transport_socket.typed_config.type_url.endswith("UpstreamTlsContext")
+    fields = _typed(cluster.typed_extension_protocol_options, context.at("typed_extension_protocol_options"), secure)
     if cluster.HasField("max_requests_per_connection"):
         if fields.get("max_requests_per_connection"):
             context.error(
@@ -87,7 +90,7 @@ def _legacy_http2(cluster: Any, fields: dict[str, Any], context: Context) -> Non
     fields["http2"] = http2_options.from_proto(cluster.http2_protocol_options, context.at("http2_protocol_options"))
 
 
-def _typed(values: Any, context: Context) -> dict[str, Any]:
+def _typed(values: Any, context: Context, secure: bool) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name in sorted(values):
         kind = any_types.split_url(values[name].type_url) or ""
@@ -102,7 +105,7 @@ def _typed(values: Any, context: Context) -> dict[str, Any]:
         fields |= _common(message.common_http_protocol_options, here.at("common_http_protocol_options"))
         if message.HasField("upstream_http_protocol_options"):
             fields["request_names"] = _names(message.upstream_http_protocol_options)
-        fields |= _protocol(message, here)
+        fields |= _protocol(message, here, secure=secure)
     return fields
 
 
@@ -115,12 +118,18 @@ def _names(message: Any) -> RequestNames | None:
     )
 
 
-def _protocol(message: Any, context: Context) -> dict[str, Any]:
+def _protocol(message: Any, context: Context, *, secure: bool) -> dict[str, Any]:
     """What is spoken, and the options of each version of HTTP that may be."""
     chosen = message.WhichOneof("upstream_protocol_options")
     if chosen == "use_downstream_protocol_config":
         protocol, options = "downstream", message.use_downstream_protocol_config
         there = context.at("use_downstream_protocol_config")
+    elif chosen == "auto_config":
+        protocol, options, there = "alpn", message.auto_config, context.at("auto_config")
+        if not secure:
+            there.error(
+                (), "only TLS can tell what a host speaks", "a transport_socket of TLS, or explicit_http_config"
+            )
     else:
         options, there = message.explicit_http_config, context.at("explicit_http_config")
         protocol = "http2" if options.HasField("http2_protocol_options") else "http1"

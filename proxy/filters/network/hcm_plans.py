@@ -282,7 +282,7 @@ def _plain(entry: RouteEntry, options: Forwarding, terms: Terms, cluster: Cluste
     durations = (terms.stream_duration or 0.0, cluster.config.max_stream_duration)
     return (
         not terms.no_content
-        and cluster.config.protocol != "http2"
+        and cluster.config.protocol == "http1"
         and not cluster.config.http1.send_fully_qualified_url  # a plan's target is a path
         and not (terms.retry is not None and terms.asked)
         and not any(0 < limit < LEAST_TIMEOUT for limit in (*times, *durations))
