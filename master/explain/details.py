@@ -87,7 +87,7 @@ DETAILS: dict[str, Detail] = {
         "strict_check_headers of the router",
     ),
     "websocket_handshake_unsuccessful": Detail(
-        "the upstream answered a WebSocket handshake with 200 instead of 101, so its body was dropped", "upstream",
+        "the upstream answered an upgrade (WebSocket) with 200 instead of 101, so its body was dropped", "upstream",
         "a path that is no WebSocket at the upstream",
     ),
     # --- the upstream
