@@ -114,6 +114,9 @@ SHADOW_DEADLINE = 300.0
 MAX_STREAM_DATA = 256 * 1024
 """What filters may write at one exchange as dynamic metadata and filter state, all in all. Envoy has no limit."""
 
+MAX_GRPC_MESSAGE = 4 * 1024 * 1024
+"""The largest message that a gRPC service may answer us with, the default of gRPC's own libraries."""
+
 MAX_GRPC_METHODS = 500
 """gRPC methods that a filter of a worker has stats of by name, as their names come from clients: calls of more count in
 those without a name. Envoy has no limit."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
+from urllib.parse import unquote_to_bytes
 
 from proxy.http.headers import Headers
 
@@ -79,6 +80,11 @@ def service_and_method(path: bytes) -> tuple[str, str] | None:
 def encode_message(text: bytes) -> bytes:
     """What `grpc-message` says in hexadecimal: all but printable ASCII, and "%" (and "~", as in Envoy)."""
     return _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], text[:MAX_MESSAGE])
+
+
+def decode_message(text: bytes) -> str:
+    """What a `grpc-message` says (gRPC over HTTP/2, "Status-Message"). What is no escape stands for itself."""
+    return unquote_to_bytes(text[:MAX_MESSAGE]).decode("utf-8", "replace")
 
 
 def frame_head(length: int, flags: int = 0) -> bytes:
