@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from master.config.compile.secrets import Unusable
-from master.config.compile.tls import WITHOUT_TRUST
+from master.config.compile.tls_validation import WITHOUT_TRUST
 from master.config.sds import newer
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.secrets import contexts, with_secrets

@@ -95,8 +95,9 @@ def _shown(message: Any, value: Value) -> str:
     shown.CopyFrom(message)
     if isinstance(value, Certificate):
         _show(shown.tls_certificate.certificate_chain, value.chain)
-        for source in (shown.tls_certificate.private_key, shown.tls_certificate.password):
-            _show(source, _REDACTED)
+        _show(shown.tls_certificate.ocsp_staple, value.ocsp)
+        for name in ("private_key", "pkcs12", "password"):
+            _show(getattr(shown.tls_certificate, name), _REDACTED)
     elif isinstance(value, Validation):
         _show(shown.validation_context.trusted_ca, value.trusted_ca)
         _show(shown.validation_context.crl, value.crl)
