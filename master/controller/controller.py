@@ -228,6 +228,7 @@ class Controller:
         await self._fold_ended(received.named)
         await nursery.start(self._answer_admin, _admin_sockets(received.named), nursery)
         nursery.start_soon(self._secrets.run)
+        self.tls_stats.warn()
 
     async def _answer_admin(
         self, sockets: list[socket.socket], nursery: trio.Nursery, *, task_status: trio.TaskStatus[None]
@@ -329,6 +330,7 @@ class Controller:
         if not self.reload_status.get("rotation"):
             self.configured_at = time.time()
         self.config, self.tls_stats = config, TlsStats(config)
+        self.tls_stats.warn()
         self._secrets.on_commit()
         names = {listener.name for listener in config.listeners}
         self._standing.keep("drain", {name: drain for name, drain in self.drains.items() if name in names})

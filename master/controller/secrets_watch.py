@@ -25,6 +25,7 @@ log = logging.getLogger("controller")
 INTERVAL = 10.0  # seconds between looks that nothing asked for: network file systems tell nobody of changes
 SETTLE = 0.1  # seconds in which the second file of a pair follows the first
 RETRY = 1.0  # seconds until a refused rotation is asked for again
+MAX_RETRY = 300.0  # seconds between rotations that fail for no fault of the files
 
 Digests = Mapping[str, bytes]
 
@@ -40,6 +41,7 @@ class SecretsWatch:
         self._stats = stats
         self._files = Files()
         self._seen: dict[str, Digests] = {}  # what was refused, by the secret's key
+        self._patience = INTERVAL
         self._status: Mapping[str, Any] = {}
         self._told = trio.Event()
         self._committed = trio.Event()
@@ -120,19 +122,30 @@ class SecretsWatch:
         if not rotation:  # something else went first, and has read the same files
             await trio.sleep(RETRY)
             return
+        if rotation["outcome"] == "failed":
+            await self._give_up(suspects, rotation["reason"])
+            return
+        self._patience = INTERVAL
         outcomes = {outcome["key"]: outcome for outcome in rotation["secrets"]}
         for secret in suspects:
             last = self._seen.get(secret.key, secret.files)
             own = last[secret.path] != now[secret.key][secret.path]
-            outcome = outcomes.get(secret.key, {})
-            error = rotation["reason"] if rotation["outcome"] == "failed" else outcome.get("error", "")
-            if error:
-                log.error("secret %r is not replaced: %s", secret.name, error)
-                self._stats.refused(secret, own=own, unreadable=outcome.get("unreadable", False))
+            outcome = outcomes[secret.key]
+            if outcome["error"]:
+                log.error("secret %r is not replaced: %s", secret.name, outcome["error"])
+                self._stats.refused(secret, own=own, unreadable=outcome["unreadable"])
                 self._seen[secret.key] = now[secret.key]
             else:
                 log.info("secret %r is another one now, read from %s", secret.name, ", ".join(secret.files))
                 self._stats.replaced(secret, self._config(), own=own)
+
+    async def _give_up(self, suspects: list[Secret], reason: str) -> None:
+        """The files may be good: they are tried again, later each time."""
+        for secret in suspects:
+            log.error("secret %r is not replaced yet: %s", secret.name, reason)
+            self._stats.refused(secret, own=False, unreadable=False)
+        await trio.sleep(self._patience)
+        self._patience = min(2 * self._patience, MAX_RETRY)
 
     async def _end(self) -> Mapping[str, Any]:
         """The status of the rotation that was asked for, once it has ended; empty if something took its place."""

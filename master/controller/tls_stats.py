@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,8 @@ from shm.metrics import Metrics
 if TYPE_CHECKING:
     from master.certificates import TlsContext
 
+log = logging.getLogger("controller")
+
 _OF_SECRETS = ("init_fetch_timeout", "key_rotation_failed", "update_failure", "update_rejected")
 _OF_FACTORIES = ("downstream_context_secrets_not_ready", "upstream_context_secrets_not_ready")
 
@@ -25,14 +29,21 @@ class TlsStats:
         self._secrets = config.secrets
         self._uses = list(uses(config))
         self._expirations: dict[str, int] = {}
+        self._warnings: list[str] = []
         self._ocsp_responses: list[float] = []  # until when each is good
         if self._uses:
             from master.certificates import used
 
             found = used(config)
             self._expirations = expirations(found)
+            self._warnings = list(dict.fromkeys(expired(found)))
             answers = [each.ocsp for context in found for each in context.ours if each.ocsp is not None]
             self._ocsp_responses = [each.next_update.timestamp() for each in answers if each.next_update is not None]
+
+    def warn(self) -> None:
+        """Say which certificates have expired: they are presented nevertheless."""
+        for words in self._warnings:
+            log.warning("%s", words)
 
     def add(self, metrics: Metrics) -> None:
         """What nobody counts: the first reading of each secret, and names that are 0."""
@@ -58,6 +69,16 @@ class TlsStats:
         if self._ocsp_responses:
             left = min(self._ocsp_responses) - datetime.now(UTC).timestamp()
             metrics.gauges["server.seconds_until_first_ocsp_response_expiring"] = max(int(left), 0)
+
+
+def expired(found: list[TlsContext]) -> Iterator[str]:
+    """In words, which are over."""
+    now = datetime.now(UTC)
+    for context in found:
+        for each in (*context.ours, *context.theirs):
+            if each.facts.expires < now:
+                facts = each.facts
+                yield f"{context.where}: the certificate {facts.subject} ({each.path}) expired {facts.expires}"
 
 
 def expirations(found: list[TlsContext]) -> dict[str, int]:

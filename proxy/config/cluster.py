@@ -166,6 +166,7 @@ class Cluster(msgspec.Struct, frozen=True):
     request_names: RequestNames | None = None
     socket: UpstreamSocket | None = None
     pool_per_downstream_connection: bool = False
+    preconnect_ratio: float = 1.0
 
     @property
     def stat_name(self) -> str:

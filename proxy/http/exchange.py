@@ -458,7 +458,7 @@ class Exchange:
             except CodecError as error:
                 raise _unwritable(error) from error
             self.info.bytes_sent += len(data)
-        if flush:
+        if flush or self._downstream.blocked:
             await self._flush()
 
     async def _flush(self) -> None:

@@ -27,10 +27,11 @@ from proxy.upstream.codecs import Codecs
 from proxy.upstream.connect import agreed
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.http1_pool import Http1Pool
+from proxy.upstream.http1_preconnect import PreconnectingHttp1Pool
 from proxy.upstream.http2_pool import Http2Pool
 from proxy.upstream.judge import Judge
 from proxy.upstream.lb import Surroundings
-from proxy.upstream.observed import Together
+from proxy.upstream.observed import Hidden, Together
 from proxy.upstream.pool import Common, Pool
 from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.stream import UpstreamStream
@@ -67,6 +68,7 @@ class Cluster:
         self._numbers = numbers or itertools.count(1)
         self._background = background or Background()
         self.stats = ClusterStats(stats, config.stat_name)
+        self.hidden = Hidden(stats, f"cluster.{config.stat_name}.")
         self._hosts = tables.hosts
         slot = endpoints.slot if endpoints is not None else 0
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
@@ -317,7 +319,10 @@ class Cluster:
         common = Common(host, self.config, self.stats, breaker, self._hosts, self._numbers)
 
         def http1() -> Http1Pool:
-            return Http1Pool(common, self._sockets.towards(host, transport, HTTP1), self._codecs.http1)
+            tls = self._sockets.towards(host, transport, HTTP1)
+            if self.config.preconnect_ratio > 1.0:
+                return PreconnectingHttp1Pool(common, tls, self._codecs.http1, self._background)
+            return Http1Pool(common, tls, self._codecs.http1)
 
         def http2(applications: tuple[str, ...]) -> Http2Pool:
             tls = self._sockets.towards(host, transport, applications)

@@ -161,7 +161,15 @@ class Http1Pool(Pool):
         return await self._open() if grant is OPEN else grant
 
     async def _open(self) -> Http1Connection:
-        """Open the connection that `may_open` allowed."""
+        """Open the connection that `may_open` allowed, for the request that waits for it."""
+        try:
+            return await self._connect()
+        except ConnectFailed as failed:
+            self.stats.rq_pending_failure_eject.inc()
+            raise failures.connect_failed(failed) from failed
+
+    async def _connect(self) -> Http1Connection:
+        """Open the connection that `may_open` allowed. Raises `ConnectFailed`, as everybody who waits has been told."""
         stats, began = self.stats, trio.current_time()
         stats.cx_http1_total.inc()
         self._begin_connection()
@@ -169,9 +177,11 @@ class Http1Pool(Pool):
             sock = await connect(self.host.address, self._config.connect_timeout, self._tls, self._config.socket)
         except ConnectFailed as failed:
             self._charge_connect_failure(failed)
-            stats.rq_pending_failure_eject.inc(1 + self._fail_waiters(failed))
+            stats.rq_pending_failure_eject.inc(
+                self._core.fail_waiters(functools.partial(failures.connect_failed, failed))
+            )
             self._forget(began, remote=failed.remote)
-            raise failures.connect_failed(failed) from failed
+            raise
         except BaseException:
             self._forget(began, remote=False)
             raise
@@ -191,10 +201,6 @@ class Http1Pool(Pool):
         connection.created = began
         connection.watch.on_unasked = functools.partial(self._unasked, connection)
         return connection
-
-    def _fail_waiters(self, failed: ConnectFailed) -> int:
-        """Everybody who waits for this host fails as well. Returns how many."""
-        return self._core.fail_waiters(lambda: failures.connect_failed(failed))
 
     def _put(self, connection: Http1Connection, now: float | None = None) -> None:
         if self._draining and not self._core.waiting:

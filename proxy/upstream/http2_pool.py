@@ -1,8 +1,8 @@
 """The HTTP/2 connections of one worker to one host, each of which carries many requests at a time.
 
 * A request takes the first connection that has room; without one it waits, in order of arrival.
-* Another connection is opened only while more requests wait than those that are being opened will carry, and while the
-  breaker allows it; the first one is always allowed, so nobody waits forever.
+* Another connection is opened only while more requests run or wait than there is room for (`preconnect_ratio` times as
+  many, where that is set), and while the breaker allows it; the first one is always allowed, so nobody waits forever.
 * A connection outlives the request that it was opened for: it is a task of the worker's.
 """
 
@@ -81,6 +81,8 @@ class Http2Pool(Pool):
             self._give_back(connection)
             raise failures.reset("overflow")
         self._begin_request()
+        if self._config.preconnect_ratio > 1.0:
+            self._grow()
         return Http2Stream(self, connection, outcomes, judge)
 
     def release(self, connection: Http2Connection) -> None:
@@ -178,8 +180,8 @@ class Http2Pool(Pool):
     # --- connections --------------------------------------------------------------------------------------------------
 
     def _grow(self) -> None:
-        """Open the connections that those who wait need."""
-        while len(self._waiting) > sum(each.capacity for each in self._connections if each.connecting):
+        """Open the connections that those who wait need, and are to come."""
+        while self._is_short():
             if not self._breaker.claim_connection(force=not self._connections):
                 return
             connection = Http2Connection(self, self._make_codec())
@@ -190,6 +192,13 @@ class Http2Pool(Pool):
             self._begin_connection()
             if self.otherwise is None:
                 self.stats.cx_http2_total.inc()
+
+    def _is_short(self) -> bool:
+        if not self._waiting and self._config.preconnect_ratio <= 1.0:
+            return False
+        running = sum(each.claimed for each in self._connections)
+        room = sum(each.capacity if each.connecting else each.room for each in self._connections)
+        return (len(self._waiting) + running) * self._config.preconnect_ratio > room + running
 
     async def _run(self, connection: Http2Connection) -> None:
         """The life of one connection."""

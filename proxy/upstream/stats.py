@@ -14,8 +14,10 @@ class Outcomes:
     """Codes and times of responses of one kind: `cluster.<name>.external.*`, `.internal.*` (who asked), `.canary.*`.
 
     What a reader can sum up over these (`upstream_rq_200`, `_2xx`, `_completed`) is not written. Codes are cached as
-    they appear: Envoy shows `upstream_rq_<code>` only after its first use.
+    they appear: Envoy shows `upstream_rq_<code>` only after its first use. `hides_codes`: some of them are not told.
     """
+
+    hides_codes: bool = False
 
     __slots__ = ("_codes", "_prefix", "_stats", "time")
 

@@ -265,7 +265,7 @@ class UpstreamStream(abc.ABC):
         return self._response_ended and self._request_ended_at is not None
 
     def _unseen(self, response: ResponseReceived, verdict: Verdict) -> Retried:
-        if verdict is Verdict.RETRY:
+        if verdict is Verdict.RETRY and not self._outcomes.hides_codes:
             self._pool.stats.retried().charge(response.status)
         self._pool.count(HostColumn.RQ_ERROR)
         self._response_ended = response.end_stream

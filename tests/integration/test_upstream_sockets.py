@@ -186,3 +186,18 @@ def test_faults() -> None:
     assert "STATE_BOUND is not supported" in messages(
         upstream_bind_config=option(1, 2, int_value=1, state="STATE_BOUND")
     )
+
+
+@run_trio
+@pytest.mark.field(f"{CLUSTER}.preconnect_policy", f"{CLUSTER}.PreconnectPolicy.per_upstream_preconnect_ratio")
+async def test_connections_ahead_of_requests() -> None:
+    async with origin(answering(OK)) as upstream:
+        text = configured(upstream.address, preconnect_policy={"per_upstream_preconnect_ratio": 3})
+        async with serving(one_listener(text)) as rig:
+            client = await rig.connect()
+            for _ in range(3):
+                await client.send(GET)
+                await client.response()
+            with trio.move_on_after(2):
+                await until(lambda: upstream.accepted == 3)
+            assert rig.stats.value("cluster.origin.upstream_cx_total") == 3

@@ -41,7 +41,7 @@ class FaultyHosts:
         faults: dict[str, Fault] = {
             "closes": lambda sock: _read_greeting(sock),
             "resets": lambda sock: sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET),
-            "plain": lambda sock: sock.sendall(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"),
+            "plain": _answer_in_http,
             "silent": lambda sock: _drain(sock),
             "new": lambda sock: _shake(sock, new),
             "nameless": lambda sock: _shake(sock, nameless),
@@ -81,8 +81,19 @@ def _serve(sock: socket.socket, fault: Fault) -> None:
 
 
 def _shake(sock: socket.socket, context: ssl.SSLContext) -> None:
-    with context.wrap_socket(sock, server_side=True) as secure:
-        _drain(secure)
+    """A client that is turned away hears the alert, and no reset before it."""
+    with sock.dup() as same:
+        try:
+            with context.wrap_socket(sock, server_side=True) as secure:
+                _drain(secure)
+        except ssl.SSLError:
+            same.shutdown(socket.SHUT_WR)
+            _drain(same)
+
+
+def _answer_in_http(sock: socket.socket) -> None:
+    _read_greeting(sock)
+    sock.sendall(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
 
 
 def _read_greeting(sock: socket.socket) -> None:

@@ -36,7 +36,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "lb_subset_config",
         "transport_socket",
         "connection_pool_per_downstream_connection",
+        "preconnect_policy",
     ),
+    "envoy.config.cluster.v3.Cluster.PreconnectPolicy": ("per_upstream_preconnect_ratio",),
     "envoy.config.cluster.v3.Cluster.RefreshRate": ("base_interval", "max_interval"),
 }
 
@@ -118,6 +120,7 @@ def _cluster(message: Any, context: Context) -> Cluster:
         tls=tls,
         socket_matches=matches,
         socket=compile_upstream_socket(message, context),
+        preconnect_ratio=message.preconnect_policy.per_upstream_preconnect_ratio.value or 1.0,
         pool_per_downstream_connection=message.connection_pool_per_downstream_connection,
         **http_options,
     )

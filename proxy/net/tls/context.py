@@ -103,7 +103,7 @@ def load_certificate(context: ssl.SSLContext, certificate: Certificate) -> None:
         with _nameless(certificate.chain) as chain, _nameless(certificate.key) as key:
             context.load_cert_chain(chain, key, password=lambda: certificate.password)  # OpenSSL asks no terminal
     except ssl.SSLError as error:
-        reason = error.reason or str(error)
+        reason = error.reason or "there is no whole PEM private key in it"  # `ssl` has no words for that
         raise TlsConfigError("certificate" if reason in _OF_CHAIN else "key", _WORDS.get(reason, reason)) from None
     except ValueError as error:
         raise TlsConfigError("key", str(error)) from None
@@ -146,7 +146,8 @@ def _load(context: ssl.SSLContext, path: str, field: str) -> None:
         context.load_verify_locations(path)
     except ssl.SSLError as error:
         what = "CRL" if field == "crl" else "certificate"
-        raise TlsConfigError(field, f"there is no PEM {what} in it ({error.reason})") from None
+        why = f" ({error.reason})" if error.reason else ""
+        raise TlsConfigError(field, f"there is no PEM {what} in it{why}") from None
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
 from master.admin.dispatch import answer
@@ -94,6 +95,14 @@ def test_stats(tmp_path: Path) -> None:
     assert metrics.counters["sds.of_file.update_attempt"] == 3
     assert metrics.counters["cluster.origin.client_ssl_socket_factory.ssl_context_update_by_sds"] == 1
     assert metrics.counters[f"{INSIDE}server_ssl_socket_factory.ssl_context_update_by_sds"] == 0
+
+
+def test_expired_certificates_are_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    over = authority().issue("a.test", name="over", days=-2)
+    two = {"tls_certificates": [certificate(over)], "validation_context": {"trusted_ca": inline(over.chain)}}
+    TlsStats(compiled(downstream(common=two))).warn()
+    (record,) = caplog.records
+    assert record.getMessage().startswith("listener main: the certificate CN=over (<inline>) expired 20")
 
 
 def test_stats_without_tls() -> None:

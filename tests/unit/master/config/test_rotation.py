@@ -96,6 +96,27 @@ def test_a_key_that_has_gone(tmp_path: Path) -> None:
     assert "No such file" in outcomes[0].error
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("tls.key", SECOND.key[:100], "there is no whole PEM private key in it"),
+        ("tls.crt", SECOND.chain[:300], "there is no PEM certificate"),
+        ("tls.key", "", "the certificate has no private_key"),
+        ("tls.crt", SECOND.key, "there is no PEM certificate"),
+        ("ca.pem", authority().pem[:300], "there is no PEM certificate in it"),
+    ],
+    ids=["key", "certificate", "empty", "confused", "trust"],
+)
+def test_files_that_are_half_written(tmp_path: Path, name: str, content: str, reason: str) -> None:
+    before = configured(tmp_path)
+    put(tmp_path / name, content)
+    after, outcomes = rotate(before)
+    assert after == before
+    errors = [outcome.error for outcome in outcomes]
+    assert [reason in error for error in errors] == [name != "ca.pem", name == "ca.pem"]
+    assert not any("KEY-----" in error for error in errors)
+
+
 def test_a_pair_that_is_good_for_itself_and_not_for_the_context(tmp_path: Path) -> None:
     server = put_secret(tmp_path / "server.json", "server", tls_certificate=put_pair(tmp_path, FIRST))
     strict = {"cipher_suites": ["ECDHE-ECDSA-AES128-GCM-SHA256:@SECLEVEL=3"]}

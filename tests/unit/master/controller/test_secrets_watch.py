@@ -34,6 +34,7 @@ class Rig:
         self.stats = MemoryStats()
         self.refusals: list[str] = []
         self.preempted = False
+        self.failure = ""
         self.asked = 0
         self.watch = secrets_watch.SecretsWatch(lambda: self.config, self._ask, SdsStats(self.stats))
 
@@ -44,6 +45,11 @@ class Rig:
         if self.preempted:
             self.preempted = False
             self.watch.on_status({"rotation": {}})
+            return
+        if self.failure:
+            rotation = {"phase": "idle", "outcome": "failed", "reason": self.failure, "secrets": []}
+            self.watch.on_status({"rotation": rotation})
+            self.failure = ""
             return
         before = self.config
         self.config, outcomes = await trio.to_thread.run_sync(rotate, before)
@@ -180,6 +186,16 @@ async def test_a_busy_supervisor_is_asked_again(tmp_path: Path, often: Often) ->
         put_pair(tmp_path, SECOND)
         await rig.until_counted(**{UPDATED: 1})
         assert rig.asked == 5
+
+
+@run_trio(deadline=20)
+async def test_good_files_are_tried_again(tmp_path: Path, often: Often, caplog: pytest.LogCaptureFixture) -> None:
+    async with watching(tmp_path) as rig:
+        await often.looks(1)
+        rig.failure = "every worker died of it, or hangs"
+        put_pair(tmp_path, SECOND)
+        await rig.until_counted(**{UPDATED: 1}, server__key_rotation_failed=1)
+        assert "secret 'server' is not replaced yet: every worker died of it, or hangs" in caplog.text
 
 
 @run_trio(deadline=20)
