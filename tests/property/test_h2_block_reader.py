@@ -57,7 +57,7 @@ CUT = st.tuples(SOUND, st.integers(1, 8)).map(lambda cut: cut[0][: -cut[1]])
 BLOCKS = st.lists(SOUND | CUT | st.binary(max_size=12), max_size=8)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(blocks=BLOCKS)
 @example(blocks=[b"\x3f\xe2\x1f"])
 @example(blocks=[b"\xff\xff\xff\xff\xff\xff\xff"])
