@@ -16,6 +16,7 @@ from proxy.config.lb_subsets import Labels
 from proxy.errors import ProxyError
 from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo, UpstreamConnection
+from proxy.net.peer import address_of
 from proxy.stats import Stats
 from proxy.upstream import failures
 from proxy.upstream.background import Background
@@ -212,6 +213,7 @@ class Cluster:
             await connection.open()
         finally:
             info.pool_ready = trio.current_time()
+        info.upstream_local = address_of(connection.sock, peer=False)
         tls_session = agreed(connection.sock)
         info.upstream_connection = UpstreamConnection(next(self._numbers), began, info.pool_ready, "", tls_session)
         return connection
