@@ -1,6 +1,7 @@
 """The configuration that ours and Envoy both run: one text, everything switched on that a service in production has.
 
-Listeners: `main`; `log`, the same with an access log to a file; `tls`, the same over TLS; `attacked`, with little but
+Listeners: `main`; `log`, the same with an access log to a file; `h2`, the same with an origin that speaks HTTP/2;
+`grpc`, the same for calls of gRPC; `tls`, the same over TLS; `attacked`, with little but
 what the attackers of `tests/kit/h2_attacks.py` ask for; `tcp`, a TCP proxy. 100 virtual hosts with ten routes each,
 timeouts of every kind, request ids, `x-forwarded-for`, and header rules in both directions on every request.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -22,29 +23,54 @@ _TYPE = "type.googleapis.com/envoy.extensions"
 _TCP_PROXY = f"{_TYPE}.filters.network.tcp_proxy.v3.TcpProxy"
 _FILE_LOG = f"{_TYPE}.access_loggers.file.v3.FileAccessLog"
 _DOWNSTREAM_TLS = f"{_TYPE}.transport_sockets.tls.v3.DownstreamTlsContext"
+_PROTOCOLS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_HTTP2: Fields = {
+    "typed_extension_protocol_options": {
+        _PROTOCOLS: {
+            "@type": f"type.googleapis.com/{_PROTOCOLS}",
+            "explicit_http_config": {"http2_protocol_options": {}},
+        }
+    }
+}
 _HEADER_MUTATION = f"{_TYPE}.filters.http.header_mutation.v3.HeaderMutation"
 _DYNAMIC_MODULE = f"{_TYPE}.filters.http.dynamic_modules.v3.DynamicModuleFilter"
 
 
-def bootstrap(origin: int, recorder: int, filters: tuple[str, ...] = ()) -> str:
+class Ports(NamedTuple):
+    """Of 127.0.0.1: what the clusters are."""
+
+    origin: int
+    origin_h2: int
+    grpc: int
+    recorder: int
+
+
+def bootstrap(ports: Ports, filters: tuple[str, ...] = ()) -> str:
     """The YAML of `tree`."""
-    return yaml.safe_dump(tree(origin, recorder, filters), sort_keys=False)
+    return yaml.safe_dump(tree(ports, filters), sort_keys=False)
 
 
-def tree(origin: int, recorder: int, filters: tuple[str, ...] = ()) -> Fields:
-    """`origin` and `recorder` are ports of 127.0.0.1; `filters` are classes of `filters/bench_filters.py`."""
+def tree(ports: Ports, filters: tuple[str, ...] = ()) -> Fields:
+    """`filters` are classes of `filters/bench_filters.py`."""
     log: Fields = {"name": "file", "typed_config": {"@type": _FILE_LOG, "path": "{directory}/access.log"}}
     tcp: Fields = {"@type": _TCP_PROXY, "stat_prefix": "tcp", "cluster": "origin", "idle_timeout": "3600s"}
     listeners = [
         _listener("main", _http_manager("main", filters)),
         _listener("log", _http_manager("log", filters, access_log=[log])),
+        _listener("h2", _http_manager("h2", filters, cluster="origin-h2")),
+        _listener("grpc", _http_manager("grpc", filters, cluster="grpc")),
         _listener("tls", _http_manager("tls", filters), transport_socket=_tls()),
         _listener(
             "attacked", _http_manager("attacked", filters, hosts=[_victim(), _virtual_host("service", HOST, "origin")])
         ),
         _listener("tcp", {"name": "envoy.filters.network.tcp_proxy", "typed_config": tcp}),
     ]
-    clusters = [static_cluster("origin", origin), static_cluster("recorder", recorder)]
+    clusters = [
+        static_cluster("origin", ports.origin),
+        static_cluster("origin-h2", ports.origin_h2, **_HTTP2),
+        static_cluster("grpc", ports.grpc, **_HTTP2),
+        static_cluster("recorder", ports.recorder),
+    ]
     return {"static_resources": {"listeners": listeners, "clusters": clusters}}
 
 
@@ -65,9 +91,11 @@ def _tls() -> Fields:
     return {"name": "tls", "typed_config": {"@type": _DOWNSTREAM_TLS, "common_tls_context": context}}
 
 
-def _http_manager(name: str, filters: tuple[str, ...], hosts: Sequence[Fields] = (), **further: Any) -> Fields:
+def _http_manager(
+    name: str, filters: tuple[str, ...], hosts: Sequence[Fields] = (), *, cluster: str = "origin", **further: Any
+) -> Fields:
     """With the hundred virtual hosts, or with `hosts`."""
-    services = [_virtual_host(f"service-{number}", f"service-{number}.bench", "origin") for number in range(HOSTS)]
+    services = [_virtual_host(f"service-{number}", f"service-{number}.bench", cluster) for number in range(HOSTS)]
     recorded = _virtual_host("recorded", RECORDED_HOST, "recorder")
     manager = {
         "@type": HCM,

@@ -103,6 +103,11 @@ def handshakes(address: Address, *, count: int, resumed: bool) -> Outcome:
     return parse(run(command, deadline=120))
 
 
+def grpc(address: Address, kind: str, amount: int) -> Outcome:
+    """`bench.grpc_load` of this kind; raises Unfit if a call fails."""
+    return parse(run([sys.executable, "-m", "bench.grpc_load", address[0], str(address[1]), kind, str(amount)], 120))
+
+
 def percentile(times: list[float], share: float) -> float:
     """Of sorted `times`; 0 where there are none."""
     return times[min(len(times) - 1, int(len(times) * share))] if times else 0.0

@@ -16,7 +16,7 @@ FILES = {"1k": 1 << 10, "64k": 64 << 10, "100m": 100 << 20}
 _SERVERS = """
 upstream inside {{ server 127.0.0.1:{inside}; keepalive 64; }}
 server {{
-  listen 127.0.0.1:{port} backlog=4096; root {files};
+  listen 127.0.0.1:{port} backlog=4096; listen 127.0.0.1:{h2_port} http2; root {files};
   proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Content-Length "";
   proxy_pass_request_body off; proxy_method GET; proxy_buffers 16 64k;
   location = {route}/small {{ return 200 "hello world\\n"; }}
@@ -32,7 +32,7 @@ server {{
 
 
 class NginxOrigin:
-    """A running origin on `port` of 127.0.0.1."""
+    """A running origin on `port` of 127.0.0.1, and by HTTP/2 (prior knowledge) on `h2_port`."""
 
     def __init__(self) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="origin-")
@@ -42,9 +42,9 @@ class NginxOrigin:
         for name, size in FILES.items():
             (folder / name).write_bytes(b"0123456789abcde\n" * (size // 16))
         files.chmod(0o755)  # nginx serves them as another user where it was started by root
-        self.port, inside = free_port(), free_port()
+        self.port, self.h2_port, inside = free_port(), free_port(), free_port()
         try:
-            servers = _SERVERS.format(port=self.port, inside=inside, files=files, route=ROUTE)
+            servers = _SERVERS.format(port=self.port, h2_port=self.h2_port, inside=inside, files=files, route=ROUTE)
             self._nginx = Nginx(servers, self.port)
         except BaseException:
             self._directory.cleanup()

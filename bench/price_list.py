@@ -63,7 +63,7 @@ async def lanes() -> AsyncIterator[dict[str, tuple[Lane | None, Client]]]:
         region = create_region(1)
         stack.callback(os.close, region)
         async with origin(answering_with_bodies) as upstream, trio.open_nursery() as nursery:
-            text = configuration.bootstrap(upstream.address.port, upstream.address.port)
+            text = configuration.bootstrap(configuration.Ports(*[upstream.address.port] * 4))
             config = compiled(text.replace("{directory}", directory))
             server = Server(config, config.endpoints, MetricsWriter(region), Tables(stack), worker_index=0)
             await nursery.start(lambda task_status: server.run(task_status=task_status))

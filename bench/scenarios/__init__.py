@@ -14,7 +14,7 @@ from bench.scenarios.neighbour import Neighbour
 from bench.scenarios.replace import Replace
 from bench.scenarios.rest import Rest
 from bench.scenarios.start import Start
-from bench.scenarios.under_load import Downloads, Handshakes, Http2Requests, Requests
+from bench.scenarios.under_load import Calls, Downloads, Handshakes, Http2Requests, Messages, Requests
 from bench.subjects import Subject
 
 _PAIR = ("trireme", "envoy")
@@ -125,6 +125,14 @@ SCENARIOS = (
         Http2Requests(_SMALL),
         references=(),
     ),
+    Scenario(
+        "h2-h2",
+        "small GET over HTTP/2, 8 connections with 16 streams, upstream HTTP/2",
+        Http2Requests(_SMALL, listener="h2"),
+        references=(),
+    ),
+    Scenario("grpc-unary", "unary gRPC calls of 128 bytes, 4 connections with 8 at a time", Calls(), references=()),
+    Scenario("grpc-stream", "10,000 messages of 128 bytes each way on one stream of gRPC", Messages(), references=()),
     Scenario(
         "tls-32",
         "small keep-alive GET over TLS, 32 connections",

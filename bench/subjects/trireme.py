@@ -27,7 +27,7 @@ class Trireme:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.proxy = Proxy(
-            bootstrap(upstreams.origin, upstreams.recorder, filters),
+            bootstrap(upstreams.ports, filters),
             concurrency=concurrency,
             arguments=("--filter-path", str(_HERE / "filters")) if filters else (),
             environment=environment,

@@ -25,6 +25,8 @@ fi
 expect "no count of who has no certificate" "ssl.fail_verify_no_cert: 1$" "$service_stats"
 expect "no count of who has another name" "ssl.fail_verify_san: 1$" "$service_stats"
 
+expect "no HTTP/2 between the proxies" "^http.service.downstream_cx_http2_total: [1-9]" "$service_stats"
+
 expect "the edge's timeout" "^HTTP/1.1 504" -i "$edge/?delay=1.5"
 expect "the edge did not count its timeout" "^cluster.service-proxy.upstream_rq_timeout: 1$" "$edge_stats"
 expect "the second proxy counted it as its own" "^cluster.service.upstream_rq_timeout: 0$" "$service_stats"

@@ -53,6 +53,14 @@ DETAILS: dict[str, Detail] = {
     ),
     "grpc_base_64_decode_failed": Detail("the body of a gRPC-Web request is no base64, as its type says", "client"),
     "grpc_base_64_decode_failed_bad_size": Detail("the base64 of a gRPC-Web request breaks off", "client"),
+    "early_grpc_json_transcode_failure{*}": Detail(
+        "the request is no call of the method that its path names: grpc_json_transcoder has told why in the reply",
+        "client", "the query, and the `google.api.http` rule of the method",
+    ),
+    "grpc_json_transcode_failure{*}": Detail(
+        "a body could not be translated between JSON and gRPC, or is larger than it may be: the reply tells why",
+        "client", "the body, and `max_request_body_size` and `max_response_body_size` of grpc_json_transcoder",
+    ),
     "grpc_bridge_data_too_small": Detail("the request's body is too short for a gRPC message", "client"),
     "grpc_bridge_content_type_wrong": Detail(
         "the upstream's answer has not the content type that grpc_http1_reverse_bridge asks for", "upstream",

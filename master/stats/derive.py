@@ -41,6 +41,13 @@ _RULES = (
         re.compile(r"(cluster\..+\.(?:canary|retry)\.)upstream_rq_((\d)\d\d)", re.ASCII),
         (r"\1upstream_rq_\3xx", r"\1upstream_rq_completed"),
     ),
+    # Those that the sum over both is not to tell (`suppress_grpc_request_failure_code_stats`).
+    _Rule(
+        re.compile(r"(cluster\..+\.)hidden\.upstream_rq_((\d)\d\d)", re.ASCII),
+        (r"\1upstream_rq_\2", r"\1upstream_rq_\3xx"),
+        factor=-1,
+    ),
+    _Rule(re.compile(r"(cluster\..+\.)hidden\.(retry\.)upstream_rq_\d\d\d", re.ASCII), (r"\1\2upstream_rq_completed",)),
     _Rule(
         re.compile(r"(vhost\..+\.(?:vcluster|route)\..+\.)upstream_rq_((\d)\d\d)", re.ASCII),
         (r"\1upstream_rq_\3xx", r"\1upstream_rq_completed"),

@@ -134,10 +134,12 @@ def _destination(info: StreamInfo) -> Attributes:
 def _connection(info: StreamInfo) -> Attributes:
     if info.connection is None:
         return {"mtls": False, "requested_server_name": ""}
-    found: Attributes = {"id": info.connection.id, "mtls": False, "requested_server_name": ""}
+    found: Attributes = {
+        "id": info.connection.id, "mtls": False, "requested_server_name": info.connection.server_name,
+    }  # fmt: skip
     tls = info.connection.tls
     if tls is not None:
-        found["mtls"], found["requested_server_name"] = tls.peer is not None, tls.server_name
+        found["mtls"] = tls.peer is not None
         found["tls_version"] = tls.version
     return found
 

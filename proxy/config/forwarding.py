@@ -83,6 +83,8 @@ class Forwarding(msgspec.Struct, frozen=True, gc=False):
 
     `buffer_limit`: bytes of a request's body that are kept for retries; None leaves the listener's limit. `retry` is
     None where nothing retries, unless a request asks for it. `high_priority`: has the limits of that priority.
+    `max_grpc_timeout`: a gRPC client's own timeout, less `grpc_timeout_offset`, counts up to this one, instead of the
+    route's timeout; 0 is no limit, None: it does not count.
     `internal_redirect`: which redirects of the upstream are followed here.
     """
 
@@ -96,6 +98,8 @@ class Forwarding(msgspec.Struct, frozen=True, gc=False):
     hedge_on_per_try_timeout: bool = False
     internal_redirect: InternalRedirectPolicy | None = None
     high_priority: bool = False
+    max_grpc_timeout: float | None = None
+    grpc_timeout_offset: float = 0.0
 
     def upgrade(self, kind: str) -> RouteUpgrade | None:
         """What the route says about `kind` (lower case); None if nothing."""

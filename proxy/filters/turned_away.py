@@ -38,9 +38,8 @@ class TurnedAway:
         limits = {}
         if refusal.detail == "tls_handshake_timeout":
             limits = {"FilterChain.transport_socket_connect_timeout": timeout or TLS_HANDSHAKE_TIMEOUT}
-        name = tls.server_name or (connection.hello.server_name if connection.hello is not None else "")
         shown = [line for line in (refusal.words, tls.peer and _certificate(tls.peer)) if line]
-        self._add(connection, "TLS", refusal.detail, "\n".join(shown), name, tls.bytes_received, limits)
+        self._add(connection, "TLS", refusal.detail, "\n".join(shown), tls.bytes_received, limits)
 
     def by_inspection(self, connection: Connection, error: ProxyError, listener: Listener) -> None:
         """The listener filter could not, or would not, wait for what the client asks for. Who has gone is nobody."""
@@ -55,16 +54,9 @@ class TurnedAway:
     def by_matching(self, connection: Connection) -> None:
         """No filter chain is for what the client asks, or for where it comes from."""
         hello = connection.hello
-        asked = (
-            "" if hello is None else f"the client offers {', '.join(hello.applications)}" if hello.applications else ""
-        )
-        self._add(
-            connection,
-            "TCP" if hello is None else "TLS",
-            "filter_chain_not_found",
-            connection.not_tls or asked,
-            "" if hello is None else hello.server_name,
-        )
+        asked = f"the client offers {', '.join(hello.applications)}" if hello is not None and hello.applications else ""
+        protocol = "TCP" if hello is None else "TLS"
+        self._add(connection, protocol, "filter_chain_not_found", connection.not_tls or asked)
 
     def _add(
         self,
@@ -72,7 +64,6 @@ class TurnedAway:
         protocol: str,
         detail: str,
         cause: str = "",
-        server_name: str = "",
         received: int = 0,
         limits: Limits = {},  # noqa: B006 - only read
     ) -> None:
@@ -81,7 +72,7 @@ class TurnedAway:
                 now(),
                 "failed",
                 self._recorder.worker,
-                authority=text(server_name.encode("latin-1", "backslashreplace")),
+                authority=text(connection.server_name.encode("latin-1", "backslashreplace")),
                 protocol=protocol,
                 downstream=str(connection.remote or ""),
                 listener=self._listener,
@@ -96,6 +87,9 @@ class TurnedAway:
 
 def _certificate(facts: CertificateFacts) -> str:
     """The certificate that a client has shown, for whoever issues such."""
-    names = ", ".join(name for _, name in facts.sans) or "no alternative names"
-    until = facts.expires.strftime("%Y-%m-%d %H:%M")
-    return f"the client's certificate: {facts.subject} ({names}), issued by {facts.issuer}, valid until {until} UTC"
+    try:
+        names = ", ".join(name for _, name in facts.sans) or "no alternative names"
+        until = facts.expires.strftime("%Y-%m-%d %H:%M")
+        return f"the client's certificate: {facts.subject} ({names}), issued by {facts.issuer}, valid until {until} UTC"
+    except ValueError:
+        return "the client's certificate cannot be read"

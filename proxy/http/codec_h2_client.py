@@ -60,7 +60,7 @@ class H2ClientCodec(H2Connection):
                 Setting.HEADER_TABLE_SIZE: options.hpack_table_size,
                 Setting.ENABLE_CONNECT_PROTOCOL: int(options.allow_connect),
                 Setting.MAX_CONCURRENT_STREAMS: options.max_concurrent_streams,
-                Setting.INITIAL_WINDOW_SIZE: options.initial_stream_window_size,
+                Setting.INITIAL_WINDOW_SIZE: self.first_window,
             }
         )
 

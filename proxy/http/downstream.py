@@ -37,6 +37,11 @@ class Downstream(Protocol):
     @property
     def multiplexed(self) -> bool: ...
     @property
+    def blocked(self) -> bool:
+        """Whether what has been sent waits for the client's leave, so that no more of it should be held."""
+        ...
+
+    @property
     def codec(self) -> Sender: ...
     @property
     def torn(self) -> bool:
@@ -90,6 +95,7 @@ class H1Downstream:
     """Reads only when asked and holds at most one read's events, so that not reading is the back-pressure."""
 
     multiplexed = False
+    blocked = False
     read_size = 0
     __slots__ = ("_arrived", "_events", "_failure", "_unsent", "codec", "connection")
 

@@ -53,6 +53,29 @@ _OF_HTTP = {
 }
 
 
+_TO_HTTP: dict[int, int] = {
+    GrpcStatus.OK: 200,
+    GrpcStatus.CANCELLED: 499,
+    GrpcStatus.INVALID_ARGUMENT: 400,
+    GrpcStatus.DEADLINE_EXCEEDED: 504,
+    GrpcStatus.NOT_FOUND: 404,
+    GrpcStatus.ALREADY_EXISTS: 409,
+    GrpcStatus.PERMISSION_DENIED: 403,
+    GrpcStatus.RESOURCE_EXHAUSTED: 429,
+    GrpcStatus.FAILED_PRECONDITION: 400,
+    GrpcStatus.ABORTED: 409,
+    GrpcStatus.OUT_OF_RANGE: 400,
+    GrpcStatus.UNIMPLEMENTED: 501,
+    GrpcStatus.UNAVAILABLE: 503,
+    GrpcStatus.UNAUTHENTICATED: 401,
+}
+
+
+def to_http(status: int) -> int:
+    """What a gRPC status is to an HTTP client (`Grpc::Utility::grpcToHttpStatus`)."""
+    return _TO_HTTP.get(status, 500)
+
+
 def of_http(status: int) -> GrpcStatus:
     """What an HTTP status means to a gRPC client."""
     return _OF_HTTP.get(status, GrpcStatus.UNKNOWN)

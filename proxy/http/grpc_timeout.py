@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+NAME = b"grpc-timeout"
+
 _TIMEOUT = re.compile(rb"\+?([0-9]+)([HMSmun])")
 _SECONDS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 _MAX = 99_999_999

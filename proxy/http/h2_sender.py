@@ -22,6 +22,12 @@ OUTPUT_LIMIT = 256 * 1024
 MAX_OUTPUT = 4 * 1024 * 1024
 """All that may be written ahead of the socket, heads of responses above all; Envoy bounds frames alone."""
 
+_LARGE_WINDOW = 1024 * 1024
+_FIRST_WINDOW = 16 * 1024
+"""What a server may send on a stream at first where it may have a large window in the end, which doubles as what comes
+is taken. A thousand streams of clients that do not read would else have us hold that much for each, and fill the window
+of the connection, which others need."""
+
 _REMEMBERED = 512
 """Streams that are over, of which frames may still be on their way (RFC 9113 5.1, "closed")."""
 
@@ -49,6 +55,8 @@ class H2Sender:
         self.peer_max_streams = frames.MAX_STREAM_ID
         self.peer_takes_extended_connect = False
         self._now = 0.0
+        size = options.initial_stream_window_size
+        self.first_window = _FIRST_WINDOW if self.client and size > _LARGE_WINDOW else size
         self._budget = Budget(options)
         self._streams: dict[int, Stream] = {}
         self._over: OrderedDict[int, bool] = OrderedDict()
@@ -76,7 +84,7 @@ class H2Sender:
         return 0 if self.client else self._highest
 
     def _open(self, stream_id: int) -> Stream:
-        window = self.options.initial_stream_window_size
+        window = self.first_window
         stream = self._streams[stream_id] = Stream(stream_id, self.peer_initial_window, window, self._now)
         self._budget.opened += 1
         self.stats.streams_active.add(1)
@@ -257,9 +265,12 @@ class H2Sender:
         if stream is None or stream.remote_ended:
             return
         stream.consumed += size
-        if stream.consumed >= self.options.initial_stream_window_size // 2:
-            stream.receive_window += stream.consumed
-            self._queue(frames.window_update(stream_id, stream.consumed))
+        if stream.consumed >= stream.window // 2:
+            window = min(2 * stream.window, self.options.initial_stream_window_size)
+            more = stream.consumed + window - stream.window
+            stream.window = window
+            stream.receive_window += more
+            self._queue(frames.window_update(stream_id, more))
             stream.consumed = 0
 
     def _give_back(self, size: int) -> None:

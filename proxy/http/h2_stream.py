@@ -17,12 +17,12 @@ class Meter:
 
 
 class Stream:
-    """`send_window` and `receive_window` are in bytes; `consumed` have been read by whoever wanted them, and are not
-    yet given back to the peer. `queue` waits for windows, `queued` bytes of it; `ends`: what waits is the last, but for
-    `trailers`. `local_ended` and `remote_ended` say which side has sent its end. `expected`: body bytes that the head
-    promised, -1 if none; `promised`: those of ours that are still to be sent. `informational` counts 1xx responses.
-    `opened_at` is the time that `receive` was given. `tunnel`: its data is a tunnel's, or would be;
-    `protocol`: which one an extended CONNECT of ours has asked for.
+    """`send_window` and `receive_window` are in bytes, `window` is the latter with nothing on its way; `consumed` have
+    been read by whoever wanted them, and are not yet given back to the peer. `queue` waits for windows, `queued` bytes
+    of it; `ends`: what waits is the last, but for `trailers`. `local_ended` and `remote_ended` say which side has sent
+    its end. `expected`: body bytes that the head promised, -1 if none; `promised`: those of ours that are still to be
+    sent. `informational` counts 1xx responses. `opened_at` is the time that `receive` was given. `tunnel`: its data is
+    a tunnel's, or would be; `protocol`: which one an extended CONNECT of ours has asked for.
     """
 
     __slots__ = (
@@ -47,12 +47,13 @@ class Stream:
         "send_window",
         "trailers",
         "tunnel",
+        "window",
     )
 
     def __init__(self, stream_id: int, send_window: int, receive_window: int, opened_at: float = 0.0) -> None:
         self.id = stream_id
         self.send_window = send_window
-        self.receive_window = receive_window
+        self.receive_window = self.window = receive_window
         self.consumed = 0
         self.queue: deque[bytes | memoryview] = deque()
         self.queued = 0

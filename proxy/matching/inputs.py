@@ -114,8 +114,6 @@ INPUTS: dict[str, Callable[[Input], Value]] = {
     f"{NETWORK}.SourcePortInput": _of_connection(lambda connection, info: _port(_source(connection, info))),
     f"{NETWORK}.DirectSourceIPInput": _of_connection(lambda connection, info: _host(connection.remote)),
     f"{NETWORK}.SourceTypeInput": _of_connection(_source_type),
-    f"{NETWORK}.ServerNameInput": _of_connection(
-        lambda connection, info: connection.tls.server_name if connection.tls is not None else ""
-    ),
+    f"{NETWORK}.ServerNameInput": _of_connection(lambda connection, info: connection.server_name),
 }
 """By the full name of the input's message."""

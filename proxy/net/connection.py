@@ -142,6 +142,13 @@ class Connection:
             self._remote = address_of(self._socket, peer=True)
         return self._remote
 
+    @property
+    def server_name(self) -> str:
+        """What the client has asked for by TLS, with us or through us, in lower case; "" for nothing."""
+        if self.tls is not None and self.tls.server_name:
+            return self.tls.server_name
+        return self.hello.server_name if self.hello is not None else ""
+
     def know_peer(self) -> None:
         """Ask for the peer's address now, for who will want it when the peer may be gone."""
         self._remote = self.remote

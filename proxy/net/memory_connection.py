@@ -31,6 +31,7 @@ class MemoryConnection:
         self.remote = remote
         self.local = local
         self.tls = tls
+        self.server_name: str = getattr(tls, "server_name", "")
         self.bytes_received = self.bytes_sent = 0
         self.scope = trio.CancelScope()
         self.opened_at = 0.0

@@ -27,7 +27,7 @@ from proxy.upstream.connect import agreed
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.judge import Judge
 from proxy.upstream.lb import Surroundings
-from proxy.upstream.observed import Together
+from proxy.upstream.observed import Hidden, Together
 from proxy.upstream.pool import Pool
 from proxy.upstream.pools import Pools
 from proxy.upstream.stats import ClusterStats, Outcomes
@@ -63,6 +63,7 @@ class Cluster:
         self.config = config
         self._numbers = numbers or itertools.count(1)
         self.stats = ClusterStats(stats, config.stat_name)
+        self.hidden = Hidden(stats, f"cluster.{config.stat_name}.")
         self._hosts = tables.hosts
         slot = endpoints.slot if endpoints is not None else 0
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)

@@ -115,7 +115,7 @@ class Http2Stream(UpstreamStream):
                 self._connection.codec.send_data(self._channel.stream_id, data)
             except CodecError as error:
                 raise unwritable(error) from error
-            if flush:
+            if flush or self._channel.blocked:
                 await self._channel.flush()
 
     async def send_end(self, trailers: Headers | None = None) -> None:

@@ -34,6 +34,33 @@ class Observed(Outcomes):
         self.rq_retry_success = stats.counter(f"{prefix}upstream_rq_retry_success")
 
 
+class _Nothing:
+    """Counts nothing."""
+
+    value = 0
+
+    def inc(self, amount: int = 1) -> None: ...
+    def record(self, value: int) -> None: ...
+
+
+class Hidden(Observed):
+    """Responses whose status is not to be told among those of a cluster (`upstream_rq_<code>`), though it counts in
+    those of callers from inside and from outside: what a reader takes off the sum over both.
+    """
+
+    __slots__ = ()
+
+    hides_codes = True
+
+    def __init__(self, stats: Stats, prefix: str) -> None:
+        self._codes = {}
+        self._prefix = f"{prefix}hidden."
+        self._stats = stats
+        self.virtual_cluster = ""
+        self.time = self.rq_total = self.rq_timeout = self.rq_retry = self.rq_retry_limit_exceeded = _Nothing()
+        self.rq_retry_overflow = self.rq_retry_success = self.time
+
+
 class _Times:
     """A histogram that writes into several."""
 
@@ -50,10 +77,11 @@ class _Times:
 class Together(Outcomes):
     """`Outcomes` of several, charged with the same responses."""
 
-    __slots__ = ("_all",)
+    __slots__ = ("_all", "hides_codes")
 
     def __init__(self, outcomes: Iterable[Outcomes]) -> None:
         self._all = tuple(outcomes)
+        self.hides_codes = any(one.hides_codes for one in self._all)
         self.time = _Times(self._all)
 
     def charge(self, status: int) -> None:

@@ -266,7 +266,7 @@ class UpstreamStream(abc.ABC):
 
     def _unseen(self, response: ResponseReceived, verdict: Verdict) -> Retried:
         if verdict is Verdict.RETRY:
-            self._pool.stats.retried().charge(response.status)
+            self._pool.stats.retried(hidden=self._outcomes.hides_codes).charge(response.status)
         self._pool.count(HostColumn.RQ_ERROR)
         self._response_ended = response.end_stream
         return Retried(response)

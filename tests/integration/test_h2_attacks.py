@@ -18,11 +18,21 @@ from tests.kit import h2_attacks
 from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, static_cluster, virtual_host
 from tests.kit.h2_attacks import ATTACKS, Attack, mount
 from tests.kit.h2_client import H2Client
+from tests.kit.h2_origin import H2Origin
 from tests.kit.large_origin import LargeOrigin
 from tests.kit.origin import Origin
 from tests.kit.proxy import Proxy
 
 ANSWERED_WITHIN = 5.0  # s, far above what an answer takes on a busy machine, far below "hangs"
+PROTOCOLS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+HTTP2 = {
+    "typed_extension_protocol_options": {
+        PROTOCOLS: {
+            "@type": f"type.googleapis.com/{PROTOCOLS}",
+            "explicit_http_config": {"http2_protocol_options": {}},
+        }
+    }
+}
 GROWTH = 20 * 1024 * 1024  # bytes
 
 
@@ -40,10 +50,12 @@ def heady() -> Fields:
 
 @pytest.fixture(scope="module")
 def bed() -> Iterator[Bed]:
-    with Origin() as origin, LargeOrigin() as large:
-        everything = virtual_host("all", ["*"], heady(), route(h2_attacks.LARGE, "large"), route("/", "origin"))
+    with Origin() as origin, LargeOrigin() as large, H2Origin() as h2:
+        routes = (heady(), route(h2_attacks.LARGE, "large"), route("/h2", "h2"), route("/", "origin"))
+        everything = virtual_host("all", ["*"], *routes)
         listener = http_listener(everything, codec_type="HTTP2", stream_idle_timeout="1s")
         clusters = [static_cluster("large", large.port), static_cluster("origin", origin.port)]
+        clusters.append(static_cluster("h2", h2.port, **HTTP2))
         with Proxy(bootstrap([listener], clusters)) as proxy:
             (pid,) = [process["pid"] for process in proxy.processes() if process["role"] == "worker"]
             with H2Client(proxy.address()) as client:
@@ -106,3 +118,13 @@ def test_attack(bed: Bed, attack: Attack) -> None:
     assert seen.closed
     assert seen.codes == ([] if attack.code is None else [attack.code])
     assert told(bed, attack) - counted == 1
+
+
+def test_streams_that_nobody_reads_leave_their_upstream_connection_to_others(bed: Bed) -> None:
+    """Together they ask for more than its window, which is 24 MiB."""
+    with H2Client(bed.proxy.address(), window=0) as stuck, H2Client(bed.proxy.address()) as neighbour:
+        streams = [stuck.begin("/h2?body=500000") for _ in range(60)]
+        while not all(stuck.responses[stream].headers for stream in streams):
+            stuck.read()
+        assert len(neighbour.get("/h2?body=500000").body) == 500000
+        assert bed.proxy.stats()["cluster.h2.upstream_cx_total"] == 1

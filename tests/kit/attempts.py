@@ -29,7 +29,7 @@ LOG = {
 }
 VOLATILE = {"x-request-id", "date", "x-envoy-upstream-service-time", "content-length"}
 COUNTED = re.compile(r"cluster\..*\.(upstream_rq_|internal|upstream_cx_total|retry|shadow)")
-NOT_COUNTED = re.compile(r".*(_active|_time|pending_total|completed|_\dxx)$")
+NOT_COUNTED = re.compile(r".*((_active|_time|pending_total|completed|_\dxx)$|\.hidden\.)")
 _serial = itertools.count(1)
 
 

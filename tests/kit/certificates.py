@@ -74,7 +74,8 @@ class Authority:
         must_staple: bool = False,
         signs: bool = True,
     ) -> Pair:
-        """A certificate for these names: DNS names, IP addresses, URIs (with `://`), mail addresses (with `@`).
+        """A certificate for these names: DNS names, IP addresses, URIs (with `://`), mail addresses (with `@`),
+        user principal names (with `upn:`).
 
         It is good from `begins` to `days`, in days from now. Without `signs` its key is for encryption alone.
         """
@@ -148,6 +149,9 @@ def _issue(
 
 
 def _san(text: str) -> x509.GeneralName:
+    if text.startswith("upn:"):  # an otherName, as Microsoft's user principal names are
+        value = text.removeprefix("upn:").encode()
+        return x509.OtherName(x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3"), bytes([0x0C, len(value)]) + value)
     if "://" in text:
         return x509.UniformResourceIdentifier(text)
     if "@" in text:

@@ -111,6 +111,7 @@ RULES: dict[int, Rule] = {
     73: Rule("admin pages: their fields, forms and words"),
     # gRPC
     80: Rule("gRPC-Web: its content types, base64, trailers in a frame of the body, and answers that are no gRPC"),
+    81: Rule("calls of gRPC: status, text, metadata and messages, cancellation and deadlines"),
 }
 
 

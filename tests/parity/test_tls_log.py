@@ -15,7 +15,9 @@ import pytest
 
 from proxy.net.tls.ocsp import read
 from tests.integration.tls.terminating import authority, certificate, inline
+from tests.integration.tls.test_clients import _Below
 from tests.integration.tls.test_filter_chains import bootstrap
+from tests.integration.tls.test_pkcs12 import bundle
 from tests.kit import ocsp
 from tests.kit.envoy import Envoy
 from tests.kit.proxy import Proxy
@@ -28,7 +30,8 @@ INSPECTOR = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
 SETTLED = [
     "FILTER_CHAIN_NAME", "RESPONSE_FLAGS", "RESPONSE_CODE_DETAILS", "REQUESTED_SERVER_NAME", "DOWNSTREAM_PEER_SUBJECT",
     "DOWNSTREAM_TRANSPORT_FAILURE_REASON", "DOWNSTREAM_TLS_SESSION_ID", "TLS_JA3_FINGERPRINT", "TLS_JA4_FINGERPRINT",
-    "CONNECTION_TERMINATION_DETAILS",
+    "CONNECTION_TERMINATION_DETAILS", "DOWNSTREAM_PEER_ISSUER_SERIAL", "DOWNSTREAM_PEER_ISSUER_FINGERPRINT_256",
+    "DOWNSTREAM_PEER_OTHERNAME_SAN", "DOWNSTREAM_LOCAL_OTHERNAME_SAN", "DOWNSTREAM_PEER_CHAIN_SERIALS",
 ]  # fmt: skip
 TIMES = [
     "DOWNSTREAM_HANDSHAKE_DURATION", "COMMON_DURATION(DS_HS_BEG:DS_HS_END)", "COMMON_DURATION(DS_CX_BEG:DS_HS_END:us)",
@@ -43,6 +46,7 @@ CHAINS = [
     secured(206, {"server_names": ["slow.test"]}),
     secured(207, {"server_names": ["stateful.test"]}, disable_stateless_session_resumption=True),
 ]
+CHAINS.append(secured(221, {"server_names": ["p12.test"]}, common={"tls_certificates": [{"pkcs12": bundle(FIRST)}]}))
 LATE = ocsp.response(FIRST, authority().pair, days=-1)
 STAPLES = {
     "good": (ocsp.response(FIRST, authority().pair), "MUST_STAPLE"),
@@ -179,6 +183,7 @@ def test_the_time_is_up(logs: Logs) -> None:
 @pytest.mark.parity(
     *of(INSPECTOR.removeprefix("envoy."), "enable_ja3_fingerprinting", "enable_ja4_fingerprinting"),
     *of("extensions.transport_sockets.tls.v3.DownstreamTlsContext", "disable_stateless_session_resumption"),
+    *of("extensions.transport_sockets.tls.v3.TlsCertificate", "pkcs12"),
 )
 def test_whoever_comes_in(logs: Logs, tmp_path: Path) -> None:
     clients = [
@@ -186,10 +191,13 @@ def test_whoever_comes_in(logs: Logs, tmp_path: Path) -> None:
         Client("first.test", ("-p", "p1")),
         Client("first.test", version=OLD),
         Client("stateful.test", version=OLD),
+        Client("p12.test"),
+        Client("required.test", pair=authority().issue("upn:alice@test", "x.test")),
+        Client("required.test", pair=_Below().leaf),  # type: ignore[arg-type]
     ]
     for client in clients:
         for address in both(logs):
-            assert client.meet(address, tmp_path).status in ("201", "207")
+            assert client.meet(address, tmp_path).status in ("201", "202", "207", "221")
     for name in ("requests", "connections"):
         for found in of_both(logs, name, len(clients)):
             assert re.fullmatch("[0-9a-f]{32}", found["TLS_JA3_FINGERPRINT"])

@@ -23,6 +23,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "upgrade_configs",
         "priority",
         "hedge_policy",
+        "max_grpc_timeout",
+        "grpc_timeout_offset",
     ),
     "envoy.config.route.v3.HedgePolicy": ("hedge_on_per_try_timeout",),
     "envoy.config.route.v3.RouteConfiguration": ("request_mirror_policies",),
@@ -82,9 +84,17 @@ def compile_forwarding(levels: Levels) -> Forwarding:
     retry = None
     if owner.HasField("retry_policy"):
         retry = compile_retry_policy(owner.retry_policy, at.at("retry_policy"))
+    if action.HasField("max_stream_duration"):
+        for field in ("max_grpc_timeout", "grpc_timeout_offset"):
+            if action.HasField(field):
+                here.error((field,), f"max_stream_duration takes the place of {field}", "one of the two")
+    elif action.HasField("grpc_timeout_offset") and not action.HasField("max_grpc_timeout"):
+        here.error(("grpc_timeout_offset",), "an offset of no timeout", "max_grpc_timeout")
     hedging = action if action.HasField("hedge_policy") else host
     return Forwarding(
         idle_timeout=optional("idle_timeout"),
+        max_grpc_timeout=optional("max_grpc_timeout"),
+        grpc_timeout_offset=optional("grpc_timeout_offset") or 0.0,
         max_stream_duration=_max_stream_duration(action, here),
         retry=retry,
         mirrors=_mirrors(levels),

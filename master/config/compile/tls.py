@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from master.config import any_types
+from master.config.compile.pkcs12 import chain_and_key
 from master.config.compile.route_match import compile_string_matcher
 from master.config.walk import unpack
 from proxy.config.secrets import combine
@@ -81,7 +82,14 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "ecdh_curves",
         "signature_algorithms",
     ),
-    f"{_TLS}.TlsCertificate": ("certificate_chain", "private_key", "password", "watched_directory", "ocsp_staple"),
+    f"{_TLS}.TlsCertificate": (
+        "certificate_chain",
+        "private_key",
+        "pkcs12",
+        "password",
+        "watched_directory",
+        "ocsp_staple",
+    ),
     f"{_TLS}.TlsSessionTicketKeys": ("keys",),
     f"{_TLS}.CertificateValidationContext": (
         "trusted_ca",
@@ -231,6 +239,10 @@ def _common(common: Any, context: Context) -> tuple[tuple[Certificate, ...], Val
 
 def compile_certificate(message: Any, context: Context) -> Certificate | None:
     """A `TlsCertificate` that a server can present; None for one that is reported."""
+    if message.HasField("pkcs12"):
+        certificate = _from_pkcs12(message, context)
+        usable = not context.incomplete() and not context.faulty() and _check_pair(certificate, context)
+        return certificate if usable else None
     certificate = Certificate(
         chain=context.data_source(message.certificate_chain, "certificate_chain"),
         key=context.data_source(message.private_key, "private_key"),
@@ -239,6 +251,27 @@ def compile_certificate(message: Any, context: Context) -> Certificate | None:
         ocsp=context.data_source(message.ocsp_staple, "ocsp_staple"),
     )
     return certificate if not context.incomplete() and _check_pair(certificate, context) else None
+
+
+def _from_pkcs12(message: Any, context: Context) -> Certificate:
+    """What cannot be read is reported."""
+    for field in ("certificate_chain", "private_key"):
+        if message.HasField(field):
+            context.error((field,), "pkcs12 has chain and key already", f"no {field}")
+    bundle = context.data_source(message.pkcs12, "pkcs12")
+    password = context.data_source(message.password, "password")
+    chain = key = b""
+    if bundle:
+        try:
+            chain, key = chain_and_key(bundle, password)
+        except TlsConfigError as error:
+            context.error(("pkcs12",), str(error), "a certificate with its key, and the right password")
+    return Certificate(
+        chain=chain,
+        key=key,
+        path=message.pkcs12.filename or "<inline>",
+        ocsp=context.data_source(message.ocsp_staple, "ocsp_staple"),
+    )
 
 
 def refuse_watching(message: Any, context: Context) -> None:

@@ -12,9 +12,9 @@ from proxy.config.route import ClusterAction
 from proxy.explain.trial import Trial
 from proxy.filters.http.router_headers import HEDGE, PER_TRY_TIMEOUT, STREAM_DURATION, TIMEOUT
 from proxy.filters.network.hcm_config import Config
-from proxy.filters.network.hcm_route_timeouts import GRPC_TIMEOUT
 from proxy.filters.router.forwarding import Forwarding
 from proxy.http.deadlines import Phase
+from proxy.http.grpc_timeout import NAME as GRPC_TIMEOUT
 from proxy.route.finish import mutation_levels
 from proxy.route.retry import HEADER_NAMES, MAX_RETRIES, RETRY_GRPC_ON, RETRY_ON, STATUS_CODES
 
@@ -42,7 +42,9 @@ def timeouts(
             "timeout",
             terms.timeout,
             TIMEOUT,
-            places.of(*duration) if ends_timeout else places.of(*route, "timeout"),
+            places.of(*duration)
+            if ends_timeout
+            else places.of(*route, "max_grpc_timeout" if terms.tells_grpc else "timeout"),
         ),
         Setting(
             "idle_timeout",

@@ -75,7 +75,6 @@ def is_of_heads(name: str, parameter: str | None) -> bool:
     return name in _OF_HEADS
 
 
-_TLS = "not kept of TLS yet"
 _METADATA = "clusters and hosts have no metadata yet"
 _TRACING = "there is no tracing yet"
 _CLOSE = "how a socket was closed is not kept yet"
@@ -84,10 +83,6 @@ NOT_SUPPORTED: dict[str, str] = {
     "CLUSTER_METADATA": _METADATA,
     "DOWNSTREAM_CX_RTT": "",
     "DOWNSTREAM_LOCAL_CLOSE_REASON": _CLOSE,
-    "DOWNSTREAM_LOCAL_OTHERNAME_SAN": _TLS,
-    "DOWNSTREAM_PEER_ISSUER_FINGERPRINT_256": _TLS,
-    "DOWNSTREAM_PEER_ISSUER_SERIAL": _TLS,
-    "DOWNSTREAM_PEER_OTHERNAME_SAN": _TLS,
     "SPAN_ID": _TRACING,
     "TRACE_ID": _TRACING,
     "UPSTREAM_LOCAL_CLOSE_REASON": _CLOSE,

@@ -11,6 +11,7 @@ from proxy.http.stream_info import StreamInfo
 
 if TYPE_CHECKING:
     from proxy.net.client_hello import ClientHello
+    from proxy.net.tls.certificate import CertificateFacts
     from proxy.net.tls.session import TlsSession
 
 
@@ -20,6 +21,10 @@ def _session(info: StreamInfo) -> TlsSession | None:
 
 _downstream = TlsValues(_session)
 _NAMES = ("DNS", "URI", "EMAIL", "IP")
+
+
+def _issuer(tls: TlsSession) -> CertificateFacts | None:
+    return tls.issuer
 
 
 def _hello(get: Callable[[ClientHello], str]) -> Build:
@@ -33,12 +38,7 @@ def _hello(get: Callable[[ClientHello], str]) -> Build:
 
 
 def _server_name(info: StreamInfo) -> Value:
-    connection = info.connection
-    if connection is None:
-        return None
-    if connection.tls is not None and connection.tls.server_name:
-        return connection.tls.server_name.encode()
-    return None if connection.hello is None else connection.hello.server_name.encode("latin-1", "replace") or None
+    return info.connection.server_name.encode("latin-1", "replace") or None if info.connection is not None else None
 
 
 def _failure(info: StreamInfo) -> Value:
@@ -64,6 +64,10 @@ OPERATORS: dict[str, Build] = {
     "DOWNSTREAM_PEER_SERIAL": _downstream.fact(peer, lambda facts: facts.serial),
     "DOWNSTREAM_PEER_FINGERPRINT_256": _downstream.fact(peer, lambda facts: facts.sha256.hex()),
     "DOWNSTREAM_PEER_FINGERPRINT_1": _downstream.fact(peer, lambda facts: facts.sha1.hex()),
+    "DOWNSTREAM_PEER_ISSUER_SERIAL": _downstream.fact(_issuer, lambda facts: facts.serial),
+    "DOWNSTREAM_PEER_ISSUER_FINGERPRINT_256": _downstream.fact(_issuer, lambda facts: facts.sha256.hex()),
+    "DOWNSTREAM_PEER_OTHERNAME_SAN": _downstream.fact(peer, lambda facts: ",".join(facts.other_names)),
+    "DOWNSTREAM_LOCAL_OTHERNAME_SAN": _downstream.fact(local, lambda facts: ",".join(facts.other_names)),
     "DOWNSTREAM_PEER_CERT": _downstream.fact(peer, lambda facts: facts.pem.translate(ESCAPES)),
     "DOWNSTREAM_PEER_CERT_V_START": _downstream.moment(lambda facts: facts.begins),
     "DOWNSTREAM_PEER_CERT_V_END": _downstream.moment(lambda facts: facts.expires),

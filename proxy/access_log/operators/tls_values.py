@@ -48,8 +48,16 @@ class TlsValues:
         return plain(getter)
 
     def fact(self, certificate: Certificate, get: Callable[[CertificateFacts], str]) -> Build:
-        """What `get` says of a certificate, if there is one."""
-        return self.text(lambda tls: "" if (found := certificate(tls)) is None else get(found))
+        """What `get` says of a certificate, if there is one and it can be read."""
+
+        def told(tls: TlsSession) -> str:
+            found = certificate(tls)
+            try:
+                return "" if found is None else get(found)
+            except ValueError:  # of a client that was turned away
+                return ""
+
+        return self.text(told)
 
     def chain(self, get: Callable[[CertificateFacts], str]) -> Build:
         """What `get` says of each certificate that the peer sent."""

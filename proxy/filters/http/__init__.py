@@ -12,6 +12,9 @@ HTTP_FILTERS: dict[str, str] = {
     "envoy.extensions.filters.http.grpc_http1_reverse_bridge.v3.FilterConfig": (
         "proxy.filters.http.grpc_http1_reverse_bridge:GrpcHttp1ReverseBridge"
     ),
+    "envoy.extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder": (
+        "proxy.filters.http.grpc_json_transcoder:GrpcJsonTranscoder"
+    ),
     "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig": "proxy.filters.http.grpc_stats:GrpcStats",
     "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb": "proxy.filters.http.grpc_web:GrpcWeb",
     "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation": (
@@ -32,6 +35,9 @@ HTTP_ROUTE_CONFIGS: dict[str, str] = {
     ),
     "envoy.extensions.filters.http.grpc_http1_reverse_bridge.v3.FilterConfigPerRoute": (
         "proxy.filters.http.grpc_http1_reverse_bridge:GrpcHttp1ReverseBridgePerRoute"
+    ),
+    "envoy.extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder": (
+        "proxy.filters.http.grpc_json_transcoder:GrpcJsonTranscoder"
     ),
     "envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute": (
         "proxy.filters.http.header_mutation:HeaderMutation"

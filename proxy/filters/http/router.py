@@ -22,6 +22,7 @@ from proxy.filters.router.retries import Retries
 from proxy.filters.router.shadow import Mirroring
 from proxy.filters.router.upstream_log import UpstreamLogConfig, UpstreamLogs
 from proxy.filters.router.upstream_request import UpstreamRequest
+from proxy.http import grpc
 from proxy.http.exchange import Exchange
 from proxy.http.filter_chain import CallNext
 from proxy.net.own_address import own_address
@@ -33,6 +34,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     PROTO: (
         "suppress_envoy_headers",
         "respect_expected_rq_timeout",
+        "suppress_grpc_request_failure_code_stats",
         "strict_check_headers",
         "upstream_log",
         "upstream_log_options",
@@ -55,6 +57,7 @@ class Router:
 
     class Config(msgspec.Struct, frozen=True):
         """`Router`. `suppress_envoy_headers`: no `x-envoy-*` header is added in either direction.
+        `hide_grpc_codes`: statuses of gRPC requests do not count in `upstream_rq_<code>`.
         `strict_check_headers` names those for the router that are refused if they make no sense.
         """
 
@@ -62,6 +65,7 @@ class Router:
         respect_expected_rq_timeout: bool = False
         strict_check_headers: tuple[str, ...] = ()
         upstream_log: UpstreamLogConfig | None = None
+        hide_grpc_codes: bool = False
 
     @classmethod
     def from_proto(cls, message: Any, context: CompileContext) -> Config:
@@ -77,16 +81,18 @@ class Router:
             suppress_envoy_headers=message.suppress_envoy_headers,
             respect_expected_rq_timeout=message.respect_expected_rq_timeout,
             strict_check_headers=tuple(message.strict_check_headers),
+            hide_grpc_codes=message.suppress_grpc_request_failure_code_stats,
             upstream_log=logs if logs.logs else None,
         )
 
     def __init__(self, name: str, config: Config, context: FilterContext) -> None:
         self.envoy_headers = not config.suppress_envoy_headers
         self.respects_expected = config.respect_expected_rq_timeout
+        self.hides_grpc_codes = config.hide_grpc_codes
         self.checked = tuple(name.encode() for name in config.strict_check_headers)
         self.upstream_logs: UpstreamLogs | None = None
         if config.upstream_log is not None:
-            logs = build_access_logs(config.upstream_log.logs, context.log_writer)
+            logs = build_access_logs(config.upstream_log.logs, context.log_sinks)
             self.upstream_logs = UpstreamLogs(config.upstream_log, logs, context.periodic)
         self._pipes = context.pipes
         self._buffer_limit = context.buffer_limit
@@ -142,6 +148,8 @@ class Router:
             exchange.info.upstream_cluster = ""
             status = action.not_found_status
             raise ProxyError("cluster_not_found", side="internal", status=status, flag=Flag.NO_CLUSTER_FOUND)
+        if self.hides_grpc_codes and grpc.is_request(exchange.request.headers):
+            exchange.info.observed += (cluster.hidden,)
         if self.checked:
             strict_headers.check(exchange.request.headers, self.checked)
         terms = settle(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from proxy.config.forwarding import Forwarding
 from proxy.config.route import ClusterAction
+from proxy.http import grpc, grpc_timeout
 from proxy.http.headers import Headers
 from proxy.http.identity import ROUTER_HEADERS
 from proxy.route.entry import RouteEntry
@@ -38,7 +40,8 @@ class Terms:
 
     `no_content`: an empty 204 answers a timeout. `retry` is None if nothing is retried. `stream_duration` is None if
     the cluster's own counts. `hedge`: an attempt that takes too long goes on beside the next one. `asked`: the request
-    asked for something. `tell`: the upstream hears how long we shall wait.
+    asked for something. `tell`: the upstream hears how long we shall wait;
+    with `tells_grpc` as `grpc-timeout`, too.
     """
 
     __slots__ = (
@@ -50,6 +53,7 @@ class Terms:
         "retry",
         "stream_duration",
         "tell",
+        "tells_grpc",
         "timeout",
     )
 
@@ -58,7 +62,7 @@ class Terms:
         self.tell = tell
         self.per_try_timeout = self.per_try_idle_timeout = 0.0
         self.stream_duration: float | None = None
-        self.asked = self.no_content = self.hedge = False
+        self.asked = self.no_content = self.hedge = self.tells_grpc = False
         self.retry: RetryState | None = None
 
     def expected(self, elapsed: float) -> float:
@@ -85,6 +89,8 @@ def settle(
     """
     headers, forwarding = request.headers, action.forwarding
     terms = Terms(action.timeout if forwarding.max_stream_duration is None else 0.0, tell=tell)
+    if forwarding.max_grpc_timeout is not None and grpc.is_request(headers):
+        terms.timeout, terms.tells_grpc = _grpc_timeout(headers, forwarding), True
     terms.hedge = forwarding.hedge_on_per_try_timeout
     names = dict(headers.items)
     if rules is not None:
@@ -139,6 +145,17 @@ def tell_timeout(
             headers.set(EXPECTED_TIMEOUT, milliseconds)
         else:
             headers.add(EXPECTED_TIMEOUT, milliseconds)
+    if terms.tells_grpc and expected > 0:
+        headers.set(grpc_timeout.NAME, grpc_timeout.render(expected))
+
+
+def _grpc_timeout(headers: Headers, forwarding: Forwarding) -> float:
+    """The client's own timeout, within the route's bounds; 0 is none (`FilterUtility::finalTimeout`)."""
+    longest = forwarding.max_grpc_timeout or 0.0
+    timeout = grpc_timeout.parse(headers.joined(grpc_timeout.NAME) or b"") or 0.0
+    if forwarding.grpc_timeout_offset < timeout:
+        timeout -= forwarding.grpc_timeout_offset
+    return longest if longest and not 0 < timeout <= longest else timeout
 
 
 _BOOLEANS = {b"true": True, b"false": False}

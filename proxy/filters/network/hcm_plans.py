@@ -13,7 +13,7 @@ from proxy.filters.express_watch import LEAST_TIMEOUT
 from proxy.filters.http.router import Router
 from proxy.filters.http.router_headers import Terms, finish_terms, settle
 from proxy.filters.network.hcm_route_stats import observed
-from proxy.http import express_request, express_varying, header_case
+from proxy.http import express_request, express_varying, grpc, header_case
 from proxy.http.exchange import Policy
 from proxy.http.express_request import Arrival, RequestPlan, Upstreamed
 from proxy.http.express_response import ResponsePlans, Shelf, WrittenPlans
@@ -225,6 +225,8 @@ class Plans:
     def _destination(self, plan: RequestPlan, entry: RouteEntry) -> Destination | None:
         action, router = entry.route.action, self.router
         if router.checked and not set(router.checked).isdisjoint(dict(plan.request.headers.items)):
+            return None
+        if router.hides_grpc_codes and grpc.is_request(plan.request.headers):
             return None
         if not isinstance(action, ClusterAction) or not entry.by_head or observed(entry):
             return None

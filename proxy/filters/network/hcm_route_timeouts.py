@@ -8,8 +8,6 @@ from proxy.http.deadlines import Phase
 from proxy.http.exchange import Exchange
 from proxy.route.conditions import is_grpc
 
-GRPC_TIMEOUT = b"grpc-timeout"
-
 
 def apply(exchange: Exchange, options: Forwarding, default: float) -> None:
     """Set the exchange's deadlines as its route wants them. `default`: the connection manager's max_stream_duration."""
@@ -25,7 +23,7 @@ def _limit_duration(exchange: Exchange, duration: MaxStreamDuration, default: fl
     is told.
     """
     request, deadlines = exchange.request, exchange.deadlines
-    asked = request.headers.joined(GRPC_TIMEOUT)
+    asked = request.headers.joined(grpc_timeout.NAME)
     timeout = None if asked is None or duration.grpc_timeout_header_max is None else grpc_timeout.parse(asked)
     if timeout is not None:
         longest, offset = duration.grpc_timeout_header_max or 0.0, duration.grpc_timeout_header_offset
@@ -35,9 +33,9 @@ def _limit_duration(exchange: Exchange, duration: MaxStreamDuration, default: fl
         timeout = default if duration.max_stream_duration is None else duration.max_stream_duration
         if not timeout:
             if deadlines.disarm(Phase.STREAM_DURATION) and is_grpc(request):
-                request.headers.remove(GRPC_TIMEOUT)
+                request.headers.remove(grpc_timeout.NAME)
             return
     if is_grpc(request):
-        request.headers.set(GRPC_TIMEOUT, grpc_timeout.render(timeout))
+        request.headers.set(grpc_timeout.NAME, grpc_timeout.render(timeout))
     deadlines.disarm(Phase.STREAM_DURATION)
     deadlines.arm_from(Phase.STREAM_DURATION, deadlines.started, max(timeout, 1e-9))

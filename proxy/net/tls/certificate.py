@@ -34,7 +34,10 @@ class CertificateFacts:
 
     def __init__(self, der: bytes) -> None:
         self.der = der
-        self._certificate = x509.load_der_x509_certificate(der)
+        try:
+            self._certificate = x509.load_der_x509_certificate(der)
+        except x509.InvalidVersion as error:
+            raise ValueError(str(error)) from None
 
     @property
     def subject(self) -> str:
@@ -128,6 +131,16 @@ class CertificateFacts:
             return ()
         return tuple(found for found in map(_san, names) if found is not None)
 
+    @functools.cached_property
+    def other_names(self) -> tuple[str, ...]:
+        """Alternative names of kinds that have no name of their own (`otherName`), as far as they are text."""
+        try:
+            names = self._certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except (x509.ExtensionNotFound, ValueError):
+            return ()
+        found = (_text(name.value) for name in names if isinstance(name, x509.OtherName))
+        return tuple(text for text in found if text is not None)
+
     def names(self, kind: str) -> list[str]:
         """The subject alternative names of one kind."""
         return [value for its, value in self.sans if its == kind]
@@ -155,6 +168,28 @@ def _san(name: x509.GeneralName) -> tuple[str, str] | None:
         case x509.IPAddress():
             return "IP_ADDRESS", str(name.value)
     return None
+
+
+_TEXTS = {
+    0x0C: "utf-8",
+    0x12: "ascii",
+    0x13: "ascii",
+    0x16: "ascii",
+    0x1A: "ascii",
+    0x1C: "utf-32-be",
+    0x1E: "utf-16-be",
+}
+"""Encodings of ASN.1's strings, by their tag."""
+
+
+def _text(der: bytes) -> str | None:
+    """The string that is encoded so (shorter than 128 bytes); None for anything else."""
+    if len(der) < 2 or der[1] != len(der) - 2 or der[1] >= 0x80 or der[0] not in _TEXTS:
+        return None
+    try:
+        return der[2:].decode(_TEXTS[der[0]])
+    except UnicodeDecodeError:
+        return None
 
 
 def matches_dns(wanted: str, pattern: str) -> bool:

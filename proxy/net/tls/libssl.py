@@ -93,6 +93,9 @@ def _library() -> Any:
         ("X509_STORE_CTX_get_error_depth", number, pointer),
         ("X509_STORE_CTX_set_error", None, pointer, number),
         ("X509_STORE_CTX_get0_cert", pointer, pointer),
+        ("X509_STORE_CTX_get0_untrusted", pointer, pointer),
+        ("OPENSSL_sk_num", number, pointer),
+        ("OPENSSL_sk_value", pointer, pointer, number),
         ("i2d_X509", number, pointer, pointer),
         ("ERR_clear_error", None),
     )
@@ -259,6 +262,13 @@ def verify_chain(store: int) -> tuple[int, int, str]:
 def set_verify_error(store: int, code: int) -> None:
     """What the peer's alert and our exception are made of."""
     _library().X509_STORE_CTX_set_error(store, code)
+
+
+def presented(store: int) -> tuple[bytes, ...]:
+    """The certificates (DER) that the peer has sent, its own first."""
+    library = _library()
+    stack = library.X509_STORE_CTX_get0_untrusted(store)
+    return tuple(encoded(library.OPENSSL_sk_value(stack, at)) for at in range(max(library.OPENSSL_sk_num(stack), 0)))
 
 
 def leaf(store: int) -> bytes:

@@ -15,7 +15,7 @@ class TlsSession:
     """What is known since the handshake began, also after the socket has been closed. `validated`: the peer's
     certificate was asked for and is good. `began` and `ended` are the event loop's times at which the client's first
     message came and at which both had agreed, 0.0 where not reached; `late`: the time for it was up. `failure` is why
-    they have not, in Envoy's words, and `presented` the certificate (DER) that the peer showed then.
+    they have not, in Envoy's words, and `presented` the certificates (DER) that the peer showed then, its own first.
     """
 
     def __init__(self, sock: TlsSocket, *, validated: bool = False) -> None:
@@ -25,7 +25,7 @@ class TlsSession:
         self.began = self.ended = 0.0
         self.late = False
         self.failure = ""
-        self.presented = b""
+        self.presented: tuple[bytes, ...] = ()
         self._version = ""
 
     @property
@@ -84,9 +84,18 @@ class TlsSession:
 
     @functools.cached_property
     def peer(self) -> CertificateFacts | None:
-        """The peer's certificate; None if it presented none."""
-        der = self.presented or (self._engine.getpeercert(True) if self.version else b"")
-        return CertificateFacts(der) if der else None
+        """The peer's certificate; None if it presented none, or one that nobody can read."""
+        der = self.presented[0] if self.presented else self._engine.getpeercert(True) if self.version else b""
+        try:
+            return CertificateFacts(der) if der else None
+        except ValueError:  # of a client that was turned away
+            return None
+
+    @functools.cached_property
+    def issuer(self) -> CertificateFacts | None:
+        """The certificate of whoever issued the peer's, as it was verified; None in a resumed session, too."""
+        chain = self._engine.get_verified_chain() if self.validated else None
+        return CertificateFacts(chain[1].public_bytes(_ssl.ENCODING_DER)) if chain and len(chain) > 1 else None
 
     @functools.cached_property
     def local(self) -> CertificateFacts | None:
@@ -96,11 +105,18 @@ class TlsSession:
 
     @functools.cached_property
     def peer_chain(self) -> tuple[CertificateFacts, ...]:
-        """The chain as the peer sent it, its own certificate first; that one alone in a resumed session."""
+        """The chain as the peer sent it, its own certificate first; that one alone in a resumed session, and where the
+        others cannot be read.
+        """
         if self.peer is None:
             return ()
-        sent = self._engine.get_unverified_chain() or ()
-        return tuple(CertificateFacts(each.public_bytes(_ssl.ENCODING_DER)) for each in sent) or (self.peer,)
+        sent = self.presented or [
+            each.public_bytes(_ssl.ENCODING_DER) for each in self._engine.get_unverified_chain() or ()
+        ]
+        try:
+            return tuple(map(CertificateFacts, sent)) or (self.peer,)
+        except ValueError:
+            return (self.peer,)
 
 
 def count(session: TlsSession, stats: TlsStats) -> None:

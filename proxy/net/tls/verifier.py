@@ -42,7 +42,8 @@ class Verifier:
 
     What is known is of the last handshake that asked. `validated`: the chain is trusted and the names are right.
     `reason` is what was wrong, "" while nothing is; `code` OpenSSL's number for it, `what` our name for what is no
-    matter of the chain ("name", "pin"). `presented` is the certificate (DER), b"" as long as there is none.
+    matter of the chain ("name", "pin"). `presented` are the certificates (DER) of a peer that will not do, its
+    own first.
     """
 
     def __init__(self, validation: Validation, stats: TlsStats) -> None:
@@ -54,12 +55,12 @@ class Verifier:
     def begin(self, expected: Expected = ANYBODY) -> None:
         """A step of a handshake comes: what is known is of another one."""
         self._expected = expected
-        self.validated, self.reason, self.what, self.code, self.presented = False, "", "", 0, b""
+        self.validated, self.reason, self.what, self.code = False, "", "", 0
+        self.presented: tuple[bytes, ...] = ()
 
     def __call__(self, store: int, _: int = 0) -> int:
         """OpenSSL's `cert_verify_callback`: 1 to go on."""
         code = 0
-        self.presented = libssl.leaf(store)
         if self._validation.trusted_ca:
             code, depth, words = libssl.verify_chain(store)
             if code:
@@ -70,10 +71,15 @@ class Verifier:
             else:
                 self.validated = True
         if not code:
-            self._judge_leaf(CertificateFacts(self.presented))
+            try:
+                self._judge_leaf(CertificateFacts(libssl.leaf(store)))
+            except ValueError as error:
+                self.reason = f"verify cert failed: the certificate cannot be read: {error}"
+                self._stats.fail_verify_error.inc()
             code = libssl.ERROR_APPLICATION_VERIFICATION if self.reason else 0
         if self.reason:
             self.validated = False
+            self.presented = libssl.presented(store)
             if not self._validation.accept_untrusted:
                 libssl.set_verify_error(store, code)
                 return 0
@@ -85,7 +91,7 @@ class Verifier:
         began, under the same trust (the session's keys say so); what may have changed is the time.
         """
         self.begin(expected)
-        self.presented = der
+        self.presented = (der,)
         facts = CertificateFacts(der)
         if self._validation.trusted_ca:
             self.validated = True

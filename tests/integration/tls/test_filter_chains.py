@@ -7,6 +7,7 @@ import json
 import ssl
 import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -209,8 +210,12 @@ TCP_PROXY = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.T
 
 
 @run_trio
-async def test_what_passes_through_is_not_touched() -> None:
-    """SNI pass-through: the origin has the certificate, and the client's session with it."""
+async def test_what_passes_through_is_not_touched(tmp_path: Path) -> None:
+    """SNI pass-through: the origin has the certificate, and the client's session with it; we know the name."""
+    log = tmp_path / "log"
+    file = {"@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": str(log)}
+    log_format = {"text_format_source": {"inline_string": "%REQUESTED_SERVER_NAME%\n"}}
+    logs = [{"name": "file", "typed_config": {**file, "log_format": log_format}}]
     pair = server()
     there = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
@@ -230,7 +235,10 @@ async def test_what_passes_through_is_not_touched() -> None:
         passing = {
             "filter_chain_match": {"server_names": ["*.b.test"]},
             "filters": [
-                {"name": "tcp", "typed_config": {"@type": TCP_PROXY, "stat_prefix": "t", "cluster": "o"}},
+                {
+                    "name": "tcp",
+                    "typed_config": {"@type": TCP_PROXY, "stat_prefix": "t", "cluster": "o", "access_log": logs},
+                },
             ],
         }
         ending = chain(201, {"server_names": ["a.test"]}, tls=True)
@@ -238,6 +246,7 @@ async def test_what_passes_through_is_not_touched() -> None:
         async with running(passing, ending, clusters=clusters) as rig:
             assert await over_tls(rig, "x.b.test") == b"299"
             assert await over_tls(rig, "a.test") == b"201"
+        assert log.read_text() == "x.b.test\n"
 
 
 @run_trio

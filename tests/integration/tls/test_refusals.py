@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -223,3 +224,18 @@ async def test_who_says_too_much_or_nothing_to_an_inspector() -> None:
             "listener_filter_timeout",
             {"Listener.listener_filters_timeout": 0.1},
         )
+
+
+@run_trio
+async def test_a_certificate_that_nobody_can_read(tmp_path: Path) -> None:
+    """One of X.509 version 5, to a listener that looks at no chain, but for this one's hash."""
+    der = alice().der.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020104"), 1)
+    path = tmp_path / "strange.pem"
+    path.write_text(ssl.DER_cert_to_PEM_cert(der) + alice().key)
+    client = authority().client()
+    client.load_cert_chain(path)
+    pinned = {"verify_certificate_hash": [hashlib.sha256(der).hexdigest()]}
+    async with terminating(context(common={"validation_context": pinned})) as rig:
+        record = await refused(rig, client)
+        assert record.detail == "tls_client_certificate_invalid"
+        assert "the certificate cannot be read" in record.cause

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench import requests
-from bench.configuration import tree
+from bench.configuration import Ports, tree
 from bench.recording import normal
 from bench.scenarios import SCENARIOS
 from bench.scenarios.effort import QUICK, WHOLE
@@ -14,7 +14,9 @@ from bench.targets import TARGETS
 
 
 def test_it_has_a_hundred_hosts_with_a_thousand_routes() -> None:
-    manager = tree(1, 2)["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    manager = tree(Ports(1, 2, 3, 4))["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0][
+        "typed_config"
+    ]
     hosts = [host for host in manager["route_config"]["virtual_hosts"] if host["domains"] != [requests.RECORDED_HOST]]
     assert len(hosts) == 100
     assert sum(len(host["routes"]) for host in hosts) == 1_000

@@ -14,14 +14,14 @@ Main benchmark duration is over for thread #0. Stopping all clients.
 
 finished in 2.50s, 400.00 req/s, 758.42KB/s
 requests: 1000 total, 1016 started, 1000 done, {succeeded} succeeded, {failed} failed, 0 errored, {timeout} timeout
-status codes: {ok} 2xx, 0 3xx, 0 4xx, 0 5xx
+status codes: 1003 2xx, 0 3xx, 0 4xx, {bad} 5xx
 traffic: 758.42KB (776621) total, 167.50KB (171525) headers (space savings 91.98%), 181.69KB (186048) data
 """
 _LOG = "".join(f"1795860164248685\t200\t{time}\n" for time in range(1000, 0, -1))
 
 
-def output(*, succeeded: int = 1000, failed: int = 0, timeout: int = 0, ok: int = 1000) -> str:
-    return _OUTPUT.format(succeeded=succeeded, failed=failed, timeout=timeout, ok=ok)
+def output(*, succeeded: int = 1000, failed: int = 0, timeout: int = 0, bad: int = 0) -> str:
+    return _OUTPUT.format(succeeded=succeeded, failed=failed, timeout=timeout, bad=bad)
 
 
 def test_figures_are_those_of_all_requests() -> None:
@@ -31,7 +31,7 @@ def test_figures_are_those_of_all_requests() -> None:
 
 
 @pytest.mark.parametrize(
-    "printed", [output(succeeded=999, failed=1), output(timeout=1), output(ok=999)], ids=["failed", "timeout", "status"]
+    "printed", [output(succeeded=999, failed=1), output(timeout=1), output(bad=1)], ids=["failed", "timeout", "status"]
 )
 def test_one_error_of_any_kind_voids_the_run(printed: str) -> None:
     with pytest.raises(Unfit, match="errors: requests: 1000 total"):

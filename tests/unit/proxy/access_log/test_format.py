@@ -52,7 +52,7 @@ def test_text(text: str, expected: str) -> None:
         ("%START_TIME:3%", "no maximal length"),
         ("%REQ(a):99999999999999999999%", "out of range"),
         ("%NOSUCH%", "unknown operator"),
-        ("%DOWNSTREAM_PEER_OTHERNAME_SAN%", "not supported"),
+        ("%DOWNSTREAM_LOCAL_CLOSE_REASON%", "not supported"),
     ],
 )
 def test_what_is_refused(text: str, message: str) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.config.http2 import Http2Options
+from proxy.http.codec_h2_client import H2ClientCodec
 from proxy.http.events import RequestReceived, StreamReset
-from proxy.http.h2_frames import ErrorCode
+from proxy.http.h2_frames import PREFACE, ErrorCode
 from proxy.http.h2_sender import MAX_OUTPUT
+from proxy.http.h2_stats import Http2Stats
 from proxy.http.headers import Headers
+from proxy.stats import MemoryStats
 from tests.kit.h2_client import frame
-from tests.unit.proxy.http.h2_helpers import HEAD_BLOCK, begun, frames
+from tests.unit.proxy.http.h2_helpers import HEAD_BLOCK, SETTINGS, begun, frames
 
 INITIAL_WINDOW = b"\0\x04"
 
@@ -107,3 +111,31 @@ def test_heads_that_nobody_reads_have_a_bound_whoever_sends_them() -> None:
     assert codec.failure is not None
     assert codec.stats._floods["outbound_flood"].value == 1  # type: ignore[attr-defined]
     assert 7 in [kind for kind, *_ in frames(codec.take_output())]
+
+
+def test_a_large_window_is_given_to_a_server_as_it_is_used() -> None:
+    """Who does not take what comes holds 16 KiB, not 16 MiB."""
+    codec = H2ClientCodec(Http2Options(), Http2Stats(MemoryStats()))
+    announced = frames(codec.take_output()[len(PREFACE) :])[0][3]
+    assert setting(INITIAL_WINDOW, 16384) in announced
+    codec.receive(SETTINGS)
+    stream = codec.send_request(b"GET", b"/", b"test", Headers(), end_stream=True)
+    codec.take_output()
+    codec.receive(frame(1, 4, stream, b"\x88"))
+    room, given = 16384, []
+    while room < 1 << 24:
+        codec.receive(frame(0, 0, stream, bytes(16384)))
+        room -= 16384
+        codec.credit(stream, 16384)
+        for kind, _, number, payload in frames(codec.take_output()):
+            if kind == 8 and number == stream:
+                given.append(int.from_bytes(payload, "big"))
+                room += given[-1]
+        assert 16384 <= room <= 1 << 24
+    assert given[:3] == [32768, 49152, 98304]
+    assert codec.failure is None
+
+
+def test_a_window_that_is_not_large_is_given_at_once() -> None:
+    codec = H2ClientCodec(Http2Options(initial_stream_window_size=1 << 20), Http2Stats(MemoryStats()))
+    assert setting(INITIAL_WINDOW, 1 << 20) in codec.take_output()

@@ -11,6 +11,7 @@ from proxy import registry
 from proxy.config.common import PluginConfig
 from proxy.filters.http import HTTP_FILTERS
 from proxy.upstream.tables import ClusterColumn
+from tests.kit.books import descriptors_in_yaml
 from tests.kit.config import bootstrap, manager
 from tests.kit.trio import run_trio
 from tests.unit.proxy.filters.http.through import ROUTER
@@ -33,6 +34,9 @@ SAMPLES: dict[str, tuple[str, ...]] = {
     ),
     f"{HTTP}.grpc_http1_bridge.v3.Config": ("upgrade_protobuf_to_grpc: true",),
     f"{HTTP}.grpc_http1_reverse_bridge.v3.FilterConfig": ("content_type: application/own, withhold_grpc_frames: true",),
+    f"{HTTP}.grpc_json_transcoder.v3.GrpcJsonTranscoder": (
+        f"proto_descriptor_bin: {descriptors_in_yaml()}, services: [t.Books]",
+    ),
     f"{HTTP}.grpc_stats.v3.FilterConfig": ("stats_for_all_methods: true",),
     f"{HTTP}.grpc_web.v3.GrpcWeb": ("",),
     f"{HTTP}.header_mutation.v3.HeaderMutation": (
