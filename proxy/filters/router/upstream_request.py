@@ -18,6 +18,7 @@ from proxy.filters.router.upstream_log import AttemptLog
 from proxy.http.deadlines import Phase
 from proxy.http.events import ResponseReceived
 from proxy.http.stream_info import Attempt, UpstreamConnection
+from proxy.net.peer import cut_off
 from proxy.upstream.http1_stream import Http1Stream
 from proxy.upstream.judge import Followed, Judge
 from proxy.upstream.pool import Pool
@@ -160,6 +161,8 @@ class UpstreamRequest:
         if info.upstream_tried is None or isinstance(error, Followed):
             return
         reason = error if isinstance(error, ProxyError) else self._exchange.failure()
+        if reason is None and isinstance(error, trio.Cancelled | BaseExceptionGroup):  # a group of it from two tasks
+            reason = cut_off()
         text = BEATEN if self.beaten else describe(reason or error)
         phase: Literal["connect", "request", "response"] = "response" if self._sent else "request"
         info.attempts += (

@@ -364,6 +364,7 @@ async def test_who_cuts_it_off_says_so() -> None:
         await client.peer.end()
         record = rig.records[-1]
     assert (record.flags, record.detail) == ("DC", "downstream_local_disconnect")
+    assert [attempt.error for attempt in record.attempts] == ["downstream_local_disconnect"]
 
 
 @both
