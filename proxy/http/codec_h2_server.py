@@ -98,8 +98,7 @@ class H2ServerCodec(H2Connection):
             raise self._refusal(stream_id, ErrorCode.PROTOCOL_ERROR, h2_strict.RULE)
         stream = self._open(stream_id)
         stream.headed = True
-        stream.meter.received = frames.HEAD_SIZE + len(block)
-        stream.meter.header_received = len(block)
+        stream.meter.count_head(frames.HEAD_SIZE + len(block))
         stream.expected = head.content_length
         stream.remote_ended = end_stream
         stream.no_body = head.method == b"HEAD"

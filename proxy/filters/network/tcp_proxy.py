@@ -41,7 +41,7 @@ class TcpProxy:
         self._listener = context.listener_prefix.removeprefix("listener.").removesuffix(".")
         self._stats = TcpStats(context.stats, config.stat_prefix)
         self._periodic = context.periodic
-        self._access_logs = build_access_logs(config.access_log, context.log_writer)
+        self._access_logs = build_access_logs(config.access_log, context.log_sinks)
         self._tunnels = Tunnels(config.tunneling) if config.tunneling is not None else None
         self._choice = Weighted([(choice, choice.weight) for choice in config.clusters])
 
@@ -109,7 +109,7 @@ class TcpProxy:
         upstream = await self._connect(info)
         ended: Relay | None = None
         try:
-            info.upstream_remote = upstream.address
+            info.upstream_remote, info.upstream_local = upstream.address, upstream.local
             if self._config.log_on_connected:
                 self._log(connection, info, b"TcpUpstreamConnected")
             idle = Idle(scope, self._config.idle_timeout, end=end)

@@ -15,6 +15,7 @@ from proxy.filters.network.tcp_proxy_config import Tunneling
 from proxy.http.events import InformationalReceived, ResponseReceived
 from proxy.http.headers import Headers
 from proxy.http.stream_info import StreamInfo
+from proxy.net.peer import address_of
 from proxy.net.relay import Relay
 from proxy.net.relay_end import End, SocketEnd
 from proxy.upstream.cluster import Cluster
@@ -31,6 +32,11 @@ class Upstream(Protocol):
 
     @property
     def address(self) -> Address: ...
+    @property
+    def local(self) -> Address:
+        """Our end of the connection."""
+        ...
+
     @property
     def limit(self) -> int:
         """How many bytes may wait for the client."""
@@ -52,6 +58,7 @@ class Direct:
         self._connection = connection
         self._info = info
         self.address: Address = connection.host.address
+        self.local: Address = address_of(connection.sock, peer=False)
         self.limit = connection.limit
 
     def leave(self) -> tuple[End, bytes]:
@@ -79,6 +86,7 @@ class Tunneled:
         self._stream = stream
         self._info = info
         self.address: Address = stream.host.address
+        self.local: Address = stream.local
         self.limit = limit
 
     def leave(self) -> tuple[End, bytes]:
