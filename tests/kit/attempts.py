@@ -17,7 +17,7 @@ from tests.kit.client import Connection, ConnectionEnded, fetch
 from tests.kit.envoy import Envoy
 from tests.kit.origin import Origin
 from tests.kit.process import wait_for
-from tests.kit.proxy import Proxy
+from tests.kit.proxy import FLUSH_SOON, Proxy
 
 LOG = {
     "status": "%RESPONSE_CODE%",
@@ -149,5 +149,5 @@ def both(
     text = bootstrap([listener], [static_cluster("origin", origin.port), *(clusters or [])])
     with ExitStack() as stack:
         envoy = stack.enter_context(Envoy(text, arguments=("--file-flush-interval-msec", "20")))
-        ours = stack.enter_context(Proxy(text))
+        ours = stack.enter_context(Proxy(text, environment=FLUSH_SOON))
         yield Both(Side(envoy, origin), Side(ours, origin))

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from tests.kit import ledger
 from tests.kit.client import Address, Connection, ConnectionEnded, Response
 from tests.kit.envoy import Envoy
-from tests.kit.proxy import Proxy
+from tests.kit.proxy import FLUSH_SOON, Proxy
 
 CLOSE_DEADLINE = 15.0  # s, for a close that the response announced
 PROBE_DEADLINE = 5.0  # s, for the answer to the probe below
@@ -99,7 +99,7 @@ def run_pair(
     text = bootstrap if apart else ledger.recorded(bootstrap)
     with (
         Envoy(text, concurrency=concurrency, arguments=(*ledger.FLUSH, *arguments)) as envoy,
-        Proxy(text, concurrency=concurrency, arguments=arguments) as ours,
+        Proxy(text, concurrency=concurrency, arguments=arguments, environment=FLUSH_SOON) as ours,
     ):
         yield Pair(envoy, ours)
         if not apart:

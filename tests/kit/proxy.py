@@ -21,6 +21,8 @@ from tests.kit.process import ROOT, START_DEADLINE, stop, wait_for
 
 IDLE_TIME = 0.5  # s; tests that leave connections open need not wait for them, unless they ask for more
 PROXYCTL = (sys.executable, "-m", "master.cli.main")
+FLUSH_SOON = {"PYTHONPATH": str(Path(__file__).parent / "flush_soon")}
+"""Environment in which logs are as prompt as Envoy's with `--file-flush-interval-msec 20`: for tests of lines."""
 
 
 def proxyctl(*arguments: str, runtime: Path | None = None, deadline: float = 60) -> subprocess.CompletedProcess[str]:

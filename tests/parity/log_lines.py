@@ -11,9 +11,10 @@ from typing import Any
 
 from tests.kit.bootstrap import ROUTER, Fields
 from tests.kit.envoy import Envoy
+from tests.kit.ledger import FLUSH
 from tests.kit.parity import Answers, Pair
 from tests.kit.process import wait_for
-from tests.kit.proxy import Proxy
+from tests.kit.proxy import FLUSH_SOON, Proxy
 
 FILE = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
 PLAIN_ROUTER: list[Fields] = [
@@ -101,6 +102,6 @@ class Logs:
 
 @contextlib.contextmanager
 def run_logs(bootstrap: str) -> Iterator[Logs]:
-    """Envoy flushes often; skips where there is no Envoy."""
-    with Envoy(bootstrap, arguments=("--file-flush-interval-msec", "50")) as envoy, Proxy(bootstrap) as ours:
+    """Both flush often; skips where there is no Envoy."""
+    with Envoy(bootstrap, arguments=FLUSH) as envoy, Proxy(bootstrap, environment=FLUSH_SOON) as ours:
         yield Logs(envoy, ours)
