@@ -12,7 +12,8 @@ from proxy.http.events import InformationalReceived, ResponseReceived, StreamEnd
 from proxy.http.h1_strict import AUTHORITY, TOKEN
 from proxy.http.h2_connection import H2Connection
 from proxy.http.h2_frames import ErrorCode, Setting, StreamFailed
-from proxy.http.h2_hpack import BlockDecoder, Pair
+from proxy.http.h2_heads import Pair
+from proxy.http.h2_hpack import BlockDecoder
 from proxy.http.h2_stats import Http2Stats
 from proxy.http.h2_stream import Stream
 from proxy.http.h2_strict import RULE, Malformed, ResponseHead
@@ -141,8 +142,7 @@ class H2ClientCodec(H2Connection):
         head = self._read_head(stream_id, self._heads, block)
         if broken:
             raise StreamFailed(stream_id, ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
-        stream.meter.received += frames.HEAD_SIZE + len(block)
-        stream.meter.header_received += len(block)
+        stream.meter.count_head(frames.HEAD_SIZE + len(block))
         end_stream = bool(flags & frames.END_STREAM)
         if head.status < 200:
             self._on_informational(stream, head, end_stream=end_stream)

@@ -1,21 +1,23 @@
-"""Header compression (RFC 7541) by `hpack`, with a memory: most header blocks of a connection have come before.
+"""Header compression (RFC 7541) on `hpack`, with a memory: most header blocks of a connection have come before.
 
-A block that neither read nor wrote a changing table means the same for as long as the dynamic table stays as it is. So
-what was made of it is kept until the table changes, and asked for by the block's own bytes. What goes out is kept field
-by field, since responses differ in one or two of them.
+A block that read nothing of the dynamic table always means the same, and writes the same into it: what was made of it
+is kept, with what it wrote, and asked for by the block's own bytes. One that read, and wrote nothing, means the same
+for as long as the table stays as it is. So much is known of nearly all blocks that come again. What goes out is kept
+field by field, since responses differ in one or two of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
-from hpack import Decoder, Encoder, HPACKError
+from hpack import Encoder, HPACKError
 from hpack.table import HeaderTable
 
+from proxy.http.h2_block_reader import BlockReader
 from proxy.http.h2_frames import ConnectionFailed, ErrorCode
+from proxy.http.h2_heads import Pair
 
-Pair = tuple[bytes, bytes]
 Head = TypeVar("Head")
 
 _MAX_KEPT = 64
@@ -47,15 +49,24 @@ the literal; a path may yet come again, but a connection with many would never s
 
 
 class _Table(HeaderTable):
-    """A dynamic table that knows how often it has changed."""
+    """A dynamic table that knows how often it has changed, and been read. `added`, if it is set, gets what comes in."""
 
     def __init__(self) -> None:
-        self.changes = 0
+        self.changes = self.reads = 0
+        self.added: list[Pair] | None = None
         super().__init__()
 
     def add(self, name: bytes, value: bytes) -> None:
         self.changes += 1
+        if self.added is not None:
+            self.added.append((name, value))
         super().add(name, value)
+
+    def get_by_index(self, index: int) -> Pair:
+        if index > HeaderTable.STATIC_TABLE_LENGTH:
+            self.reads += 1
+        pair: Pair = super().get_by_index(index)
+        return pair
 
 
 class BlockDecoder(Generic[Head]):
@@ -64,11 +75,11 @@ class BlockDecoder(Generic[Head]):
     """
 
     def __init__(self, table_size: int, max_list_size: int, understand: Callable[[list[Pair]], Head]) -> None:
-        self._decoder = Decoder(max_header_list_size=max_list_size)
-        self._decoder.header_table = self._table = _Table()
-        self._decoder.max_allowed_table_size = table_size
-        self._decoder.header_table_size = table_size
+        self._table = _Table()
+        self._table.maxsize = table_size
+        self._reader = BlockReader(self._table, table_size, max_list_size)
         self._understand = understand
+        self._always: dict[bytes, tuple[Head, list[Pair]]] = {}
         self._kept: dict[bytes, Head] = {}
         self._kept_at = 0
 
@@ -79,12 +90,29 @@ class BlockDecoder(Generic[Head]):
             kept = self._kept.get(block)
             if kept is not None:
                 return kept
-        before = table.changes
-        pairs = self.decode_list(block)
-        if block and block[0] & 0xE0 == _SIZE_UPDATE:
+        known = self._always.get(block)
+        if known is not None:
+            head, added = known
+            for name, value in added:
+                table.add(name, value)
+            return head
+        before, reads = table.changes, table.reads
+        table.added = added = []
+        try:
+            pairs = self.decode_list(block)
+        finally:
+            table.added = None
+        resizes = bool(block) and block[0] & 0xE0 == _SIZE_UPDATE
+        if resizes:
             table.changes += 1  # a smaller table has lost entries
         head = self._understand(pairs)
-        if table.changes == before and len(block) <= _MAX_KEPT_BLOCK:
+        if len(block) > _MAX_KEPT_BLOCK or resizes:
+            pass
+        elif table.reads == reads:
+            if len(self._always) >= _MAX_KEPT:
+                self._always.clear()
+            self._always[block] = head, added
+        elif table.changes == before:
             if self._kept_at != before or len(self._kept) >= _MAX_KEPT:
                 self._kept.clear()
                 self._kept_at = before
@@ -93,11 +121,10 @@ class BlockDecoder(Generic[Head]):
 
     def decode_list(self, block: bytes) -> list[Pair]:
         try:
-            pairs: Any = self._decoder.decode(block, raw=True)
+            return self._reader.read(block)
         except HPACKError as error:
             self._kept.clear()
             raise ConnectionFailed(ErrorCode.COMPRESSION_ERROR, "http2.header_compression_error") from error
-        return cast(list[Pair], pairs)
 
 
 class BlockEncoder:
