@@ -17,7 +17,7 @@ from proxy.filters.network import tcp_proxy_config, tcp_record
 from proxy.filters.network.tcp_proxy_stats import TcpStats
 from proxy.http.stream_info import Attempt, StreamInfo
 from proxy.net.connection import Connection
-from proxy.net.peer import cut_off
+from proxy.net.peer import address_of, cut_off
 from proxy.net.relay import Direction, Idle, Relay
 from proxy.net.relay_end import SocketEnd
 from proxy.route.weighted import Weighted
@@ -41,7 +41,7 @@ class TcpProxy:
         self._listener = context.listener_prefix.removeprefix("listener.").removesuffix(".")
         self._stats = TcpStats(context.stats, config.stat_prefix)
         self._periodic = context.periodic
-        self._access_logs = build_access_logs(config.access_log, context.log_writer)
+        self._access_logs = build_access_logs(config.access_log, context.log_sinks)
         self._choice = Weighted([(choice, choice.weight) for choice in config.clusters])
 
     async def __call__(self, connection: Connection, call_next: CallNextNetwork) -> None:
@@ -106,7 +106,7 @@ class TcpProxy:
         upstream = await self._connect(info)
         remote = reset = False
         try:
-            info.upstream_remote = upstream.host.address
+            info.upstream_remote, info.upstream_local = upstream.host.address, address_of(upstream.sock, peer=False)
             if self._config.log_on_connected:
                 self._log(connection, info, b"TcpUpstreamConnected")
             idle = Idle(scope, self._config.idle_timeout, end=end)
