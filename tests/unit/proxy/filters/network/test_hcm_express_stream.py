@@ -23,6 +23,7 @@ from proxy.config.access_log import AccessLog
 from proxy.filters.network import hcm_express
 from proxy.filters.network.hcm_express_stream import StreamLane
 from proxy.filters.network.hcm_plans import PlannedHead
+from proxy.limits import LEAST_READ
 from tests.kit.h2_client import frame
 from tests.unit.proxy.h2_rig import GET, Peer, connect
 from tests.unit.proxy.http.h2_helpers import HEAD_BLOCK
@@ -245,6 +246,33 @@ def test_it_ends_as_it_would_have(scenario: Scenario, tmp_path: Path) -> None:
         without = run(scenario, tmp_path / "without", **hcm)
     for name, one, other in zip(Outcome._fields, with_it, without, strict=True):
         assert one == other, name
+
+
+def test_a_lane_holds_no_more_than_its_share_of_the_window() -> None:
+    held: list[int] = []
+    hand_over = StreamLane.hand_over
+
+    def noted(lane: StreamLane) -> None:
+        assert lane.progress is not None
+        held.append(len(lane.progress.received))
+        hand_over(lane)
+
+    async def main() -> None:
+        async with origin(serve) as upstream, serving(compiled(upstream.address)) as rig:
+            peer = await connect(rig)
+            await peer.get()
+            peer.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
+            await peer.flush()
+            stream = await ask(peer, "/60000/of")
+            await until(lambda: bool(held))
+            peer.h2.increment_flow_control_window(60_000, stream)
+            await peer.flush()
+            assert await status(peer, stream) == "200"
+        assert held == [LEAST_READ]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StreamLane, "hand_over", noted)
+        trio.run(main)
 
 
 def test_a_change_of_routes_counts_from_the_next_stream_on() -> None:
