@@ -31,6 +31,9 @@ from master.config.compile import (
     secrets,
     socket_matches,
     tls,
+    tls_certificate,
+    tls_ticket_keys,
+    tls_validation,
     upstream_http,
     upstream_socket,
 )
@@ -109,7 +112,8 @@ def accepted() -> dict[str, set[str]]:
 
 def accepted_in_secrets() -> dict[str, set[str]]:
     """The same for a file of secrets, which names no plug-in: none of them has to be loaded."""
-    return _union((secrets.FIELDS, tls.FIELDS, data_source.FIELDS, route_match.FIELDS, NO_EFFECT))
+    kinds = (secrets, tls_certificate, tls_ticket_keys, tls_validation, data_source, route_match)
+    return _union((*(kind.FIELDS for kind in kinds), NO_EFFECT))
 
 
 def supported() -> dict[str, set[str]]:
@@ -156,6 +160,9 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         secrets,
         socket_matches,
         tls,
+        tls_certificate,
+        tls_ticket_keys,
+        tls_validation,
         upstream_http,
         upstream_socket,
     ):

@@ -142,8 +142,7 @@ class H2ClientCodec(H2Connection):
         head = self._read_head(stream_id, self._heads, block)
         if broken:
             raise StreamFailed(stream_id, ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
-        stream.meter.received += frames.HEAD_SIZE + len(block)
-        stream.meter.header_received += len(block)
+        stream.meter.count_head(frames.HEAD_SIZE + len(block))
         end_stream = bool(flags & frames.END_STREAM)
         if head.status < 200:
             self._on_informational(stream, head, end_stream=end_stream)

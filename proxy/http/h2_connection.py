@@ -246,8 +246,7 @@ class H2Connection(H2Control, abc.ABC):
             raise StreamFailed(stream_id, ErrorCode.INTERNAL_ERROR, str(error)) from None
         except Malformed as error:
             raise StreamFailed(stream_id, ErrorCode.PROTOCOL_ERROR, str(error), invalid=True) from None
-        stream.meter.received += frames.HEAD_SIZE + len(block)
-        stream.meter.header_received += len(block)
+        stream.meter.count_head(frames.HEAD_SIZE + len(block))
         self._end_with(stream, flags, items)
 
     def _end_with(self, stream: Stream, flags: int, items: list[Pair]) -> None:

@@ -1,8 +1,9 @@
 """Header compression (RFC 7541) on `hpack`, with a memory: most header blocks of a connection have come before.
 
-A block that neither read nor wrote a changing table means the same for as long as the dynamic table stays as it is. So
-what was made of it is kept until the table changes, and asked for by the block's own bytes. What goes out is kept field
-by field, since responses differ in one or two of them.
+A block that read nothing of the dynamic table always means the same, and writes the same into it: what was made of it
+is kept, with what it wrote, and asked for by the block's own bytes. One that read, and wrote nothing, means the same
+for as long as the table stays as it is. So much is known of nearly all blocks that come again. What goes out is kept
+field by field, since responses differ in one or two of them.
 """
 
 from __future__ import annotations
@@ -41,15 +42,24 @@ the literal; a path may yet come again, but a connection with many would never s
 
 
 class _Table(HeaderTable):
-    """A dynamic table that knows how often it has changed."""
+    """A dynamic table that knows how often it has changed, and been read. `added`, if it is set, gets what comes in."""
 
     def __init__(self) -> None:
-        self.changes = 0
+        self.changes = self.reads = 0
+        self.added: list[Pair] | None = None
         super().__init__()
 
     def add(self, name: bytes, value: bytes) -> None:
         self.changes += 1
+        if self.added is not None:
+            self.added.append((name, value))
         super().add(name, value)
+
+    def get_by_index(self, index: int) -> Pair:
+        if index > HeaderTable.STATIC_TABLE_LENGTH:
+            self.reads += 1
+        pair: Pair = super().get_by_index(index)
+        return pair
 
 
 class BlockDecoder(Generic[Head]):
@@ -62,6 +72,7 @@ class BlockDecoder(Generic[Head]):
         self._table.maxsize = table_size
         self._reader = BlockReader(self._table, table_size, max_list_size)
         self._understand = understand
+        self._always: dict[bytes, tuple[Head, list[Pair]]] = {}
         self._kept: dict[bytes, Head] = {}
         self._kept_at = 0
 
@@ -72,12 +83,29 @@ class BlockDecoder(Generic[Head]):
             kept = self._kept.get(block)
             if kept is not None:
                 return kept
-        before = table.changes
-        pairs = self.decode_list(block)
-        if block and block[0] & 0xE0 == _SIZE_UPDATE:
+        known = self._always.get(block)
+        if known is not None:
+            head, added = known
+            for name, value in added:
+                table.add(name, value)
+            return head
+        before, reads = table.changes, table.reads
+        table.added = added = []
+        try:
+            pairs = self.decode_list(block)
+        finally:
+            table.added = None
+        resizes = bool(block) and block[0] & 0xE0 == _SIZE_UPDATE
+        if resizes:
             table.changes += 1  # a smaller table has lost entries
         head = self._understand(pairs)
-        if table.changes == before and len(block) <= _MAX_KEPT_BLOCK:
+        if len(block) > _MAX_KEPT_BLOCK or resizes:
+            pass
+        elif table.reads == reads:
+            if len(self._always) >= _MAX_KEPT:
+                self._always.clear()
+            self._always[block] = head, added
+        elif table.changes == before:
             if self._kept_at != before or len(self._kept) >= _MAX_KEPT:
                 self._kept.clear()
                 self._kept_at = before

@@ -41,7 +41,12 @@ class Keepalive:
         """So many PINGs have been `answered`."""
         if self.lost and answered >= self._asked:
             self.lost = False
-            self.due = self._next(self._begun)
+            self.due = self._next(self._begun) if self._settings.interval else NEVER
+
+    def doubts(self, now: float, heard_at: float) -> bool:
+        """Whether to ask before a stream begins, as nothing was heard since `heard_at`."""
+        idle = self._settings.idle_interval
+        return idle > 0 and not self.lost and now - heard_at > idle
 
     def stop(self) -> None:
         self.due = NEVER

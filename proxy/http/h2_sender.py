@@ -316,7 +316,7 @@ class H2Sender:
     def _queue_block(self, stream: Stream, block: bytes, *, end_stream: bool) -> None:
         sent = frames.header_frames(stream.id, block, self.peer_frame_size, end_stream=end_stream)
         stream.meter.sent += len(sent)
-        stream.meter.header_sent += len(block)
+        stream.meter.header_sent += len(sent)
         self._queue(sent)
         if self.output_size > MAX_OUTPUT:
             self._fail(_unread())

@@ -8,12 +8,17 @@ from proxy.http.headers import Headers
 
 
 class Meter:
-    """Bytes of one stream on the wire, frames' heads included, and those of its header blocks among them."""
+    """Bytes of one stream on the wire, and those of its header blocks among them; both with their frames' heads."""
 
     __slots__ = ("header_received", "header_sent", "received", "sent")
 
     def __init__(self) -> None:
         self.received = self.sent = self.header_received = self.header_sent = 0
+
+    def count_head(self, size: int) -> None:
+        """A header block has come, in `size` bytes with its frame's head."""
+        self.received += size
+        self.header_received += size
 
 
 class Stream:

@@ -22,7 +22,7 @@ _NUMBERS = (
 
 FIELDS: dict[str, tuple[str, ...]] = {
     _OPTIONS: (*_NUMBERS, "allow_connect", "override_stream_error_on_invalid_http_message", "connection_keepalive"),
-    "envoy.config.core.v3.KeepaliveSettings": ("interval", "timeout", "interval_jitter"),
+    "envoy.config.core.v3.KeepaliveSettings": ("interval", "timeout", "interval_jitter", "connection_idle_interval"),
 }
 
 
@@ -43,4 +43,5 @@ def _keepalive(message: Any, context: CompileContext) -> Keepalive:
         interval=context.duration(message.interval, "interval"),
         timeout=context.duration(message.timeout, "timeout"),
         jitter=jitter / 100,
+        idle_interval=context.duration(message.connection_idle_interval, "connection_idle_interval"),
     )

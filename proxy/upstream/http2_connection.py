@@ -67,6 +67,7 @@ class Http2Connection:
         self._writer = Bell()
         self._clock = Bell()
         self._keepalive = Keepalive(codec.options.keepalive, self.began)
+        self._heard_at = self.began
 
     @property
     def connection(self) -> Connection:
@@ -98,6 +99,7 @@ class Http2Connection:
         self._connection = connection
         self.idle_since = trio.current_time()
         self._keepalive = Keepalive(self.codec.options.keepalive, self.idle_since)
+        self._heard_at = self.idle_since
         self._owner.on_room()
         try:
             with self._scope:
@@ -124,7 +126,8 @@ class Http2Connection:
                 self.remote = True
                 return
             capacity = self.capacity
-            for event in codec.receive(data, trio.current_time()):
+            self._heard_at = now = trio.current_time()
+            for event in codec.receive(data, now):
                 self._dispatch(event)
             self._wake_drained()
             if codec.settled:
@@ -189,8 +192,11 @@ class Http2Connection:
                 self.codec.stats.keepalive_timeout.inc()
                 self.close()
                 return
-            self.codec.send_ping(keepalive.ask(now))
-            self.wake_writer()
+            self._ask(now)
+
+    def _ask(self, now: float) -> None:
+        self.codec.send_ping(self._keepalive.ask(now))
+        self.wake_writer()
 
     def _end(self) -> None:
         self.draining = True
@@ -217,6 +223,10 @@ class Http2Connection:
     def add(self, channel: H2Channel) -> None:
         """What comes of the channel's stream goes there from now on."""
         self._channels[channel.stream_id] = channel
+        now = trio.current_time()
+        if self._keepalive.doubts(now, self._heard_at):
+            self._ask(now)
+            self._clock.ring()
 
     def remove(self, channel: H2Channel) -> None:
         """Nobody wants it any more."""

@@ -77,6 +77,9 @@ class Http2Pool(Pool):
 
     async def open(self, outcomes: Outcomes, judge: Judge | None = None) -> Http2Stream:
         connection = self._take() or await self._wait_pending()
+        if connection.gone is not None:  # since it was granted: nothing has been sent, so one more is asked
+            self._give_back(connection)
+            connection = self._take() or await self._wait_pending()
         if not self._breaker.claim_request():
             self._give_back(connection)
             raise failures.reset("overflow")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import h2.events
 import pytest
+import trio
 
 from tests.integration.test_fields import CLUSTER, proxy
-from tests.integration.test_http2_fields import OPTIONS, brief
+from tests.integration.test_http2_fields import KEEPALIVE, OPTIONS, brief
 from tests.unit.proxy.h2_rig import connect
 from tests.unit.upstream.h2_rig import H2Server
 from tests.unit.upstream.rig import OK, Serve, answering
@@ -65,6 +66,27 @@ async def test_what_the_client_speaks() -> None:
         assert settings(server)[3] == 7
     async with proxy(answering(OK), cluster_fields=fields) as rig:
         assert (await rig.ask(ASK)).startswith(b"HTTP/1.1 200 ")
+
+
+@brief
+@pytest.mark.field(f"{KEEPALIVE}.connection_idle_interval")
+async def test_a_host_that_was_silent_is_asked_before_it_is_used() -> None:
+    server = H2Server()
+    keepalive = "connection_keepalive: {connection_idle_interval: 5s, timeout: 2s}"
+    fields = speaking(f"explicit_http_config: {{http2_protocol_options: {{{keepalive}}}}}")
+    async with proxy(server.serve, cluster_fields=fields) as rig:
+
+        async def asked(pings: int) -> None:
+            assert (await rig.ask(ASK)).startswith(b"HTTP/1.1 200 ")
+            (peer,) = server.peers
+            assert len([event for event in peer.events if isinstance(event, h2.events.PingReceived)]) == pings
+
+        await asked(0)
+        await asked(0)
+        await trio.sleep(6)
+        await asked(1)
+        await trio.sleep(4)
+        await asked(1)
 
 
 @brief

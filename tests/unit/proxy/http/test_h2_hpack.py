@@ -46,6 +46,44 @@ def test_what_is_remembered_is_not_worked_out_again() -> None:
     assert ours.decode(theirs.encode([("x", "y")])) == 4  # the table has changed, and so has what a byte means
 
 
+PIECES = st.sampled_from(
+    [
+        b"\x88",  # in the static table
+        b"\x40\x01a\x01b",  # goes into the dynamic one
+        b"\x40\x01c\x21" + b"d" * 33,
+        b"\x61\x04date",  # the same, its name in the static table
+        b"\x00\x01e\x01f",  # goes nowhere
+        b"\xbe",  # in the dynamic table
+        b"\xbf",
+        b"\x7e\x01g",  # its name there
+        b"\x0f\x2f\x01h",
+    ]
+)
+
+
+@given(st.lists(st.lists(PIECES, max_size=3).map(b"".join), max_size=30), st.sampled_from([0, 80, 4096]))
+def test_blocks_are_remembered_with_what_they_write(blocks: list[bytes], size: int) -> None:
+    """As a decoder has it that remembers nothing."""
+    theirs, ours = hpack.Decoder(), BlockDecoder(size, 1 << 16, tuple)
+    theirs.max_allowed_table_size = theirs.header_table_size = size
+    for block in blocks:
+        try:
+            expected = tuple(theirs.decode(block, raw=True))
+        except hpack.HPACKError:
+            with pytest.raises(ConnectionFailed):
+                ours.decode(block)
+            return
+        assert ours.decode(block) == expected
+        assert list(ours._table.dynamic_entries) == list(theirs.header_table.dynamic_entries)
+
+
+def test_a_server_that_writes_the_same_each_time_is_not_worked_out_again() -> None:
+    understood: list[object] = []
+    ours = BlockDecoder(4096, 1 << 16, lambda pairs: understood.append(pairs) or len(understood))
+    assert [ours.decode(b"\x88\x61\x04date") for _ in range(100)] == [1] * 100
+    assert len(ours._table.dynamic_entries) == 100
+
+
 def test_a_value_that_is_another_one_each_time_changes_nothing() -> None:
     ours = BlockEncoder(4096)
     blocks = [ours.encode([(b"a", b"1"), (b"x-request-id", b"%d" % number), (b"b", b"2")]) for number in range(4)]
