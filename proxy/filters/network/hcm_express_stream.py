@@ -57,7 +57,7 @@ class StreamLane(PlainExchange):
 
     def hand_over(self) -> None:
         progress = self.progress
-        if progress is not None:
+        if progress is not None and progress.upstream is not None:
             self._read_as_usual(progress)
             progress.upstream.watch.on_ready = None
             self._manager.express.discard(self)

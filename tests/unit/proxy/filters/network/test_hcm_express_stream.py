@@ -276,6 +276,22 @@ def test_a_lane_holds_no_more_than_its_share_of_the_window() -> None:
         trio.run(main)
 
 
+def test_what_fails_in_the_lane_is_the_general_paths(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(lane: StreamLane, arrival: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    async def main() -> None:
+        async with origin(answering(OK)) as upstream, serving(compiled(upstream.address)) as rig:
+            peer = await connect(rig)
+            for _ in range(2):
+                assert (await peer.get())[":status"] == "200"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StreamLane, "_planned", broken)
+        trio.run(main)
+    assert "a fault of ours" in caplog.text
+
+
 def test_a_change_of_routes_counts_from_the_next_stream_on() -> None:
     """Though its block is the one that came before; and what the plan of that led to is let go of."""
     planned: list[PlannedHead] = []
