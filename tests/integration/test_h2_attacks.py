@@ -80,6 +80,12 @@ class Neighbour:
         self._over = threading.Event()
 
     def ask(self) -> None:
+        try:
+            self._ask()
+        except OSError as error:  # a time-out, above all
+            self.faults.append(error)
+
+    def _ask(self) -> None:
         with H2Client(self._bed.proxy.address()) as client:
             while not (self._over.is_set() and self.waits):
                 began = time.monotonic()
