@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import weakref
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import TYPE_CHECKING
@@ -326,7 +327,7 @@ class Cluster:
 
         def http2(applications: tuple[str, ...]) -> Http2Pool:
             tls = self._sockets.towards(host, transport, applications)
-            return Http2Pool(common, tls, self._codecs.http2, self._background)
+            return Http2Pool(common, tls, self._codecs.http2, self._background, weakref.ref(self))
 
         if self.config.protocol == "alpn":
             return AlpnPool(common, http1(), http2(HTTP2 + HTTP1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -396,4 +398,35 @@ async def test_a_cluster_that_retires() -> None:
         await until(lambda: rig.stat("cx_active") == 0)
         rig.cluster.reap(trio.current_time())
         assert not rig.cluster.draining
+    assert rig.in_use() == {}
+
+
+@run_trio
+async def test_a_cluster_lives_as_long_as_its_connections() -> None:
+    """Its rows of the shared tables, which they write, are given to another one when it is gone."""
+    server = H2Server(holds=True)
+    async with origin(server.serve) as host, H2Rig(host.address) as rig:
+        stream = await rig.begin()
+        await until(lambda: server.peers and server.peers[0].asked)
+        cluster = weakref.ref(rig.cluster)
+        rig.cluster.retire()
+        del rig.cluster
+        assert cluster() is not None
+        await server.peers[0].answer(1)
+        assert await rig.finish(stream) == b"ok"
+        await until(lambda: rig.stat("cx_active") == 0)
+        await wait_all_tasks_blocked()
+        assert cluster() is None
+    assert rig.in_use() == {}
+
+
+@run_trio
+async def test_a_connection_that_comes_too_late_for_a_cluster_that_retires() -> None:
+    server = H2Server()
+    async with origin(server.serve) as host, H2Rig(host.address) as rig:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await rig.get()
+        rig.cluster.retire()
+        await until(lambda: rig.stat("cx_total") == 1 and rig.stat("cx_active") == 0)
     assert rig.in_use() == {}
