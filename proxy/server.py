@@ -11,6 +11,8 @@ from typing import TypedDict
 
 import trio
 
+from proxy.access_log.grpc_streams import GrpcLogStreams
+from proxy.access_log.sinks import Sinks
 from proxy.access_log.writer import LogWriter
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Endpoints
@@ -67,6 +69,7 @@ class Server:
         self._activity = Activity()
         self._disconnects = DisconnectWatch()
         self._log_writer = LogWriter(stats)
+        self._log_streams = GrpcLogStreams(self._clusters, stats)
         self._pipes = PipePool()
         context = FilterContext(
             stats,
@@ -75,7 +78,7 @@ class Server:
             self._activity,
             disconnects=self._disconnects,
             pipes=self._pipes,
-            log_writer=self._log_writer,
+            log_sinks=Sinks(self._log_writer, self._log_streams),
         )
         self._express = context.express
         self._shadows = context.shadows
@@ -127,10 +130,12 @@ class Server:
                 nursery.start_soon(self._express.run)
                 nursery.start_soon(self._shadows.run)
                 nursery.start_soon(self._periodic.run)
+                nursery.start_soon(self._log_streams.run)
                 self._nursery = nursery
                 task_status.started()
                 try:
                     await self._drained.wait()
+                    await self._log_streams.finish(LOG_CLOSE_DEADLINE)
                 finally:
                     nursery.cancel_scope.cancel()
                     for connection in list(self._connections):
@@ -271,6 +276,7 @@ class Server:
     async def drained(self) -> None:
         """Until a drain has ended the last connection."""
         await self._drained.wait()
+        await self._log_streams.finish(LOG_CLOSE_DEADLINE)
 
     def close_idle(self) -> None:
         """Close the connections that wait for a request; one that has just come is still served."""

@@ -61,7 +61,7 @@ class Listener:
             buffer_limit=config.per_connection_buffer_limit_bytes,
         )
         self.buffer_limit = config.per_connection_buffer_limit_bytes
-        self._access_logs = build_access_logs(config.access_log, context.log_writer)
+        self._access_logs = build_access_logs(config.access_log, context.log_sinks)
         self.connections = 0
         self._chains = [FilterChain(chain, context) for chain in config.filter_chains]
         self._default = (

@@ -30,7 +30,7 @@ FORBIDDEN = {
     "workers": {"google", "envoy", "psutil", "click", "yaml"},
 }
 # This package is imported only where a configuration asks for it.
-MAY_HOLD_PROTOBUF = "proxy.filters.transcoding"
+MAY_HOLD_PROTOBUF = ("proxy.filters.transcoding", "proxy.access_log.grpc_message")
 # The supervisor must start when everything else is broken: these lean modules are all that it shares.
 SHARED_WITH_SUPERVISOR = ("proxy.log", "proxy.upstream.tables")
 
@@ -83,7 +83,7 @@ def complaints(path: Path, text: str) -> list[str]:
                 found.append(f"{where}, which stands on a higher floor")
         elif top == "tests":
             found.append(f"{where}, but tests import the source, never the other way")
-        elif top == "google" and own.startswith(MAY_HOLD_PROTOBUF):
+        elif top in ("google", "envoy") and own.startswith(MAY_HOLD_PROTOBUF):
             continue
         elif not standard and (package == "shm" or top in FORBIDDEN.get(package, ())):
             found.append(f"{where}, which {package} must not need")

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from master.config.compile.tls import WITHOUT_TRUST
+from master.config.compile.secrets import Unusable
+from master.config.compile.tls_validation import WITHOUT_TRUST
 from master.config.sds import newer
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.secrets import contexts, with_secrets
@@ -19,34 +20,46 @@ from proxy.stats import MemoryStats
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What came of one secret: another one (`changed`), or the same as before, for the reason `error` if there is one.
-    `unreadable`: its file is no list of secrets.
+    """What came of a secret whose files have changed: another one, or, for the reason `error`, the same as before.
+    `unreadable`: its own file is no list of secrets.
     """
 
-    key: str
-    changed: bool = False
+    name: str
+    path: str
+    watched_directory: str
     error: str = ""
     unreadable: bool = False
 
 
 def rotate(config: CompiledConfig) -> tuple[CompiledConfig, list[Outcome]]:
     """`config` with its secrets as their files have them now. One that cannot be used stays as it is."""
-    before, after, outcomes = config.secrets, [], []
-    for secret in before:
+    changed: list[Secret] = []
+    outcomes: list[Outcome] = []
+    for secret in config.secrets:
         found = newer(secret)
-        if isinstance(found, Secret):
-            after.append(found)
-            outcomes.append(Outcome(secret.key, changed=found is not secret))
-        else:
-            after.append(secret)
-            outcomes.append(Outcome(secret.key, error=found.reason, unreadable=found.unreadable))
-    rotated = with_secrets(config, tuple(after))
-    if reason := _fault(config, rotated):
-        failed = [
-            msgspec.structs.replace(each, changed=False, error=reason) if each.changed else each for each in outcomes
-        ]
-        return config, failed
-    return rotated, outcomes
+        if isinstance(found, Unusable):
+            outcomes.append(_outcome(secret, found))
+        elif found is not secret:
+            changed.append(found)
+    rotated = _with(config, changed)
+    if not _fault(config, rotated):
+        return rotated, [*outcomes, *map(_outcome, changed)]
+    for secret in changed:  # one by one: the others are not to suffer
+        rotated = _with(config, [secret])
+        reason = _fault(config, rotated)
+        outcomes.append(_outcome(secret, Unusable(reason, unreadable=False) if reason else None))
+        config = config if reason else rotated
+    return config, outcomes
+
+
+def _outcome(secret: Secret, fault: Unusable | None = None) -> Outcome:
+    reason, unreadable = fault or ("", False)
+    return Outcome(secret.name, secret.path, secret.watched_directory, reason, unreadable)
+
+
+def _with(config: CompiledConfig, changed: Sequence[Secret]) -> CompiledConfig:
+    by_key = {secret.key: secret for secret in changed}
+    return with_secrets(config, tuple(by_key.get(secret.key, secret) for secret in config.secrets))
 
 
 def settle(config: CompiledConfig, known: Sequence[Secret]) -> CompiledConfig:
@@ -59,8 +72,7 @@ def settle(config: CompiledConfig, known: Sequence[Secret]) -> CompiledConfig:
 
 def with_newest(config: CompiledConfig, known: Sequence[Secret]) -> CompiledConfig:
     """An earlier `config`, which is to be in effect again, with the secrets of today."""
-    by_key = {secret.key: secret for secret in known}
-    return rotate(with_secrets(config, tuple(by_key.get(secret.key, secret) for secret in config.secrets)))[0]
+    return rotate(_with(config, known))[0]
 
 
 def _older(secret: Secret, known: Secret | None) -> Secret:

@@ -29,22 +29,19 @@ from proxy.config.tls import Certificate, Secret, Validation
 _SECRET = "envoy.extensions.transport_sockets.tls.v3.Secret"
 _REDACTED = b"[redacted]"
 ATTEMPTS = 5
-"""How often files are read until they are the same twice, as in Envoy: somebody may be about to replace them."""
+"""How often files are read until they stay the same meanwhile, as in Envoy: somebody may be about to replace them."""
 
 
 def read_secret(name: str, path: str, watched_directory: str = "") -> Secret | Unusable:
     """The secret `name` in the file at `path`."""
     result = _read(name, path, watched_directory)
     for _ in range(ATTEMPTS - 1):
-        again = _read(name, path, watched_directory)
-        if _content(again) == _content(result):
+        if isinstance(result, Secret) and _unchanged(result):
             break
-        result = again
+        before, result = result, _read(name, path, watched_directory)
+        if isinstance(before, Unusable) and before == result:
+            break
     return result
-
-
-def _content(result: Secret | Unusable) -> object:
-    return result if isinstance(result, Unusable) else (result.value, result.files)
 
 
 def _read(name: str, path: str, watched_directory: str) -> Secret | Unusable:
@@ -98,8 +95,9 @@ def _shown(message: Any, value: Value) -> str:
     shown.CopyFrom(message)
     if isinstance(value, Certificate):
         _show(shown.tls_certificate.certificate_chain, value.chain)
-        for source in (shown.tls_certificate.private_key, shown.tls_certificate.password):
-            _show(source, _REDACTED)
+        _show(shown.tls_certificate.ocsp_staple, value.ocsp)
+        for name in ("private_key", "pkcs12", "password"):
+            _show(getattr(shown.tls_certificate, name), _REDACTED)
     elif isinstance(value, Validation):
         _show(shown.validation_context.trusted_ca, value.trusted_ca)
         _show(shown.validation_context.crl, value.crl)
@@ -115,6 +113,11 @@ def _show(source: Any, content: bytes) -> None:
         source.inline_string = content.decode()
     elif kind is not None:
         source.inline_bytes = content
+
+
+def _unchanged(secret: Secret) -> bool:
+    """Whether its files are what it was read from."""
+    return all(_digest(path) == digest for path, digest in secret.files.items())
 
 
 def _digest(path: str) -> bytes:
@@ -140,7 +143,7 @@ def _watched(path: str, watched_directory: str, message: Any, context: Context) 
 
 def newer(secret: Secret) -> Secret | Unusable:
     """The same secret as its file has it now: the very same object if nothing has changed."""
-    if all(_digest(path) == digest for path, digest in secret.files.items()):
+    if _unchanged(secret):
         return secret
     found = read_secret(secret.name, secret.path, secret.watched_directory)
     if isinstance(found, Unusable):

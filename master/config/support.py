@@ -31,6 +31,9 @@ from master.config.compile import (
     secrets,
     socket_matches,
     tls,
+    tls_certificate,
+    tls_ticket_keys,
+    tls_validation,
     upstream_http,
     upstream_socket,
 )
@@ -59,6 +62,7 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.accesslog.v3.AccessLog": ("name",),  # the type of `typed_config` decides
     "envoy.config.accesslog.v3.RuntimeFilter": ("runtime_key",),  # obligatory, as for RuntimeUInt32
     "envoy.config.core.v3.JsonFormatOptions": ("sort_properties",),  # keys of JSON logs are sorted either way
+    "envoy.config.core.v3.GrpcService": ("timeout",),  # streams, of which there are no others yet, have none
     "envoy.config.core.v3.RuntimeDouble": ("runtime_key",),  # as for RuntimeUInt32
     "envoy.config.core.v3.RuntimeFractionalPercent": ("runtime_key",),  # as for the next
     "envoy.config.core.v3.RuntimeUInt32": ("runtime_key",),  # obligatory, and without a runtime the default counts
@@ -108,7 +112,8 @@ def accepted() -> dict[str, set[str]]:
 
 def accepted_in_secrets() -> dict[str, set[str]]:
     """The same for a file of secrets, which names no plug-in: none of them has to be loaded."""
-    return _union((secrets.FIELDS, tls.FIELDS, data_source.FIELDS, route_match.FIELDS, NO_EFFECT))
+    kinds = (secrets, tls_certificate, tls_ticket_keys, tls_validation, data_source, route_match)
+    return _union((*(kind.FIELDS for kind in kinds), NO_EFFECT))
 
 
 def supported() -> dict[str, set[str]]:
@@ -155,6 +160,9 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         secrets,
         socket_matches,
         tls,
+        tls_certificate,
+        tls_ticket_keys,
+        tls_validation,
         upstream_http,
         upstream_socket,
     ):

@@ -18,7 +18,7 @@ from master.admin.view import RejectedError
 from master.controller.inotify import DirectoryWatch
 from master.controller.sds_stats import SdsStats
 from proxy.config.bootstrap import CompiledConfig
-from proxy.config.tls import Secret
+from proxy.config.tls import Secret, secret_key
 
 log = logging.getLogger("controller")
 
@@ -126,11 +126,16 @@ class SecretsWatch:
             await self._give_up(suspects, rotation["reason"])
             return
         self._patience = INTERVAL
-        outcomes = {outcome["key"]: outcome for outcome in rotation["secrets"]}
+        outcomes = {
+            secret_key(outcome["name"], outcome["path"], outcome["watched_directory"]): outcome
+            for outcome in rotation["secrets"]
+        }
         for secret in suspects:
             last = self._seen.get(secret.key, secret.files)
             own = last[secret.path] != now[secret.key][secret.path]
-            outcome = outcomes[secret.key]
+            outcome = outcomes.get(secret.key)
+            if outcome is None:
+                continue  # its files are the old ones again
             if outcome["error"]:
                 log.error("secret %r is not replaced: %s", secret.name, outcome["error"])
                 self._stats.refused(secret, own=own, unreadable=outcome["unreadable"])

@@ -81,6 +81,11 @@ DETAILS: dict[str, Detail] = {
         "the client asked for an upgrade (WebSocket), which this connection manager does not allow", "client",
         "upgrade_configs of the connection manager or route",
     ),
+    "tunnel_refused_by_upstream": Detail(
+        "the other proxy did not agree to the tunnel that was asked of it (CONNECT)", "upstream",
+        "`tunneling_config` of the TCP proxy, and what the other proxy allows; the log's "
+        "`%UPSTREAM_TRANSPORT_FAILURE_REASON%` has its status",
+    ),
     "upgrade_not_offered_by_upstream": Detail(
         "the client asked for an upgrade (WebSocket), and the host, which speaks HTTP/2, has not said that it takes "
         "any (SETTINGS_ENABLE_CONNECT_PROTOCOL)", "upstream", "`allow_connect` of the host, or HTTP/1.1 to it",
@@ -90,7 +95,7 @@ DETAILS: dict[str, Detail] = {
         "strict_check_headers of the router",
     ),
     "websocket_handshake_unsuccessful": Detail(
-        "the upstream answered a WebSocket handshake with 200 instead of 101, so its body was dropped", "upstream",
+        "the upstream answered an upgrade (WebSocket) with 200 instead of 101, so its body was dropped", "upstream",
         "a path that is no WebSocket at the upstream",
     ),
     # --- the upstream

@@ -47,6 +47,7 @@ _RULES = (
         (r"\1upstream_rq_\2", r"\1upstream_rq_\3xx"),
         factor=-1,
     ),
+    _Rule(re.compile(r"(cluster\..+\.)hidden\.(retry\.)upstream_rq_\d\d\d", re.ASCII), (r"\1\2upstream_rq_completed",)),
     _Rule(
         re.compile(r"(vhost\..+\.(?:vcluster|route)\..+\.)upstream_rq_((\d)\d\d)", re.ASCII),
         (r"\1upstream_rq_\3xx", r"\1upstream_rq_completed"),

@@ -11,19 +11,19 @@ from proxy.access_log import ACCESS_LOGGERS
 from proxy.access_log.filters import Predicate, compile_filter
 from proxy.access_log.log import Log, PlannedLog
 from proxy.access_log.rendering import Index
-from proxy.access_log.writer import LogWriter
+from proxy.access_log.sinks import Sinks
 from proxy.config import access_log as config
 from proxy.http.stream_info import StreamInfo
 
 
-def build_access_logs(configs: Iterable[config.AccessLog], writer: LogWriter) -> tuple[Log, ...]:
+def build_access_logs(configs: Iterable[config.AccessLog], sinks: Sinks) -> tuple[Log, ...]:
     """The logs of one listener or connection manager, in order."""
-    return tuple(_build(one, writer) for one in configs)
+    return tuple(_build(one, sinks) for one in configs)
 
 
-def _build(one: config.AccessLog, writer: LogWriter) -> Log:
+def _build(one: config.AccessLog, sinks: Sinks) -> Log:
     logger_class = registry.load(ACCESS_LOGGERS, one.logger.type_url)
-    logger = logger_class(msgspec.msgpack.decode(one.logger.config, type=logger_class.Config), writer)
+    logger = logger_class(msgspec.msgpack.decode(one.logger.config, type=logger_class.Config), sinks)
     log = Log(logger.log, logger.planned)
     return log if one.filter is None else _filtered(log, compile_filter(one.filter))
 

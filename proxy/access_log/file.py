@@ -11,8 +11,8 @@ import msgspec
 
 from proxy.access_log.lines import LineLogger
 from proxy.access_log.output import STANDARD, file_output
+from proxy.access_log.sinks import Sinks
 from proxy.access_log.substitution import compile_format, log_format_from_proto
-from proxy.access_log.writer import LogWriter
 from proxy.config.access_log import Format
 from proxy.config.context import CompileContext
 
@@ -38,8 +38,8 @@ class FileAccessLog(LineLogger):
             context.error(("path",), fault, "a path that the proxy's user may write to")
         return cls.Config(message.path, log_format_from_proto(message, context))
 
-    def __init__(self, config: Config, writer: LogWriter) -> None:
-        super().__init__(compile_format(config.format), writer.queue(file_output(config.path)))
+    def __init__(self, config: Config, sinks: Sinks) -> None:
+        super().__init__(compile_format(config.format), sinks.writer.queue(file_output(config.path)))
 
 
 def _unwritable(path: str) -> str:

@@ -8,8 +8,8 @@ import msgspec
 
 from proxy.access_log.lines import LineLogger
 from proxy.access_log.output import StandardOutput
+from proxy.access_log.sinks import Sinks
 from proxy.access_log.substitution import compile_format, log_format_from_proto
-from proxy.access_log.writer import LogWriter
 from proxy.config.access_log import Format
 from proxy.config.context import CompileContext
 
@@ -34,5 +34,5 @@ class StreamAccessLog(LineLogger):
         """Compiles either message."""
         return cls.Config(log_format_from_proto(message, context))
 
-    def __init__(self, config: Config, writer: LogWriter) -> None:
-        super().__init__(compile_format(config.format), writer.queue(StandardOutput(self.descriptor)))
+    def __init__(self, config: Config, sinks: Sinks) -> None:
+        super().__init__(compile_format(config.format), sinks.writer.queue(StandardOutput(self.descriptor)))

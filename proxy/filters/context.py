@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from proxy.access_log.periodic import Periodic
-from proxy.access_log.writer import LogWriter
+from proxy.access_log.sinks import Sinks, no_sinks
 from proxy.filters.express_watch import ExpressWatch
 from proxy.filters.shadows import Shadows
 from proxy.flight_recorder import MemoryRecorder, Recorder
@@ -16,7 +16,7 @@ from proxy.http.stream_info import StreamInfo
 from proxy.net.connection import Connection
 from proxy.net.drain import ListenerDrain
 from proxy.net.pipe import PipePool
-from proxy.stats import MemoryStats, Stats
+from proxy.stats import Stats
 from proxy.upstream.manager import ClusterView
 
 
@@ -63,7 +63,7 @@ class FilterContext:
     buffer_limit: int = 1024 * 1024
     scheme: bytes = b"http"
     periodic: Periodic = field(default_factory=Periodic)
-    log_writer: LogWriter = field(default_factory=lambda: LogWriter(MemoryStats()))
+    log_sinks: Sinks = field(default_factory=no_sinks)
 
 
 Resume = Callable[[], None]

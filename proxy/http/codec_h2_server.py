@@ -175,7 +175,9 @@ class H2ServerCodec(H2Connection):
             raise CodecError("http2.unwritable_status", status=502)
         if not all(h2_strict.is_field(*pair) for pair in headers.items):
             raise CodecError("http2.unwritable_header", status=502)
-        stream.no_body = stream.no_body or status in _NO_BODY
+        if stream.tunnel and status < 300 and b"content-length" in headers:  # RFC 9110 9.3.6
+            headers = Headers(pair for pair in headers.items if pair[0] != b"content-length")
+        stream.no_body = stream.no_body or (status in _NO_BODY and not (stream.tunnel and status < 300))
         stream.answered = True
         self._send_head(stream, status, headers, end_stream=end_stream)
         if end_stream:

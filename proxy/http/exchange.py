@@ -283,6 +283,8 @@ class Exchange:
             if not isinstance(hook, ResponseEdit):
                 hook(head)
                 continue
+            if self.opens_tunnel(head.status):
+                continue  # there is no body to edit
             self._held = hook, head
             hook.begin(head, end_stream=end_stream)
             if hook.holds and not end_stream:
@@ -291,6 +293,8 @@ class Exchange:
                 while self._edits.pop() is not hook:
                     """Those behind it have nothing to edit."""
                 body, trailers = hook.finish(None)
+                if self._bodiless(head.status):
+                    body, trailers = b"", None
                 end_stream = not body and trailers is None
             self._held = None
         if self._held is None:
@@ -299,9 +303,13 @@ class Exchange:
             await self.send_data(body, flush=False)
             await self.send_end(trailers)
 
+    def _bodiless(self, status: int) -> bool:
+        """Whether a response of this `status` has no body, whatever it says (RFC 9110 6.4.1)."""
+        return status in _NO_BODY or self.request.method == b"HEAD"
+
     async def _send_head(self, head: ResponseHead, *, end_stream: bool, flush: bool) -> None:
         tunnel = self.opens_tunnel(head.status)
-        if end_stream or tunnel or head.status in _NO_BODY or self.request.method == b"HEAD":
+        if end_stream or tunnel or self._bodiless(head.status):
             self._edits.clear()
         elif any(edit.resizes for edit in self._edits):
             head.headers.remove(b"content-length")
@@ -388,6 +396,7 @@ class Exchange:
             more, trailers = edit.finish(trailers)
             rest += more
             if self._held is not None and edit is self._held[0]:
+                rest = b"" if self._bodiless(self._held[1].status) else rest
                 ended = not rest and trailers is None
                 await self._release(end_stream=ended)
                 if ended:

@@ -161,7 +161,7 @@ class H2Channel:
         self.codec.send_end(self.stream_id)
         self._link.wake_writer()
 
-    def on_failure(self, call: Callable[[], None]) -> None:
+    def on_failure(self, call: Callable[[], None] | None) -> None:
         self._on_failure = call
 
     async def wait_arrival(self) -> None:

@@ -36,8 +36,8 @@ class TunnelStream(Protocol):
         """End our side."""
         ...
 
-    def on_failure(self, call: Callable[[], None]) -> None:
-        """Call this when the stream is lost."""
+    def on_failure(self, call: Callable[[], None] | None) -> None:
+        """Call this when the stream is lost; None ends that."""
         ...
 
     async def wait_arrival(self) -> None:
@@ -89,7 +89,7 @@ class StreamEnd:
     async def wait_writable(self) -> None:
         await self._stream.wait_unblocked()
 
-    def on_loss(self, call: Callable[[], None]) -> None:
+    def on_loss(self, call: Callable[[], None] | None) -> None:
         self._stream.on_failure(call)
 
     async def finish(self) -> None:

@@ -93,6 +93,13 @@ class Relay:
 
     async def run(self) -> None:
         """Until both sides have finished, or one is lost. Closes neither."""
+        try:
+            await self._run()
+        finally:
+            for direction in (self._first, self._second):
+                direction.source.on_loss(None)  # nobody waits for the garbage collector
+
+    async def _run(self) -> None:
         async with trio.open_nursery() as nursery:
 
             def lose(side: Side) -> None:

@@ -39,8 +39,8 @@ class End(Protocol):
 
     async def wait_readable(self) -> None: ...
     async def wait_writable(self) -> None: ...
-    def on_loss(self, call: Callable[[], None]) -> None:
-        """Call this when the peer is gone, if that can be known without a look."""
+    def on_loss(self, call: Callable[[], None] | None) -> None:
+        """Call this when the peer is gone, if that can be known without a look; None ends that."""
         ...
 
     async def finish(self) -> None:
@@ -74,7 +74,7 @@ class SocketEnd:
     async def wait_writable(self) -> None:
         await trio.lowlevel.wait_writable(self.sock)
 
-    def on_loss(self, call: Callable[[], None]) -> None:
+    def on_loss(self, call: Callable[[], None] | None) -> None:
         """Who reads or writes it finds out."""
 
     async def finish(self) -> None:

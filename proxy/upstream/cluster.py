@@ -131,8 +131,10 @@ class Cluster:
         high: bool = False,
         transport: TransportOptions | None = None,
         http2: bool = False,
+        outcomes: Outcomes | None = None,
     ) -> UpstreamStream:
-        """A stream to the next host of the balancer for `labels`, or to that of `pool`, which was picked already.
+        """A stream to the next host of the balancer for `labels`, or to that of `pool`, which was picked already. What
+        comes of it counts among `outcomes`, by default those of the cluster.
 
         Raises `ProxyError` (UH, UF, UO; features §13 rule 28).
 
@@ -141,7 +143,7 @@ class Cluster:
         The local reply that follows from an error is already counted among the cluster's responses, unless `judge`
         wants another attempt.
         """
-        outcomes = self.outcomes_of(info)
+        outcomes = outcomes or self.outcomes_of(info)
         pool = pool or self.pick(labels, high=high, transport=transport, http2=http2)
         if pool is None:
             self._charge_none_healthy(labels)

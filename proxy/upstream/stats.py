@@ -47,6 +47,7 @@ class ClusterStats:
         self._internal: Outcomes | None = None
         self._canary: Outcomes | None = None
         self._retried: Outcomes | None = None
+        self._hidden_retried: Outcomes | None = None
 
         # Without health checks only a cluster without hosts is in panic; Envoy counts its picks.
         self.lb_healthy_panic = counter(f"{prefix}lb_healthy_panic")
@@ -117,8 +118,14 @@ class ClusterStats:
             self._canary = Outcomes(self._stats, f"{self._prefix}canary.")
         return self._canary
 
-    def retried(self) -> Outcomes:
-        """What responses count in that were followed by another attempt, instead of all the others."""
+    def retried(self, *, hidden: bool = False) -> Outcomes:
+        """What responses count in that were followed by another attempt, instead of all the others. `hidden`: only
+        that they were (`proxy.upstream.observed.Hidden`).
+        """
+        if hidden:
+            if self._hidden_retried is None:
+                self._hidden_retried = Outcomes(self._stats, f"{self._prefix}hidden.retry.")
+            return self._hidden_retried
         if self._retried is None:
             self._retried = Outcomes(self._stats, f"{self._prefix}retry.")
         return self._retried

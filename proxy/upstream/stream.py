@@ -265,8 +265,8 @@ class UpstreamStream(abc.ABC):
         return self._response_ended and self._request_ended_at is not None
 
     def _unseen(self, response: ResponseReceived, verdict: Verdict) -> Retried:
-        if verdict is Verdict.RETRY and not self._outcomes.hides_codes:
-            self._pool.stats.retried().charge(response.status)
+        if verdict is Verdict.RETRY:
+            self._pool.stats.retried(hidden=self._outcomes.hides_codes).charge(response.status)
         self._pool.count(HostColumn.RQ_ERROR)
         self._response_ended = response.end_stream
         return Retried(response)

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from typing import NamedTuple
+from json import loads
+from typing import Any, NamedTuple
 
 import pytest
 
-from tests.kit.bootstrap import ROUTER, bootstrap, http_listener, route, static_cluster, virtual_host
-from tests.kit.client import fetch
+from tests.kit import books
+from tests.kit.bootstrap import ROUTER, Fields, bootstrap, http_listener, route, static_cluster, virtual_host
+from tests.kit.client import fetch, get
 from tests.kit.grpc_client import GrpcClient
 from tests.kit.grpc_server import SERVICE, GrpcServer, pack, unpack
 from tests.kit.proxy import Proxy
 from tests.parity.test_grpc_interop import SPEAKS_HTTP2
+from tests.parity.wire_origin import WireOrigin
 
 HTTP = "type.googleapis.com/envoy.extensions.filters.http"
 NO_LIMITS = {"thresholds": [{"max_requests": 5000, "max_pending_requests": 5000}]}
+
+
+PLAIN = {
+    "/EmptyCall": b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n",
+    "/UnimplementedCall": b"HTTP/1.1 404 No\r\ncontent-type: application/x-protobuf\r\ncontent-length: 2\r\n\r\nno",
+}
+"""What a server says that knows HTTP alone."""
 
 
 class Scene(NamedTuple):
@@ -26,17 +36,36 @@ class Scene(NamedTuple):
 
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
-    with GrpcServer() as server, GrpcServer(age=0.3) as aging, GrpcClient() as client:
+    with GrpcServer() as server, GrpcServer(age=0.15) as aging, GrpcClient() as client, WireOrigin(PLAIN) as plain:
         router = {"name": "r", "typed_config": {"@type": ROUTER}}
         web = {"name": "w", "typed_config": {"@type": f"{HTTP}.grpc_web.v3.GrpcWeb"}}
         bridge = {"name": "b", "typed_config": {"@type": f"{HTTP}.grpc_http1_bridge.v3.Config"}}
+        own = {
+            "proto_descriptor_bin": books.descriptors_in_yaml(),
+            "services": ["t.Books"],
+            "convert_grpc_status": True,
+        }
+        json = {"name": "j", "typed_config": {"@type": f"{HTTP}.grpc_json_transcoder.v3.GrpcJsonTranscoder", **own}}
+        reverse = {"content_type": "application/x-protobuf", "withhold_grpc_frames": True}
+        reversing = {
+            "name": "v",
+            "typed_config": {"@type": f"{HTTP}.grpc_http1_reverse_bridge.v3.FilterConfig", **reverse},
+        }
+
+        def listener(name: str, cluster: str, *filters: Fields, **action: Any) -> Fields:
+            everything = virtual_host("v", ["*"], route("/", cluster, **action))
+            return http_listener(everything, name=name, http_filters=[*filters, router])
+
         listeners = [
-            http_listener(virtual_host("v", ["*"], route("/", "grpc", timeout="0s")), name="grpc"),
-            http_listener(virtual_host("v", ["*"], route("/", "aging", timeout="0s")), name="aging"),
-            http_listener(virtual_host("v", ["*"], route("/", "grpc")), name="web", http_filters=[web, bridge, router]),
+            listener("json", "grpc", json),
+            listener("plain", "plain", reversing),
+            listener("web", "grpc", web, bridge),
+            listener("grpc", "grpc", timeout="0s"),
+            listener("aging", "aging", timeout="0s"),
         ]
         clusters = [
             static_cluster("grpc", server.port, circuit_breakers=NO_LIMITS, **SPEAKS_HTTP2),
+            static_cluster("plain", plain.port),
             static_cluster("aging", aging.port, **SPEAKS_HTTP2),
         ]
         with Proxy(bootstrap(listeners, clusters), concurrency=1) as proxy:
@@ -92,3 +121,16 @@ def test_a_call_of_an_old_client(scene: Scene) -> None:
     failing = frame(pack({"code": 5, "text": "gone"}))
     response = fetch(scene.proxy.address("web"), call("UnaryCall", "application/grpc", failing))
     assert (response.value("grpc-status"), response.value("grpc-message")) == ("5", "gone")
+
+
+def test_json(scene: Scene) -> None:
+    response = get(scene.proxy.address("json"), "/v1/shelves/poetry/books/7")
+    assert (response.status, loads(response.body)) == (200, {"name": "poetry", "id": "7"})
+    response = get(scene.proxy.address("json"), "/v1/shelves/poetry/books/0")
+    assert (response.status, loads(response.body)) == (404, {"code": 5, "message": "no such book"})
+
+
+def test_a_server_that_knows_http_alone(scene: Scene) -> None:
+    found = scene.client.run("empty_unary", scene.proxy.address("plain"))
+    assert (found["code"], found["answers"]) == ("OK", [[{}, 0]])
+    assert scene.client.run("unimplemented_method", scene.proxy.address("plain"))["code"] == "UNIMPLEMENTED"

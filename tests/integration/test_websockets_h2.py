@@ -76,11 +76,13 @@ class WebSocket:
         self._flush()
 
     def receive(self) -> Frame:
-        while not (found := self._frames.events_received()):
-            self._client.read()
+        while True:
             body = self._client.responses[self.stream].body
             self._frames.receive_data(body[self._taken :])
             self._taken = len(body)
+            if found := self._frames.events_received():
+                break
+            self._client.read()
         (frame,) = found
         assert isinstance(frame, Frame)
         return frame

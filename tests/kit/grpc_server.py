@@ -22,6 +22,7 @@ from typing import Any
 
 import grpc
 
+from tests.kit.books import Ask, Book
 from tests.kit.process import KitProcess
 
 SERVICE = "grpc.testing.TestService"
@@ -105,6 +106,14 @@ async def full_duplex(requests: AsyncIterator[bytes], context: Any) -> AsyncIter
         await _end(fields, context)
 
 
+async def get_book(request: bytes, context: Any) -> bytes:
+    """`t.Books/Get`: what was asked for."""
+    ask = Ask.FromString(request)
+    if not ask.book.id:
+        await context.abort(grpc.StatusCode.NOT_FOUND, "no such book")
+    return bytes(Book(name=ask.shelf, id=ask.book.id).SerializeToString())
+
+
 async def told(request: bytes, context: Any) -> bytes:
     return pack(_told)
 
@@ -140,7 +149,9 @@ async def serve(age: float) -> None:
         "FullDuplexCall": grpc.stream_stream_rpc_method_handler(counted(full_duplex)),
         "Told": grpc.unary_unary_rpc_method_handler(told),
     }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
+    shop = {"Get": grpc.unary_unary_rpc_method_handler(get_book)}
+    handlers = [grpc.method_handlers_generic_handler(*one) for one in ((SERVICE, methods), ("t.Books", shop))]
+    server.add_generic_rpc_handlers(handlers)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print(json.dumps({"port": port}), flush=True)

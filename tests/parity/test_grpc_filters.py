@@ -1,4 +1,6 @@
-"""The filters between gRPC and other clients or upstreams, over HTTP/1.1: the same bytes to Envoy and to us."""
+"""The filters between gRPC and other clients or upstreams, and what routes say of gRPC alone, over HTTP/1.1: the same
+bytes to Envoy and to us.
+"""
 
 from __future__ import annotations
 
@@ -74,8 +76,26 @@ ANSWERS = {
     "/pb-size-odd": sized(PROTOBUF, b"hello", extra=b"x-size: five\r\n"),
     "/pb-size-empty": sized(PROTOBUF, b"", extra=b"x-size: 0\r\n"),
     "/pb-none": b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi",
+    "/unavailable": sized(GRPC, b"", extra=b"grpc-status: 14\r\n"),
+    "/exhausted": sized(GRPC, b"", extra=b"grpc-status: 8\r\n"),
     "/one?q": answer(GRPC, message(b"hello"), trailers=OK),
     "/probe?body=0": b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+}
+
+
+CONDITIONS = "cancelled,deadline-exceeded,internal,resource-exhausted,unavailable"
+BACK_OFF = {"base_interval": "0.001s"}
+ROUTES = [
+    route("/svc.S/capped/", "origin", max_grpc_timeout="3s", grpc_timeout_offset="1s"),
+    route("/svc.S/uncapped/", "origin", max_grpc_timeout="0s", timeout="0.2s"),
+    route("/svc.S/any/", "origin", retry_policy={"retry_on": CONDITIONS, "retry_back_off": BACK_OFF}),
+    route("/svc.S/some/", "origin", retry_policy={"retry_on": "unavailable", "retry_back_off": BACK_OFF}),
+    route("/svc.S/tried/", "origin", max_grpc_timeout="3s", retry_policy={"retry_on": "5xx", "per_try_timeout": "2s"}),
+    route("/", "origin"),
+]
+ROUTING = {
+    "name": "router",
+    "typed_config": {"@type": ROUTER, "suppress_grpc_request_failure_code_stats": True},
 }
 
 
@@ -93,6 +113,7 @@ def own(kind: str, **fields: Any) -> Fields:
 OTHERWISE = {
     '"grpc_bridge_content_type_wrong", "RESPONSE_FLAGS": "UH"': "a local reply behind the reverse bridge, Envoy's",
     '"RESPONSE_CODE": 200, "RESPONSE_CODE_DETAILS": "no_healthy_upstream"': "the same, ours",
+    r"cluster\..*\.hidden\..*": "docs/parity.md: what does not count in upstream_rq_<code>",
     r'"broken"|(cluster|http)\.broken\..*': "a request that breaks off ends Envoy's connection, and asks no upstream",
 }
 
@@ -124,6 +145,11 @@ def pair() -> Iterator[Pair]:
                 http_filters=filters(
                     own(REVERSE, content_type=PROTOBUF, withhold_grpc_frames=True, response_size_header="X-Size")
                 ),
+            ),
+            http_listener(
+                virtual_host("v", ["*"], dead, *ROUTES),
+                name="routes",
+                http_filters=[ROUTING],
             ),
             http_listener(plain, name="stats", http_filters=filters(own(STATS, stats_for_all_methods=True))),
             http_listener(
@@ -280,6 +306,34 @@ def test_stats_of_other_requests(pair: Pair) -> None:
     compare(pair, "stats", call("/one", message(b"hi"), "text/plain"))
     compare(pair, "stats", call("/more/one", message(b"hi")))
     compare(pair, "unnamed", call("/one", message(b"hi")))
+
+
+ACTION = "config.route.v3.RouteAction"
+CALLS = [
+    ("/capped/one", "grpc-timeout: 2500m"),
+    ("/capped/one", "grpc-timeout: 1S"),
+    ("/capped/one", "x-none: 1"),
+    ("/uncapped/one", "grpc-timeout: 70S"),
+    ("/tried/one", "grpc-timeout: 3S"),
+    ("/any/exhausted", "x-none: 1"),
+    ("/some/exhausted", "x-none: 1"),
+    ("/some/unavailable", "x-none: 1"),
+    ("/html-pieces", "x-none: 1"),
+    ("/dead", "x-none: 1"),
+]
+
+
+@pytest.mark.parity(
+    "rule 46",
+    *of(ACTION, "max_grpc_timeout", "grpc_timeout_offset"),
+    *of("config.route.v3.RetryPolicy", "retry_on"),
+    *of("extensions.filters.http.router.v3.Router", "suppress_grpc_request_failure_code_stats"),
+)
+@pytest.mark.parametrize("kind", [GRPC, "text/plain"])
+@pytest.mark.parametrize(("target", "line"), CALLS)
+def test_routes(pair: Pair, target: str, line: str, kind: str) -> None:
+    """Timeouts of clients, retries by a status in the head, and statuses that do not count."""
+    compare(pair, "routes", call(target, message(b"hi"), kind, line))
 
 
 @pytest.mark.parity(*of(REVERSE, "content_type"))

@@ -253,3 +253,21 @@ def test_what_is_told_of_responses(logs: Logs) -> None:
         side.stats()["server.seconds_until_first_ocsp_response_expiring"] for side in (logs.pair.envoy, logs.pair.ours)
     ]
     assert first == [0, 0], "one has expired"
+
+
+def test_whoever_breaks_the_protocol_later(logs: Logs, tmp_path: Path) -> None:
+    before = [side.stats()["listener.main.ssl.connection_error"] for side in (logs.pair.envoy, logs.pair.ours)]
+    for address in both(logs):
+        with (
+            socket.create_connection(address, timeout=10) as sock,
+            Client("first.test").context(tmp_path).wrap_socket(sock, server_hostname="first.test") as secure,
+        ):
+            socket.socket.send(secure, b"\x17\x03\x03\x00\x14" + bytes(20))
+            with contextlib.suppress(OSError):
+                assert not secure.recv(1)
+    logs.wait_for_lines("connections", 1)
+    for (entry,) in logs.values("connections"):
+        assert "DECRYPTION_FAILED_OR_BAD_RECORD_MAC" in entry["DOWNSTREAM_TRANSPORT_FAILURE_REASON"]
+    after = [side.stats()["listener.main.ssl.connection_error"] for side in (logs.pair.envoy, logs.pair.ours)]
+    assert after[1] == before[1] + 1
+    assert after[0] > before[0], "docs/parity.md: Envoy counts the goodbye that it cannot say any more, too"

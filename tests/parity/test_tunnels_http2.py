@@ -4,6 +4,7 @@ stats.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.kit.bootstrap import Fields, bootstrap, http_listener, static_cluster, virtual_host
+from tests.kit.bootstrap import Fields, bootstrap, http_listener, socket_address, static_cluster, virtual_host
 from tests.kit.client import Address
 from tests.kit.envoy import Envoy
 from tests.kit.h2_client import H2Client, Response
@@ -254,6 +255,52 @@ DEVIATIONS: dict[str, Case] = {
 }
 
 
+TCP: dict[str, tuple[str, Fields]] = {
+    "tunneled": ("origin", {"headers_to_add": [{"header": {"key": "x-from", "value": "%DOWNSTREAM_REMOTE_ADDRESS%"}}]}),
+    "refused": ("origin", {"hostname": "refused.example:80"}),
+    "unreachable": ("dead", {}),
+    "formatted": ("origin", {"hostname": "%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%:80"}),
+    "tunneled to HTTP/2": ("two", {}),
+    "refused by HTTP/2": ("two", {"hostname": "unauthorized.example:80"}),
+    "reset by HTTP/2": ("two", {"hostname": "abort.example:80"}),
+}
+"""Listeners of TCP: their cluster, and how they ask it for a tunnel."""
+
+
+def tcp_listener(name: str) -> Fields:
+    cluster, more = TCP[name]
+    line = {
+        "flags": "%RESPONSE_FLAGS%",
+        "received": "%BYTES_RECEIVED%",
+        "sent": "%BYTES_SENT%",
+        "failure": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+        "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+        "host": "%UPSTREAM_HOST%",
+        "cluster": "%UPSTREAM_CLUSTER%",
+    }
+    config = {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+        "stat_prefix": "tcp",
+        "cluster": cluster,
+        "max_connect_attempts": 2,
+        "tunneling_config": {"hostname": "echo.example:80", **more},
+        "access_log": [file_log("tcp.log", line)],
+    }
+    chain = {"filters": [{"name": "tcp", "typed_config": config}]}
+    return {"name": name, "address": socket_address("127.0.0.1", 0), "filter_chains": [chain]}
+
+
+def ping(address: Address) -> bytes:
+    """What comes back of it; nothing if the connection ends."""
+    assert isinstance(address, tuple)
+    found = b""
+    with socket.create_connection(address, 20) as sock, contextlib.suppress(ConnectionError):
+        sock.sendall(b"ping")
+        while len(found) < 4 and (data := sock.recv(4)):
+            found += data
+    return found
+
+
 def run(proxy: Envoy | Proxy, origin: TunnelOrigin, two: H2TunnelOrigin) -> Side:
     """All cases, each on a connection of its own that the client closes."""
     del origin.heads[:], two.heads[:]
@@ -270,6 +317,15 @@ def run(proxy: Envoy | Proxy, origin: TunnelOrigin, two: H2TunnelOrigin) -> Side
     for name in PLAIN:
         answers[name] = [{"read": talk(proxy.address("main"), name)}]
         streams += 1
+    for name in TCP:
+        asked = len(origin.heads), len(two.heads)
+        before = len(_lines(Path(proxy.directory) / "tcp.log"))
+        answers[name] = [{"read": ping(proxy.address(name))}]
+        wait_for(
+            lambda before=before: len(_lines(Path(proxy.directory) / "tcp.log")) > before, deadline=20, what="its line"
+        )
+        answers[name] += [{"heads": origin.heads[asked[0] :] + [sorted(head) for head in two.heads[asked[1] :]]}]
+        answers[name] += [{"log": _lines(Path(proxy.directory) / "tcp.log")[before:]}]
     heads: dict[str, list[Any]] = {}
     for pairs in two.heads:
         named = sorted((name, "*" if name == "x-request-id" else value) for name, value in pairs)
@@ -293,29 +349,28 @@ def _settled(proxy: Envoy | Proxy) -> dict[str, int]:
     return {name: value for name, value in proxy.stats().items() if COUNTED.match(name) and value}
 
 
+def _lines(path: Path) -> list[Fields]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
 def _log(path: Path, streams: int) -> dict[str, list[Fields]]:
     """The lines of each case, one per stream, in an order of their own: streams of one connection may end in any."""
-
-    def lines() -> list[Fields]:
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-    wait_for(lambda: len(lines()) >= streams, deadline=20, what="the access log is written")
+    wait_for(lambda: len(_lines(path)) >= streams, deadline=20, what="the access log is written")
     found: dict[str, list[Fields]] = {}
-    for line in sorted(lines(), key=json.dumps):
+    for line in sorted(_lines(path), key=json.dumps):
         found.setdefault(line["case"] or "unnamed", []).append(line)
     return found
 
 
+def file_log(name: str, line: Fields) -> Fields:
+    kind = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
+    config = {"@type": kind, "path": "{directory}/" + name, "log_format": {"json_format": line}}
+    return {"name": "file", "typed_config": config}
+
+
 @pytest.fixture(scope="module")
 def sides() -> Iterator[tuple[Side, Side]]:
-    log = {
-        "name": "file",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
-            "path": "{directory}/access.log",
-            "log_format": {"json_format": {**LOG, **MORE}},
-        },
-    }
+    log = file_log("access.log", {**LOG, **MORE})
     terminated = {"upgrade_type": "CONNECT", "connect_config": {}}
     hosts = [
         connect_host("terminated", "echo", terminated),
@@ -334,6 +389,7 @@ def sides() -> Iterator[tuple[Side, Side]]:
     listeners = [
         http_listener(*hosts, name="main", http2_protocol_options={"allow_connect": True}, **more),
         http_listener(*hosts, name="unadvertised", **more),
+        *(tcp_listener(name) for name in TCP),
     ]
     with (
         TunnelOrigin() as origin,
@@ -392,6 +448,24 @@ def _comparable(log: list[Fields]) -> list[Fields]:
 def test_what_is_counted(sides: tuple[Side, Side]) -> None:
     theirs, ours = sides
     assert ours.stats == theirs.stats
+
+
+TUNNELING = "extensions.filters.network.tcp_proxy.v3.TcpProxy"
+
+
+@pytest.mark.parity(
+    *of(TUNNELING, "tunneling_config", "TunnelingConfig.hostname", "TunnelingConfig.headers_to_add"),
+    *of(TUNNELING, "max_connect_attempts"),
+)
+@pytest.mark.parametrize("case", TCP)
+def test_tcp_in_a_tunnel(sides: tuple[Side, Side], case: str) -> None:
+    theirs, ours = (_without_ports(side.answers[case]) for side in sides)
+    assert ours == theirs
+
+
+def _without_ports(answers: list[dict[str, Any]]) -> Any:
+    """Those of clients, and of the cluster `dead`."""
+    return re.sub(r"127\.0\.0\.1:[0-9]{4,}", "*", repr(answers))
 
 
 @pytest.mark.parity("rule 19")

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
-from master.config.compile import tls
+from master.config.compile.tls_certificate import compile_certificate, refuse_watching
+from master.config.compile.tls_ticket_keys import compile_ticket_keys
+from master.config.compile.tls_validation import compile_validation
 from master.config.suggest import nearest
-from proxy.config.tls import Certificate, Secret, TicketKeys, Validation, secret_key
+from proxy.config.tls import Certificate, Secret, TicketKeys, TlsParameters, Validation, secret_key
 from proxy.net.tls.context import TlsConfigError, load_trust, new_context
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ class Secrets:
                 here.error(("name",), f"secret {message.name!r} exists already", "a name of its own", kind="duplicate")
             kind = message.WhichOneof("type")
             if kind in ("tls_certificate", "validation_context"):
-                tls.refuse_watching(getattr(message, kind), here.at(kind))
+                refuse_watching(getattr(message, kind), here.at(kind))
             self._static[message.name] = compile_secret(message, here)
 
     def find(self, wanted: Any, kind: type[Kind], context: Context) -> tuple[Kind | None, str]:
@@ -123,12 +125,12 @@ def compile_secret(message: Any, context: Context) -> Value | None:
     value: Value | None = None
     kind = message.WhichOneof("type")
     if kind == "tls_certificate":
-        value = tls.compile_certificate(message.tls_certificate, context.at(kind))
+        value = compile_certificate(message.tls_certificate, context.at(kind))
     elif kind == "validation_context":
-        value = tls.compile_validation(message.validation_context, context.at(kind))
+        value = compile_validation(message.validation_context, context.at(kind))
         _check_trust(value, context.at(kind))
     elif kind == "session_ticket_keys":
-        value = tls.compile_ticket_keys(message.session_ticket_keys, context.at(kind))
+        value = compile_ticket_keys(message.session_ticket_keys, context.at(kind))
     elif kind is None and not context.incomplete():
         context.error((), "the secret is empty", "tls_certificate, validation_context or session_ticket_keys")
     if context.faulty() or value is None or isinstance(value, TicketKeys):
@@ -141,6 +143,6 @@ def _check_trust(validation: Validation, context: Context) -> None:
     if context.faulty():
         return
     try:
-        load_trust(new_context(server=True, parameters=tls.DEFAULTS), validation, server=True)
+        load_trust(new_context(server=True, parameters=TlsParameters()), validation, server=True)
     except TlsConfigError as error:
         context.error((error.field,), str(error))

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from master.config import any_types
-from master.config.compile.pkcs12 import chain_and_key
-from master.config.compile.route_match import compile_string_matcher
+from master.config.compile.tls_certificate import compile_certificate, refuse_watching
+from master.config.compile.tls_ticket_keys import compile_ticket_keys
+from master.config.compile.tls_validation import WITHOUT_TRUST, compile_validation
 from master.config.walk import unpack
 from proxy.config.secrets import combine
 from proxy.config.tls import (
     Certificate,
     DownstreamTls,
-    SanMatcher,
-    SanType,
     SecretKeys,
     StaplePolicy,
     TicketKeys,
@@ -27,9 +24,8 @@ from proxy.config.tls import (
     Validation,
     Version,
 )
-from proxy.net.tls.certificate import CertificateFacts
 from proxy.net.tls.client import ClientTls
-from proxy.net.tls.context import TlsConfigError, load_certificate, new_context
+from proxy.net.tls.context import TlsConfigError
 from proxy.net.tls.ocsp import Staple
 from proxy.net.tls.server import ServerTls, facts_of
 from proxy.net.tls.stats import TlsStats
@@ -82,43 +78,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "ecdh_curves",
         "signature_algorithms",
     ),
-    f"{_TLS}.TlsCertificate": (
-        "certificate_chain",
-        "private_key",
-        "pkcs12",
-        "password",
-        "watched_directory",
-        "ocsp_staple",
-    ),
-    f"{_TLS}.TlsSessionTicketKeys": ("keys",),
-    f"{_TLS}.CertificateValidationContext": (
-        "trusted_ca",
-        "verify_certificate_spki",
-        "verify_certificate_hash",
-        "match_typed_subject_alt_names",
-        "crl",
-        "only_verify_leaf_cert_crl",
-        "allow_expired_certificate",
-        "trust_chain_verification",
-        "max_verify_depth",
-        "watched_directory",
-    ),
-    f"{_TLS}.SubjectAltNameMatcher": (
-        "san_type=EMAIL",
-        "san_type=DNS",
-        "san_type=URI",
-        "san_type=IP_ADDRESS",
-        "matcher",
-    ),
 }
 
 _VERSIONS: dict[int, Version] = {0: "", 1: "TLSv1_0", 2: "TLSv1_1", 3: "TLSv1_2", 4: "TLSv1_3"}
 _STAPLE_POLICIES: dict[int, StaplePolicy] = {0: "LENIENT_STAPLING", 1: "STRICT_STAPLING", 2: "MUST_STAPLE"}
-_SAN_TYPES: dict[int, SanType] = {1: "EMAIL", 2: "DNS", 3: "URI", 4: "IP_ADDRESS"}
-DEFAULTS = TlsParameters()
-_TICKET_KEY = 80  # bytes
-_LEAST_RSA_BITS = 2048
-_CURVES_OF_KEYS = (256, 384, 521)
 
 
 def compile_downstream(message: Any, context: Context, names: tuple[str, ...] = ()) -> DownstreamTls | None:
@@ -237,53 +200,6 @@ def _common(common: Any, context: Context) -> tuple[tuple[Certificate, ...], Val
     )
 
 
-def compile_certificate(message: Any, context: Context) -> Certificate | None:
-    """A `TlsCertificate` that a server can present; None for one that is reported."""
-    if message.HasField("pkcs12"):
-        certificate = _from_pkcs12(message, context)
-        usable = not context.incomplete() and not context.faulty() and _check_pair(certificate, context)
-        return certificate if usable else None
-    certificate = Certificate(
-        chain=context.data_source(message.certificate_chain, "certificate_chain"),
-        key=context.data_source(message.private_key, "private_key"),
-        password=context.data_source(message.password, "password"),
-        path=message.certificate_chain.filename or "<inline>",
-        ocsp=context.data_source(message.ocsp_staple, "ocsp_staple"),
-    )
-    return certificate if not context.incomplete() and _check_pair(certificate, context) else None
-
-
-def _from_pkcs12(message: Any, context: Context) -> Certificate:
-    """What cannot be read is reported."""
-    for field in ("certificate_chain", "private_key"):
-        if message.HasField(field):
-            context.error((field,), "pkcs12 has chain and key already", f"no {field}")
-    bundle = context.data_source(message.pkcs12, "pkcs12")
-    password = context.data_source(message.password, "password")
-    chain = key = b""
-    if bundle:
-        try:
-            chain, key = chain_and_key(bundle, password)
-        except TlsConfigError as error:
-            context.error(("pkcs12",), str(error), "a certificate with its key, and the right password")
-    return Certificate(
-        chain=chain,
-        key=key,
-        path=message.pkcs12.filename or "<inline>",
-        ocsp=context.data_source(message.ocsp_staple, "ocsp_staple"),
-    )
-
-
-def refuse_watching(message: Any, context: Context) -> None:
-    """Report a `watched_directory` that nobody would look at: the message is not from a file of secrets."""
-    if message.HasField("watched_directory"):
-        context.error(
-            ("watched_directory",),
-            "only secrets that come from a file are read again when a directory changes",
-            "a secret with an sds_config of path_config_source",
-        )
-
-
 def _parameters(message: Any) -> TlsParameters:
     """BoringSSL's groups of equal preference, `[A|B]`, are taken in order."""
     ciphers = ":".join(message.cipher_suites).replace("[", "").replace("]", "").replace("|", ":")
@@ -294,14 +210,6 @@ def _parameters(message: Any) -> TlsParameters:
         curves=":".join(message.ecdh_curves),
         signature_algorithms=":".join(message.signature_algorithms),
     )
-
-
-WITHOUT_TRUST = {
-    "crl": "without trusted_ca no chain is looked at, so no list is looked up",
-    "match_typed_subject_alt_names": "anybody can make a certificate of any name, and nothing says who may",
-    "allow_expired_certificate": "without trusted_ca nobody looks at the time of a certificate",
-}
-"""Why a field means nothing where there is no trusted_ca (`Validation.without_trust`)."""
 
 
 def _validation(common: Any, context: Context) -> tuple[Validation | None, str, Validation | None]:
@@ -328,54 +236,6 @@ def _validation(common: Any, context: Context) -> tuple[Validation | None, str, 
     return validation, key, default
 
 
-def compile_validation(message: Any, context: Context) -> Validation:
-    """A `CertificateValidationContext`, or a part of one."""
-    return Validation(
-        trusted_ca=context.data_source(message.trusted_ca, "trusted_ca"),
-        path=message.trusted_ca.filename or "<inline>",
-        sans=tuple(
-            SanMatcher(
-                _SAN_TYPES[matcher.san_type],
-                compile_string_matcher(matcher.matcher, context.at("match_typed_subject_alt_names", index, "matcher")),
-            )
-            for index, matcher in enumerate(message.match_typed_subject_alt_names)
-            if matcher.san_type in _SAN_TYPES
-        ),
-        spki=tuple(
-            _digest(text, context, ("verify_certificate_spki", index), _from_base64)
-            for index, text in enumerate(message.verify_certificate_spki)
-        ),
-        hashes=tuple(
-            _digest(text, context, ("verify_certificate_hash", index), _from_hex)
-            for index, text in enumerate(message.verify_certificate_hash)
-        ),
-        crl=context.data_source(message.crl, "crl"),
-        only_verify_leaf_cert_crl=message.only_verify_leaf_cert_crl,
-        allow_expired_certificate=message.allow_expired_certificate,
-        accept_untrusted=message.trust_chain_verification == 1,
-        max_verify_depth=message.max_verify_depth.value if message.HasField("max_verify_depth") else None,
-    )
-
-
-def _from_base64(text: str) -> bytes:
-    return base64.b64decode(text, validate=True)
-
-
-def _from_hex(text: str) -> bytes:
-    return bytes.fromhex(text.replace(":", ""))
-
-
-def _digest(text: str, context: Context, path: tuple[str | int, ...], decode: Any) -> bytes:
-    try:
-        digest = bytes(decode(text))
-    except (ValueError, binascii.Error):
-        digest = b""
-    if len(digest) != 32:
-        written = "hexadecimal" if decode is _from_hex else "base64"
-        context.error(path, f"{text!r} is no SHA-256 digest", f"32 bytes in {written}")
-    return digest
-
-
 def _ticket_keys(message: Any, context: Context) -> tuple[TicketKeys | None, str]:
     """The keys, and that of the secret that they are from."""
     kind = message.WhichOneof("session_ticket_keys_type")
@@ -387,16 +247,6 @@ def _ticket_keys(message: Any, context: Context) -> tuple[TicketKeys | None, str
         )
         return found
     return None, ""
-
-
-def compile_ticket_keys(message: Any, context: Context) -> TicketKeys | None:
-    """`TlsSessionTicketKeys`; None for what is reported."""
-    here = context.at("keys")
-    keys = tuple(here.data_source(source, index) for index, source in enumerate(message.keys))
-    for index, key in enumerate(keys):
-        if len(key) != _TICKET_KEY:
-            here.error((index,), f"a session ticket key of {len(key)} bytes", f"{_TICKET_KEY} random bytes")
-    return TicketKeys(keys) if all(len(key) == _TICKET_KEY for key in keys) else None
 
 
 _PLACES: dict[str, tuple[str, ...]] = {
@@ -417,25 +267,6 @@ def _report(common: Context, make: Callable[[], object]) -> None:
         common.error(_PLACES.get(error.field, ("tls_certificates",)), str(error))
 
 
-def _check_pair(certificate: Certificate, context: Context) -> bool:
-    """Report a pair that nobody can use, at its place. What could not be read has been reported."""
-    if not certificate.chain or not certificate.key:
-        if not context.faulty():
-            missing = "private_key" if certificate.chain else "certificate_chain"
-            context.error((), f"the certificate has no {missing}", missing)
-        return False
-    try:
-        facts = facts_of(certificate)
-        if too_weak := _weakness(facts):
-            context.error(("certificate_chain",), *too_weak)
-            return False
-        load_certificate(new_context(server=True, parameters=TlsParameters()), certificate)
-    except TlsConfigError as error:
-        context.error(("private_key" if error.field == "key" else "certificate_chain",), str(error))
-        return False
-    return True
-
-
 def _check_staples(
     certificates: tuple[Certificate, ...], policy: StaplePolicy | None, common: Any, context: Context
 ) -> bool:
@@ -452,12 +283,3 @@ def _check_staples(
             context.error(place, str(error))
             return False
     return True
-
-
-def _weakness(facts: CertificateFacts) -> tuple[str, str] | None:
-    """What is wrong with a public key, and what is expected; as in Envoy."""
-    if facts.key_kind == "RSA" and facts.key_bits < _LEAST_RSA_BITS:
-        return f"an RSA key of {facts.key_bits} bits is too small", f"{_LEAST_RSA_BITS} bits or more"
-    if facts.key_kind == "EC" and facts.key_bits not in _CURVES_OF_KEYS:
-        return "this curve is not supported", "P-256, P-384 or P-521"
-    return None

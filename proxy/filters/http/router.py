@@ -92,7 +92,7 @@ class Router:
         self.checked = tuple(name.encode() for name in config.strict_check_headers)
         self.upstream_logs: UpstreamLogs | None = None
         if config.upstream_log is not None:
-            logs = build_access_logs(config.upstream_log.logs, context.log_writer)
+            logs = build_access_logs(config.upstream_log.logs, context.log_sinks)
             self.upstream_logs = UpstreamLogs(config.upstream_log, logs, context.periodic)
         self._pipes = context.pipes
         self._buffer_limit = context.buffer_limit

@@ -68,7 +68,7 @@ class HttpConnectionManager:
         self.recorder = context.recorder
         self.listener = context.listener_prefix.removeprefix("listener.").removesuffix(".")
         self.stats = HcmStats(context.stats, config.stat_prefix, context.listener_prefix)
-        self.access_logs = build_access_logs(config.access_log, context.log_writer)
+        self.access_logs = build_access_logs(config.access_log, context.log_sinks)
         self.periodic = context.periodic
         self.logs_meanwhile = bool(self.access_logs and (config.log_options.tunnels or config.log_options.interval))
         self.express_logs = ExpressLogs(self.access_logs)

@@ -15,6 +15,7 @@ from proxy.errors import Flag, ProxyError, describe, errno_name
 from proxy.filters.context import CallNextNetwork, FilterContext
 from proxy.filters.network import tcp_proxy_config, tcp_record
 from proxy.filters.network.tcp_proxy_stats import TcpStats
+from proxy.filters.network.tcp_upstream import Direct, Tunnels, Upstream
 from proxy.http.stream_info import Attempt, StreamInfo
 from proxy.net.connection import Connection
 from proxy.net.peer import cut_off
@@ -22,7 +23,6 @@ from proxy.net.relay import Direction, Idle, Relay
 from proxy.net.relay_end import SocketEnd
 from proxy.route.weighted import Weighted
 from proxy.upstream.cluster import Cluster
-from proxy.upstream.tcp import TcpConnection
 
 
 class TcpProxy:
@@ -41,7 +41,8 @@ class TcpProxy:
         self._listener = context.listener_prefix.removeprefix("listener.").removesuffix(".")
         self._stats = TcpStats(context.stats, config.stat_prefix)
         self._periodic = context.periodic
-        self._access_logs = build_access_logs(config.access_log, context.log_writer)
+        self._access_logs = build_access_logs(config.access_log, context.log_sinks)
+        self._tunnels = Tunnels(config.tunneling) if config.tunneling is not None else None
         self._choice = Weighted([(choice, choice.weight) for choice in config.clusters])
 
     async def __call__(self, connection: Connection, call_next: CallNextNetwork) -> None:
@@ -103,37 +104,39 @@ class TcpProxy:
         )
 
     async def _serve(self, connection: Connection, info: StreamInfo, scope: trio.CancelScope, end: float) -> None:
+        if self._tunnels is not None:  # whose other end may take any time to agree
+            Idle(scope, self._config.idle_timeout, end=end)
         upstream = await self._connect(info)
-        remote = reset = False
+        ended: Relay | None = None
         try:
-            info.upstream_remote = upstream.host.address
+            info.upstream_remote, info.upstream_local = upstream.address, upstream.local
             if self._config.log_on_connected:
                 self._log(connection, info, b"TcpUpstreamConnected")
             idle = Idle(scope, self._config.idle_timeout, end=end)
-            relay = Relay(*self._directions(connection, upstream, info), self._pipes, idle)
+            relay = Relay(*self._directions(connection, upstream), self._pipes, idle)
             await relay.run()
-            remote = (relay.reset_by or relay.last) == "upstream"
-            reset = relay.reset_by is not None
+            ended = relay
         finally:
-            upstream.close(remote=remote, reset=reset and not remote)
-        if not reset:
-            return
-        if remote:  # a reset is passed on as one, in both directions
+            upstream.close(ended)
+        if relay.reset_by == "upstream":  # a reset is passed on as one, in both directions
             info.upstream_close_type = b"RemoteReset"
             info.flags.add(Flag.UPSTREAM_REMOTE_RESET)
+            connection.know_peer()  # who is on record
             connection.reset()
-        else:
+        elif relay.reset_by == "downstream":
             connection.closed_by_peer = True
             connection.close_type = b"RemoteReset"
 
-    async def _connect(self, info: StreamInfo) -> TcpConnection:
-        """A connection to a host of a cluster, after `max_connect_attempts` at most. Raises `ProxyError`."""
+    async def _connect(self, info: StreamInfo) -> Upstream:
+        """A host of a cluster, after `max_connect_attempts` at most. Raises `ProxyError`."""
         cluster, labels = self._pick(info)
         while True:
             began = trio.current_time()
             info.begin_attempt(began)
             try:
-                return await cluster.open_connection(info, labels=labels)
+                if self._tunnels is not None:
+                    return await self._tunnels.open(cluster, info, labels)
+                return Direct(await cluster.open_connection(info, labels=labels), info)
             except ProxyError as error:
                 if error.flag is not Flag.UPSTREAM_CONNECTION_FAILURE:
                     info.upstream_attempts -= 1  # nobody was asked
@@ -158,10 +161,8 @@ class TcpProxy:
             raise ProxyError("cluster_not_found", side="internal", status=0, flag=Flag.NO_CLUSTER_FOUND)
         return cluster, choice.labels
 
-    def _directions(
-        self, connection: Connection, upstream: TcpConnection, info: StreamInfo
-    ) -> tuple[Direction, Direction]:
-        stats, cluster = self._stats, upstream.stats
+    def _directions(self, connection: Connection, upstream: Upstream) -> tuple[Direction, Direction]:
+        stats = self._stats
 
         def received(count: int) -> None:
             connection.bytes_received += count
@@ -171,22 +172,14 @@ class TcpProxy:
             connection.bytes_sent += count
             stats.cx_tx_bytes_total.inc(count)
 
-        def upstream_received(count: int) -> None:
-            info.upstream_bytes_received += count
-            cluster.cx_rx_bytes_total.inc(count)
-
-        def upstream_sent(count: int) -> None:
-            info.upstream_bytes_sent += count
-            cluster.cx_tx_bytes_total.inc(count)
-
         def upstream_blocked(count: int) -> None:
             (stats.paused_reading if count > 0 else stats.resumed_reading).inc()
 
         near = SocketEnd(connection.socket, upstream.limit, received, sent)
-        far = SocketEnd(upstream.sock, upstream.limit, upstream_received, upstream_sent)
+        far, greeting = upstream.leave()
         return (
             Direction("downstream", near, far, blocked=upstream_blocked),
-            Direction("upstream", far, near, blocked=stats.cx_tx_bytes_buffered.add),
+            Direction("upstream", far, near, first=greeting, blocked=stats.cx_tx_bytes_buffered.add),
         )
 
     def _timed_out(self, info: StreamInfo, end: float) -> str:
@@ -196,4 +189,6 @@ class TcpProxy:
             info.flags.add(Flag.DURATION_TIMEOUT)
             return tcp_record.MAX_DURATION
         self._stats.idle_timeout.inc()
+        if info.upstream_remote is None:  # no tunnel yet
+            info.flags.add(Flag.UPSTREAM_CONNECTION_FAILURE)
         return tcp_record.IDLE_TIMEOUT

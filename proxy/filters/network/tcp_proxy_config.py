@@ -6,9 +6,14 @@ from typing import Any
 
 import msgspec
 
+from proxy.access_log.format import parse
+from proxy.access_log.operator import FormatError
 from proxy.config.access_log import AccessLog
 from proxy.config.context import CompileContext
+from proxy.config.header_mutation import Mutation
 from proxy.config.lb_subsets import Labels
+from proxy.filters.header_edits import OPTION_FIELDS, compile_option
+from proxy.http.h1_strict import AUTHORITY
 from proxy.route.labels import LB, labels_of, merged
 
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -22,7 +27,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "max_downstream_connection_duration",
         "access_log",
         "access_log_options",
+        "tunneling_config",
     ),
+    "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig": ("hostname", "headers_to_add"),
+    **OPTION_FIELDS,
     "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TcpAccessLogOptions": (
         "flush_access_log_on_connected",
         "access_log_flush_interval",
@@ -44,6 +52,13 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
     labels: Labels = ()
 
 
+class Tunneling(msgspec.Struct, frozen=True, gc=False):
+    """`TunnelingConfig`. `hostname` may have command operators."""
+
+    hostname: str
+    headers: tuple[Mutation, ...] = ()
+
+
 class Config(msgspec.Struct, frozen=True):
     """`TcpProxy`. `clusters` has one entry where a single cluster is named. Seconds; 0 means none."""
 
@@ -55,6 +70,7 @@ class Config(msgspec.Struct, frozen=True):
     access_log: tuple[AccessLog, ...] = ()
     log_on_connected: bool = False
     log_interval: float = 0.0
+    tunneling: Tunneling | None = None
 
 
 def from_proto(message: Any, context: CompileContext) -> Config:
@@ -74,6 +90,26 @@ def from_proto(message: Any, context: CompileContext) -> Config:
             message.access_log_options.access_log_flush_interval, "access_log_flush_interval"
         ),
         max_connection_duration=seconds("max_downstream_connection_duration", 0.0),
+        tunneling=_tunneling(message, context.at("tunneling_config")),
+    )
+
+
+def _tunneling(message: Any, context: CompileContext) -> Tunneling | None:
+    if not message.HasField("tunneling_config"):
+        return None
+    config = message.tunneling_config
+    try:
+        parse(config.hostname, formatters=())
+    except FormatError as error:
+        context.error(("hostname",), error.message, error.expected)
+    if "%" not in config.hostname and not AUTHORITY.fullmatch(config.hostname.encode()):
+        context.error(("hostname",), f"{config.hostname!r} is no target of a CONNECT", "a host and its port")
+    return Tunneling(
+        config.hostname,
+        tuple(
+            compile_option(option, context.at("headers_to_add", index))
+            for index, option in enumerate(config.headers_to_add)
+        ),
     )
 
 

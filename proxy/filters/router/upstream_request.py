@@ -251,7 +251,7 @@ class UpstreamRequest:
             limits.answered()
             limits.heard()
         tunnel = exchange.opens_tunnel(head.status)
-        if exchange.info.upgrade == "websocket" and head.status == 200:
+        if not tunnel and self._looks_like_consent(head.status):
             await self._refuse_handshake(head)
             return
         if tunnel and not self._may_leave(head):
@@ -272,8 +272,17 @@ class UpstreamRequest:
             return False
         return self._handshake is None or self._handshake.accept(head.headers)
 
+    def _looks_like_consent(self, status: int) -> bool:
+        """Whether what is none could be taken for one: to a client of HTTP/2 any 2xx (RFC 8441 section 5), so that it
+        would take a body for the tunnel's bytes; else a 200 to a WebSocket, as in Envoy.
+        """
+        upgrade = self._exchange.info.upgrade
+        return (upgrade == "websocket" and status == 200) or (
+            upgrade != "" and self._exchange.multiplexed and 200 <= status < 300
+        )
+
     async def _refuse_handshake(self, head: ResponseReceived) -> None:
-        """A 200 is no answer to a WebSocket's handshake: Envoy passes on none of its body."""
+        """Pass on none of its body."""
         head.headers.remove(b"content-length")
         await self._send_head(msgspec.structs.replace(head, end_stream=True), flush=True)
         self._exchange.info.detail = "websocket_handshake_unsuccessful"

@@ -110,7 +110,7 @@ class ClientContext:
             self.stats.session_reused.inc()
         count(session, self.stats)
         sock.agreed = session
-        sock.on_error = self.stats.connection_error.inc
+        sock.on_error = lambda _: self.stats.connection_error.inc()
 
     def _take_session(self, server_name: str) -> libssl.Session | None:
         """The newest one that a server of this name has given."""

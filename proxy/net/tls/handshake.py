@@ -6,6 +6,7 @@ step, and between two steps whoever else is ready runs: a thousand clients that 
 
 from __future__ import annotations
 
+import functools
 import logging
 import ssl
 from collections.abc import Callable
@@ -97,8 +98,10 @@ async def _shake_hands(
     connection: Connection, sock: TlsSocket, session: TlsSession, tls: ServerTls, turn: trio.Lock
 ) -> None:
     connection.watch()
+    wait = connection.wait_readable
     while True:
-        await connection.wait_readable()
+        await wait()
+        wait = connection.wait_readable
         session.began = session.began or trio.current_time()
         async with turn:
             if tls.verifier is not None:
@@ -108,13 +111,20 @@ async def _shake_hands(
             except ssl.SSLWantReadError:
                 connection.found_nothing()
             except ssl.SSLWantWriteError:
-                await connection.wait_writable()
+                wait = connection.wait_writable  # without the turn: others need not wait for this client
             except OSError as error:
                 raise _failed(error, session, tls) from error
             else:
                 _agreed(session, tls)
                 break
     session.ended = trio.current_time()
+    sock.on_error = functools.partial(_broken, session, tls)
+
+
+def _broken(session: TlsSession, tls: ServerTls, error: ssl.SSLError) -> None:
+    """A client breaks the protocol, or sends an alert, later on."""
+    tls.stats.connection_error.inc()
+    session.failure = refusal.of_error(error).words
 
 
 def _failed(error: OSError, session: TlsSession, tls: ServerTls) -> _RefusedError:

@@ -31,7 +31,7 @@ class TlsSocket(ssl.SSLSocket):
     server_name = ""
     resuming: libssl.Session | None = None
     agreed: TlsSession | None = None
-    on_error: Callable[[], None] | None = None
+    on_error: Callable[[ssl.SSLError], None] | None = None
     owner: object = None
     _ahead = b""  # what a peek has read
     _sslobj: Any  # the base class's: its own methods are as many calls more
@@ -93,7 +93,7 @@ class TlsSocket(ssl.SSLSocket):
 
     def _told(self, error: ssl.SSLError) -> None:
         if self.on_error is not None and not isinstance(error, _ENDS):
-            self.on_error()
+            self.on_error(error)
 
     @property
     def engine(self) -> Any:

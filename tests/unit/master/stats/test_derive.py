@@ -102,3 +102,5 @@ def test_statuses_that_are_hidden_count_with_those_who_asked_and_not_in_the_sum(
     found = derive({"cluster.c.external.upstream_rq_503": 5, "cluster.c.hidden.upstream_rq_503": 3})
     assert found["cluster.c.external.upstream_rq_5xx"] == found["cluster.c.upstream_rq_completed"] == 5
     assert found["cluster.c.upstream_rq_503"] == found["cluster.c.upstream_rq_5xx"] == 2
+    found = derive({"cluster.c.retry.upstream_rq_503": 1, "cluster.c.hidden.retry.upstream_rq_503": 3})
+    assert (found["cluster.c.retry.upstream_rq_5xx"], found["cluster.c.retry.upstream_rq_completed"]) == (1, 4)

@@ -132,6 +132,16 @@ def test_a_response_of_a_head_alone_gets_a_body_from_who_holds_it() -> None:
     assert run(Whole(), body=b"").headers.get(b"x-size") == b"0"
 
 
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
+def test_a_response_that_has_no_body_gets_none(method: str, status: int) -> None:
+    async def register(exchange: Exchange, call_next: CallNext) -> None:
+        exchange.edit_response(Add(b"a"))
+        await call_next(exchange)
+
+    result = testing.run(register, method=method, upstream=testing.Response(status=status))
+    assert (result.status, result.body, result.complete, result.exceptions) == (status, b"", True, ())
+
+
 @pytest.mark.parametrize("edit", [Refuse(), RefuseLater()])
 def test_an_error_is_answered_past_the_edits_that_have_not_seen_the_head(edit: ResponseEdit) -> None:
     result = run(mark(b"x-outer"), Whole(b"x-a"), edit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.tls import DownstreamTls, UpstreamTls
 from tests.integration.tls.terminating import authority, certificate, inline
+from tests.integration.tls.test_pkcs12 import bundle
 from tests.kit.certificates import Pair
 from tests.kit.config import bootstrap, compiled, findings
 from tests.kit.secrets import TLS, files, put_pair, put_secret
@@ -106,6 +108,20 @@ def test_a_certificate_of_a_file(tmp_path: Path) -> None:
     assert sorted(secret.files) == [f"{tmp_path}/{name}" for name in ("sds.json", "tls.crt", "tls.key")]
     assert secret.watched == (str(tmp_path),)
     assert FIRST.key not in secret.source
+
+
+@pytest.mark.parametrize("inlined", [True, False])
+def test_a_bundle_whose_key_is_not_in_what_is_shown(tmp_path: Path, inlined: bool) -> None:
+    source = bundle(FIRST, "sesame")
+    if not inlined:
+        (tmp_path / "a.p12").write_bytes(base64.b64decode(source["inline_bytes"]))
+        source = {"filename": str(tmp_path / "a.p12")}
+    secret = {"pkcs12": source, "password": inline("sesame")}
+    wanted = put_secret(tmp_path / "sds.json", "server", tls_certificate=secret)
+    (found,) = compiled(downstream(common={"tls_certificate_sds_secret_configs": [wanted]})).secrets
+    shown = json.loads(found.source)["tls_certificate"]
+    assert base64.b64decode(shown["pkcs12"]["inline_bytes"]) == b"[redacted]"
+    assert shown["password"] == {"inline_string": "[redacted]"}
 
 
 @pytest.mark.field(f"{CORE}.ConfigSource.path", "envoy.service.discovery.v3.DiscoveryResponse.version_info")

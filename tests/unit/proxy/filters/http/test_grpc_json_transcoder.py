@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from proxy.filters.http.grpc_json_transcoder import GrpcJsonTranscoder
 from tests.kit import books
 from tests.kit.books import Ask, Book, HttpBody, Raw
 from tests.kit.config import bootstrap, findings
@@ -314,6 +317,11 @@ async def test_answers_that_are_no_messages() -> None:
     html = b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nhi"
     seen = await ask("GET", "/v1/find:now", response=html)
     assert (seen.status, seen.body, b"\r\ncontent-length: 2\r\n" in seen.answer) == (404, b"hi", True)
+
+
+def test_protobuf_is_for_who_uses_it() -> None:
+    code = f"import sys; import {GrpcJsonTranscoder.__module__}; sys.exit('google.protobuf' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 @run_trio

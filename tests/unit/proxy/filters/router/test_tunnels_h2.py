@@ -13,13 +13,14 @@ import pytest
 import trio
 
 from proxy.config.http2 import Http2Options
+from proxy.filters.network.hcm_config import Upgrade
 from proxy.http import websocket
 from tests.integration.test_fields import virtual
 from tests.unit.proxy.filters.network.tcp import reset
 from tests.unit.proxy.filters.router import test_tunnels as h1
 from tests.unit.proxy.filters.router.test_tunnels import Serve, echo, silent
 from tests.unit.proxy.h2_rig import Peer, connect
-from tests.unit.proxy.rig import Rig, serving, until
+from tests.unit.proxy.rig import Rig, compiled, serving, until
 from tests.unit.upstream.rig import origin, read_head
 
 CONNECT = [(":method", "CONNECT"), (":authority", "far:80")]
@@ -402,3 +403,23 @@ async def test_a_handshake_without_a_key(accept: Any, status: str) -> None:
             assert head[":status"] == status
             assert "sec-websocket-accept" not in head
     assert len(set(keys)) == 2
+
+
+@pytest.mark.parametrize("protocol", ["websocket", "chat"])
+@virtual
+async def test_an_upstream_that_stays_in_http(protocol: str) -> None:
+    """Its body must not be taken for bytes of a tunnel, which a 2xx means to the client."""
+
+    async def staying(stream: trio.SocketStream) -> None:
+        await read_head(stream)
+        await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nno way")
+
+    async with origin(staying) as upstream:
+        upgrades = (Upgrade("websocket"), Upgrade("chat"))
+        async with serving(compiled(upstream.address, upgrades=upgrades, http2=OPTIONS)) as rig:
+            peer = await connect(rig)
+            stream = await peer.begin([WEBSOCKET[0], (":protocol", protocol), *WEBSOCKET[2:]], end=False)
+            head = dict((await peer.until(h2.events.ResponseReceived, stream)).headers)
+            assert (head[":status"], "content-length" in head) == ("200", False)
+            await peer.until(h2.events.StreamEnded, stream)
+            assert not [event for event in peer.events if isinstance(event, h2.events.DataReceived)]
