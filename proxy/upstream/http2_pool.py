@@ -149,7 +149,7 @@ class Http2Pool(Pool):
         connection.claimed -= 1
         if not connection.claimed:
             connection.idle_since = trio.current_time()
-            if connection.draining:
+            if connection.draining or not connection.codec.streams_left:
                 self._retire(connection)
         self.on_room()
 
@@ -208,6 +208,8 @@ class Http2Pool(Pool):
     def _is_short(self) -> bool:
         if not self._waiting and self._config.preconnect_ratio <= 1.0:
             return False
+        if any(each.takes_none for each in self._connections):
+            return False  # for now; another one would be told the same
         running = sum(each.claimed for each in self._connections)
         room = sum(each.capacity if each.connecting else each.room for each in self._connections)
         return (len(self._waiting) + running) * self._config.preconnect_ratio > room + running
