@@ -12,7 +12,8 @@ from proxy.http.events import InformationalReceived, ResponseReceived, StreamEnd
 from proxy.http.h1_strict import AUTHORITY, TOKEN
 from proxy.http.h2_connection import H2Connection
 from proxy.http.h2_frames import ErrorCode, Setting, StreamFailed
-from proxy.http.h2_hpack import BlockDecoder, Pair
+from proxy.http.h2_heads import Pair
+from proxy.http.h2_hpack import BlockDecoder
 from proxy.http.h2_stats import Http2Stats
 from proxy.http.h2_stream import Stream
 from proxy.http.h2_strict import RULE, Malformed, ResponseHead

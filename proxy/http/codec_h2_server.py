@@ -12,8 +12,8 @@ from proxy.http.events import HeadReceived, RequestReceived, StreamEnded, Stream
 from proxy.http.h2_budget import PREMATURE_AGE
 from proxy.http.h2_connection import H2Connection
 from proxy.http.h2_frames import ConnectionFailed, ErrorCode, Setting, StreamFailed
-from proxy.http.h2_heads import RequestHead
-from proxy.http.h2_hpack import BlockDecoder, Pair
+from proxy.http.h2_heads import Pair, RequestHead
+from proxy.http.h2_hpack import BlockDecoder
 from proxy.http.h2_stats import Http2Stats
 from proxy.http.h2_stream import Stream
 from proxy.http.h2_strict import Malformed, Overflow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proxy.http import h2_strict
 from proxy.http.express_response import SERVICE_TIME, ResponsePlan, ResponsePlans
-from proxy.http.h2_hpack import Pair
+from proxy.http.h2_heads import Pair
 from proxy.http.headers import Headers
 
 

@@ -15,7 +15,8 @@ from proxy.http import h2_frames as frames
 from proxy.http.events import DataReceived, Event, StreamEnded, StreamReset
 from proxy.http.h2_control import H2Control
 from proxy.http.h2_frames import ConnectionFailed, ErrorCode, Setting, StreamFailed
-from proxy.http.h2_hpack import BlockDecoder, Head, Pair
+from proxy.http.h2_heads import Pair
+from proxy.http.h2_hpack import BlockDecoder, Head
 from proxy.http.h2_stats import Http2Stats
 from proxy.http.h2_stream import Stream
 from proxy.http.h2_strict import RULE, TOO_LARGE, TOO_MANY, Limits, Malformed, Overflow, trailers

@@ -1,13 +1,16 @@
-"""A request's head as HTTP/2 has it, decoded and checked."""
+"""A header list, and a request's head, as HTTP/2 has them."""
 
 from __future__ import annotations
 
 from typing import Any
 
+Pair = tuple[bytes, bytes]
+"""A field: name and value."""
+
 
 class RequestHead:
-    """`content_length` is -1 if it says none. `items` are shared, and must not be changed. `arrival` is what the
-    express lane has made of it (`express_stream`), for the next one with the same block.
+    """Decoded and checked. `content_length` is -1 if it says none. `items` are shared, and must not be changed.
+    `arrival` is what the express lane has made of it (`express_stream`), for the next one with the same block.
     """
 
     __slots__ = ("arrival", "authority", "content_length", "items", "method", "path", "protocol", "scheme")
@@ -19,7 +22,7 @@ class RequestHead:
         authority: bytes,
         path: bytes,
         protocol: bytes,
-        items: list[tuple[bytes, bytes]],
+        items: list[Pair],
         content_length: int,
     ) -> None:
         self.method = method

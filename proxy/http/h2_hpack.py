@@ -1,4 +1,4 @@
-"""Header compression (RFC 7541) by `hpack`, with a memory: most header blocks of a connection have come before.
+"""Header compression (RFC 7541) on `hpack`, with a memory: most header blocks of a connection have come before.
 
 A block that read nothing of the dynamic table always means the same, and writes the same into it: what was made of it
 is kept, with what it wrote, and asked for by the block's own bytes. One that read, and wrote nothing, means the same
@@ -9,14 +9,15 @@ field by field, since responses differ in one or two of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
-from hpack import Decoder, Encoder, HPACKError
+from hpack import Encoder, HPACKError
 from hpack.table import HeaderTable
 
+from proxy.http.h2_block_reader import BlockReader
 from proxy.http.h2_frames import ConnectionFailed, ErrorCode
+from proxy.http.h2_heads import Pair
 
-Pair = tuple[bytes, bytes]
 Head = TypeVar("Head")
 
 _MAX_KEPT = 64
@@ -74,10 +75,9 @@ class BlockDecoder(Generic[Head]):
     """
 
     def __init__(self, table_size: int, max_list_size: int, understand: Callable[[list[Pair]], Head]) -> None:
-        self._decoder = Decoder(max_header_list_size=max_list_size)
-        self._decoder.header_table = self._table = _Table()
-        self._decoder.max_allowed_table_size = table_size
-        self._decoder.header_table_size = table_size
+        self._table = _Table()
+        self._table.maxsize = table_size
+        self._reader = BlockReader(self._table, table_size, max_list_size)
         self._understand = understand
         self._always: dict[bytes, tuple[Head, list[Pair]]] = {}
         self._kept: dict[bytes, Head] = {}
@@ -121,11 +121,10 @@ class BlockDecoder(Generic[Head]):
 
     def decode_list(self, block: bytes) -> list[Pair]:
         try:
-            pairs: Any = self._decoder.decode(block, raw=True)
+            return self._reader.read(block)
         except HPACKError as error:
             self._kept.clear()
             raise ConnectionFailed(ErrorCode.COMPRESSION_ERROR, "http2.header_compression_error") from error
-        return cast(list[Pair], pairs)
 
 
 class BlockEncoder:

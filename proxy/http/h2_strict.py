@@ -6,12 +6,12 @@ So whatever the grammar of HTTP/1.1 would not let stand is refused here (`h1_str
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import NamedTuple
 
 from proxy.http.h1_strict import AUTHORITY, TOKEN, VALUE
-from proxy.http.h2_heads import RequestHead
-from proxy.http.h2_hpack import Pair
+from proxy.http.h2_heads import Pair, RequestHead
 from proxy.http.headers import Headers
 from proxy.http.trailers import may_trail
 
@@ -50,6 +50,10 @@ class ResponseHead(NamedTuple):
     content_length: int
 
 
+_SHORT = 128
+"""Bytes of a field that is likely to come again: what is known of such is kept, whoever sent it."""
+
+
 class Limits(NamedTuple):
     """Of one header list, pseudo header fields included (features §13 rule 15)."""
 
@@ -59,7 +63,7 @@ class Limits(NamedTuple):
 
 def _split(pairs: list[Pair], limits: Limits) -> tuple[dict[bytes, bytes], list[Pair]]:
     """Pseudo header fields, and the others, checked one by one. Raises `Malformed`, `Overflow`."""
-    if sum(len(name) + len(value) for name, value in pairs) > limits.size:
+    if sum([len(name) + len(value) for name, value in pairs]) > limits.size:
         raise Overflow(TOO_LARGE)
     if len(pairs) > limits.fields:
         raise Overflow(TOO_MANY)
@@ -71,12 +75,20 @@ def _split(pairs: list[Pair], limits: Limits) -> tuple[dict[bytes, bytes], list[
                 raise Malformed(RULE)
             pseudo[name] = value
             continue
-        if not _NAME.fullmatch(name) or name in _CONNECTION_SPECIFIC or (name == b"te" and value != b"trailers"):
-            raise Malformed(FIELD)
-        if not VALUE.fullmatch(value) or (value and (value[0] in b" \t" or value[-1] in b" \t")):
+        if not (_may_come_again if len(name) + len(value) <= _SHORT else _may_come)(name, value):
             raise Malformed(FIELD)
         items.append((name, value))
     return pseudo, items
+
+
+def _may_come(name: bytes, value: bytes) -> bool:
+    """Whether this may be a field of a request or a response."""
+    if not _NAME.fullmatch(name) or name in _CONNECTION_SPECIFIC or (name == b"te" and value != b"trailers"):
+        return False
+    return VALUE.fullmatch(value) is not None and (not value or not (value[0] in b" \t" or value[-1] in b" \t"))
+
+
+_may_come_again = functools.lru_cache(maxsize=512)(_may_come)
 
 
 def _content_length(items: list[Pair]) -> int:

@@ -36,6 +36,7 @@ from tests.property.test_express import (
     REWRITTEN,
     ROUTINGS,
     SCRIPTS,
+    TLS,
     TRACED,
     Answer,
     Outcome,
@@ -139,7 +140,7 @@ def assert_same(script: list[Step], path: Path, monkeypatch: pytest.MonkeyPatch,
 RESPONSES = [sized(b"", b"date: Mon, 23 Nov 2026 00:00:00 GMT\r\nx: %d\r\n" % number) for number in (1, 2, 1)]
 
 
-@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(script=SCRIPTS, remote=st.booleans(), suppress=st.booleans(), edits=EDITS, listener=CASES, cluster=CASES)
 @example(script=[Step(GET, PLAIN)] * 4, remote=True, suppress=False, edits=(), listener=None, cluster=None)
 @example(script=[Step(GET, PLAIN)] * 4, remote=True, suppress=False, edits=CONSTANT, listener=None, cluster=None)
@@ -175,7 +176,7 @@ def test_the_lane_changes_nothing(
     )
 
 
-@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(script=SCRIPTS, suppress=st.booleans(), edits=EDITS, routing=ROUTINGS)
 @example(script=[Step(GET, PLAIN)] * 4, suppress=False, edits=(), routing=CONSTANT_ROUTING)
 @example(script=[*TRACED, *OF_MANY_PATHS], suppress=False, edits=CONSTANT, routing=REWRITTEN[1])
@@ -198,26 +199,40 @@ def test_the_lane_changes_nothing_of_what_routes_do(
     )
 
 
+def test_the_lane_changes_nothing_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = [Step(GET, PLAIN), *TRACED, Step(POST, PLAIN), Step(GET, LONG), *OF_MANY_PATHS]
+    assert_same(script, tmp_path, monkeypatch, tls=TLS, identity=Identity(use_remote_address=True))
+
+
 def test_the_bytes_are_the_same_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = [Step(GET, Answer((response,))) for response in RESPONSES for _ in range(2)]
     assert_same(script, tmp_path, monkeypatch, bytes_too=True, last=router(suppress_envoy_headers=True))
+
+
+def test_plain_requests_over_tls_take_the_lane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert taken([Step(GET, PLAIN)] * 5, tmp_path, monkeypatch, tls=TLS) == 4
 
 
 @pytest.mark.parametrize(
     "routing", [PLAIN_ROUTING, CONSTANT_ROUTING, *REWRITTEN], ids=["plain", "constant", "prefix", "regex"]
 )
 def test_plain_requests_take_the_lane(routing: Routing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    taken = 0
-    respond = StreamLane._respond
-
-    def counted(self: StreamLane, *arguments: Any) -> bool:
-        nonlocal taken
-        taken += (answered := respond(self, *arguments))
-        return answered
-
-    monkeypatch.setattr(StreamLane, "_respond", counted)
     query = Step(GET.replace(b"/ ", b"/a?b "), PLAIN)
     empty = Step(GET[:-2] + b"x: y\r\n\r\n", Answer((sized(b""),)))
     script = [*[Step(GET, PLAIN)] * 3, query, query, *TRACED, empty, Step(GET, Answer((sized(b"x" * 60_000),)))]
-    serve(script, tmp_path / "log", lane=True, monkeypatch=monkeypatch, routing=routing)
-    assert taken == len(script) - 1  # the first one has to open a connection
+    assert taken(script, tmp_path, monkeypatch, routing=routing) == len(script) - 1
+
+
+def taken(script: list[Step], path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> int:
+    """How many requests of the script the lane serves; the first one has to open a connection."""
+    count = 0
+    respond = StreamLane._respond
+
+    def counted(self: StreamLane, *arguments: Any) -> bool:
+        nonlocal count
+        count += (answered := respond(self, *arguments))
+        return answered
+
+    monkeypatch.setattr(StreamLane, "_respond", counted)
+    serve(script, path / "log", lane=True, monkeypatch=monkeypatch, **options)
+    return count

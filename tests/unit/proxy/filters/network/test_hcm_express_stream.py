@@ -7,12 +7,14 @@ Each scenario runs twice, with the lane and without: counters, tables, access lo
 from __future__ import annotations
 
 import contextlib
+import random
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import h2.events
+import h2.exceptions
 import h2.settings
 import pytest
 import trio
@@ -241,3 +243,75 @@ def test_it_ends_as_it_would_have(scenario: Scenario, tmp_path: Path) -> None:
         without = run(scenario, tmp_path / "without", **hcm)
     for name, one, other in zip(Outcome._fields, with_it, without, strict=True):
         assert one == other, name
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_nothing_is_left_of_many_at_once(seed: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Streams of three connections, in the lane and out of it, answered, reset, or gone with their connection."""
+    draw = random.Random(seed)
+    paths = ["/", "/0/late", "/0.3/late", "/0/cut", "/300/of", "/90000/of", "/?a=b"]
+    served: list[StreamLane] = []
+    respond = StreamLane._respond
+
+    def counted(lane: StreamLane, *arguments: Any) -> bool:
+        if answered := respond(lane, *arguments):
+            served.append(lane)
+        return answered
+
+    async def use(rig: Rig, count: int, *, leaves: bool) -> int:
+        peer = await connect(rig, window=draw.choice([20_000, 65_535]))
+        open_streams: list[int] = []
+        for _ in range(2):  # the second one at least finds a free connection
+            await peer.get()
+        begun = 2
+        while begun < count:
+            for _ in range(draw.randrange(3, 20)):
+                stream = peer.h2.get_next_available_stream_id()
+                peer.h2.send_headers(stream, [*GET[:3], (":path", draw.choice(paths))], end_stream=True)
+                open_streams.append(stream)
+                begun += 1
+            for _ in range(draw.randrange(3)):
+                with contextlib.suppress(h2.exceptions.StreamClosedError):
+                    peer.h2.reset_stream(open_streams.pop(draw.randrange(len(open_streams))))
+            await peer.flush()
+            with trio.move_on_after(draw.choice([0, 0.01, 0.5])):
+                await peer.read()
+                await credit(peer)
+        while not leaves and not all(over(peer, stream) for stream in open_streams):
+            await peer.read()
+            await credit(peer)
+        await trio.aclose_forcefully(peer.client.stream)
+        return begun
+
+    async def credit(peer: Peer) -> None:
+        for event in peer.events:
+            if isinstance(event, h2.events.DataReceived) and event.flow_controlled_length:
+                with contextlib.suppress(h2.exceptions.StreamClosedError):
+                    peer.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                event.flow_controlled_length = 0
+        await peer.flush()
+
+    def over(peer: Peer, stream: int) -> bool:
+        ends = h2.events.StreamEnded | h2.events.StreamReset
+        return any(isinstance(event, ends) and event.stream_id == stream for event in peer.events)
+
+    async def main() -> None:
+        async with origin(serve) as upstream, serving(compiled(upstream.address, routes=ROUTES)) as rig:
+            begun: list[int] = []
+
+            async def one(count: int, leaves: bool) -> None:
+                begun.append(await use(rig, count, leaves=leaves))
+
+            async with trio.open_nursery() as nursery:
+                for leaves in (False, False, True):
+                    nursery.start_soon(one, 100, leaves)
+            await rig.quiet()
+            assert rig.value("downstream_rq_http2_total") == sum(begun)
+            assert not [gauge for gauge in rig.gauges() if "cx_" not in gauge]
+            assert rig.stats.value("http2.streams_active") == 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StreamLane, "_respond", counted)
+        trio.run(main, clock=virtual_clock())
+    assert served
+    assert not caplog.records
