@@ -56,6 +56,10 @@ _WORDS: dict[str, Detail] = {
         "`transport_socket_matches`",
     ),
     "HTTP_REQUEST": Detail("what the host answered is not TLS", "us", "is it the right port?"),
+    "HANDSHAKE_FAILURE_ON_CLIENT_HELLO": Detail(
+        "the host can do nothing of what it was offered: no cipher, curve or signature in common", "us",
+        f"`tls_params` of the cluster: `cipher_suites`, `ecdh_curves`, versions; {_SEE}",
+    ),
     "_ALERT_CERTIFICATE_REQUIRED": Detail(
         "the host wants a certificate of ours, and there is none", "us", "`tls_certificates` of the cluster"
     ),
@@ -77,6 +81,10 @@ _WORDS: dict[str, Detail] = {
         "the host ended the handshake and said why (the ALERT in the cause)", "upstream",
         "HANDSHAKE_FAILURE: no cipher or curve in common, or it wants a certificate of ours; BAD_CERTIFICATE: it does "
         "not like the one it got. The host's own log says more",
+    ),
+    "KEY_USAGE_BIT_INCORRECT": Detail(
+        "the host's certificate has a key that is not for signatures (`keyUsage`), and has signed with it", "upstream",
+        "a certificate with `digitalSignature`; ciphers of RSA's own key exchange (`AES128-GCM-SHA256`) do without",
     ),
     "UNSUPPORTED_PROTOCOL": Detail(
         "the host and the cluster have no version of TLS in common", "us",

@@ -17,30 +17,27 @@ from proxy.config.lb_subsets import Labels
 from proxy.errors import ProxyError
 from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo, UpstreamConnection
-from proxy.limits import MAX_NAMED_POOLS
+from proxy.net.peer import address_of
 from proxy.stats import Stats
 from proxy.upstream import failures
-from proxy.upstream.alpn_pool import AlpnPool
 from proxy.upstream.background import Background
 from proxy.upstream.balancer import Balancer
 from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.codecs import Codecs
 from proxy.upstream.connect import agreed
 from proxy.upstream.host_set import HostSet
-from proxy.upstream.http1_pool import Http1Pool
-from proxy.upstream.http1_preconnect import PreconnectingHttp1Pool
-from proxy.upstream.http2_pool import Http2Pool
 from proxy.upstream.judge import Judge
 from proxy.upstream.lb import Surroundings
 from proxy.upstream.observed import Hidden, Together
-from proxy.upstream.pool import Common, Pool
+from proxy.upstream.pool import Pool
+from proxy.upstream.pools import Pools
 from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.stream import UpstreamStream
 from proxy.upstream.subsets import Subsets
 from proxy.upstream.tables import HostColumn, Table, Tables
 from proxy.upstream.tcp import TcpConnection
 from proxy.upstream.transport_options import TransportOptions, of_request
-from proxy.upstream.transport_sockets import HTTP1, HTTP2, TransportSockets
+from proxy.upstream.transport_sockets import TransportSockets
 
 if TYPE_CHECKING:
     from proxy.net.connection import Connection as DownstreamConnection
@@ -49,9 +46,8 @@ if TYPE_CHECKING:
 class Cluster:
     """Opens streams to the hosts of `config`, for as long as that stays the same; endpoints change while it lives.
 
-    `numbers` are for connections (`%UPSTREAM_CONNECTION_ID%`), `background` runs those of HTTP/2. A pool belongs to a
-    host's identity (slot, address, hostname, transport socket): it survives a change of weight or locality. Requests of
-    high priority (`high`) have pools, and limits, of their own.
+    `numbers` are for connections (`%UPSTREAM_CONNECTION_ID%`), `background` runs those of HTTP/2. Requests of high
+    priority (`high`) have limits of their own.
     """
 
     def __init__(
@@ -67,7 +63,6 @@ class Cluster:
     ) -> None:
         self.config = config
         self._numbers = numbers or itertools.count(1)
-        self._background = background or Background()
         self.stats = ClusterStats(stats, config.stat_name)
         self.hidden = Hidden(stats, f"cluster.{config.stat_name}.")
         self._hosts = tables.hosts
@@ -80,13 +75,21 @@ class Cluster:
         if config.subsets is not None:
             make = functools.partial(Balancer, surroundings, self.stats.lb_healthy_panic.inc)
             self._subsets = Subsets(config.subsets, make, stats, self.stats, config.stat_name)
-        self._pools: dict[tuple[object, bool, TransportOptions | None, bool], Pool] = {}  # the last: speaks HTTP/2
-        self._draining: list[Pool] = []
-        self._retired = False
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
-        self._codecs = Codecs(config, stats)
         self._sockets = TransportSockets(config, stats)
+        self._pools = Pools(
+            config,
+            self.stats,
+            self.breaker,
+            self.high_breaker,
+            self._hosts,
+            self._sockets,
+            Codecs(config, stats),
+            self._numbers,
+            background or Background(),
+            weakref.ref(self),
+        )
         self._endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
 
@@ -119,7 +122,7 @@ class Cluster:
         """
         balancer = self._balancer if self._subsets is None else self._subsets.choose(labels)
         host = balancer.pick()
-        return None if host is None else self._pool(host, high, transport, http2)
+        return None if host is None else self._pools.get(host, high, transport, http2)
 
     async def open_stream(
         self,
@@ -182,7 +185,7 @@ class Cluster:
         while host is not None and attempts and rejects(host):
             host = balancer.pick()
             attempts -= 1
-        return None if host is None else self._pool(host, high, transport, http2)
+        return None if host is None else self._pools.get(host, high, transport, http2)
 
     async def open_connection(
         self,
@@ -215,6 +218,7 @@ class Cluster:
             await connection.open()
         finally:
             info.pool_ready = trio.current_time()
+        info.upstream_local = address_of(connection.sock, peer=False)
         tls_session = agreed(connection.sock)
         info.upstream_connection = UpstreamConnection(next(self._numbers), began, info.pool_ready, "", tls_session)
         return connection
@@ -247,33 +251,22 @@ class Cluster:
         self._balancer.update(hosts)
         if self._subsets is not None:
             self._subsets.update(hosts)
-        kept = self._identities = {self._identity(host) for host in hosts.hosts}
-        for key in [key for key in self._pools if key[0] not in kept]:
-            self._retire(self._pools.pop(key))
+        self._identities = set(map(self._pools.identity, hosts.hosts))
+        self._pools.keep(self._identities)
 
     @property
     def draining(self) -> bool:
         """Whether a request or a TCP connection still runs to a host that has left."""
-        if any(not pool.empty for pool in self._draining):
-            return True
-        return any(self._identity(connection.host) not in self._identities for connection in self._tcp)
+        identity, known = self._pools.identity, self._identities
+        return self._pools.draining or any(identity(connection.host) not in known for connection in self._tcp)
 
     def reap(self, now: float) -> None:
-        """Close idle connections that are of no more use; forget drained pools, and those of names and of clients that
-        nobody asks for any more.
-        """
-        for pool in self._pools.values():
-            pool.reap(now)
-        asked = [(key, key[2], pool) for key, pool in self._pools.items() if key[2] is not None]
-        for key, options, pool in asked:
-            if pool.empty or options.orphaned:
-                self._retire(self._pools.pop(key))
-        self._draining = [pool for pool in self._draining if not pool.empty]
+        """Close connections, and forget pools, that are of no more use."""
+        self._pools.reap(now)
 
     def close(self) -> None:
         """Close every idle connection, and the busy ones as soon as their request ends."""
-        while self._pools:
-            self._retire(self._pools.popitem()[1])
+        self._pools.close()
 
     def renew(self, config: ClusterConfig) -> Callable[[], None]:
         """Get ready for a `config` that differs in secrets alone; what is returned puts it into effect. Connections
@@ -282,7 +275,7 @@ class Cluster:
         renew_sockets = self._sockets.renew(config)
 
         def commit() -> None:
-            self.config = config
+            self.config = self._pools.config = config
             renew_sockets()
 
         return commit
@@ -294,64 +287,14 @@ class Cluster:
 
     def retire(self) -> None:
         """Another cluster has taken the name, or none. What knows this one may finish; no connection is used again."""
-        self._retired = True
         if self._subsets is not None:
             self._subsets.end()
-        self.close()
+        self._pools.retire()
 
     def _charge_none_healthy(self, labels: Labels) -> None:
         in_vain = int(self._balancer.in_panic) if self._subsets is None else self._subsets.in_vain(labels)
         self.stats.lb_healthy_panic.inc(in_vain)
         self.stats.cx_none_healthy.inc()
-
-    def _pool(self, host: Host, high: bool, transport: TransportOptions | None, http2: bool) -> Pool:
-        protocol = self.config.protocol
-        multiplexed = protocol == "http2" or (protocol == "downstream" and http2)
-        key = self._identity(host), high, transport, multiplexed
-        pool = self._pools.get(key)
-        if pool is None:
-            if transport is not None and transport.owner is None:
-                self._make_room()
-            pool = self._pools[key] = self._new_pool(host, high, transport, multiplexed)
-            if self._retired:
-                pool.drain()
-        return pool
-
-    def _new_pool(self, host: Host, high: bool, transport: TransportOptions | None, multiplexed: bool) -> Pool:
-        breaker = self.high_breaker if high else self.breaker
-        common = Common(host, self.config, self.stats, breaker, self._hosts, self._numbers)
-
-        def http1() -> Http1Pool:
-            tls = self._sockets.towards(host, transport, HTTP1)
-            if self.config.preconnect_ratio > 1.0:
-                return PreconnectingHttp1Pool(common, tls, self._codecs.http1, self._background)
-            return Http1Pool(common, tls, self._codecs.http1)
-
-        def http2(applications: tuple[str, ...]) -> Http2Pool:
-            tls = self._sockets.towards(host, transport, applications)
-            return Http2Pool(common, tls, self._codecs.http2, self._background, weakref.ref(self))
-
-        if self.config.protocol == "alpn":
-            return AlpnPool(common, http1(), http2(HTTP2 + HTTP1))
-        return http2(HTTP2) if multiplexed else http1()
-
-    def _make_room(self) -> None:
-        """Clients may name as many hosts as they like: beyond a number of names, the oldest one that is not in use
-        goes. Those that are in use are as many as the breakers let run.
-        """
-        named = [key for key in self._pools if key[2] is not None and key[2].owner is None]
-        if len(named) >= MAX_NAMED_POOLS:
-            unused = next((key for key in named if self._pools[key].unused), None)
-            if unused is not None:
-                self._retire(self._pools.pop(unused))
-
-    def _identity(self, host: Host) -> object:
-        """What is another host, as far as connections go. A host of another match has connections of its own."""
-        return (host.slot, host.address, host.hostname, self._sockets.place(host) if self.config.socket_matches else -1)
-
-    def _retire(self, pool: Pool) -> None:
-        pool.drain()
-        self._draining.append(pool)
 
 
 def _active_requests(hosts: Table, host: Host) -> int:

@@ -88,9 +88,10 @@ async def _secure(sock: socket.socket, tls: Peer) -> socket.socket:
             except ssl.SSLWantWriteError:
                 await trio.lowlevel.wait_writable(handshake.sock)
     except OSError as error:
+        words = handshake.failure(error)
         handshake.sock.close()
         # What `ssl` has to say of its own errors is in the words already.
-        raise ConnectFailed(handshake.failure(error)) from None if isinstance(error, ssl.SSLError) else error
+        raise ConnectFailed(words) from None if isinstance(error, ssl.SSLError) else error
     except BaseException:
         handshake.sock.close()
         raise

@@ -144,7 +144,7 @@ class Http2Stream(UpstreamStream):
         if not isinstance(error, StreamGone):
             return None
         self._pool.charge_reset(error.reason)
-        return self._failed(error.reason)
+        return self._failed(error.reason) if by_upstream else None
 
     def broken(self) -> ProxyError:
         return self._failed("protocol error")

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -16,11 +17,12 @@ from websockets.sync.server import Server, ServerConnection, serve
 
 from tests.kit.bootstrap import bootstrap, http_listener, route, static_cluster, virtual_host
 from tests.kit.h2_client import H2Client
+from tests.kit.h2_tunnel_origin import H2TunnelOrigin
 from tests.kit.process import wait_for
 from tests.kit.proxy import Proxy
 from tests.kit.tunnel_origin import TunnelOrigin
 
-BULK = 8 * 1024 * 1024
+BULK = 2 * 1024 * 1024
 
 
 def echo(connection: ServerConnection) -> None:
@@ -37,21 +39,24 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def proxy() -> Iterator[Proxy]:
-    with server() as websockets, TunnelOrigin() as origin:
+    with server() as websockets, TunnelOrigin() as origin, H2TunnelOrigin() as two:
         listener = http_listener(
+            virtual_host("two", ["two"], route("/", "two")),
             virtual_host("all", ["*"], route("/chat", "chat"), route("/", "origin")),
             name="web",
             upgrade_configs=[{"upgrade_type": "websocket"}],
             http2_protocol_options={"allow_connect": True},
         )
         port = websockets.socket.getsockname()[1]
-        text = bootstrap([listener], [static_cluster("chat", port), static_cluster("origin", origin.port)])
+        clusters = [static_cluster("chat", port), static_cluster("origin", origin.port)]
+        clusters += [static_cluster("two", two.port, http2_protocol_options={})]
+        text = bootstrap([listener], clusters)
         with Proxy(text) as running:
             yield running
 
 
-def opened(client: H2Client, path: str, *fields: tuple[str, str]) -> int:
-    stream = client.begin(path, *fields, end=False, method="CONNECT", protocol="websocket")
+def opened(client: H2Client, path: str, *fields: tuple[str, str], to: str = "test") -> int:
+    stream = client.begin(path, *fields, end=False, method="CONNECT", protocol="websocket", authority=to)
     while not client.responses[stream].headers:
         client.read()
     assert client.responses[stream].status == 200
@@ -112,11 +117,33 @@ def test_a_conversation_beside_another(proxy: Proxy) -> None:
     wait_for(lambda: proxy.stats()[active] == 0, deadline=20, what="both are over")
 
 
-def test_bulk_to_the_end_of_one_side(proxy: Proxy) -> None:
+@pytest.mark.parametrize("to", ["test", "two"], ids=["to HTTP/1", "to HTTP/2"])
+def test_bulk_to_the_ends(proxy: Proxy, to: str) -> None:
+    """One stream's bytes come back as their digest, another's as they are, while windows open and close."""
     data = os.urandom(BULK)
     with H2Client(proxy.address("web")) as client:
-        stream = opened(client, "/digest", ("sec-websocket-key", "its own"))
-        client.send(stream, data, end=True)
-        answer = client.finish(stream)
-    assert answer.body == hashlib.sha1(data, usedforsecurity=False).hexdigest().encode()
-    assert (answer.ended, answer.reset) == (True, None)
+        key = ("sec-websocket-key", "its own")
+        digest, echo = opened(client, "/digest", key, to=to), opened(client, "/echo", key, to=to)
+        for at in range(0, BULK, 1 << 20):
+            piece, last = data[at : at + (1 << 20)], at + (1 << 20) >= BULK
+            client.send(digest, piece, end=last)
+            client.send(echo, piece, end=last)
+        answers = [client.finish(stream) for stream in (digest, echo)]
+    assert answers[0].body == hashlib.sha1(data, usedforsecurity=False).hexdigest().encode()
+    assert answers[1].body == data
+    assert [(answer.ended, answer.reset) for answer in answers] == [(True, None)] * 2
+
+
+def test_bulk_of_http1_to_http2(proxy: Proxy) -> None:
+    data = os.urandom(BULK)
+    address = proxy.address("web")
+    assert isinstance(address, tuple)
+    with socket.create_connection(address, 20) as sock:
+        sock.sendall(b"GET /digest HTTP/1.1\r\nhost: two\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        while b"\r\n\r\n" not in (head := sock.recv(4096, socket.MSG_PEEK)):
+            pass
+        assert sock.recv(len(head.partition(b"\r\n\r\n")[0]) + 4).startswith(b"HTTP/1.1 101 ")
+        sock.sendall(data)
+        sock.shutdown(socket.SHUT_WR)
+        found = b"".join(iter(lambda: sock.recv(4096), b""))
+    assert found == hashlib.sha1(data, usedforsecurity=False).hexdigest().encode()

@@ -20,6 +20,10 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+_ENCRYPTS = x509.KeyUsage(
+    digital_signature=False, content_commitment=False, key_encipherment=True, data_encipherment=False,
+    key_agreement=False, key_cert_sign=False, crl_sign=False, encipher_only=False, decipher_only=False,
+)  # fmt: skip
 DAY = datetime.timedelta(days=1)
 
 
@@ -68,11 +72,12 @@ class Authority:
         rsa_bits: int = 0,
         authority: bool = False,
         must_staple: bool = False,
+        signs: bool = True,
     ) -> Pair:
         """A certificate for these names: DNS names, IP addresses, URIs (with `://`), mail addresses (with `@`),
         user principal names (with `upn:`).
 
-        It is good from `begins` to `days`, in days from now.
+        It is good from `begins` to `days`, in days from now. Without `signs` its key is for encryption alone.
         """
         return _issue(
             name,
@@ -83,6 +88,7 @@ class Authority:
             rsa_bits=rsa_bits,
             authority=authority,
             must_staple=must_staple,
+            signs=signs,
         )
 
     def revoke(self, *pairs: Pair) -> str:
@@ -117,6 +123,7 @@ def _issue(
     rsa_bits: int = 0,
     authority: bool = False,
     must_staple: bool = False,
+    signs: bool = True,
 ) -> Pair:
     key: Key = rsa.generate_private_key(65537, rsa_bits) if rsa_bits else ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.now(datetime.UTC)
@@ -135,6 +142,8 @@ def _issue(
         builder = builder.add_extension(x509.SubjectAlternativeName(list(map(_san, sans))), critical=False)
     if must_staple:
         builder = builder.add_extension(x509.TLSFeature([x509.TLSFeatureType.status_request]), critical=False)
+    if not signs:
+        builder = builder.add_extension(_ENCRYPTS, critical=True)
     signer = key if issuer is None else issuer.private
     return Pair(builder.sign(signer, hashes.SHA256()), key)
 

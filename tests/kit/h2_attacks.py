@@ -37,6 +37,9 @@ LARGE = "/large"
 HEADY = "/heady"
 """The answer has headers of 16 KiB, and no body."""
 
+SLOW = "/slow"
+"""Streams on which nothing happens end soon."""
+
 Pairs = list[tuple[str | bytes, str | bytes]]
 GET: Pairs = [(":method", "GET"), (":scheme", "http"), (":authority", VICTIM), (":path", "/")]
 POST: Pairs = [(":method", "POST"), *GET[1:]]
@@ -97,7 +100,8 @@ class Attack:
 
     `code`: of the GOAWAY that ends the connection; None if it need not end, or the attacker does not hear of it.
     `reset`: of the RST_STREAM that ends each of `resets` streams, at least. `stats`: one of these counters tells of
-    each connection that ends, or of each reset. `reads`: whether the attacker reads what it is told.
+    each connection that ends, or of each reset. `heads`: the attacker goes when so many responses have begun. `reads`:
+    whether it reads what it is told.
     """
 
     name: str
@@ -106,6 +110,7 @@ class Attack:
     code: int | None = None
     reset: int | None = None
     resets: int = 0
+    heads: int = 0
     reads: bool = True
     settings: bytes = b""
 
@@ -116,12 +121,13 @@ class Seen:
 
     codes: list[int] = field(default_factory=list)
     resets: collections.Counter[int] = field(default_factory=collections.Counter)
+    heads: int = 0
     sent: int = 0
     closed: bool = False
 
 
 def mount(attack: Attack, address: tuple[str, int], *, until: float = DEADLINE) -> Seen:
-    """Attack once, on one connection, until its end, or until as many streams were reset as should be.
+    """Attack once, on one connection, until its end, or until as many streams were reset, or answered, as should be.
 
     Gives up `until` seconds from now.
     """
@@ -189,6 +195,8 @@ def _exchange(attack: Attack, sock: socket.socket, feed: Iterator[bytes], seen: 
             unsent = memoryview(next(feed, b""))
         if attack.resets and sum(seen.resets.values()) >= attack.resets:
             return
+        if attack.heads and seen.heads >= attack.heads:
+            return
 
 
 def _hear(sock: socket.socket, heard: bytearray, seen: Seen) -> bool:
@@ -202,6 +210,8 @@ def _hear(sock: socket.socket, heard: bytearray, seen: Seen) -> bool:
         kind, payload = heard[3], bytes(heard[9:size])
         if kind == GOAWAY:
             seen.codes.append(int.from_bytes(payload[4:8], "big"))
+        elif kind == HEADERS:
+            seen.heads += 1
         elif kind == RST_STREAM:
             seen.resets[int.from_bytes(payload, "big")] += 1
         del heard[:size]
@@ -318,9 +328,8 @@ FLOODS = (
     Attack(
         "33 1,000 streams without a window ask for 4 MiB each (CVE-2019-9517)",
         once(_STALLED),
-        IDLE,
-        reset=INTERNAL_ERROR,
-        resets=STREAMS,
+        ("http.main.downstream_cx_destroy_remote_active_rq",),
+        heads=STREAMS,
         settings=_NO_WINDOW,
     ),
     Attack(
@@ -332,7 +341,7 @@ FLOODS = (
     ),
     Attack(
         "33 bodies that do not come",
-        once(_each(100, lambda stream: request(stream, POST, end=False))),
+        once(_each(100, lambda stream: request(stream, asked(method="POST", path=SLOW), end=False))),
         IDLE,
         reset=0,
         resets=100,

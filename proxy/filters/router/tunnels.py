@@ -39,7 +39,7 @@ async def over_stream(
     far, greeting = stream.leave_http()
     touched: Touched = exchange.deadlines if limits is None else _Moved(exchange, limits)
     relay = await _run(exchange, far, greeting, pipes, touched)
-    _note(exchange, stream.end_tunnel(by_upstream=relay.ended_by == "upstream"))
+    _note(exchange, stream.end_tunnel(by_upstream=_by_upstream(exchange, relay)))
 
 
 async def over_tcp(exchange: Exchange, upstream: TcpConnection, pipes: PipePool) -> Relay:
@@ -56,7 +56,7 @@ async def over_tcp(exchange: Exchange, upstream: TcpConnection, pipes: PipePool)
 
     far = SocketEnd(upstream.sock, upstream.limit, received, sent)
     relay = await _run(exchange, far, b"", pipes, exchange.deadlines)
-    if relay.reset_by == "upstream":
+    if relay.reset_by == "upstream" and _by_upstream(exchange, relay):
         _note(exchange, failures.reset("connection termination", response_started=True))
     return relay
 
@@ -69,8 +69,15 @@ async def _run(exchange: Exchange, far: End, greeting: bytes, pipes: PipePool, t
     await relay.run()
     if relay.reset_by == "downstream" and (failure := exchange.failure()) is not None:
         raise failure  # of a stream we know why
-    exchange.end_tunnel(by_client=relay.ended_by == "downstream")
+    exchange.end_tunnel(by_client=not _by_upstream(exchange, relay))
     return relay
+
+
+def _by_upstream(exchange: Exchange, relay: Relay) -> bool:
+    """Whether the end is the upstream's: who was the first to end its side. A client that has ended its side of a
+    stream still waits for the other one, though, which the upstream may cut.
+    """
+    return relay.ended_by == "upstream" or (exchange.multiplexed and relay.reset_by == "upstream")
 
 
 def _note(exchange: Exchange, failure: ProxyError | None) -> None:

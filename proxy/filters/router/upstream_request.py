@@ -18,6 +18,7 @@ from proxy.filters.router.upstream_log import AttemptLog
 from proxy.http.deadlines import Phase
 from proxy.http.events import ResponseReceived
 from proxy.http.stream_info import Attempt, UpstreamConnection
+from proxy.net.peer import cut_off
 from proxy.upstream.http1_stream import Http1Stream
 from proxy.upstream.judge import Followed, Judge
 from proxy.upstream.pool import Pool
@@ -160,6 +161,8 @@ class UpstreamRequest:
         if info.upstream_tried is None or isinstance(error, Followed):
             return
         reason = error if isinstance(error, ProxyError) else self._exchange.failure()
+        if reason is None and isinstance(error, trio.Cancelled | BaseExceptionGroup):  # a group of it from two tasks
+            reason = cut_off()
         text = BEATEN if self.beaten else describe(reason or error)
         phase: Literal["connect", "request", "response"] = "response" if self._sent else "request"
         info.attempts += (
@@ -217,9 +220,12 @@ class UpstreamRequest:
         info.request_begun = stream.gone_out_at or trio.current_time()
         flush = ended or not source.pending
         headers = request.headers
-        if info.upgrade == "websocket":
-            keys = stream.has_websocket_keys
-            self._handshake = Handshake(client_has_keys=not self._exchange.multiplexed, upstream_has_keys=keys)
+        if info.upgrade:
+            self._handshake = Handshake(
+                info.upgrade,
+                client_has_keys=not self._exchange.multiplexed,
+                upstream_has_keys=stream.has_websocket_keys,
+            )
             headers = self._handshake.ask(headers)
         head = request.method, request.path, request.authority, headers
         scheme = request.told_scheme if stream.tells_scheme else b""
@@ -251,11 +257,11 @@ class UpstreamRequest:
             limits.answered()
             limits.heard()
         tunnel = exchange.opens_tunnel(head.status)
-        if not tunnel and self._looks_like_consent(head.status):
-            await self._refuse_handshake(head)
-            return
         if tunnel and not self._may_leave(head):
             raise stream.broken()
+        if self._handshake is not None and not tunnel and self._handshake.misleads(head.status):
+            await self._refuse_handshake(head)
+            return
         await self._send_head(head, flush=tunnel or not stream.pending)
         if tunnel:
             await tunnels.over_stream(exchange, stream, self._forwarding.pipes, limits)
@@ -267,19 +273,8 @@ class UpstreamRequest:
         exchange.info.response_received = trio.current_time()
 
     def _may_leave(self, head: ResponseReceived) -> bool:
-        """Whether the upstream may change the protocol: it was asked, has the whole request, and says to what."""
-        if not (self._sent and self._exchange.info.upgrade) or (head.status == 101 and b"upgrade" not in head.headers):
-            return False
-        return self._handshake is None or self._handshake.accept(head.headers)
-
-    def _looks_like_consent(self, status: int) -> bool:
-        """Whether what is none could be taken for one: to a client of HTTP/2 any 2xx (RFC 8441 section 5), so that it
-        would take a body for the tunnel's bytes; else a 200 to a WebSocket, as in Envoy.
-        """
-        upgrade = self._exchange.info.upgrade
-        return (upgrade == "websocket" and status == 200) or (
-            upgrade != "" and self._exchange.multiplexed and 200 <= status < 300
-        )
+        """Whether the upstream may change the protocol: it was asked, has the whole request, and agrees."""
+        return self._sent and self._handshake is not None and self._handshake.accept(head.status, head.headers)
 
     async def _refuse_handshake(self, head: ResponseReceived) -> None:
         """Pass on none of its body."""

@@ -111,6 +111,14 @@ class CertificateFacts:
         return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
     @property
+    def may_sign(self) -> bool:
+        """Whether its key may be used for signatures, as all handshakes but RSA's own key exchange need them."""
+        try:
+            return self._certificate.extensions.get_extension_for_class(x509.KeyUsage).value.digital_signature
+        except (x509.ExtensionNotFound, ValueError):
+            return True
+
+    @property
     def pem(self) -> str:
         return ssl.DER_cert_to_PEM_cert(self.der)
 

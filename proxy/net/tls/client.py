@@ -99,10 +99,16 @@ class ClientContext:
 
     def complete(self, sock: TlsSocket, expected: Expected) -> None:
         """The handshake is complete: count it. Raises `ssl.SSLError` if what a resumed session remembers will not do
-        any more.
+        any more, or if the host has signed with a key that is not for that.
         """
         verifier = self.verifier
         session = TlsSession(sock, validated=verifier is not None)
+        if session.peer is not None and session.signed and not session.peer.may_sign:
+            error = ssl.SSLError(ssl.SSL_ERROR_SSL, "the certificate's key is not for signatures")
+            error.reason = (
+                "KEY_USAGE_BIT_INCORRECT"  # BoringSSL's word, which looks at RSA's keys too (RFC 5280 4.2.1.3)
+            )
+            raise error
         if session.resumed:
             peer = session.peer
             if verifier is not None and (peer is None or not verifier.judge_resumed(peer.der, expected)):
@@ -128,7 +134,7 @@ class ClientContext:
             session.signature_algorithm = TlsSession(sock, validated=False).peer_signature_algorithm
             self._sessions.appendleft((sock.server_name, session))
 
-    def failure(self, error: OSError) -> str:
+    def failure(self, error: OSError, sock: TlsSocket) -> str:
         """Envoy's words for a failed handshake, "" if the host has just closed; counts it."""
         reason = self.verifier.reason if self.verifier is not None else ""
         if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
@@ -138,6 +144,8 @@ class ClientContext:
         if reason:
             return refusal.words("CERTIFICATE_VERIFY_FAILED", reason)
         self.stats.connection_error.inc()
+        if error.reason == refusal.NOTHING_IN_COMMON and sock.cipher() is None:
+            return refusal.words(f"{error.reason}|SSL routines:OPENSSL_internal:HANDSHAKE_FAILURE_ON_CLIENT_HELLO")
         return refusal.words(error.reason or "UNKNOWN")
 
 
@@ -178,5 +186,5 @@ class Handshake:
         self._context.complete(self.sock, self._expected)
 
     def failure(self, error: OSError) -> str:
-        """As `ClientContext.failure`."""
-        return self._context.failure(error)
+        """As `ClientContext.failure`; before the socket is closed."""
+        return self._context.failure(error, self.sock)

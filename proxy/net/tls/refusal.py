@@ -69,6 +69,10 @@ _NAMES = {
 """BoringSSL's, where it has another one."""
 
 
+NOTHING_IN_COMMON = "SSLV3_ALERT_HANDSHAKE_FAILURE"
+"""A server's alert: as its first word, that it can do nothing of what it was offered."""
+
+
 def words(name: str, reason: str = "") -> str:
     """Envoy's for an error of the library's, and what a verifier had to say."""
     more = f":{reason}" if reason else ""

@@ -46,6 +46,11 @@ class TlsSession:
         return libssl.group(self._engine)
 
     @property
+    def signed(self) -> bool:
+        """Whether the server has signed its key exchange; not so where RSA itself was that."""
+        return self.version == "TLSv1.3" or self.cipher.startswith(("ECDHE-", "DHE-"))
+
+    @property
     def alpn(self) -> str:
         """The application's protocol (h2, http/1.1); "" if none was agreed on."""
         return self._engine.selected_alpn_protocol() or ""

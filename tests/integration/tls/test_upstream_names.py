@@ -136,7 +136,7 @@ async def test_the_certificate_is_for_the_name_that_was_sent(tmp_path: Path) -> 
 
 @run_trio
 async def test_pools_of_names_are_bounded_and_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.upstream.cluster.MAX_NAMED_POOLS", 2)
+    monkeypatch.setattr("proxy.upstream.pools.MAX_NAMED_POOLS", 2)
     host = Host(tmp_path, server())
     async with (
         origin(host.serve) as upstream,

@@ -27,7 +27,7 @@ async def ahead(ratio: float, **options: Any) -> AsyncIterator[tuple[Rig, Origin
 
 async def settled(rig: Rig) -> None:
     """Until no connection is being opened."""
-    pool = next(iter(rig.cluster._pools.values()))
+    pool = next(iter(rig.cluster._pools))
     with trio.fail_after(5):
         while getattr(pool, "_spares", 0):
             await trio.lowlevel.checkpoint()

@@ -64,7 +64,7 @@ async def test_the_host_says_how_many_it_takes() -> None:
     server = H2Server(max_streams=1, holds=True)
     async with origin(server.serve) as host, H2Rig(host.address) as rig:
         first = await rig.begin()
-        await until(lambda: rig.cluster._pools and server.peers and server.peers[0].asked)
+        await until(lambda: list(rig.cluster._pools) and server.peers and server.peers[0].asked)
         second = await rig.begin()
         await until(lambda: len(server.peers) == 2 and server.peers[1].asked)
         for peer, stream in zip(server.peers, (first, second), strict=True):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.upstream.priority_load import Level, Loads, loads
+from proxy.upstream.priority_load import Level, Loads, availability, loads
 
 
 def level(healthy: int, hosts: int = 100, degraded: int = 0, excluded: int = 0) -> Level:
@@ -82,6 +82,7 @@ def test_loads_are_whole_and_are_met(levels: list[Level], factor: int, threshold
     wanted = {(index, False): load for index, load in enumerate(found.healthy) if load}
     wanted |= {(index, True): load for index, load in enumerate(found.degraded) if load}
     assert drawn == wanted
-    for index, one in enumerate(levels):
-        if found.healthy[index] and not all(found.panic) and threshold:
-            assert one.healthy or found.panic[index]
+    if any(any(availability(one, factor)) for one in levels):
+        for index, one in enumerate(levels):
+            assert not found.healthy[index] or one.healthy or found.panic[index]
+            assert not found.degraded[index] or one.degraded

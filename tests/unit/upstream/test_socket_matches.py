@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxy.config.cluster import HostMetadata, SocketMatch
+from proxy.config.cluster import ClusterEndpoints, Host, HostMetadata, LocalityHosts, SocketMatch
 from proxy.route.labels import canonical, labels_of
 from proxy.upstream.socket_matches import NAMESPACE, place_of
+from tests.kit.trio import run_trio
+from tests.unit.upstream.rig import OK, Rig, answering, origin
 
 
 def said(**values: Any) -> HostMetadata:
@@ -34,3 +36,19 @@ def test_the_first_match_of_which_a_host_says_all() -> None:
 def test_a_match_without_labels_is_for_everybody_else() -> None:
     matches = [SocketMatch("one", labels_of({"a": "x"})), SocketMatch("rest", ())]
     assert [place_of(matches, metadata) for metadata in (said(a="x"), said(), ())] == [0, 1, 1]
+
+
+@run_trio
+async def test_a_host_that_is_of_another_match_gets_other_connections() -> None:
+    matches = (SocketMatch("one", labels_of({"a": "x"})), SocketMatch("two", labels_of({"a": "y"})))
+    async with origin(answering(OK)) as host, Rig(host.address, socket_matches=matches) as rig:
+
+        def become(version: int, **values: Any) -> None:
+            hosts = (Host(0, host.address, metadata=said(**values)),)
+            rig.cluster.update_endpoints(ClusterEndpoints("c", version, (LocalityHosts(0, hosts),)))
+
+        for version, values, connections in ((2, {"a": "x"}, 1), (3, {"a": "x", "b": 1.0}, 1), (4, {"a": "y"}, 2)):
+            become(version, **values)
+            await rig.get()
+            assert rig.stat("cx_total") == connections
+            assert rig.stat("cx_active") == 1

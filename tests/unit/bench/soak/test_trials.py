@@ -12,7 +12,8 @@ from tests.kit.load.kinds import KINDS
 
 def test_the_load_is_bounded_and_has_every_kind() -> None:
     assert sum(kind.connections for kind in LOADS) <= 64
-    assert {kind.mode for kind in LOADS} == set(KINDS)
+    plain = {mode for mode in KINDS if not mode.startswith("tls-")}  # no listener of the soak speaks TLS
+    assert {kind.mode for kind in LOADS} == plain
     assert all(kind.pause for kind in LOADS)
 
 

@@ -183,14 +183,17 @@ async def test_the_upstreams_end_leaves_the_client_its_words(ask: list[tuple[str
 
 
 @both
+@pytest.mark.parametrize("ended", [False, True], ids=["open", "ended by the client"])
 @virtual
-async def test_an_upstream_that_resets(ask: list[tuple[str, str]]) -> None:
+async def test_an_upstream_that_resets(ask: list[tuple[str, str]], ended: bool) -> None:
+    """What it still had to say is cut, which must not look like its end."""
+
     async def resetting(stream: trio.SocketStream) -> None:
         await stream.receive_some(1)
         reset(stream)
 
     async with tunnel(ask, resetting) as (rig, client):
-        await client.send(b"x")
+        await client.send(b"x", end=ended)
         assert await client.reset_code() == 10  # CONNECT_ERROR
         await over(rig)
         assert not client.peer.closed
@@ -364,6 +367,7 @@ async def test_who_cuts_it_off_says_so() -> None:
         await client.peer.end()
         record = rig.records[-1]
     assert (record.flags, record.detail) == ("DC", "downstream_local_disconnect")
+    assert [attempt.error for attempt in record.attempts] == ["downstream_local_disconnect"]
 
 
 @both

@@ -180,6 +180,18 @@ async def test_the_upstreams_end_leaves_the_client_its_words(version: str) -> No
     assert rig.records == []
 
 
+@virtual
+async def test_an_upstream_that_resets_when_the_client_has_ended() -> None:
+    host = Host()
+    async with tunnel("HTTP/2", host) as (rig, client):
+        await client.send(b"", end=True)
+        await until(lambda: host.ended)
+        await host.reset()
+        assert await client.reset_code() == 2
+        await until(lambda: rig.value("downstream_rq_active") == 0)
+    assert rig.records[-1].flags == "UR"
+
+
 @both
 @pytest.mark.parametrize("blocked", [False, True], ids=["idle", "blocked"])
 @virtual

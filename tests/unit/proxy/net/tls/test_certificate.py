@@ -10,6 +10,11 @@ from proxy.net.tls.certificate import CertificateFacts, matches_dns
 from tests.kit.certificates import Authority
 
 
+def test_what_a_key_is_for() -> None:
+    root = Authority("root")
+    assert [CertificateFacts(root.issue("a", signs=signs).der).may_sign for signs in (True, False)] == [True, False]
+
+
 def test_facts() -> None:
     pair = Authority("root").issue("a.test", "spiffe://x/y", "me@a.test", "10.0.0.1", "::1", name="leaf")
     facts = CertificateFacts(pair.der)
