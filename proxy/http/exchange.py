@@ -23,7 +23,7 @@ from proxy.http.headers import Headers
 from proxy.http.hop_by_hop import HOP_BY_HOP
 from proxy.http.redirected import Redirected
 from proxy.http.request import Request
-from proxy.http.response_edits import ResponseEdit, ResponseHead, TransformEdit
+from proxy.http.response_edits import Passed, ResponseEdit, ResponseEdits, ResponseHead, opens_tunnel
 from proxy.http.response_head import ResponseRules
 from proxy.http.stream_info import StreamInfo
 from proxy.net import passage
@@ -31,8 +31,6 @@ from proxy.net.relay_end import End
 from proxy.route.entry import RouteEntry
 from proxy.route.internal_redirect import Redirects
 from proxy.route.table import RouteTable
-
-_NO_BODY = frozenset({204, 304})
 
 
 @dataclass(frozen=True)
@@ -102,8 +100,6 @@ class Exchange:
     __slots__ = (
         "_downstream",
         "_edits",
-        "_held",
-        "_hooks",
         "_policy",
         "_route",
         "_route_is_stale",
@@ -128,9 +124,7 @@ class Exchange:
     def __init__(self, downstream: Downstream, deadlines: Deadlines, info: StreamInfo, policy: Policy) -> None:
         self._downstream = downstream
         self._policy = policy
-        self._hooks: list[Callable[[ResponseHead], None] | ResponseEdit] = []
-        self._edits: list[ResponseEdit] = []
-        self._held: tuple[ResponseEdit, ResponseHead] | None = None
+        self._edits = ResponseEdits()
         self.deadlines = deadlines
         self.info = info
         self.received: Received | None = None
@@ -214,20 +208,19 @@ class Exchange:
 
         A `ProxyError` of a hook becomes a local reply, which the hooks registered before it see.
         """
-        self._hooks.append(hook)
+        self._edits.add_hook(hook)
 
     def transform_response(self, transform: Transform) -> None:
         """Pass the response body through `transform`; the last registered comes first."""
-        self._edits.append(TransformEdit(transform))
+        self._edits.add_transform(transform)
 
     def edit_response(self, edit: ResponseEdit) -> None:
         """Pass the response, and local replies too, through `edit`: it takes its turn with the hooks and transforms."""
-        self._hooks.append(edit)
-        self._edits.append(edit)
+        self._edits.add(edit)
 
     def opens_tunnel(self, status: int) -> bool:
-        """Whether what follows a response of this `status` is no HTTP (RFC 9110 7.8, 9.3.6)."""
-        return status == 101 or (self.request.method == b"CONNECT" and 200 <= status < 300)
+        """Whether what follows a response of this `status` is no HTTP."""
+        return opens_tunnel(self.request.method, status)
 
     async def send_informational(self, status: int, headers: Headers) -> None:
         """Send a 1xx of the upstream on, without what concerns its connection alone."""
@@ -273,46 +266,30 @@ class Exchange:
         with the first body bytes: the caller must then send more without waiting for anything else.
         """
         self.info.response_headers = headers  # hooks may ask for them
-        await self._pass_head(ResponseHead(status, headers), end_stream=end_stream, flush=flush)
+        head = ResponseHead(status, headers)
+        await self._pass_on(self._edits.head(head, self.request.method, end_stream=end_stream), flush=flush)
 
-    async def _pass_head(self, head: ResponseHead, *, end_stream: bool, flush: bool) -> None:
-        """Send `head` past the hooks that have not seen it yet, or leave it with the edit that holds it."""
-        body, trailers = b"", None
-        while self._hooks:
-            hook = self._hooks.pop()
-            if not isinstance(hook, ResponseEdit):
-                hook(head)
-                continue
-            if self.opens_tunnel(head.status):
-                continue  # there is no body to edit
-            self._held = hook, head
-            hook.begin(head, end_stream=end_stream)
-            if hook.holds and not end_stream:
-                break
-            if hook.holds:
-                while self._edits.pop() is not hook:
-                    """Those behind it have nothing to edit."""
-                body, trailers = hook.finish(None)
-                if self._bodiless(head.status):
-                    body, trailers = b"", None
-                end_stream = not body and trailers is None
-            self._held = None
-        if self._held is None:
-            await self._send_head(head, end_stream=end_stream, flush=flush)
-        if body or trailers is not None:
-            await self.send_data(body, flush=False)
-            await self.send_end(trailers)
+    async def _pass_on(self, passed: Passed, *, flush: bool) -> None:
+        """Send what has passed the filters' edits."""
+        head, body, ended, trailers = passed
+        alone = ended and not body and trailers is None
+        if head is not None:
+            self._send_head(head, end_stream=alone)
+        if body:
+            self._send_body(body)
+        if ended and (head is None or not alone):
+            self.info.response_trailers = trailers
+            try:
+                self._downstream.codec.send_end(self.info.stream_id, trailers)
+            except CodecError as error:
+                raise _unwritable(error) from error
+        if flush:
+            await self._flush()
+        if ended:
+            self._finish()
 
-    def _bodiless(self, status: int) -> bool:
-        """Whether a response of this `status` has no body, whatever it says (RFC 9110 6.4.1)."""
-        return status in _NO_BODY or self.request.method == b"HEAD"
-
-    async def _send_head(self, head: ResponseHead, *, end_stream: bool, flush: bool) -> None:
+    def _send_head(self, head: ResponseHead, *, end_stream: bool) -> None:
         tunnel = self.opens_tunnel(head.status)
-        if end_stream or tunnel or self._bodiless(head.status):
-            self._edits.clear()
-        elif any(edit.resizes for edit in self._edits):
-            head.headers.remove(b"content-length")
         codec = self._downstream.codec
         leaving = tunnel or self.info.upgrade != ""
         if self._policy.drain_close():
@@ -338,27 +315,10 @@ class Exchange:
         self.info.response_headers = head.headers
         if tunnel and self.on_tunnel is not None:
             self.on_tunnel()
-        if flush:
-            await self._flush()
-        if end_stream:
-            self._finish()
 
     async def send_data(self, data: bytes, *, flush: bool = True) -> None:
         """Send body bytes; waits while the client does not read. `flush` as in `send_headers`."""
-        for edit in reversed(self._edits):
-            data = edit.feed(data)
-            if self._held is not None and edit is self._held[0]:
-                if edit.holds:
-                    self.deadlines.touch()
-                    return
-                await self._release(end_stream=False)
-        await self._send_body(data, flush=flush)
-
-    async def _release(self, *, end_stream: bool) -> None:
-        """The head waits no longer."""
-        assert self._held is not None
-        (_, head), self._held = self._held, None
-        await self._pass_head(head, end_stream=end_stream, flush=end_stream)
+        await self._pass_on(self._edits.data(data, self.request.method), flush=flush)
 
     @property
     def multiplexed(self) -> bool:
@@ -378,7 +338,7 @@ class Exchange:
     @property
     def body_room(self) -> int:
         """How many body bytes may reach the client without being looked at; see `proxy/http/body_relay.py`."""
-        return 0 if self._edits else self._downstream.body_room
+        return 0 if self._edits.touch_bodies else self._downstream.body_room
 
     async def send_around(self, carrier: passage.Carrier, moved: Callable[[], None]) -> None:
         """Send what `carrier` holds as body bytes, which is no more than `body_room`."""
@@ -389,26 +349,7 @@ class Exchange:
 
     async def send_end(self, trailers: Headers | None = None) -> None:
         """The response is complete. The codec knows whether the client gets `trailers` (`enable_trailers`)."""
-        rest = b""
-        while self._edits:
-            edit = self._edits.pop()
-            rest = edit.feed(rest) if rest else b""
-            more, trailers = edit.finish(trailers)
-            rest += more
-            if self._held is not None and edit is self._held[0]:
-                rest = b"" if self._bodiless(self._held[1].status) else rest
-                ended = not rest and trailers is None
-                await self._release(end_stream=ended)
-                if ended:
-                    return
-        await self._send_body(rest, flush=False)
-        self.info.response_trailers = trailers
-        try:
-            self._downstream.codec.send_end(self.info.stream_id, trailers)
-        except CodecError as error:
-            raise _unwritable(error) from error
-        await self._flush()
-        self._finish()
+        await self._pass_on(self._edits.end(trailers, self.request.method), flush=True)
 
     async def reply(self, error: ProxyError) -> None:
         """Answer with the local reply to `error`, or end the connection if a response has begun or nobody listens."""
@@ -416,11 +357,9 @@ class Exchange:
         if self.response_started or error.status == 0 or self._downstream.torn:
             self.close = True
             return
-        if self._held is not None:  # as Envoy's: past the filters that have not seen the head that waited
-            self._held = None
-            self._hooks.clear()
-            self._edits.clear()
-        self.close = self.close or error.close
+        self._edits.give_up()
+        # To Envoy a 400 tells of a message that is no HTTP, whoever answers it.
+        self.close = self.close or error.close or (error.status == 400 and not self.multiplexed)
         self.info.ended = trio.current_time()  # what a format takes for the end
         edit = self.route.finish_response if self.route is not None else None
         came = self.request.headers if self.received is None else self.received.headers
@@ -460,15 +399,12 @@ class Exchange:
         """The error of the deadline that has fired, or of the client that has gone; None if neither."""
         return self.deadlines.failure(request_complete=self.info.request_complete and not self.info.upgrade)
 
-    async def _send_body(self, data: bytes, *, flush: bool = True) -> None:
-        if data:
-            try:
-                self._downstream.codec.send_data(self.info.stream_id, data)
-            except CodecError as error:
-                raise _unwritable(error) from error
-            self.info.bytes_sent += len(data)
-        if flush or self._downstream.blocked:
-            await self._flush()
+    def _send_body(self, data: bytes) -> None:
+        try:
+            self._downstream.codec.send_data(self.info.stream_id, data)
+        except CodecError as error:
+            raise _unwritable(error) from error
+        self.info.bytes_sent += len(data)
 
     async def _flush(self) -> None:
         await self._downstream.flush()

@@ -14,7 +14,7 @@ import trio
 
 from proxy.http.events import DataReceived, Event, StreamEnded
 from proxy.http.h2_connection import H2Connection
-from proxy.limits import FAIR_BURST, LEAST_READ, READ_SIZE
+from proxy.limits import FAIR_BURST, READ_SIZE
 from proxy.net.bell import Bell
 
 
@@ -89,8 +89,8 @@ class H2Channel:
 
     @property
     def read_size(self) -> int:
-        """How many bytes for the peer are worth having at once: this stream's share of the room that there is."""
-        return max(LEAST_READ, self.codec.room(self.stream_id) // max(1, self.codec.streams))
+        """How many bytes for the peer are worth having at once."""
+        return self.codec.share(self.stream_id)
 
     def whole_within(self, size: int) -> bool:
         """Whether all that is left of the body is here, and no more than that."""

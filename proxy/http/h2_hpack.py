@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from hpack import Encoder, HPACKError
 from hpack.table import HeaderTable
 
+from proxy.http import express_varying
 from proxy.http.h2_block_reader import BlockReader
 from proxy.http.h2_frames import ConnectionFailed, ErrorCode
 from proxy.http.h2_heads import Pair
@@ -33,17 +34,9 @@ _MAX_KEPT_FIELD = 256
 _SIZE_UPDATE = 0x20
 """RFC 7541 6.3; it stands at a block's beginning alone."""
 
-_NEVER_AGAIN = frozenset(
-    {
-        b":path",
-        b"content-length",
-        b"etag",
-        b"grpc-message",
-        b"location",
-        b"x-envoy-upstream-service-time",
-        b"x-request-id",
-    }
-)
+_UNIQUE = frozenset(name.encode() for name in express_varying.NAMES) | {b"grpc-message"}
+
+_NEVER_AGAIN = _UNIQUE | {b":path", b"content-length", b"etag", b"location", b"x-envoy-upstream-service-time"}
 """Headers whose values do not come again: in the dynamic table they would push out those that do (RFC 7541 7.1.3 has
 the literal; a path may yet come again, but a connection with many would never settle)."""
 
@@ -162,7 +155,7 @@ class BlockEncoder:
         part: bytes = self._encoder.add(pair, literal, huffman=False)
         if table.changes != before:
             kept.clear()
-        elif len(part) <= _MAX_KEPT_FIELD:
+        elif len(part) <= _MAX_KEPT_FIELD and pair[0] not in _UNIQUE:
             if len(kept) >= _MAX_KEPT_FIELDS:
                 kept.clear()
             kept[pair] = part

@@ -15,6 +15,7 @@ from proxy.http.h2_hpack import BlockEncoder
 from proxy.http.h2_stats import Http2Stats
 from proxy.http.h2_stream import Meter, Stream
 from proxy.http.headers import Headers
+from proxy.limits import LEAST_READ
 
 OUTPUT_LIMIT = 256 * 1024
 """Bytes of DATA that are framed ahead of the socket. What is beyond waits with its stream, in turns."""
@@ -136,6 +137,10 @@ class H2Sender:
         if stream is None or stream.queued:
             return 0
         return max(0, min(stream.send_window, self._send_window, OUTPUT_LIMIT - self.output_size))
+
+    def share(self, stream_id: int) -> int:
+        """How many bytes of the stream are worth having at once: its part of the room that there is."""
+        return max(LEAST_READ, self.room(stream_id) // max(1, len(self._streams)))
 
     def send_data(self, stream_id: int, data: bytes) -> None:
         """Queue body bytes; nothing if the stream is over."""

@@ -6,6 +6,7 @@ would wait until all of them have begun. So a few begin in each turn, and connec
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 
@@ -13,6 +14,8 @@ import trio
 
 from proxy.limits import STREAM_BURST
 from proxy.net.bell import Bell
+
+log = logging.getLogger("proxy.http")
 
 
 class StreamStarts:
@@ -47,7 +50,12 @@ class StreamStarts:
             while waiting and self._left:
                 self._left -= 1
                 start = waiting.popleft()
-                if start():
+                try:
+                    more = start()
+                except Exception:
+                    log.exception("a stream could not be started")
+                    continue
+                if more:
                     waiting.append(start)
 
 

@@ -36,7 +36,10 @@ class Chooser:
                 hello = await self._inspect(connection, self._inspector)
             finally:
                 self._waiting.add(-1)
-        return self._tree.find(_arrival(connection, hello))
+        index = self._tree.find(_arrival(connection, hello))
+        if hello is not None and index is not None:  # what a client offers may be long, and nobody asks for it any more
+            connection.hello = hello._replace(applications=())
+        return index
 
     async def _inspect(self, connection: Connection, inspector: TlsInspector) -> ClientHello | None:
         with trio.CancelScope() as scope:

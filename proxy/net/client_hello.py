@@ -7,6 +7,7 @@ from typing import NamedTuple
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
 _RECORD_HEAD, _MESSAGE_HEAD = 5, 4
 _MAX_RECORD = 2**14
+_LONGEST_NAME = 255
 _SERVER_NAME, _ALPN = 0, 16  # extensions (RFC 6066, RFC 7301)
 
 
@@ -120,10 +121,13 @@ def read(body: bytes) -> ClientHello:
 
 
 def _server_name(names: Reader) -> str:
+    """As BoringSSL takes it (`ext_sni_parse_clienthello`): one that no host can have by its length is no TLS."""
     while names:
-        kind, name = names.number(1), names.vector(2)
+        kind, name = names.number(1), names.vector(2).rest()
         if kind == 0:
-            return name.rest().lower()
+            if not 0 < len(name) <= _LONGEST_NAME or "\0" in name:
+                raise NotTls
+            return name.lower()
     return ""
 
 

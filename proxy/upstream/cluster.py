@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import weakref
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import TYPE_CHECKING
@@ -87,6 +88,7 @@ class Cluster:
             Codecs(config, stats),
             self._numbers,
             background or Background(),
+            weakref.ref(self),
         )
         self._endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)

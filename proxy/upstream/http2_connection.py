@@ -86,6 +86,11 @@ class Http2Connection:
         return min(self.codec.options.max_concurrent_streams, peer)
 
     @property
+    def takes_none(self) -> bool:
+        """Its host has said that it takes no streams (RFC 9113 6.5.2: for a short time)."""
+        return self.codec.settled and not self.codec.peer_max_streams and not self.draining
+
+    @property
     def room(self) -> int:
         """How many streams may be opened now. A host that does not read what it gets is given no more."""
         if self.draining or self.connecting or self.codec.output_size >= OUTPUT_LIMIT:

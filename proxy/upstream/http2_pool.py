@@ -53,17 +53,24 @@ class _Waiter:
 
 class Http2Pool(Pool):
     """`release` takes back what `open` has claimed. `otherwise`, if it is set, gets the sockets of hosts that do not
-    choose HTTP/2 by ALPN, with the time at which connecting began; `open` raises `SpeaksHttp1` then.
+    choose HTTP/2 by ALPN, with the time at which connecting began; `open` raises `SpeaksHttp1` then. What `cluster`
+    gives lives as long as each connection: whose rows these write, others must not have meanwhile.
     """
 
     def __init__(
-        self, common: Common, tls: Peer | None, make_codec: Callable[[], H2ClientCodec], background: Background
+        self,
+        common: Common,
+        tls: Peer | None,
+        make_codec: Callable[[], H2ClientCodec],
+        background: Background,
+        cluster: Callable[[], object],
     ) -> None:
         super().__init__(common)
         self.otherwise: Callable[[socket.socket, float], None] | None = None
         self._tls = tls
         self._make_codec = make_codec
         self._background = background
+        self._cluster = cluster
         self._connections: list[Http2Connection] = []
         self._waiting: deque[_Waiter] = deque()  # bounded by the breaker's max_pending_requests
 
@@ -108,9 +115,7 @@ class Http2Pool(Pool):
         for connection in list(self._connections):
             if connection.draining or connection.connecting:
                 continue
-            if self._draining and not connection.claimed:
-                self._retire(connection)
-            elif duration and now - connection.began >= duration:
+            if duration and now - connection.began >= duration:
                 self.stats.cx_max_duration_reached.inc()
                 self._retire(connection)
             elif timeout and not connection.claimed and now - connection.idle_since >= timeout:
@@ -144,7 +149,7 @@ class Http2Pool(Pool):
         connection.claimed -= 1
         if not connection.claimed:
             connection.idle_since = trio.current_time()
-            if connection.draining or (self._draining and not self._waiting):
+            if connection.draining or not connection.codec.streams_left:
                 self._retire(connection)
         self.on_room()
 
@@ -174,6 +179,10 @@ class Http2Pool(Pool):
         while self._waiting and (connection := self._take()):
             self._settle(connection)
         self._grow()
+        if self._draining and not self._waiting:
+            for connection in self._connections:
+                if not connection.connecting:
+                    self._retire(connection)
 
     def _settle(self, grant: Http2Connection | Exception) -> None:
         waiter = self._waiting.popleft()
@@ -188,7 +197,7 @@ class Http2Pool(Pool):
             if not self._breaker.claim_connection(force=not self._connections):
                 return
             connection = Http2Connection(self, self._make_codec())
-            if not self._background.start(functools.partial(self._run, connection)):
+            if not self._background.start(functools.partial(self._run, connection, self._cluster())):
                 self._breaker.release_connection()  # the worker ends, and all who wait with it
                 return
             self._connections.append(connection)
@@ -199,11 +208,13 @@ class Http2Pool(Pool):
     def _is_short(self) -> bool:
         if not self._waiting and self._config.preconnect_ratio <= 1.0:
             return False
+        if any(each.takes_none for each in self._connections):
+            return False  # for now; another one would be told the same
         running = sum(each.claimed for each in self._connections)
         room = sum(each.capacity if each.connecting else each.room for each in self._connections)
         return (len(self._waiting) + running) * self._config.preconnect_ratio > room + running
 
-    async def _run(self, connection: Http2Connection) -> None:
+    async def _run(self, connection: Http2Connection, _: object) -> None:
         """The life of one connection."""
         try:
             sock = await connect(self.host.address, self._config.connect_timeout, self._tls, self._config.socket)

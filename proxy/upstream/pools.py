@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from proxy.config.cluster import Cluster, Host
@@ -33,7 +33,8 @@ class Key(NamedTuple):
 class Pools:
     """A pool belongs to a host's identity (slot, address, hostname, transport socket), so it survives a change of
     weight or locality. Requests of high priority have pools, and the limits of `high_breaker`, of their own. `numbers`
-    are for connections, `background` runs those that outlive the request that they were opened for.
+    are for connections, `background` runs those that outlive the request that they were opened for, and with them what
+    `cluster` gives.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Pools:
         codecs: Codecs,
         numbers: Iterator[int],
         background: Background,
+        cluster: Callable[[], object],
     ) -> None:
         self.config = config
         self._stats = stats
@@ -56,6 +58,7 @@ class Pools:
         self._codecs = codecs
         self._numbers = numbers
         self._background = background
+        self._cluster = cluster
         self._pools: dict[Key, Pool] = {}
         self._draining: list[Pool] = []
         self._retired = False
@@ -128,7 +131,7 @@ class Pools:
 
         def http2(applications: tuple[str, ...]) -> Http2Pool:
             tls = self._sockets.towards(host, key.transport, applications)
-            return Http2Pool(common, tls, self._codecs.http2, self._background)
+            return Http2Pool(common, tls, self._codecs.http2, self._background, self._cluster)
 
         if self.config.protocol == "alpn":
             return AlpnPool(common, http1(), http2(HTTP2 + HTTP1))

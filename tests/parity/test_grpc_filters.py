@@ -5,6 +5,7 @@ bytes to Envoy and to us.
 from __future__ import annotations
 
 import base64
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -93,6 +94,15 @@ ROUTES = [
     route("/svc.S/tried/", "origin", max_grpc_timeout="3s", retry_policy={"retry_on": "5xx", "per_try_timeout": "2s"}),
     route("/", "origin"),
 ]
+SAID = {"inline_string": "a ~ b"}
+STATUSES = (200, 301, 400, 401, 403, 404, 418, 429, 500, 502, 503, 504)
+ROUTES[:0] = [
+    *({"match": {"path": f"/svc.S/{one}"}, "direct_response": {"status": one, "body": SAID}} for one in STATUSES),
+    {"match": {"path": "/svc.S/nowhere"}, "route": {"cluster_header": "x-nowhere"}},
+    {"match": {"path": "/svc.S/elsewhere"}, "redirect": {"host_redirect": "other"}},
+    route({"path": "/svc.S/refused"}, "refused"),
+    route({"path": "/svc.S/full"}, "full"),
+]
 ROUTING = {
     "name": "router",
     "typed_config": {"@type": ROUTER, "suppress_grpc_request_failure_code_stats": True},
@@ -114,7 +124,8 @@ OTHERWISE = {
     '"grpc_bridge_content_type_wrong", "RESPONSE_FLAGS": "UH"': "a local reply behind the reverse bridge, Envoy's",
     '"RESPONSE_CODE": 200, "RESPONSE_CODE_DETAILS": "no_healthy_upstream"': "the same, ours",
     r"cluster\..*\.hidden\..*": "docs/parity.md: what does not count in upstream_rq_<code>",
-    r'"broken"|(cluster|http)\.broken\..*': "a request that breaks off ends Envoy's connection, and asks no upstream",
+    r"cluster\.full\.circuit_breakers\..*": "a limit of 0 has been reached from the beginning",
+    r'"broken"|(cluster|http)\.broken\..*': "whether the upstream is asked before the request breaks off",
 }
 
 
@@ -127,7 +138,8 @@ def pair() -> Iterator[Pair]:
     plain = virtual_host("v", ["*"], dead, route("/", "origin"))
     broken = virtual_host("v", ["*"], route("/", "broken"))
     named = {"services": [{"name": "svc.N", "method_names": ["one", "failed"]}]}
-    with WireOrigin(ANSWERS) as origin:
+    with WireOrigin(ANSWERS) as origin, socket.socket() as refusing:
+        refusing.bind(("127.0.0.1", 0))  # and never listens
         listeners = [
             http_listener(plain, name="web", http_filters=filters(own(WEB))),
             http_listener(broken, name="broken", http_filters=filters(own(WEB))),
@@ -165,6 +177,8 @@ def pair() -> Iterator[Pair]:
         clusters = [
             static_cluster("origin", origin.port, typed_extension_protocol_options=extensions),
             static_cluster("broken", origin.port),
+            static_cluster("refused", refusing.getsockname()[1]),
+            static_cluster("full", origin.port, circuit_breakers={"thresholds": [{"max_pending_requests": 0}]}),
             static_cluster("dead"),
         ]
         for listener in listeners:
@@ -247,7 +261,6 @@ def test_kinds_of_web(pair: Pair, kind: str, accept: str) -> None:
 @pytest.mark.parametrize("body", [b"AAAAAAJoaQ=", b"!!!!", b"AAAAAAJo!!!!"])
 @pytest.mark.parametrize("chunked", [False, True])
 def test_base64_that_is_none(pair: Pair, body: bytes, chunked: bool) -> None:
-    """We have read the whole request by then, so the connection may go on."""
     answers = pair.send(call("/one", body, TEXT_KINDS[0], chunked=chunked), listener="broken")
     theirs, ours = (answer.only for answer in answers)
     names = ("content-type", "content-length", "grpc-status", "grpc-message", "x-seen")
@@ -334,6 +347,12 @@ CALLS = [
 def test_routes(pair: Pair, target: str, line: str, kind: str) -> None:
     """Timeouts of clients, retries by a status in the head, and statuses that do not count."""
     compare(pair, "routes", call(target, message(b"hi"), kind, line))
+
+
+@pytest.mark.parity("rule 29")
+@pytest.mark.parametrize("target", [*map(str, STATUSES), "nowhere", "elsewhere", "refused", "full"])
+def test_local_replies(pair: Pair, target: str) -> None:
+    compare(pair, "routes", call(f"/{target}", b""))
 
 
 @pytest.mark.parity(*of(REVERSE, "content_type"))

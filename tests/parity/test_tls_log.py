@@ -271,3 +271,13 @@ def test_whoever_breaks_the_protocol_later(logs: Logs, tmp_path: Path) -> None:
     after = [side.stats()["listener.main.ssl.connection_error"] for side in (logs.pair.envoy, logs.pair.ours)]
     assert after[1] == before[1] + 1
     assert after[0] > before[0], "docs/parity.md: Envoy counts the goodbye that it cannot say any more, too"
+
+
+def test_nobodys_name_ends_a_line(logs: Logs) -> None:
+    names = (b'a\nb "_\xe9.test', b"axb_czd.test", b"axb:czd*test", b"axbyczd.test")
+    for name in names:
+        for address in both(logs):
+            said(address, hello("axbyczd.test").replace(b"axbyczd.test", name))
+    entries = of_both(logs, "connections", len(names))
+    assert {entry["RESPONSE_FLAGS"] for entry in entries} == {"NR"}
+    assert not any("\n" in entry["REQUESTED_SERVER_NAME"] for entry in entries)

@@ -84,7 +84,7 @@ def scene() -> Iterator[Scene]:
             [static_cluster("origin", origin.port, typed_extension_protocol_options=extensions)],
         )
         otherwise = {
-            r'"probe"|(http|cluster)\..*': "a body that is refused ends Envoy's connection",
+            r'"probe"|(http|cluster)\..*': "the upstream is not asked in vain",
             '"grpc_json_transcode_failure{': "the upstream is not asked before a body has been read",
         }
         with run_pair(text, otherwise=otherwise) as pair:

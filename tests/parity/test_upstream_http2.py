@@ -11,83 +11,31 @@ from typing import Any
 
 import pytest
 
-from tests.kit.bootstrap import bootstrap, http_listener, route, static_cluster, virtual_host
+from bench.figures import Unfit
 from tests.kit.client import Address
 from tests.kit.envoy import Envoy
 from tests.kit.h2_client import H2Client, Response
-from tests.kit.h2_origin import H2Origin
 from tests.kit.parity import VOLATILE, Pair, exchange, run_pair
 from tests.kit.process import wait_for
 from tests.kit.proxy import Proxy
-from tests.parity.log_lines import json_of, log
+from tests.parity.http2_upstreams import BODY, OTHERWISE, configured
 
-OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 Seen = dict[str, Any]
-Case = Callable[[Address], Seen]
-
-
-def speaking(*, limit: int = 0, **protocol: Any) -> dict[str, Any]:
-    """Fields of a cluster that speaks `protocol`."""
-    common = {"common_http_protocol_options": {"max_requests_per_connection": limit}} if limit else {}
-    typed = {"@type": f"type.googleapis.com/{OPTIONS}", **common, **protocol}
-    return {"typed_extension_protocol_options": {OPTIONS: typed}}
-
-
-HTTP2 = speaking(explicit_http_config={"http2_protocol_options": {}})
-LENIENT = speaking(
-    explicit_http_config={"http2_protocol_options": {"override_stream_error_on_invalid_http_message": True}}
-)
-RETRY = {"retry_policy": {"retry_on": "refused-stream", "num_retries": 2}}
-RESET = {"retry_policy": {"retry_on": "reset", "num_retries": 1}}
-BEFORE = {"retry_policy": {"retry_on": "reset-before-request,connect-failure", "num_retries": 1}}
-
-LOGGED = [
-    "REQ(:PATH)", "PROTOCOL", "UPSTREAM_PROTOCOL", "RESPONSE_CODE", "RESPONSE_CODE_DETAILS", "RESPONSE_FLAGS",
-    "BYTES_SENT", "UPSTREAM_WIRE_BYTES_RECEIVED", "UPSTREAM_HEADER_BYTES_RECEIVED", "UPSTREAM_REQUEST_ATTEMPT_COUNT",
-]  # fmt: skip
-OTHERWISE = {
-    r"cluster\.[\w-]+\.http2\.nghttp2_upstream_connections": "a library of Envoy's",
-    r"cluster\.goaway\.upstream_cx_protocol_error": "Envoy ends such a connection while it still reads from it",
-}
-
-
-def configuration(port: int) -> str:
-    clusters = dict.fromkeys(("refused", "reset", "before", "timeout", "goaway"), HTTP2)
-    everything = virtual_host(
-        "everything",
-        ["*"],
-        route("/lenient", "lenient"),
-        route("/goaway", "goaway"),
-        route("/refused", "refused", **RETRY),
-        route("/reset", "reset", **RESET),
-        route("/before", "before", **BEFORE),
-        route("/timeout", "timeout", timeout="0.2s"),
-        route("/", "plain"),
-    )
-    made = [
-        static_cluster(name, port, **fields)
-        for name, fields in {**clusters, "lenient": LENIENT, "plain": HTTP2}.items()
-    ]
-    listener = http_listener(
-        everything,
-        http_protocol_options={"enable_trailers": True},
-        access_log=[log("upstream", json_of(LOGGED))],
-    )
-    return bootstrap([listener], made)
-
-
 Sides = tuple[dict[str, Seen], dict[str, Seen], Pair]
 
 
 @pytest.fixture(scope="module")
 def sides() -> Iterator[Sides]:
-    with H2Origin() as origin, run_pair(configuration(origin.port), otherwise=OTHERWISE) as pair:
-        yield ask_all(pair, "envoy"), ask_all(pair, "ours"), pair
+    try:
+        with configured() as text, run_pair(text, otherwise=OTHERWISE) as pair:
+            yield ask_all(pair, "envoy"), ask_all(pair, "ours"), pair
+    except Unfit as error:
+        pytest.skip(str(error))
 
 
 def ask_all(pair: Pair, side: str) -> dict[str, Seen]:
     address = (pair.envoy if side == "envoy" else pair.ours).address()
-    return {name: CASES[name].__call__(address, f"{side:_<5}-{name}".replace(" ", "-")) for name in CASES}
+    return {name: CASES[name](address, f"{side:_<5}-{name}".replace(" ", "-")) for name in CASES}
 
 
 def http1(target: str, *fields: str, method: str = "GET", body: bytes = b"") -> Callable[[Address, str], Seen]:
@@ -163,6 +111,20 @@ def early(client: H2Client, key: str) -> Response:
     return response
 
 
+def together(path: str, count: int) -> Callable[[Address, str], Seen]:
+    """So many requests at a time."""
+
+    def ask(client: H2Client, key: str) -> Response:
+        streams = [client.begin(path) for _ in range(count)]
+        return [client.finish(stream) for stream in streams][-1]
+
+    return http2(ask)
+
+
+def one_by_one(path: str, count: int) -> Callable[[Address, str], Seen]:
+    return http2(lambda client, key: [client.get(path) for _ in range(count)][-1])
+
+
 CHUNKED = b"5\r\nhello\r\n0\r\n\r\n"
 CASES: dict[str, Callable[[Address, str], Seen]] = {
     "get": http1("/a?x=1", "user-agent: t", "accept: a"),
@@ -225,10 +187,27 @@ CASES: dict[str, Callable[[Address, str], Seen]] = {
     "h2 refused half-way": get("/?body=1000&reset=7"),
     "h2 ends half-way": get("/?body=1000&close=1"),
     "h2 early": http2(early),
+    "nginx that speaks both": http1("/auto-both/"),
+    "nginx that speaks HTTP/1.1": http1("/auto-one/"),
+    "nginx over TLS": http1("/explicit/"),
+    "nginx without": http1("/clear/"),
+    "nginx for HTTP/1.1": http1("/downstream/"),
+    "nginx for HTTP/2": get("/downstream/"),
+    "a file of one that speaks both": http1("/auto-both/body"),
+    "a file of one that speaks HTTP/1.1": http1("/auto-one/body"),
+    "a file without TLS": get("/clear/body"),
+    "two requests for each connection": one_by_one("/limited?body=1", 5),
+    "two streams on each connection": together("/narrow?body=1&delay=0.2", 5),
 }
 
 
-@pytest.mark.parity("rule 28", "rule 57", "extensions.upstreams.http.v3.HttpProtocolOptions.explicit_http_config")
+@pytest.mark.parity(
+    "rule 28",
+    "rule 57",
+    "extensions.upstreams.http.v3.HttpProtocolOptions.explicit_http_config",
+    "extensions.upstreams.http.v3.HttpProtocolOptions.auto_config",
+    "extensions.upstreams.http.v3.HttpProtocolOptions.use_downstream_protocol_config",
+)
 @pytest.mark.parametrize("name", CASES)
 def test_both_answer_the_same(sides: Sides, name: str) -> None:
     envoy, ours, _ = sides
@@ -244,6 +223,20 @@ def counted(line: str) -> str:
     lied = "content-length:3" in path and members["RESPONSE_FLAGS"] == "UPE"
     echoed = members["BYTES_SENT"] and members["RESPONSE_CODE"] == 200 and "body=" not in path
     return "" if lied or echoed else json.dumps(members, sort_keys=True)
+
+
+def test_nginx_was_spoken_to_as_it_was_agreed(sides: Sides) -> None:
+    _, ours, _ = sides
+    spoken = {name: seen["body"] for name, seen in ours.items() if name.startswith("nginx")}
+    assert spoken == {
+        "nginx that speaks both": b"HTTP/2.0 h2",
+        "nginx that speaks HTTP/1.1": b"HTTP/1.1 http/1.1",
+        "nginx over TLS": b"HTTP/2.0 h2",
+        "nginx without": b"HTTP/2.0 ",
+        "nginx for HTTP/1.1": b"HTTP/1.1 http/1.1",
+        "nginx for HTTP/2": b"HTTP/2.0 h2",
+    }
+    assert {seen["body"] for name, seen in ours.items() if name.startswith("a file")} == {BODY}
 
 
 @pytest.mark.parity("rule 28")

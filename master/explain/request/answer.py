@@ -108,7 +108,7 @@ class Subset(msgspec.Struct, frozen=True):
 
 class Cluster(msgspec.Struct, frozen=True):
     """`how` the route names it. `known`: there is one of this name. `hosts` are those of its `subset`, if there is
-    one.
+    one. `protocol` is what they are spoken to by.
     """
 
     name: str
@@ -121,6 +121,7 @@ class Cluster(msgspec.Struct, frozen=True):
     shares: tuple[Share, ...] = ()
     note: str = ""
     subset: Subset | None = None
+    protocol: str = "HTTP/1.1"
 
 
 class Named(msgspec.Struct, frozen=True):

@@ -40,6 +40,10 @@ LIMITS = {
 """Of default and of high priority."""
 
 
+PROTOCOLS = {"http1": "HTTP/1.1", "downstream": "HTTP/1.1", "http2": "HTTP/2", "alpn": "HTTP/2 or HTTP/1.1"}
+"""The request that is explained is one of HTTP/1.1."""
+
+
 class Counts(NamedTuple):
     """The shared tables of the proxy that runs."""
 
@@ -74,7 +78,8 @@ def cluster(
         unresolved = known.dns is not None and counts is None
         note = "its hosts are not known before it runs: their names are resolved then" if unresolved else "no hosts"
     breakers = tuple(_breakers(known, found, places, counts, at, high=high))
-    return Cluster(name, how, True, place, known.type, hosts, breakers, (), note, subset)
+    protocol = PROTOCOLS[known.protocol]
+    return Cluster(name, how, True, place, known.type, hosts, breakers, (), note, subset, protocol)
 
 
 def named_by(routing: Routing, places: Places, paths: Paths) -> tuple[str, Place]:

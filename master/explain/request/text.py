@@ -170,7 +170,8 @@ def _head(answer: Answer) -> Iterator[Row]:
     head = answer.upstream
     if head is None:
         return
-    yield Row("", f"{head.method} {head.path or head.authority} HTTP/1.1")
+    protocol = answer.cluster.protocol if answer.cluster is not None else "HTTP/1.1"
+    yield Row("", f"{head.method} {head.path or head.authority} {protocol}")
     yield Row("", f"host: {head.authority}")
     for name, value in head.headers:
         yield Row("", f"{name}: {value}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from proxy.access_log.operator import Build, Value, plain
-from proxy.access_log.operators.tls_values import ESCAPES, TlsValues, local, peer
+from proxy.access_log.operators.tls_values import ESCAPES, TlsValues, in_one_line, local, peer
 from proxy.http.stream_info import StreamInfo
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def _session(info: StreamInfo) -> TlsSession | None:
 
 
 _downstream = TlsValues(_session)
+_OF_NO_HOST = re.compile(r"[^A-Za-z0-9.-]")
 _NAMES = ("DNS", "URI", "EMAIL", "IP")
 
 
@@ -38,7 +40,10 @@ def _hello(get: Callable[[ClientHello], str]) -> Build:
 
 
 def _server_name(info: StreamInfo) -> Value:
-    return info.connection.server_name.encode("latin-1", "replace") or None if info.connection is not None else None
+    """One that no host can have is marked (`StringUtil::sanitizeInvalidHostname`): clients may ask for anything."""
+    name = info.connection.server_name if info.connection is not None else ""
+    possible = _OF_NO_HOST.sub("_", name)
+    return (name if possible == name else f"invalid:{possible}").encode() or None
 
 
 def _failure(info: StreamInfo) -> Value:
@@ -47,7 +52,7 @@ def _failure(info: StreamInfo) -> Value:
     if connection is None or info is not connection.info:
         return None
     words = connection.tls.failure if connection.tls is not None else connection.not_tls
-    return words.replace(" ", "_").encode() or None
+    return in_one_line(words).replace(" ", "_").encode() or None
 
 
 OPERATORS: dict[str, Build] = {

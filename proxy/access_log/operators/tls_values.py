@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -17,9 +18,15 @@ if TYPE_CHECKING:
 
 ESCAPES = str.maketrans({"\n": "%0A", " ": "%20", "+": "%2B", "/": "%2F", "=": "%3D"})
 DEFAULT_TIME = "%Y-%m-%dT%H:%M:%S.000Z"
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SANS = {"DNS": "DNS", "URI": "URI", "EMAIL": "EMAIL", "IP": "IP_ADDRESS"}
 
 Certificate = Callable[["TlsSession"], "CertificateFacts | None"]
+
+
+def in_one_line(text: str) -> str:
+    """Whoever shows a certificate has chosen what stands in it: no name in it ends a line of a log."""
+    return text if text.isprintable() else _CONTROLS.sub(lambda found: f"\\{ord(found[0]):02X}", text)
 
 
 def peer(tls: TlsSession) -> CertificateFacts | None:
@@ -43,7 +50,7 @@ class TlsValues:
 
         def getter(info: StreamInfo) -> Value:
             tls = self._session(info)
-            return None if tls is None else get(tls).encode() or None
+            return None if tls is None else in_one_line(get(tls)).encode() or None
 
         return plain(getter)
 

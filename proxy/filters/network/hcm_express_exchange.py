@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 
 class PlainExchange(abc.ABC):
-    """`progress` is how far it has come, None while there is none."""
+    """`progress` is how far it has come, None while there is none. `_most` bounds the bytes of a response that are
+    held until it is whole.
+    """
 
     http2 = False
     __slots__ = (
@@ -34,6 +36,7 @@ class PlainExchange(abc.ABC):
         "_head",
         "_hop",
         "_manager",
+        "_most",
         "_plans",
         "progress",
     )
@@ -47,6 +50,7 @@ class PlainExchange(abc.ABC):
         self._head: PlannedHead | None = None
         self._destination: Destination | None = None
         self._answer: Any = None
+        self._most = EXPRESS_RESPONSE
         self.progress: Handover | None = None
 
     @abc.abstractmethod
@@ -121,7 +125,7 @@ class PlainExchange(abc.ABC):
                 answer = self._answer = self._destination.responses.find(
                     progress.received, close=self._head.plan.closes
                 )
-            if not piece or answer is None or not len(progress.received) <= answer.size <= EXPRESS_RESPONSE:
+            if not piece or answer is None or not len(progress.received) <= answer.size <= self._most:
                 self._answer = None
                 return True
         return True

@@ -18,6 +18,7 @@ from proxy.http.events import HeadReceived
 from proxy.http.express_stream import StreamArrival
 from proxy.http.express_stream_response import StreamPlan
 from proxy.http.handover import Handover
+from proxy.limits import READ_SIZE
 
 if TYPE_CHECKING:
     from proxy.filters.network.hcm_h2_streams import Http2Streams
@@ -47,10 +48,17 @@ class StreamLane(PlainExchange):
         arrival = self._arrival = express_stream.arrival(self.request.head)
         if arrival is None or self._manager.drain.active or not self._send_upstream(arrival, progress, now):
             self._streams.take_over(self)
+            return
+        # As many streams as a client likes may wait for their responses, whose sizes it chooses.
+        share = self._streams.codec.share(self.request.stream_id)
+        if share < READ_SIZE:
+            self._most = share
+            progress.upstream.read_at_most(share)
 
     def hand_over(self) -> None:
         progress = self.progress
-        if progress is not None:
+        if progress is not None and progress.upstream is not None:
+            self._read_as_usual(progress)
             progress.upstream.watch.on_ready = None
             self._manager.express.discard(self)
         self._streams.take_over(self)
@@ -62,6 +70,10 @@ class StreamLane(PlainExchange):
             return
         if self._answer is None or self._manager.drain.active or not self._respond(self._answer, progress):
             self.hand_over()
+
+    def _read_as_usual(self, progress: Handover) -> None:
+        if self._most < READ_SIZE:
+            progress.upstream.read_at_most(READ_SIZE)
 
     def _planned(self, arrival: StreamArrival) -> PlannedHead | None:
         planned: PlannedHead | None = arrival.planned
@@ -84,6 +96,7 @@ class StreamLane(PlainExchange):
             assert self._destination is not None
             log = logs.of(self._head.plan, self._destination, answer, progress).log_stream
             log(stream_id, self.meter, progress, self._connection, self._hop, now)
+        self._read_as_usual(progress)
         self._let_go(progress, now)
         self._streams.served(self)
         return True

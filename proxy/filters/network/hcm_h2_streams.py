@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ from proxy.limits import STREAM_BURST
 
 if TYPE_CHECKING:
     from proxy.filters.network.http_connection_manager import HttpConnectionManager
+
+log = logging.getLogger("proxy.http")
 
 
 class Http2Streams:
@@ -131,11 +134,19 @@ class Http2Streams:
             stream_id = begun.popleft()
             lane = self._lanes.get(stream_id)
             if lane is not None:
-                lane.begin(trio.current_time())
+                self._begin_lane(lane)
             else:
                 self._spawn(stream_id)
         self._queued = self._queued and bool(begun)
         return bool(begun)
+
+    def _begin_lane(self, lane: StreamLane) -> None:
+        try:
+            lane.begin(trio.current_time())
+        except Exception:
+            log.exception("the express lane failed")
+            if lane.request.stream_id in self._lanes:
+                lane.hand_over()
 
     def _spawn(self, stream_id: int) -> None:
         self.nursery.start_soon(self._serve, self._downstreams[stream_id], self._exchanges[stream_id])

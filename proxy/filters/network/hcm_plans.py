@@ -110,8 +110,11 @@ class PlannedHead:
         return found.choose(request)
 
     def forget(self) -> None:
-        """Routes or clusters have changed: whoever still holds this finds that it fits no head, and asks anew."""
-        self.fields = None
+        """Routes or clusters have changed: whoever still holds this finds that it fits no head, and asks anew. It holds
+        none of them any more, since a connection of HTTP/2 may keep it for as long as it lives.
+        """
+        self.fields = self._routes = self._found = None
+        self._destinations = {}
 
     def destination(self, entry: RouteEntry) -> Destination | None:
         """Where `entry` leads a request of this kind; None if the general path has to see to it."""

@@ -239,3 +239,18 @@ async def test_a_certificate_that_nobody_can_read(tmp_path: Path) -> None:
         record = await refused(rig, client)
         assert record.detail == "tls_client_certificate_invalid"
         assert "the certificate cannot be read" in record.cause
+
+
+@run_trio
+async def test_no_name_of_a_strangers_certificate_ends_a_line_of_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    logged = "%DOWNSTREAM_PEER_DNS_SAN%|%DOWNSTREAM_PEER_SUBJECT%|%DOWNSTREAM_TRANSPORT_FAILURE_REASON%\n"
+    file = {"@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": str(path)}
+    log_format = {"text_format_source": {"inline_string": logged}}
+    logs = [{"name": "file", "typed_config": {**file, "log_format": log_format}}]
+    forger = authority("another root").issue("a\nforged.test", name="b\nforged")
+    socket = validating()
+    async with running({**chain(201), "transport_socket": socket}, access_log=logs) as rig:
+        await refused(rig, authority().client(forger, path=str(tmp_path / "client.pem")))
+    (line,) = path.read_text().splitlines()
+    assert line.startswith("a\\0Aforged.test|CN=b\\0Aforged|TLS_error:")

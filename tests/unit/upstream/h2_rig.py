@@ -96,7 +96,8 @@ class H2Rig(Rig):
         return self
 
     async def __aexit__(self, *error: Any) -> None:
-        self.cluster.close()
+        if hasattr(self, "cluster"):  # some tests let go of it
+            self.cluster.close()
         self._nursery.cancel_scope.cancel()
         await self._nurseries.__aexit__(*error)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
+
+import h2.settings
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -397,3 +400,66 @@ async def test_a_cluster_that_retires() -> None:
         rig.cluster.reap(trio.current_time())
         assert not rig.cluster.draining
     assert rig.in_use() == {}
+
+
+@run_trio
+async def test_a_cluster_lives_as_long_as_its_connections() -> None:
+    """Its rows of the shared tables, which they write, are given to another one when it is gone."""
+    server = H2Server(holds=True)
+    async with origin(server.serve) as host, H2Rig(host.address) as rig:
+        stream = await rig.begin()
+        await until(lambda: server.peers and server.peers[0].asked)
+        cluster = weakref.ref(rig.cluster)
+        rig.cluster.retire()
+        del rig.cluster
+        assert cluster() is not None
+        await server.peers[0].answer(1)
+        assert await rig.finish(stream) == b"ok"
+        await until(lambda: rig.stat("cx_active") == 0)
+        await wait_all_tasks_blocked()
+        assert cluster() is None
+    assert rig.in_use() == {}
+
+
+@run_trio
+async def test_a_connection_that_comes_too_late_for_a_cluster_that_retires() -> None:
+    server = H2Server()
+    async with origin(server.serve) as host, H2Rig(host.address) as rig:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await rig.get()
+        rig.cluster.retire()
+        await until(lambda: rig.stat("cx_total") == 1 and rig.stat("cx_active") == 0)
+    assert rig.in_use() == {}
+
+
+@run_trio
+async def test_a_host_that_takes_no_streams_for_now() -> None:
+    """Requests wait; to open one connection after the other would change nothing."""
+    server = H2Server(max_streams=0)
+    async with origin(server.serve) as host, H2Rig(host.address) as rig:
+        with trio.CancelScope() as scope:  # which opens the connection, and is gone before the host says so
+            scope.cancel()
+            await rig.get()
+        await until(lambda: rig.cluster.pick()._connections[0].takes_none)  # type: ignore[union-attr]
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(rig.get)
+            await wait_all_tasks_blocked()
+            assert [rig.stat("rq_pending_active"), rig.stat("cx_total")] == [3, 1]
+            (peer,) = server.peers
+            peer.h2.update_settings({h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 10})
+            await peer.flush()
+        assert [rig.stat("rq_200"), rig.stat("cx_total")] == [3, 1]
+
+
+@run_trio
+async def test_a_connection_that_has_run_out_of_streams() -> None:
+    server = H2Server()
+    async with origin(server.serve) as host, H2Rig(host.address) as rig:
+        stream = await rig.begin()
+        stream._connection.codec._highest = 2**31 - 1  # type: ignore[attr-defined]
+        assert await rig.finish(stream) == b"ok"
+        assert await rig.get() == b"ok"
+        assert [rig.stat("cx_total"), len(server.peers)] == [2, 2]
+        await until(lambda: rig.stat("cx_active") == 1)

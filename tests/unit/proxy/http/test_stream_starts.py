@@ -59,3 +59,17 @@ async def test_more_than_a_turn_holds_wait_for_the_next() -> None:
     with trio.fail_after(1):
         while len(begun) < 5 * STREAM_BURST:
             await trio.lowlevel.checkpoint()
+
+
+@virtual
+async def test_one_that_fails_stops_nobody_else() -> None:
+    starts, begun = stream_starts(), []
+    await turn()
+
+    def broken() -> bool:
+        raise RuntimeError("a fault of ours")
+
+    starts.wait(broken)
+    starts.wait(lambda: begun.append(None) is not None)
+    await turn()
+    assert begun == [None]

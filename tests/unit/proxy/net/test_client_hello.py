@@ -93,3 +93,30 @@ def test_a_message_that_is_too_large_is_not_waited_for() -> None:
     with pytest.raises(TooLarge):
         parse(HELLO, len(HELLO) - 6)
     assert parse(HELLO, len(HELLO) - 5) == EXPECTED
+
+
+@pytest.mark.parametrize("name", [b"\0xaxbycz.test", b"a.test\0......"])
+def test_a_name_that_no_host_can_have(name: bytes) -> None:
+    with pytest.raises(NotTls):
+        parse(hello("xaxbycz.testx", ()).replace(b"xaxbycz.testx", name), LIMIT)
+
+
+def test_the_longest_name() -> None:
+    """In place of the name that `hello` asks for."""
+    short = hello("a.test", ())
+    body = short[5 + 4 :]
+
+    def asking(name: bytes) -> bytes:
+        before, _, after = body.partition(b"\x00\x00" + b"\x00\x0b\x00\x09\x00\x00\x06a.test")
+        listed = b"\x00" + len(name).to_bytes(2) + name
+        extension = len(listed).to_bytes(2) + listed
+        size = int.from_bytes(before[-2:]) - 11 + len(extension)
+        message = before[:-2] + size.to_bytes(2) + b"\x00\x00" + len(extension).to_bytes(2) + extension + after
+        whole = b"\x01" + len(message).to_bytes(3) + message
+        return b"\x16\x03\x01" + len(whole).to_bytes(2) + whole
+
+    found = parse(asking(b"n" * 255), LIMIT)
+    assert found is not None
+    assert found.server_name == "n" * 255
+    with pytest.raises(NotTls):
+        parse(asking(b"n" * 256), LIMIT)

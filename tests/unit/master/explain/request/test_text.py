@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import typing
+
 import msgspec
 import pytest
 
 from master.explain.request.answer import Answer, Candidate
+from master.explain.request.cluster import PROTOCOLS
 from master.explain.request.place import DEFAULT
 from master.explain.request.text import lines, verdict
+from proxy.config.cluster import Cluster
 from tests.unit.master.explain.request.test_explain import ask
 
 
@@ -55,3 +59,13 @@ def test_routes_for_other_paths_are_counted_if_they_are_many() -> None:
     assert "path 4" not in told
     assert "and 6 for other paths" in told
     assert "9 near" in told
+
+
+def test_the_head_says_what_the_hosts_are_spoken_to_by() -> None:
+    answer = ask("http://shop.test/api")
+    assert answer.cluster is not None
+    assert "GET /v1 HTTP/1.1" in text(answer)
+    cluster = msgspec.structs.replace(answer.cluster, protocol="HTTP/2")
+    assert "GET /v1 HTTP/2" in text(msgspec.structs.replace(answer, cluster=cluster))
+    protocols = typing.get_args(typing.get_type_hints(Cluster)["protocol"])
+    assert set(PROTOCOLS) == set(protocols)

@@ -22,11 +22,14 @@ import trio
 from proxy.config.access_log import AccessLog
 from proxy.filters.network import hcm_express
 from proxy.filters.network.hcm_express_stream import StreamLane
+from proxy.filters.network.hcm_plans import PlannedHead
+from proxy.limits import LEAST_READ
 from tests.kit.h2_client import frame
 from tests.unit.proxy.h2_rig import GET, Peer, connect
 from tests.unit.proxy.http.h2_helpers import HEAD_BLOCK
 from tests.unit.proxy.rig import Rig, compiled, plugin, route, serving, until, virtual_clock
-from tests.unit.upstream.rig import origin, read_head
+from tests.unit.proxy.test_snapshot import change, config
+from tests.unit.upstream.rig import OK, answering, origin, read_head
 
 FILE = "envoy.extensions.access_loggers.file.v3.FileAccessLog"
 FORMAT = (
@@ -207,7 +210,8 @@ def run(scenario: Scenario, path: Path, **hcm: Any) -> Outcome:
                 await rig.quiet()
                 await rig.stop()
                 words = {name: word.value for name, word in rig.stats.words.items() if word.value}
-                words.pop("filesystem.flushed_by_timer", None)  # half a second may be over, or not
+                for name in ("flushed_by_timer", "write_completed"):  # half a second may be over, or not
+                    words.pop(f"filesystem.{name}", None)
                 tables = (dict(rig.tables.hosts._words), dict(rig.tables.clusters._words))
                 records = sorted(record.detail for record in rig.records)
                 return Outcome(told, words, tables, records, [])
@@ -243,6 +247,80 @@ def test_it_ends_as_it_would_have(scenario: Scenario, tmp_path: Path) -> None:
         without = run(scenario, tmp_path / "without", **hcm)
     for name, one, other in zip(Outcome._fields, with_it, without, strict=True):
         assert one == other, name
+
+
+def test_a_lane_holds_no_more_than_its_share_of_the_window() -> None:
+    held: list[int] = []
+    hand_over = StreamLane.hand_over
+
+    def noted(lane: StreamLane) -> None:
+        assert lane.progress is not None
+        held.append(len(lane.progress.received))
+        hand_over(lane)
+
+    async def main() -> None:
+        async with origin(serve) as upstream, serving(compiled(upstream.address)) as rig:
+            peer = await connect(rig)
+            await peer.get()
+            peer.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
+            await peer.flush()
+            stream = await ask(peer, "/60000/of")
+            await until(lambda: bool(held))
+            peer.h2.increment_flow_control_window(60_000, stream)
+            await peer.flush()
+            assert await status(peer, stream) == "200"
+        assert held == [LEAST_READ]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StreamLane, "hand_over", noted)
+        trio.run(main)
+
+
+def test_what_fails_in_the_lane_is_the_general_paths(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(lane: StreamLane, arrival: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    async def main() -> None:
+        async with origin(answering(OK)) as upstream, serving(compiled(upstream.address)) as rig:
+            peer = await connect(rig)
+            for _ in range(2):
+                assert (await peer.get())[":status"] == "200"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StreamLane, "_planned", broken)
+        trio.run(main)
+    assert "a fault of ours" in caplog.text
+
+
+def test_a_change_of_routes_counts_from_the_next_stream_on() -> None:
+    """Though its block is the one that came before; and what the plan of that led to is let go of."""
+    planned: list[PlannedHead] = []
+    respond = StreamLane._respond
+
+    def noted(lane: StreamLane, *arguments: Any) -> bool:
+        assert lane._head is not None
+        planned.append(lane._head)
+        return respond(lane, *arguments)
+
+    async def main() -> None:
+        async with (
+            origin(answering(OK)) as one,
+            origin(answering(OK)) as two,
+            serving(config(one.address, two.address)) as rig,
+        ):
+            peer = await connect(rig)
+            for to in ("one", "two", "one"):
+                await change(rig, config(one.address, two.address, to=to))
+                for _ in range(3):
+                    assert (await peer.get())[":status"] == "200"
+            counted = [rig.stats.value(f"cluster.{name}.upstream_rq_total") for name in ("one", "two")]
+            assert counted == [6, 3]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StreamLane, "_respond", noted)
+        trio.run(main)
+    assert len(planned) == 7  # two of which had to open a connection
+    assert [head._routes is None for head in planned] == [True] * 4 + [False] * 3
 
 
 @pytest.mark.parametrize("seed", range(2))
