@@ -261,6 +261,7 @@ class UpstreamRequest:
             raise stream.broken()
         if self._handshake is not None and not tunnel and self._handshake.misleads(head.status):
             await self._refuse_handshake(head)
+            stream.forgo_reuse()  # it may have left HTTP all the same
             return
         await self._send_head(head, flush=tunnel or not stream.pending)
         if tunnel:

@@ -84,6 +84,19 @@ async def test_an_upstream_that_refuses_ends_the_connection_too() -> None:
         assert upstream.accepted == 1
 
 
+@virtual
+async def test_an_upstream_that_misleads_is_not_asked_again() -> None:
+    """On the same connection: to a WebSocket, a 200 may be meant as consent."""
+    websocket = (Upgrade("websocket"),)
+    answer = answering(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+    async with origin(answer) as upstream, serving(compiled(upstream.address, upgrades=websocket)) as rig:
+        assert (await rig.ask(KIND % b"websocket")).startswith(b"HTTP/1.1 200 ")
+        client = await rig.connect()
+        await client.send(GET)
+        await client.response()
+        assert upstream.accepted == 2
+
+
 @pytest.mark.parametrize(("kind", "told"), [(b"chat", False), (b"talk", True)])
 @virtual
 async def test_filters_of_its_own(kind: bytes, told: bool) -> None:
