@@ -95,11 +95,8 @@ class BlockDecoder(Generic[Head]):
             pairs = self.decode_list(block)
         finally:
             table.added = None
-        resizes = bool(block) and block[0] & 0xE0 == _SIZE_UPDATE
-        if resizes:
-            table.changes += 1  # a smaller table has lost entries
         head = self._understand(pairs)
-        if len(block) > _MAX_KEPT_BLOCK or resizes:
+        if len(block) > _MAX_KEPT_BLOCK or _resizes(block):
             pass
         elif table.reads == reads:
             if len(self._always) >= _MAX_KEPT:
@@ -113,11 +110,17 @@ class BlockDecoder(Generic[Head]):
         return head
 
     def decode_list(self, block: bytes) -> list[Pair]:
+        if _resizes(block):
+            self._table.changes += 1  # a smaller table has lost entries
         try:
             return self._reader.read(block)
         except HPACKError as error:
             self._kept.clear()
             raise ConnectionFailed(ErrorCode.COMPRESSION_ERROR, "http2.header_compression_error") from error
+
+
+def _resizes(block: bytes) -> bool:
+    return bool(block) and block[0] & 0xE0 == _SIZE_UPDATE
 
 
 class BlockEncoder:

@@ -132,6 +132,16 @@ def test_values_are_sent_as_they_are() -> None:
     assert hpack.Decoder(max_header_list_size=1 << 20).decode(block, raw=True) == fields
 
 
+def test_what_is_remembered_ends_with_the_table_that_it_read() -> None:
+    """Though it was another block, of trailers, that made that smaller."""
+    ours = BlockDecoder(4096, 1 << 16, tuple)
+    ours.decode(b"\x40\x01a\x01b")
+    assert ours.decode(b"\xbe") == ours.decode(b"\xbe") == ((b"a", b"b"),)
+    assert ours.decode_list(b"\x20") == []
+    with pytest.raises(ConnectionFailed):
+        ours.decode(b"\xbe")
+
+
 @pytest.mark.parametrize("block", [b"\xff\xff\xff\xff\xff\xff", b"\x80", b"\xbe", b"\x00\x05ab", b"\x3f\xe2\x1f"])
 def test_what_nobody_can_read(block: bytes) -> None:
     with pytest.raises(ConnectionFailed):
