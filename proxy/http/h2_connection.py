@@ -136,6 +136,7 @@ class H2Connection(H2Control, abc.ABC):
             self._give_back(size)
             raise StreamFailed(stream_id, ErrorCode.PROTOCOL_ERROR, "http2.protocol_error")
         if size > stream.receive_window:
+            self._give_back(size)
             raise StreamFailed(stream_id, ErrorCode.FLOW_CONTROL_ERROR, "http2.flow_control_error")
         stream.receive_window -= size
         stream.meter.received += frames.HEAD_SIZE + size

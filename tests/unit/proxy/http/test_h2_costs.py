@@ -148,3 +148,12 @@ def test_requests_that_are_refused_are_remembered_for_a_while_only() -> None:
         codec.take_output()
     assert codec.failure is None
     assert list(codec._over) == list(range(2001 - 2 * 512, 2001, 2))
+
+
+def test_what_is_beyond_a_streams_window_costs_the_connection_none_of_its_own() -> None:
+    codec = begun(initial_stream_window_size=1000, initial_connection_window_size=65535)
+    for stream in range(1, 41, 2):
+        codec.receive(frame(1, 4, stream, HEAD_BLOCK) + frame(0, 0, stream, bytes(16000)))
+        reset = [found for found in frames(codec.take_output()) if found[0] == 3]
+        assert reset == [(3, 0, stream, ErrorCode.FLOW_CONTROL_ERROR.to_bytes(4, "big"))]
+    assert codec.failure is None
