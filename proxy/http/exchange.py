@@ -206,7 +206,8 @@ class Exchange:
     def on_response_headers(self, hook: Callable[[ResponseHead], None]) -> None:
         """Call `hook` once with the response head, of local replies too, before it is sent; the last registered first.
 
-        A `ProxyError` of a hook becomes a local reply, which the hooks registered before it see.
+        A `ProxyError` of a hook becomes a local reply, which the hooks registered before it see; that of an edit goes
+        past them (Envoy).
         """
         self._edits.add_hook(hook)
 
