@@ -133,14 +133,14 @@ class PlainExchange(abc.ABC):
     def _charge(self, answer: ResponsePlan, progress: Handover, now: float) -> None:
         """The exchange is over, but for its log."""
         assert self._destination is not None
+        manager = self._manager
+        manager.express.discard(self)
+        manager.end_exchange()
         pool: Pool = progress.pool
         pool.charge_response(answer.status)
         outcomes = self._destination.outcomes
         outcomes.charge(answer.status)
         outcomes.time.record(round((now - progress.sent_at) * 1000))
-        manager = self._manager
-        manager.express.discard(self)
-        manager.end_exchange()
         manager.stats.charge_plain(answer.status, round((now - progress.started) * 1000))
 
     def _let_go(self, progress: Handover, now: float) -> None:

@@ -66,9 +66,16 @@ class StreamLane(PlainExchange):
     def _advance(self) -> None:
         progress = self.progress
         assert progress is not None
-        if not self._collect(progress):
+        try:
+            if not self._collect(progress):
+                return
+            answered = (
+                self._answer is not None and not self._manager.drain.active and self._respond(self._answer, progress)
+            )
+        except Exception:
+            self._streams.failed(self)
             return
-        if self._answer is None or self._manager.drain.active or not self._respond(self._answer, progress):
+        if not answered:
             self.hand_over()
 
     def _read_as_usual(self, progress: Handover) -> None:
@@ -89,14 +96,16 @@ class StreamLane(PlainExchange):
         stream_id = self.request.stream_id
         if not self._streams.codec.send_whole(stream_id, fields, body):
             return False
-        self._charge(answer, progress, now)
-        logs = self._manager.express_logs
-        if logs:
-            assert self._head is not None
-            assert self._destination is not None
-            log = logs.of(self._head.plan, self._destination, answer, progress).log_stream
-            log(stream_id, self.meter, progress, self._connection, self._hop, now)
-        self._read_as_usual(progress)
-        self._let_go(progress, now)
-        self._streams.served(self)
+        try:
+            self._charge(answer, progress, now)
+            logs = self._manager.express_logs
+            if logs:
+                assert self._head is not None
+                assert self._destination is not None
+                log = logs.of(self._head.plan, self._destination, answer, progress).log_stream
+                log(stream_id, self.meter, progress, self._connection, self._hop, now)
+        finally:  # the client has its answer, whatever fails behind it
+            self._read_as_usual(progress)
+            self._let_go(progress, now)
+            self._streams.served(self)
         return True

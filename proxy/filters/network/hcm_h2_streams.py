@@ -133,10 +133,15 @@ class Http2Streams:
         if begun:
             stream_id = begun.popleft()
             lane = self._lanes.get(stream_id)
-            if lane is not None:
-                self._begin_lane(lane)
-            else:
-                self._spawn(stream_id)
+            try:
+                if lane is not None:
+                    self._begin_lane(lane)
+                else:
+                    self._spawn(stream_id)
+            except Exception:  # the others are to start all the same
+                log.exception("a stream could not be started")
+                self.codec.reset(stream_id, ErrorCode.INTERNAL_ERROR)
+                self._link.wake_writer()
         self._queued = self._queued and bool(begun)
         return bool(begun)
 
@@ -144,9 +149,7 @@ class Http2Streams:
         try:
             lane.begin(trio.current_time())
         except Exception:
-            log.exception("the express lane failed")
-            if lane.request.stream_id in self._lanes:
-                lane.hand_over()
+            self.failed(lane)
 
     def _spawn(self, stream_id: int) -> None:
         self.nursery.start_soon(self._serve, self._downstreams[stream_id], self._exchanges[stream_id])
@@ -157,6 +160,12 @@ class Http2Streams:
         """The lane's exchange is over."""
         del self._lanes[lane.request.stream_id]
         self._over(drains=False)
+
+    def failed(self, lane: StreamLane) -> None:
+        """An exception has left the lane: the general path goes on, unless the client has its answer."""
+        log.exception("the express lane failed")
+        if lane.request.stream_id in self._lanes:
+            lane.hand_over()
 
     def take_over(self, lane: StreamLane) -> None:
         """Go on where the lane stands."""

@@ -21,9 +21,11 @@ import trio
 
 from proxy.config.access_log import AccessLog
 from proxy.filters.network import hcm_express
+from proxy.filters.network.hcm_express_log import ExpressLogs
 from proxy.filters.network.hcm_express_stream import StreamLane
+from proxy.filters.network.hcm_h2_streams import Http2Streams
 from proxy.filters.network.hcm_plans import PlannedHead
-from proxy.limits import LEAST_READ
+from proxy.limits import LEAST_READ, STREAM_BURST
 from tests.kit.h2_client import frame
 from tests.unit.proxy.h2_rig import GET, Peer, connect
 from tests.unit.proxy.http.h2_helpers import HEAD_BLOCK
@@ -276,18 +278,57 @@ def test_a_lane_holds_no_more_than_its_share_of_the_window() -> None:
         trio.run(main)
 
 
-def test_what_fails_in_the_lane_is_the_general_paths(caplog: pytest.LogCaptureFixture) -> None:
-    def broken(lane: StreamLane, arrival: object) -> None:
-        raise RuntimeError("a fault of ours")
+def broken(*arguments: object) -> None:
+    raise RuntimeError("a fault of ours")
+
+
+@pytest.mark.parametrize(
+    ("owner", "step"),
+    [(StreamLane, "_planned"), (StreamLane, "_collect"), (StreamLane, "_respond"), (ExpressLogs, "of")],
+)
+def test_what_fails_in_the_lane_is_the_general_paths(
+    owner: type[object], step: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Or nobody's, if the client has its answer; either way the connection to the upstream serves on."""
+    log = AccessLog(plugin("file", FILE, {"path": str(tmp_path / "log"), "format": {"text": FORMAT}}))
+
+    async def main() -> None:
+        async with origin(answering(OK)) as upstream, serving(compiled(upstream.address, access_log=(log,))) as rig:
+            peer = await connect(rig)
+            with trio.fail_after(30):
+                for _ in range(3):
+                    assert (await peer.get())[":status"] == "200"
+            assert upstream.accepted == 1
+            assert rig.stats.value("http2.streams_active") == 0
+            assert (rig.value("downstream_rq_active"), active(rig)) == (0, 0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, step, broken)
+        trio.run(main)
+    assert "a fault of ours" in caplog.text
+
+
+def test_a_stream_that_cannot_be_started_stops_no_other_one(caplog: pytest.LogCaptureFixture) -> None:
+    """Nor those of its connection that wait for another turn."""
+    count = 5 * STREAM_BURST
+    spawn = Http2Streams._spawn
+
+    def spawned(streams: Http2Streams, stream_id: int) -> None:
+        if stream_id == 2 * 3 * STREAM_BURST + 1:
+            raise RuntimeError("a fault of ours")
+        spawn(streams, stream_id)
 
     async def main() -> None:
         async with origin(answering(OK)) as upstream, serving(compiled(upstream.address)) as rig:
             peer = await connect(rig)
-            for _ in range(2):
-                assert (await peer.get())[":status"] == "200"
+            await peer.client.send(b"".join(frame(1, 5, 2 * number + 1, HEAD_BLOCK) for number in range(count)))
+            with trio.fail_after(30):
+                await until(lambda: rig.value("downstream_rq_2xx") == count - 1)
+            assert rig.stats.value("http2.streams_active") == 0
+            assert rig.stats.value("http2.tx_reset") == 1
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(StreamLane, "_planned", broken)
+    with without_lane(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Http2Streams, "_spawn", spawned)
         trio.run(main)
     assert "a fault of ours" in caplog.text
 
