@@ -124,7 +124,7 @@ def _without(item: pytest.Function, field: str) -> pytest.Function:
         callspec=getattr(item, "callspec", None),
         callobj=item.obj,
         fixtureinfo=item._fixtureinfo,
-        originalname=item.originalname,
+        originalname=f"{item.originalname}{WITHOUT}{field}]",
     )
     clone.stash[FIELD] = field
     return clone
@@ -134,7 +134,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """What any process has shown."""
     _, found, label = report.nodeid.rpartition(WITHOUT)
     if found and report.passed:
-        _proven.add(label.removesuffix("]"))
+        _proven.add(label.partition("]")[0])
 
 
 @pytest.hookimpl(trylast=True)
