@@ -78,6 +78,8 @@ async def _secure(sock: socket.socket, tls: Peer) -> socket.socket:
         handshake = tls.begin(sock)
     except ValueError as error:  # a client may ask for any name
         raise ConnectFailed(_UNSENDABLE) from error
+    except OSError as error:  # the host has accepted, and gone
+        raise ConnectFailed(f"delayed connect error: {error.strerror}", errno=error.errno) from error
     try:
         while True:
             try:

@@ -40,8 +40,11 @@ class TlsSocket(ssl.SSLSocket):
         """`socket.recv`; of flags there is MSG_PEEK alone. b"" if the peer has finished, with or without a goodbye."""
         if flags or self._ahead:
             return self._recv_ahead(buflen, flags)
+        engine = self._sslobj
+        if engine is None:  # `ssl` looks, on its way: the peer was gone before there was any TLS
+            return b""
         try:
-            return self._sslobj.read(buflen)  # type: ignore[no-any-return]
+            return engine.read(buflen)  # type: ignore[no-any-return]
         except _WAITS:
             raise BlockingIOError from None
         except ssl.SSLError as error:
@@ -97,5 +100,5 @@ class TlsSocket(ssl.SSLSocket):
 
     @property
     def engine(self) -> Any:
-        """For `libssl`, and to be asked also after `close`."""
+        """For `libssl`, and to be asked also after `close`; None if the peer had gone before there was one."""
         return self._sslobj
