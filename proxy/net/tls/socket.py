@@ -80,7 +80,7 @@ class TlsSocket(ssl.SSLSocket):
     def close(self) -> None:
         if self.fileno() >= 0:
             self._say_goodbye()
-        self.agreed = None  # which knows this socket: neither is to wait for the garbage collector
+        self.agreed = self.on_error = None  # which know this socket: nothing is to wait for the garbage collector
         super().close()
 
     def _say_goodbye(self) -> None:
