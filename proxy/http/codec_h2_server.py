@@ -113,7 +113,7 @@ class H2ServerCodec(H2Connection):
     def _refusal(self, stream_id: int, code: ErrorCode, detail: str, *, invalid: bool = False) -> StreamFailed:
         """The error for a request that never becomes a stream."""
         self._count_overflow(detail)
-        self._over[stream_id] = True
+        self._remember(stream_id, ours=True)
         self._events.append(StreamReset(stream_id, code, True, detail))
         if code != ErrorCode.REFUSED_STREAM:  # of those, too many are enough answers
             self._budget.ended += 1

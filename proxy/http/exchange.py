@@ -283,7 +283,7 @@ class Exchange:
                 self._downstream.codec.send_end(self.info.stream_id, trailers)
             except CodecError as error:
                 raise _unwritable(error) from error
-        if flush:
+        if flush or self._downstream.blocked:
             await self._flush()
         if ended:
             self._finish()

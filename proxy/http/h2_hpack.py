@@ -135,6 +135,9 @@ class BlockEncoder:
         size = min(peer, self._limit)
         if size != self._encoder.header_table_size:  # the same again would undo a change that is still to be told
             self._encoder.header_table_size = size
+            told = self._encoder.table_size_changes  # the least and the last are enough (RFC 7541 4.2)
+            least = min(told)
+            told[:] = [least, size] if least < size else [size]
             self._kept.clear()
 
     def encode(self, fields: Iterable[Pair]) -> bytes:

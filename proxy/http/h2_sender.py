@@ -110,7 +110,11 @@ class H2Sender:
         stream.queue.clear()
         stream.queued = 0
         stream.local_ended = stream.remote_ended = True
-        self._over[stream.id] = ours
+        self._remember(stream.id, ours=ours)
+
+    def _remember(self, stream_id: int, *, ours: bool) -> None:
+        """The stream is over; `ours`: we have reset it."""
+        self._over[stream_id] = ours
         if len(self._over) > _REMEMBERED:
             self._over.popitem(last=False)
 

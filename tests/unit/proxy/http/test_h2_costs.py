@@ -139,3 +139,12 @@ def test_a_large_window_is_given_to_a_server_as_it_is_used() -> None:
 def test_a_window_that_is_not_large_is_given_at_once() -> None:
     codec = H2ClientCodec(Http2Options(initial_stream_window_size=1 << 20), Http2Stats(MemoryStats()))
     assert setting(INITIAL_WINDOW, 1 << 20) in codec.take_output()
+
+
+def test_requests_that_are_refused_are_remembered_for_a_while_only() -> None:
+    codec = begun(max_concurrent_streams=1)
+    for stream in range(1, 2001, 2):
+        codec.receive(frame(1, 5, stream, HEAD_BLOCK))
+        codec.take_output()
+    assert codec.failure is None
+    assert list(codec._over) == list(range(2001 - 2 * 512, 2001, 2))

@@ -101,6 +101,28 @@ def test_the_encoder_never_outgrows_the_smaller_of_both_tables() -> None:
     assert decoder.header_table_size == 64
 
 
+@given(st.lists(st.sampled_from([0, 50, 64, 300, 4096, 9999]), max_size=20))
+def test_sizes_that_change_before_a_block_are_told_by_two(sizes: list[int]) -> None:
+    """The least and the last (RFC 7541 4.2), however many SETTINGS came before there was anything to answer."""
+    ours, theirs = BlockEncoder(4096), hpack.Decoder()
+    fields = [(b"a", b"1"), (b"b", b"2")]
+    assert theirs.decode(ours.encode(fields), raw=True) == fields
+    for size in sizes:
+        ours.resize(size)
+    block = ours.encode(fields)
+    assert block.count(b"\x3f") + block.count(b"\x20") <= 2
+    assert theirs.decode(block, raw=True) == fields
+    assert theirs.header_table_size == ours._table.maxsize
+    assert list(theirs.header_table.dynamic_entries) == list(ours._table.dynamic_entries)
+
+
+def test_sizes_that_change_without_a_block_are_not_collected() -> None:
+    ours = BlockEncoder(4096)
+    for number in range(1000):
+        ours.resize(300 + number % 2)
+    assert ours._encoder.table_size_changes == [300, 301]
+
+
 def test_values_are_sent_as_they_are() -> None:
     """Huffman's code of a long value would take longer than all else of its response."""
     ours = BlockEncoder(4096)
