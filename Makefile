@@ -45,7 +45,7 @@ integration: setup
 
 # Removes each supported field from the configuration of the test that claims it, and expects that test to fail.
 field-audit: setup
-	$(PYTEST) --field-audit
+	$(PYTEST) --field-audit --numprocesses $(WORKERS)
 
 # Writes the pages that are generated from the code.
 docs: setup

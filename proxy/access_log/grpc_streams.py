@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import trio
 
 from proxy.config.grpc_service import GrpcService
+from proxy.errors import ProxyError
 from proxy.http.grpc_messages import GrpcError
 from proxy.limits import LOG_PATIENCE, LOG_QUEUE_SIZE
 from proxy.net.bell import Bell
@@ -39,7 +40,7 @@ class StreamKey(NamedTuple):
 
 
 class GrpcLogStream:
-    """One stream. `run` it."""
+    """One stream. `run` it; `finish` ends it."""
 
     def __init__(self, key: StreamKey, pack: Pack, client: GrpcClient, stats: Stats) -> None:
         self._key = key
@@ -49,7 +50,7 @@ class GrpcLogStream:
         self._size = 0
         self._full = Bell()
         self._some = Bell()
-        self._closing = False
+        self._closing = trio.Event()
         self._over = trio.Event()
         self._written = stats.counter("access_logs.grpc_access_log.logs_written")
         self._dropped = stats.counter("access_logs.grpc_access_log.logs_dropped")
@@ -67,8 +68,8 @@ class GrpcLogStream:
             self._full.ring()
 
     async def finish(self) -> None:
-        """Send what there is without waiting for more, until the service has it all."""
-        self._closing = True
+        """Send what there is without waiting for more, until the service has it all, or does not take it."""
+        self._closing.set()
         self._some.ring()
         self._full.ring()
         await self._over.wait()
@@ -77,47 +78,58 @@ class GrpcLogStream:
         """Until `finish`: a stream that ends is opened again once there is something to send."""
         pause = LEAST_PAUSE
         while await self._has_entries():
-            began = trio.current_time()
+            began, last = trio.current_time(), self._closing.is_set()
             try:
                 async with self._client.call(SERVICE, METHOD) as call:
                     await self._send_all(call)
             except GrpcError as error:
                 log.warning("access log service %s, log %r: %s", self._key.service.cluster, self._key.log_name, error)
+            if last:
+                break  # what is left has had its chance
             if trio.current_time() - began > LONGEST_PAUSE:
                 pause = LEAST_PAUSE
-            if not self._closing:
-                await trio.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(2 * pause, LONGEST_PAUSE)
+            with trio.move_on_after(pause * random.uniform(0.5, 1.0)):
+                await self._closing.wait()
+            pause = min(2 * pause, LONGEST_PAUSE)
+        self._dropped.inc(len(self._entries))
         self._over.set()
 
     async def _has_entries(self) -> bool:
         """Wait for entries; False if none will come."""
-        while not self._entries and not self._closing:
+        while not self._entries and not self._closing.is_set():
             await self._some.wait()
         return bool(self._entries)
 
     async def _send_all(self, call: GrpcCall) -> None:
-        """Send entries as they come, until the service ends the stream."""
+        """Send entries as they come, until the service ends the stream, or its cluster is another one."""
+        failed: Exception | None = None  # a nursery would make a group of what is raised in it
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._send, call)
+            nursery.start_soon(self._send, call, nursery.cancel_scope)
+            nursery.start_soon(_leave, call, nursery.cancel_scope)
             try:
                 while await call.receive() is not None:
                     """It has nothing to say (`StreamAccessLogsResponse`)."""
-            finally:
-                nursery.cancel_scope.cancel()
+            except (GrpcError, ProxyError) as error:
+                failed = error
+            nursery.cancel_scope.cancel()
+        if failed is not None:
+            raise failed
 
-    async def _send(self, call: GrpcCall) -> None:
+    async def _send(self, call: GrpcCall, scope: trio.CancelScope) -> None:
         first = True
         while await self._has_entries():
-            if self._size < self._key.buffer_size and not self._closing:
+            if self._size < self._key.buffer_size and not self._closing.is_set():
                 with trio.move_on_after(self._key.flush_interval):
                     await self._full.wait()
-            await self._send_batch(call, first=first)
+            if not await self._send_batch(call, first=first):
+                log.warning("access log service %s takes nothing: its stream ends", self._key.service.cluster)
+                scope.cancel()  # with the call goes what is queued of it: else more would be, behind that
+                return
             first = False
         await call.end()
 
-    async def _send_batch(self, call: GrpcCall, *, first: bool) -> None:
-        """Send what has come so far; counted as dropped if the service takes nothing."""
+    async def _send_batch(self, call: GrpcCall, *, first: bool) -> bool:
+        """Send what has come so far; counted as dropped if the service does not take it, which is said."""
         entries, self._entries = self._entries, []
         sent = False
         try:
@@ -128,6 +140,13 @@ class GrpcLogStream:
             self._size -= sum(size for _, size in entries)
             if not sent:
                 self._dropped.inc(len(entries))
+        return sent
+
+
+async def _leave(call: GrpcCall, scope: trio.CancelScope) -> None:
+    """A stream would keep a cluster that has been replaced for ever, and its hosts' rows with it."""
+    await call.retired.wait()
+    scope.cancel()
 
 
 class GrpcLogStreams:

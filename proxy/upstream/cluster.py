@@ -47,7 +47,7 @@ class Cluster:
     """Opens streams to the hosts of `config`, for as long as that stays the same; endpoints change while it lives.
 
     `numbers` are for connections (`%UPSTREAM_CONNECTION_ID%`), `background` runs those of HTTP/2. Requests of high
-    priority (`high`) have limits of their own.
+    priority (`high`) have limits of their own. `retired` is set once another one has its name, or none.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class Cluster:
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
         self._sockets = TransportSockets(config, stats)
+        self.retired = trio.Event()
         self._pools = Pools(
             config,
             self.stats,
@@ -290,6 +291,7 @@ class Cluster:
         if self._subsets is not None:
             self._subsets.end()
         self._pools.retire()
+        self.retired.set()
 
     def _charge_none_healthy(self, labels: Labels) -> None:
         in_vain = int(self._balancer.in_panic) if self._subsets is None else self._subsets.in_vain(labels)

@@ -73,7 +73,7 @@ class GrpcClient:
                 raise _failure(error) from error
             try:
                 await self._send_head(stream, f"/{service}/{method}", timeout)
-                yield GrpcCall(stream, self._max_message)
+                yield GrpcCall(stream, self._max_message, cluster.retired)
             except ProxyError as error:
                 raise _failure(error) from error
             finally:
@@ -97,10 +97,11 @@ class GrpcClient:
 
 class GrpcCall:
     """Sending and receiving may be two tasks. Both raise `GrpcError`, or the `ProxyError` of which `GrpcClient.call`
-    makes one.
+    makes one. `retired` is set once the cluster is another one: whoever calls for ever should call that.
     """
 
-    def __init__(self, stream: UpstreamStream, max_message: int) -> None:
+    def __init__(self, stream: UpstreamStream, max_message: int, retired: trio.Event) -> None:
+        self.retired = retired
         self._stream = stream
         self._reader = MessageReader(max_message)
         self._ended = False

@@ -59,6 +59,7 @@ def test_a_service_that_goes_and_comes_back(origin: Origin, tmp_path: Path) -> N
                 wait_for(arrived, deadline=30, what="it has those that came later")
             stats = proxy.stats()
             assert stats["access_logs.grpc_access_log.logs_written"] >= 4
+            assert stats["server.worker_restarts"] == 0
 
 
 def test_what_is_buffered_goes_out_with_the_worker(origin: Origin, tmp_path: Path) -> None:

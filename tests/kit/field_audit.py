@@ -84,8 +84,10 @@ def _remove(message: Any, owner: str, field: str, value: str) -> bool:
 
 # --- pytest ---------------------------------------------------------------------------------------------------------
 
+WITHOUT = "[without "
 FIELD = pytest.StashKey[str]()
-PROVEN = pytest.StashKey[set[str]]()
+VERDICT = pytest.StashKey[list[str]]()
+_proven: set[str] = set()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -94,7 +96,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption(OPTION):
-        config.stash[PROVEN] = set()
         # What a test that is meant to fail leaves open is reported in a later one, which must not fail by it.
         config.addinivalue_line("filterwarnings", "ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -104,12 +105,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption(OPTION):
         return
     audited: list[pytest.Item] = []
-    session = items[0].session if items else None
     for item in items:
         fields = dict.fromkeys(name for mark in item.iter_markers("field") for name in mark.args)
         audited += [_without(item, field) for field in fields if isinstance(item, pytest.Function)]
-    if session is not None and _whole_suite(config):
-        audited.append(Completeness.from_parent(session, name="every supported field is shown by a test"))
     config.hook.pytest_deselected(items=[item for item in items if not any(item.iter_markers("field"))])
     items[:] = audited
 
@@ -119,34 +117,52 @@ def _whole_suite(config: pytest.Config) -> bool:
 
 
 def _without(item: pytest.Function, field: str) -> pytest.Function:
-    """The same test once more."""
+    """The same test once more. Its name is one of its own, by which processes that share the work tell them apart."""
     clone = pytest.Function.from_parent(
         item.parent,
-        name=item.name,
+        name=f"{item.name}{WITHOUT}{field}]",
         callspec=getattr(item, "callspec", None),
         callobj=item.obj,
         fixtureinfo=item._fixtureinfo,
-        originalname=item.originalname,
+        originalname=f"{item.originalname}{WITHOUT}{field}]",
     )
     clone.stash[FIELD] = field
     return clone
 
 
-class Completeness(pytest.Item):
-    """Compares what the tests showed with what `support` claims."""
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """What any process has shown."""
+    _, found, label = report.nodeid.rpartition(WITHOUT)
+    if found and report.passed:
+        _proven.add(label.partition("]")[0])
 
-    def runtest(self) -> None:
-        from master.config.support import supported
 
-        claimed = set(_visible(supported().items()))
-        proven = self.config.stash[PROVEN]
-        if missing := sorted(claimed - proven):
-            pytest.fail("supported, but no test fails without it:\n  " + "\n  ".join(missing), pytrace=False)
-        if unknown := sorted(proven - claimed):
-            pytest.fail("a test shows it, but it is not in FIELDS:\n  " + "\n  ".join(unknown), pytrace=False)
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Compares what the tests of the whole suite have shown with what `support` claims."""
+    config = session.config
+    if not config.getoption(OPTION) or hasattr(config, "workerinput") or not _whole_suite(config):
+        return
+    config.stash[VERDICT] = verdict = _complete()
+    if verdict and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-    def reportinfo(self) -> tuple[str, None, str]:
-        return "master/config/support.py", None, self.name
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    for line in config.stash.get(VERDICT, []):
+        terminalreporter.write_line(line, red=True)
+
+
+def _complete() -> list[str]:
+    """What is wrong."""
+    from master.config.support import supported
+
+    claimed = set(_visible(supported().items()))
+    missing, unknown = sorted(claimed - _proven), sorted(_proven - claimed)
+    return [
+        *(f"supported, but no test fails without it: {field}" for field in missing),
+        *(f"a test shows it, but it is not in FIELDS: {field}" for field in unknown),
+    ]
 
 
 def _visible(supported: Iterable[tuple[str, set[str]]]) -> Iterator[str]:
@@ -171,20 +187,15 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         return None
     global _present
     _present = removal = Removal(item.stash[FIELD])
-    label = f"[without {removal.field}]"
-    nodeid, (path, line, domain) = item.nodeid + label, item.location
-    location = (path, line, domain + label)
-    item.ihook.pytest_runtest_logstart(nodeid=nodeid, location=location)
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     try:
         reports = runtestprotocol(item, log=False, nextitem=None)
     finally:
         _present = None
     verdict = _invert(reports, removal)
-    verdict.nodeid, verdict.location = nodeid, location
-    if verdict.passed:
-        item.config.stash[PROVEN].add(removal.field)
+    verdict.nodeid, verdict.location = item.nodeid, item.location
     item.ihook.pytest_runtest_logreport(report=verdict)
-    item.ihook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
 
 
