@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import logging
 import socket
@@ -327,10 +328,13 @@ class Server:
         self._nursery.start_soon(self._serve, connection, scope, run)
 
     def ended(self, connection: Connection) -> None:
-        """Implements `Keeper`."""
-        connection.close()
+        """Implements `Keeper`. Whatever fails here is not to end the worker, nor to spoil its books."""
         listener = self._connections.pop(connection)
-        listener.log(connection)
+        for finish in (connection.close, functools.partial(listener.log, connection)):
+            try:
+                finish()
+            except Exception:
+                log.exception("listener %s: the end of a connection failed", listener.name)
         self._activity.connections -= 1
         listener.closed(trio.current_time() - connection.opened_at)
         self._check_drained()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ class SecretsWatch:
         try:
             while True:
                 self._committed = trio.Event()
+                self._forget()
                 if not self._config().secrets:
                     await self._committed.wait()
                     continue
@@ -69,6 +70,12 @@ class SecretsWatch:
                 await self._follow(directories)
         finally:
             directories.close()
+
+    def _forget(self) -> None:
+        """What is known of secrets that are not in effect any more."""
+        secrets = self._config().secrets
+        self._seen = {secret.key: self._seen[secret.key] for secret in secrets if secret.key in self._seen}
+        self._files.keep({path for secret in secrets for path in secret.files})
 
     async def _follow(self, directories: DirectoryWatch) -> None:
         """Until another configuration is in effect, or it is time to watch directories anew."""
@@ -164,6 +171,10 @@ class Files:
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[tuple[int, ...], bytes]] = {}
+
+    def keep(self, paths: Set[str]) -> None:
+        """Forget all others."""
+        self._known = {path: known for path, known in self._known.items() if path in paths}
 
     def digest(self, path: str) -> bytes:
         try:

@@ -83,6 +83,7 @@ class Reload:
         """Begin; or the reason why not."""
         if self.busy and self._request.rotate and not request.rotate and not self.make_way() and self._next is None:
             self._next = request
+            self.tell()
             return None
         refusal = self._refusal()
         if refusal is not None:
@@ -125,7 +126,12 @@ class Reload:
         self.tell()
         if not self.busy and self._next is not None:
             request, self._next = self._next, None
-            self.ask(request)
+            refusal = self.ask(request)
+            if refusal is not None:
+                version = self._supervisor.history.version + 1
+                ended = Progress(version=version, outcome="failed", exit_code=EXIT_REJECTED, reason=refusal)
+                self._reloaded = _described(ended, request.why)
+                self.tell()
 
     def _report(self) -> None:
         words, shown = self._request.why, self._request.show
@@ -240,7 +246,9 @@ class Reload:
                 self.on(Failed(error.exit_code, findings or f"compiling the configuration: {describe(status)}"))
             return
         except (ValueError, KeyError, TypeError) as error:
-            self.on(Failed(EXIT_FAILED, f"the compiled configuration cannot be read: {error!r}"))
+            os.close(running.fd)
+            if wanted:
+                self.on(Failed(EXIT_FAILED, f"the compiled configuration cannot be read: {error!r}"))
             return
         if not wanted or committed.difference is None:
             os.close(committed.fd)
@@ -351,8 +359,12 @@ class Reload:
     def status(self) -> dict[str, Any]:
         """A rotation has a status of its own: nobody who waits for a reload is to see its end."""
         own, rotates = self._own_status(), self._request.rotate
+        reloaded = self._reloaded if rotates else own
+        if self._next is not None:
+            version = self._supervisor.history.version + 1
+            reloaded = _described(Progress(Phase.COMPILING, version), self._next.why)
         return {
-            **(self._reloaded if rotates else own),
+            **reloaded,
             **self.effects.status(),
             "history": self._supervisor.history.described(),
             "rotation": {**own, "secrets": self._rotated} if rotates and not self._gave_way else {},
@@ -361,12 +373,7 @@ class Reload:
     def _own_status(self) -> dict[str, Any]:
         rollout = self._rollout
         return {
-            "phase": self.progress.phase.value,
-            "why": self._request.why,
-            "version": self.progress.version,
-            "outcome": self.progress.outcome,
-            "exit_code": self.progress.exit_code,
-            "reason": self.progress.reason,
+            **_described(self.progress, self._request.why),
             "warnings": self._findings.splitlines(),
             "workers": rollout.total if rollout else 0,
             "workers_done": rollout.total - rollout.waiting if rollout else 0,
@@ -377,3 +384,19 @@ class Reload:
         """Thousands of resources may have changed: more than a message holds."""
         status = memfd.sealed("trireme-reload-status", json.dumps(self.status()).encode())
         self._supervisor.leader.tell({"type": "reload_status"}, give=[status])
+
+
+def _described(progress: Progress, why: str) -> dict[str, Any]:
+    """The status of a reload that has come to no worker."""
+    return {
+        "phase": progress.phase.value,
+        "why": why,
+        "version": progress.version,
+        "outcome": progress.outcome,
+        "exit_code": progress.exit_code,
+        "reason": progress.reason,
+        "warnings": [],
+        "workers": 0,
+        "workers_done": 0,
+        "replaced": [],
+    }

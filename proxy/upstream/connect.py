@@ -78,6 +78,8 @@ async def _secure(sock: socket.socket, tls: Peer) -> socket.socket:
         handshake = tls.begin(sock)
     except ValueError as error:  # a client may ask for any name
         raise ConnectFailed(_UNSENDABLE) from error
+    except OSError as error:  # the host has accepted, and gone
+        raise ConnectFailed(f"delayed connect error: {error.strerror}", errno=error.errno) from error
     try:
         while True:
             try:
@@ -105,7 +107,7 @@ async def _connect(address: Address, timeout: float, settings: UpstreamSocket | 
     try:
         if settings is not None and not isinstance(address, PipeAddress):
             _apply(settings, sock)
-        code = sock.connect_ex(_target(address))
+        code = _begin(sock, address)
         if code == errno.EINPROGRESS:
             with trio.move_on_after(timeout) as scope:
                 await trio.lowlevel.wait_writable(sock)
@@ -155,6 +157,15 @@ def _bind(sock: socket.socket, sources: Sequence[SocketAddress]) -> None:
     except OSError as error:
         words = f"failed to bind to {source}: {os.strerror(error.errno or 0)}"
         raise ConnectFailed(words, local=True, bind=True, errno=error.errno) from error
+
+
+def _begin(sock: socket.socket, address: Address) -> int:
+    """What connect(2) says. Raises `ConnectFailed` if no such address can be (a zone that is no interface)."""
+    try:
+        return sock.connect_ex(_target(address))
+    except OSError as error:  # `gaierror`, whose number is not the kernel's
+        words = f"immediate connect error: {error.strerror or error}|remote address:{address}"
+        raise ConnectFailed(words, local=True) from error
 
 
 def _target(address: Address) -> str | tuple[str, int]:

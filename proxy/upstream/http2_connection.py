@@ -46,8 +46,8 @@ class Http2Connection:
 
     `claimed` counts the streams that were promised to requests and have not been given back, `requests` all that ever
     were. `began` is when connecting began, `idle_since` when the last stream was given back. `draining`: it carries no
-    new ones. `remote`: the peer has ended it. `gone` is set once it is over. `settled`: its host has said what it
-    takes, or never will.
+    new ones. `leaving`: its host takes none (GOAWAY). `remote`: the peer has ended it. `gone` is set once it is over.
+    `settled`: its host has said what it takes, or never will.
     """
 
     def __init__(self, owner: Owner, codec: H2ClientCodec) -> None:
@@ -59,7 +59,7 @@ class Http2Connection:
         self.draining = False
         self.remote = False
         self.gone: StreamGone | None = None
-        self._leaving = False
+        self.leaving = False
         self._connection: Connection | None = None
         self._channels: dict[int, H2Channel] = {}
         self.settled = trio.Event()
@@ -149,8 +149,8 @@ class Http2Connection:
 
     def _dispatch(self, event: Event) -> None:
         if isinstance(event, GoawayReceived):
-            if not self._leaving:
-                self._leaving = True
+            if not self.leaving:
+                self.leaving = True
                 self._owner.on_goaway(self)
             return
         channel = self._channels.get(event.stream_id)

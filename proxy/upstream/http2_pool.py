@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from proxy.errors import ProxyError
 from proxy.http.codec_h2_client import H2ClientCodec
 from proxy.http.stream_info import UpstreamConnection
 from proxy.upstream import failures
@@ -84,7 +85,7 @@ class Http2Pool(Pool):
 
     async def open(self, outcomes: Outcomes, judge: Judge | None = None) -> Http2Stream:
         connection = self._take() or await self._wait_pending()
-        if connection.gone is not None:  # since it was granted: nothing has been sent, so one more is asked
+        if connection.gone is not None or connection.leaving:  # since it was granted; nothing has been sent: once more
             self._give_back(connection)
             connection = self._take() or await self._wait_pending()
         if not self._breaker.claim_request():
@@ -235,6 +236,8 @@ class Http2Pool(Pool):
                 self._settle(failures.connect_failed(failed))
         except Exception:
             log.exception("an upstream connection failed")
+            while connection.connecting and self._waiting:  # the next one would end in the same way
+                self._settle(ProxyError("internal_error", side="internal", status=500))
         finally:
             if connection in self._connections:
                 self._forget(connection)

@@ -88,6 +88,9 @@ class Http2Stream(UpstreamStream):
         if connection.gone is not None:  # just now
             self._channel.fail(connection.gone)
             return
+        if connection.leaving:  # while we waited: its host would not look at it
+            self._channel.fail(StreamGone("remote refused stream reset", "http2.remote_refuse"))
+            return
         now = trio.current_time()
         try:
             self._channel.stream_id = stream_id = codec.send_request(

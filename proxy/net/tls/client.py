@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import ssl
 import weakref
@@ -76,10 +78,12 @@ class ClientContext:
 
     def wrap(self, sock: socket.socket, server_name: str) -> TlsSocket:
         """TLS over a connected, non-blocking `sock`, which is taken over; its handshake has not begun. Raises
-        `ValueError` for a name that cannot be sent.
+        `ValueError` for a name that cannot be sent, `ConnectionResetError` if the host has gone.
         """
         wrapped = cast(TlsSocket, self._context.wrap_socket(sock, do_handshake_on_connect=False))
         try:
+            if wrapped.engine is None:  # of which `libssl` must not be asked anything
+                raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
             if server_name:
                 libssl.ask_for(wrapped.engine, server_name)
         except BaseException:

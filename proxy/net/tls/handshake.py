@@ -64,9 +64,12 @@ async def accept(connection: Connection, tls: ServerTls, timeout: float, timed_o
     `ProxyError` if nothing comes of it.
     """
     everybody = _handshakes()
-    everybody.add(connection, refused)
     connection.deadline(timeout or TLS_HANDSHAKE_TIMEOUT)
     sock = connection.secure(tls.wrap)
+    if sock.engine is None:
+        connection.closed_by_peer = True
+        raise disconnected()
+    everybody.add(connection, refused)
     session = connection.tls = TlsSession(sock)
     try:
         await _shake_hands(connection, sock, session, tls, everybody.turn)

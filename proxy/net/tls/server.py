@@ -56,7 +56,9 @@ class ServerTls:
         self._any.sni_callback = self._on_server_name
 
     def wrap(self, sock: socket.socket) -> TlsSocket:
-        """TLS over a connected, non-blocking `sock`, which is taken over; its handshake has not begun."""
+        """TLS over a non-blocking `sock`, which is taken over; its handshake has not begun. It has no `engine` if the
+        client has gone.
+        """
         wrapped = cast(TlsSocket, self._any.wrap_socket(sock, server_side=True, do_handshake_on_connect=False))
         wrapped.owner = self
         return wrapped

@@ -40,8 +40,11 @@ class TlsSocket(ssl.SSLSocket):
         """`socket.recv`; of flags there is MSG_PEEK alone. b"" if the peer has finished, with or without a goodbye."""
         if flags or self._ahead:
             return self._recv_ahead(buflen, flags)
+        engine = self._sslobj
+        if engine is None:  # `ssl` looks, on its way: the peer was gone before there was any TLS
+            return b""
         try:
-            return self._sslobj.read(buflen)  # type: ignore[no-any-return]
+            return engine.read(buflen)  # type: ignore[no-any-return]
         except _WAITS:
             raise BlockingIOError from None
         except ssl.SSLError as error:
@@ -77,7 +80,7 @@ class TlsSocket(ssl.SSLSocket):
     def close(self) -> None:
         if self.fileno() >= 0:
             self._say_goodbye()
-        self.agreed = None  # which knows this socket: neither is to wait for the garbage collector
+        self.agreed = self.on_error = None  # which know this socket: nothing is to wait for the garbage collector
         super().close()
 
     def _say_goodbye(self) -> None:
@@ -97,5 +100,5 @@ class TlsSocket(ssl.SSLSocket):
 
     @property
     def engine(self) -> Any:
-        """For `libssl`, and to be asked also after `close`."""
+        """For `libssl`, and to be asked also after `close`; None if the peer had gone before there was one."""
         return self._sslobj

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from proxy.config.common import SocketAddress
+from proxy.net.connection import Connection
+from proxy.snapshot import Listener
 from tests.kit.trio import run_trio
-from tests.unit.proxy.rig import GET, compiled, serving
+from tests.unit.proxy.rig import GET, compiled, serving, until
 from tests.unit.upstream.rig import OK, answering, origin
 
 NOBODY = SocketAddress("127.0.0.1", 1)
@@ -39,3 +41,25 @@ async def test_a_client_that_is_wrong_does_not() -> None:
         assert b" 400 " in await rig.ask(b"GET / HTTP/1.1\r\n\r\n")
         await rig.quiet()
         assert rig.server.requests_failed == 0
+
+
+@run_trio
+@pytest.mark.parametrize(("owner", "failing"), [(Listener, "log"), (Connection, "close")])
+async def test_an_end_that_fails_is_of_one_connection_alone(
+    owner: type, failing: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    really = getattr(owner, failing)
+
+    def fail(*args: object) -> None:
+        really(*args)
+        raise OSError("injected")
+
+    async with serving(compiled(NOBODY)) as rig, await rig.connect() as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, failing, fail)
+            assert b" 400 " in await rig.ask(b"GET / HTTP/1.1\r\n\r\n")
+            await until(lambda: rig.server.connections <= 1)
+        await client.send(GET)
+        head, _ = await client.response()
+        assert head.startswith(b"HTTP/1.1 503")
+    assert "listener l: the end of a connection failed" in caplog.text

@@ -73,6 +73,23 @@ async def test_refused_at_once(tmp_path: Path) -> None:
     assert caught.value.cause == f"immediate connect error: No such file or directory|remote address:{path}"
 
 
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        (SocketAddress("fe80::1%nope", 80), "Name or service not known"),
+        (PipeAddress("/" + "x" * 200), "AF_UNIX path too long"),
+    ],
+    ids=["no interface", "a long path"],
+)
+@run_trio
+async def test_no_address_for_this_machine(address: Address, words: str) -> None:
+    """What the socket module says of it is no error of the kernel's."""
+    with no_leaks(), pytest.raises(ConnectFailed) as caught:
+        await connect(address, 5)
+    assert caught.value.cause == f"immediate connect error: {words}|remote address:{address}"
+    assert (caught.value.local, caught.value.errno) == (True, None)
+
+
 @run_trio(virtual_time=True)
 async def test_nobody_accepts() -> None:
     address, socks = full_listener()

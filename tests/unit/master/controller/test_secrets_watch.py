@@ -217,6 +217,23 @@ async def test_bad_files_are_tried_once(tmp_path: Path, often: Often) -> None:
 
 
 @run_trio(deadline=20)
+async def test_secrets_that_leave_the_configuration_leave_nothing(tmp_path: Path) -> None:
+    async with watching(tmp_path) as rig:
+        put_pair(tmp_path, Pair(SECOND.certificate, FIRST.private))
+        await rig.until_counted(server__key_rotation_failed=1)
+        watch, config = rig.watch, rig.config
+        staying = [secret for secret in config.secrets if secret.name == "ca"]
+        for secrets in (staying, []):
+            while not watch._seen and secrets:  # noqa: ASYNC110 - until what is refused is remembered, too
+                await trio.sleep(0.01)
+            rig.config = msgspec.structs.replace(config, secrets=tuple(secrets))
+            watch.on_commit()
+            files = {path for secret in secrets for path in secret.files}
+            while watch._seen or set(watch._files._known) != files:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+
+
+@run_trio(deadline=20)
 async def test_without_secrets_nothing_is_watched_until_there_are_some(tmp_path: Path) -> None:
     config = configured(tmp_path)
     rig = Rig(msgspec.structs.replace(config, secrets=()))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from master.supervisor.history import History
 from master.supervisor.preflight import Running
-from master.supervisor.reload import Reload, Request
-from master.supervisor.reload_sequence import Action, Event, Phase
+from master.supervisor.reload import EXIT_FAILED, EXIT_REJECTED, Reload, Request
+from master.supervisor.reload_sequence import Action, Event, Failed, Phase
 from master.supervisor.supervisor import Supervisor
 from shm import memfd
 
@@ -68,6 +71,35 @@ def test_a_reload_waits_for_a_rotation_that_is_being_applied() -> None:
     assert (reload.progress.phase, reload.status()["why"]) == (Phase.COMPILING, "reload")
 
 
+def test_a_reload_that_waits_has_not_ended() -> None:
+    reload = Stepped()
+    reload.ask(Request("yesterday's"))
+    reload.on(Failed(3, "a typing error"))
+    reload.ask(ROTATION)
+    reload.apply()
+    assert reload.status()["reason"] == "a typing error"
+    told = len(reload.told)
+    reload.ask(Request("reload"))
+    reload.on(Event.APPLIED)
+    assert len(reload.told) > told
+    for status in reload.told[told:]:
+        assert (status["phase"], status["why"], status["exit_code"], status["reason"]) == ("compiling", "reload", 0, "")
+
+
+def test_a_reload_that_has_waited_in_vain_has_failed() -> None:
+    reload = Stepped()
+    reload.ask(ROTATION)
+    reload.apply()
+    reload.ask(Request("reload"))
+    reload._supervisor.serving.workforce.changing = True
+    reload.on(Event.APPLIED)
+    for status in (reload.told[-1], reload.status()):
+        assert (status["phase"], status["why"], status["outcome"]) == ("idle", "reload", "failed")
+        assert status["exit_code"] == EXIT_REJECTED
+        assert "number of workers" in status["reason"]
+        assert (status["rotation"]["why"], status["rotation"]["outcome"]) == ("rotation", "done")
+
+
 def test_a_rotation_makes_way_for_nobody_while_it_is_applied() -> None:
     reload = Stepped()
     assert reload.make_way()
@@ -101,3 +133,19 @@ def test_the_end_of_a_preflight_that_was_given_up_is_not_that_of_the_next_one() 
     assert reload._compiling is wanted
     reload._compiled(wanted, memfd.create("test", 0), 3 << 8)
     assert (reload.progress.outcome, reload.progress.exit_code) == ("failed", 3)
+
+
+def test_what_cannot_be_read_of_a_preflight_that_was_given_up_is_nobodys_failure() -> None:
+    reload = Stepped()
+    reload.ask(Request())
+    given_up, wanted = (Running(cast(Any, None), memfd.create("test", 0)) for _ in range(2))
+    for running in (given_up, wanted):
+        os.write(running.fd, bytes(8))
+    reload._compiling = wanted
+    reload._compiled(given_up, memfd.create("test", 0), 0)
+    assert reload.progress.phase == Phase.COMPILING
+    reload._compiled(wanted, memfd.create("test", 0), 0)
+    assert (reload.progress.outcome, reload.progress.exit_code) == ("failed", EXIT_FAILED)
+    for running in (given_up, wanted):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(running.fd)
