@@ -70,12 +70,14 @@ def request(methods: Methods, method: Method, body: Any, bindings: Sequence[Bind
         raise Untranslatable("the body is no object")
     message = method.request()
     bound: dict[str, Any] = {}
-    for fields, value in bindings:
-        _bind(bound, fields, value)
-    _merge(document, bound, message.DESCRIPTOR, reading)
-    document = known(document, message.DESCRIPTOR, reading)
     try:
+        for fields, value in bindings:
+            _bind(bound, fields, value)
+        _merge(document, bound, message.DESCRIPTOR, reading)
+        document = known(document, message.DESCRIPTOR, reading)
         json_format.ParseDict(document, message, descriptor_pool=methods.pool)
+    except Untranslatable:
+        raise
     except (json_format.ParseError, ValueError, TypeError, RecursionError) as error:
         raise Untranslatable(str(error)) from error
     return message
@@ -128,9 +130,11 @@ def _nested(path: Fields, value: Any) -> dict[str, Any]:
 
 
 def _bind(bound: dict[str, Any], fields: Fields, value: str) -> None:
-    """Put `value` where `fields` lead: the last one counts, unless there may be several."""
+    """Put `value` where `fields` lead: the last one counts, unless there may be several. Raises `Untranslatable`."""
     for field in fields[:-1]:
         bound = bound.setdefault(field.name, {})
+        if not isinstance(bound, dict):
+            raise Untranslatable(f"{field.name}: bound as a value, and a field of it as well.")
     field = fields[-1]
     if field.is_repeated:
         bound.setdefault(field.name, []).append(_scalar(field, value))
