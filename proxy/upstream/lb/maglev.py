@@ -5,6 +5,8 @@ The table is Envoy's (`MaglevTable`), so both send the same request to the same 
 
 from __future__ import annotations
 
+import heapq
+import math
 from array import array
 
 import xxhash
@@ -28,7 +30,9 @@ class Maglev:
         self.fewest = self.most = 0
 
     def update(self, hosts: Weighted) -> None:
-        """Fill the table: the heaviest host takes a place in every round, the others in proportion."""
+        """Fill the table: the heaviest host takes a place in every round, the others in proportion. Rounds are not gone
+        through, as light hosts have no part in most of them.
+        """
         size = self._config.table_size
         named = sorted(
             (hash_key(host, use_hostname=self._config.use_hostname), index) for index, (host, _) in enumerate(hosts)
@@ -45,22 +49,17 @@ class Maglev:
         steps = [xxhash.xxh64_intdigest(name, seed=1) % (size - 1) + 1 for name, _ in named]
         targets = [0.0] * len(named)
         table = array("i", [-1]) * size
-        filled, turn = 0, 0
-        while filled < size:
-            turn += 1
-            for index, share in enumerate(shares):
-                if turn * share < targets[index]:
-                    continue
-                targets[index] += heaviest
-                place = places[index]
-                while table[place] >= 0:
-                    place = (place + steps[index]) % size
-                table[place] = index
-                places[index] = (place + steps[index]) % size
-                counts[index] += 1
-                filled += 1
-                if filled == size:
-                    break
+        queue = [(1, index) for index in range(len(named))]  # by the round in which each has its next place
+        for _ in range(size):
+            turn, index = queue[0]
+            targets[index] += heaviest
+            place = places[index]
+            while table[place] >= 0:
+                place = (place + steps[index]) % size
+            table[place] = index
+            places[index] = (place + steps[index]) % size
+            counts[index] += 1
+            heapq.heapreplace(queue, (_due(turn + 1, targets[index], shares[index]), index))
         self._table = table
         self.fewest, self.most = min(counts), max(counts)
 
@@ -71,3 +70,13 @@ class Maglev:
         if attempt:
             number ^= (_LONGEST - attempt) % _LONGEST
         return self._hosts[self._table[number % len(self._table)]]
+
+
+def _due(turn: int, target: float, share: float) -> int:
+    """The first round since `turn` in which a host of `share` has come to `target`; the division alone may be off."""
+    due = max(turn, math.ceil(target / share))
+    while due * share < target:
+        due += 1
+    while due > turn and (due - 1) * share >= target:
+        due -= 1
+    return due
