@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -22,13 +23,20 @@ AT_ONCE = 3
 class PreconnectingHttp1Pool(Http1Pool):
     """Whenever a request comes, connections are opened until there are `preconnect_ratio` times as many as requests
     that run or wait. A spare one goes to whoever waits longest, else it is idle.
+    What `cluster` gives lives until each is open: it writes that cluster's rows.
     """
 
     def __init__(
-        self, common: Common, tls: Peer | None, make_codec: Callable[[], ClientCodec], background: Background
+        self,
+        common: Common,
+        tls: Peer | None,
+        make_codec: Callable[[], ClientCodec],
+        background: Background,
+        cluster: Callable[[], object],
     ) -> None:
         super().__init__(common, tls, make_codec)
         self._background = background
+        self._cluster = cluster
         self._spares = 0  # that are being opened
 
     def _take_idle(self, now: float) -> Http1Connection | None:
@@ -47,12 +55,12 @@ class PreconnectingHttp1Pool(Http1Pool):
             requests = core.opened - len(core.idle) - self._spares + core.waiting
             if requests * self._config.preconnect_ratio <= core.opened or self._draining or not core.may_open():
                 return
-            if not self._background.start(self._open_spare):
+            if not self._background.start(functools.partial(self._open_spare, self._cluster())):
                 core.gone()  # the worker ends
                 return
             self._spares += 1
 
-    async def _open_spare(self) -> None:
+    async def _open_spare(self, _: object) -> None:
         try:
             connection = await self._connect()
         except ConnectFailed:

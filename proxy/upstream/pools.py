@@ -126,7 +126,7 @@ class Pools:
         def http1() -> Http1Pool:
             tls = self._sockets.towards(host, key.transport, HTTP1)
             if self.config.preconnect_ratio > 1.0:
-                return PreconnectingHttp1Pool(common, tls, self._codecs.http1, self._background)
+                return PreconnectingHttp1Pool(common, tls, self._codecs.http1, self._background, self._cluster)
             return Http1Pool(common, tls, self._codecs.http1)
 
         def http2(applications: tuple[str, ...]) -> Http2Pool:

@@ -96,8 +96,7 @@ class H2Rig(Rig):
         return self
 
     async def __aexit__(self, *error: Any) -> None:
-        if hasattr(self, "cluster"):  # some tests let go of it
-            self.cluster.close()
+        await super().__aexit__()
         self._nursery.cancel_scope.cancel()
         await self._nurseries.__aexit__(*error)
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import trio
 import trio.lowlevel
+from trio.testing import wait_all_tasks_blocked
 
 from proxy.errors import ProxyError
 from proxy.http.headers import Headers
+from proxy.upstream import http1_pool
 from tests.kit.trio import run_trio
+from tests.unit.upstream.h2_rig import until
 from tests.unit.upstream.rig import OK, Origin, Rig, answering, origin, read_body
 
 
@@ -85,3 +90,35 @@ async def test_a_host_that_refuses_fails_its_requests_alone() -> None:
         assert rig.stat("rq_pending_failure_eject") == 1
         assert rig.stat("cx_active") == 0
         nursery.cancel_scope.cancel()
+
+
+@run_trio
+async def test_a_spare_that_is_being_opened_keeps_its_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose rows it writes: they are no other cluster's before it has let go of them."""
+    connect, opened = http1_pool.connect, trio.Event()
+    held: list[object] = []
+
+    async def slow_but_for_one(*arguments: Any) -> Any:
+        held.append(arguments)
+        if len(held) > 1:
+            await opened.wait()
+        return await connect(*arguments)
+
+    monkeypatch.setattr(http1_pool, "connect", slow_but_for_one)
+    async with ahead(2.0) as (rig, _):
+        await rig.get()
+        with trio.fail_after(5):
+            await until(lambda: len(held) == 2)
+        cluster = weakref.ref(rig.cluster)
+        rig.cluster.retire()
+        del rig.cluster
+        gc.collect()
+        assert cluster() is not None
+        opened.set()
+        with trio.fail_after(5):
+            await until(lambda: not rig.stat("cx_active"))
+        await wait_all_tasks_blocked()
+        gc.collect()
+        assert cluster() is None
+        assert rig.stat("cx_total") == 2
+    assert rig.in_use() == {}
