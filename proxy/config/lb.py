@@ -18,12 +18,9 @@ class LeastRequest(msgspec.Struct, frozen=True):
 
 
 class Hashing(msgspec.Struct, frozen=True):
-    """RING_HASH and MAGLEV. Hosts are hashed by name where `use_hostname`. No host takes more than `balance_factor`
-    percent of the average number of requests; 0 is no bound.
-    """
+    """RING_HASH and MAGLEV. Hosts are hashed by name where `use_hostname`."""
 
     use_hostname: bool = False
-    balance_factor: int = 0
     minimum_ring_size: int = 1024
     maximum_ring_size: int = 8 * 1024 * 1024
     murmur: bool = False

@@ -8,7 +8,7 @@ import msgspec
 class TranscoderConfig(msgspec.Struct, frozen=True):
     """`GrpcJsonTranscoder`. Without `services` the filter does nothing. Sizes are those of bodies; 0: the listener's
     `per_connection_buffer_limit_bytes`. `delimiter` is what streamed messages are told apart by: "array", "lines" or
-    "events". `reject` are kinds of requests that are refused, and not passed on as they are.
+    "events". What `reject_…` name is refused, and not passed on as it is.
     """
 
     descriptors: bytes = b""
