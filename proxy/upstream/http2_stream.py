@@ -137,6 +137,7 @@ class Http2Stream(UpstreamStream):
             return await self._channel.receive(self._piece)
         except StreamGone as gone:
             self._pool.charge_reset(gone.reason)
+            gone.__traceback__ = None  # it leads back here
             raise self._failed(gone.reason) from gone
 
     def leave_http(self) -> tuple[End, bytes]:

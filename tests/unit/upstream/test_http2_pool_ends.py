@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import trio
 
 from proxy.config.common import SocketAddress
 from proxy.errors import Flag, ProxyError
 from proxy.http.events import GoawayReceived
+from proxy.http.h2_channel import H2Channel
 from proxy.http.headers import Headers
 from proxy.upstream import http2_pool
 from proxy.upstream.http2_connection import Http2Connection
@@ -98,3 +101,34 @@ async def test_a_request_that_is_not_out_yet_is_refused_in_the_name_of_its_host(
         await until(lambda: rig.stat("cx_active") == 0)
         assert server.peers[0].asked == []
     assert rig.in_use() == {}
+
+
+# --- what a stream leaves behind --------------------------------------------------------------------------------------
+
+
+def channels() -> int:
+    """How many there are, whosoever they are."""
+    return sum(type(each) is H2Channel for each in gc.get_objects())
+
+
+@run_trio
+async def test_a_stream_that_has_failed_is_no_garbage_for_the_collector() -> None:
+    """Which does not run often: bodies would pile up."""
+    server = H2Server(holds=True)
+    async with origin(server.serve) as host, H2Rig(host.address) as rig:
+        gc.collect()
+        gc.disable()
+        before = channels()
+        try:
+            for _ in range(3):
+                stream = await rig.begin()
+                await until(lambda: server.peers and server.peers[0].asked)
+                (peer,) = server.peers
+                peer.h2.reset_stream(peer.asked.pop(), 7)
+                await peer.flush()
+                with pytest.raises(ProxyError, match="remote_refused"):
+                    await rig.finish(stream)
+                del stream
+            assert channels() <= before
+        finally:
+            gc.enable()
