@@ -275,7 +275,8 @@ class Http2Pool(Pool):
             with_active_rq=connection.claimed > 0 and connection.codec.failure is None,
         )
         self._breaker.release_connection()
-        self._grow()
+        if self._waiting:  # for those to come alone, none is opened before the next request
+            self._grow()
 
 
 def _chosen(sock: socket.socket) -> str:

@@ -6,6 +6,7 @@ import gc
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from proxy.config.common import SocketAddress
 from proxy.errors import Flag, ProxyError
@@ -13,6 +14,7 @@ from proxy.http.events import GoawayReceived
 from proxy.http.h2_channel import H2Channel
 from proxy.http.headers import Headers
 from proxy.upstream import http2_pool
+from proxy.upstream.connect import ConnectFailed
 from proxy.upstream.http2_connection import Http2Connection
 from tests.kit.trio import run_trio
 from tests.unit.upstream.h2_rig import H2Rig, H2Server, until
@@ -51,6 +53,34 @@ async def test_a_bug_in_connecting_fails_those_who_wait(
         assert (connects, rig.stat("cx_total")) == (1, 1)
         assert rig.in_use() == {}
     assert "a bug" in caplog.text
+
+
+@run_trio
+async def test_a_host_that_refuses_more_connections_is_not_asked_again_for_those_to_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Until there is another request; else that would go on as fast as it refuses."""
+    refused = 0
+
+    async def refuse(*_: object) -> None:
+        nonlocal refused
+        refused += 1
+        if refused > 9:  # enough seen
+            await trio.sleep_forever()
+        raise ConnectFailed("refused")
+
+    server = H2Server(max_streams=2, holds=True)
+    options = {"max_concurrent_streams": 2}
+    async with origin(server.serve) as host, H2Rig(host.address, http2=options, preconnect_ratio=1.5) as rig:
+        streams = [await rig.begin()]
+        monkeypatch.setattr(http2_pool, "connect", refuse)
+        streams.append(await rig.begin())
+        await until(lambda: server.peers and len(server.peers[0].asked) == 2)
+        await wait_all_tasks_blocked()
+        assert (refused, rig.stat("cx_connect_fail"), rig.stat("cx_active")) == (1, 1, 1)
+        for stream in streams:
+            stream.close()
+    assert rig.in_use() == {}
 
 
 # --- GOAWAY that has been read, when the request has its connection already -------------------------------------------
