@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectio
 FILE_LOG = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
 NAME = "ledger.log"
 PATIENCE = 5.0  # s
+QUIET = 0.1  # s without a line after which none is on its way: five of the intervals below
 FLUSH = ("--file-flush-interval-msec", "20")
 """Envoy's arguments with which its log is not late."""
 
@@ -77,8 +79,7 @@ def assert_same(envoy: Envoy, ours: Proxy, otherwise: Mapping[str, str]) -> None
     counters whose whole name matches one.
     """
     skipped = [re.compile(pattern) for pattern in otherwise]
-    _settle(lambda: _lines(envoy, skipped).total() == _lines(ours, skipped).total())
-    theirs, here = _lines(envoy, skipped), _lines(ours, skipped)
+    theirs, here = _written(envoy, ours, skipped)
     different = [f"Envoy's: {line}" for line in theirs - here] + [f"ours:    {line}" for line in here - theirs]
     assert not different, "\n".join(["access logs differ:", *different])
 
@@ -92,6 +93,18 @@ def assert_same(envoy: Envoy, ours: Proxy, otherwise: Mapping[str, str]) -> None
 
     _settle(lambda: not apart())
     assert not apart(), f"counted otherwise, (Envoy, ours): {apart()}"
+
+
+def _written(envoy: Envoy, ours: Proxy, skipped: Sequence[re.Pattern[str]]) -> tuple[Counter[str], Counter[str]]:
+    """The lines of both, once there are as many and neither writes any more; the comparison is the caller's."""
+    end = time.monotonic() + PATIENCE
+    before = None
+    while True:
+        now = _lines(envoy, skipped), _lines(ours, skipped)
+        if (now == before and now[0].total() == now[1].total()) or time.monotonic() > end:
+            return now
+        before = now
+        time.sleep(QUIET)
 
 
 def _settle(condition: Callable[[], bool]) -> None:
