@@ -24,6 +24,7 @@ COMPONENTS = (
     "controller",
     "dns",
     "filter",
+    "proxy.access_log",
     "proxy.http",
     "proxy.listener",
     "proxy.net",
