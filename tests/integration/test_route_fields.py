@@ -41,7 +41,9 @@ def reading_into(received: bytearray, response: bytes = OK) -> Serve:
 
     async def reading(stream: trio.SocketStream) -> None:
         while not received.endswith(b"\r\n\r\n"):
-            received.extend(await stream.receive_some())
+            if not (data := await stream.receive_some()):
+                return  # a request that has no form was never sent
+            received.extend(data)
         await stream.send_all(response)
 
     return reading
