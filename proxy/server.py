@@ -29,6 +29,7 @@ from proxy.sessions import Question, Session, describe
 from proxy.snapshot import Listener, Snapshot, SnapshotBuilder
 from proxy.stats import Stats
 from proxy.upstream.manager import ClusterManager, ClusterView
+from proxy.upstream.owners import Owners
 from proxy.upstream.tables import Tables
 
 log = logging.getLogger("proxy.server")
@@ -64,9 +65,10 @@ class Server:
         *,
         worker_index: int,
         recorder: Recorder | None = None,
+        owners: Owners | None = None,
     ) -> None:
         self._connection_ids = itertools.count(worker_index + 1, MAX_WORKERS)
-        self._clusters = ClusterManager(stats, tables, self._connection_ids)
+        self._clusters = ClusterManager(stats, tables, self._connection_ids, owners)
         self._activity = Activity()
         self._disconnects = DisconnectWatch()
         self._log_writer = LogWriter(stats)

@@ -135,12 +135,20 @@ class _Table:
 
     def total(self, row: int, column: int) -> int:
         """The value of a cell: the sum over all planes. Raises IndexError if there is no such cell."""
+        return sum(self._words(row, column))
+
+    def highest(self, row: int, column: int) -> int:
+        """The greatest word of a cell. Where words begin with a time, it is what was written last, by whomever."""
+        return max(self._words(row, column), default=0)
+
+    def _words(self, row: int, column: int) -> memoryview:
+        """The words of a cell, one per plane that is in use."""
         view, at = self._cell(row, column)
         used = self._planes.tobytes()
         if used != self._used:  # another writer has come
             self._used = used
             self._used_words = (used.rfind(1) + 1) * self._plane_words
-        return sum(view[at : at + self._used_words : self._plane_words])
+        return view[at : at + self._used_words : self._plane_words]
 
     def _cell(self, row: int, column: int) -> tuple[memoryview, int]:
         """Where a cell is in plane 0: (chunk, word)."""

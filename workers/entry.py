@@ -23,6 +23,7 @@ from shm.ring import RingWriter
 from shm.table import TableWriter
 from workers import committed
 from workers.link import SupervisorLink
+from workers.owners import LiveWorkers
 from workers.worker import Worker
 
 EXIT_FAILED = 1
@@ -57,6 +58,7 @@ async def _run(order: dict[str, Any], inherited: dict[str, int], link: Superviso
     endpoints = config.endpoints
     if "endpoints" in inherited:
         endpoints = decode_endpoints(memfd.read_all(inherited["endpoints"]))
+    processes = ProcessTable(inherited["processes"])
     server = Server(
         config,
         endpoints,
@@ -64,6 +66,7 @@ async def _run(order: dict[str, Any], inherited: dict[str, int], link: Superviso
         SharedTables(inherited, slot),
         worker_index=order["index"],
         recorder=RingRecorder(RingWriter(inherited["ring"]), slow=slow or math.inf, worker=order["index"]),
+        owners=LiveWorkers(processes, generation=order["generation"], slot=slot),
     )
     for name in ("config", "endpoints"):
         if name in inherited:
@@ -73,7 +76,7 @@ async def _run(order: dict[str, Any], inherited: dict[str, int], link: Superviso
     worker = Worker(
         server,
         link,
-        ProcessTable(inherited["processes"]),
+        processes,
         index=order["index"],
         slot=slot,
         generation=order["generation"],

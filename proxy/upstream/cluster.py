@@ -26,8 +26,10 @@ from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.codecs import Codecs
 from proxy.upstream.connect import agreed
 from proxy.upstream.host_set import HostSet
+from proxy.upstream.host_status import HostStatus
 from proxy.upstream.judge import Judge
 from proxy.upstream.lb import Surroundings
+from proxy.upstream.load_balancer_context import ANYBODY, LoadBalancerContext
 from proxy.upstream.observed import Hidden, Together
 from proxy.upstream.pool import Pool
 from proxy.upstream.pools import Pools
@@ -47,7 +49,8 @@ class Cluster:
     """Opens streams to the hosts of `config`, for as long as that stays the same; endpoints change while it lives.
 
     `numbers` are for connections (`%UPSTREAM_CONNECTION_ID%`), `background` runs those of HTTP/2. Requests of high
-    priority (`high`) have limits of their own. `retired` is set once another one has its name, or none.
+    priority (`high`) have limits of their own. `retired` is set once another one has its name, or none. `status` is how
+    its hosts are: who changes that calls `follow_status`.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Cluster:
         self.hidden = Hidden(stats, f"cluster.{config.stat_name}.")
         self._hosts = tables.hosts
         slot = endpoints.slot if endpoints is not None else 0
+        self.status = HostStatus(tables, slot, checks=False, ejects=False)
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
         surroundings = Surroundings(config.lb, seed, Random(seed), functools.partial(_active_requests, tables.hosts))
@@ -110,20 +114,10 @@ class Cluster:
         names, owner = self.config.request_names, client if self.config.pool_per_downstream_connection else None
         return None if names is None and owner is None else of_request(names, request, owner)
 
-    def pick(
-        self,
-        labels: Labels = (),
-        *,
-        high: bool = False,
-        transport: TransportOptions | None = None,
-        http2: bool = False,
-    ) -> Pool | None:
-        """The pool of the balancer's next host for a request for hosts of `labels`, with the connections that
-        `transport` asks for; None if none is healthy. `http2`, here and below: its client speaks HTTP/2.
-        """
-        balancer = self._balancer if self._subsets is None else self._subsets.choose(labels)
-        host = balancer.pick()
-        return None if host is None else self._pools.get(host, high, transport, http2)
+    def pick(self, context: LoadBalancerContext = ANYBODY) -> Pool | None:
+        """The pool of the balancer's next host for the request of `context`; None if none is healthy."""
+        host = self._choose(context).pick(context.number)
+        return None if host is None else self._pools.get(host, context.high, context.transport, context.http2)
 
     async def open_stream(
         self,
@@ -131,13 +125,10 @@ class Cluster:
         pool: Pool | None = None,
         judge: Judge | None = None,
         *,
-        labels: Labels = (),
-        high: bool = False,
-        transport: TransportOptions | None = None,
-        http2: bool = False,
+        context: LoadBalancerContext = ANYBODY,
         outcomes: Outcomes | None = None,
     ) -> UpstreamStream:
-        """A stream to the next host of the balancer for `labels`, or to that of `pool`, which was picked already. What
+        """A stream to the balancer's next host for `context`, or to that of `pool`, which was picked already. What
         comes of it counts among `outcomes`, by default those of the cluster.
 
         Raises `ProxyError` (UH, UF, UO; features §13 rule 28).
@@ -148,9 +139,9 @@ class Cluster:
         wants another attempt.
         """
         outcomes = outcomes or self.outcomes_of(info)
-        pool = pool or self.pick(labels, high=high, transport=transport, http2=http2)
+        pool = pool or self.pick(context)
         if pool is None:
-            self._charge_none_healthy(labels)
+            self._charge_none_healthy(context.labels)
             error = failures.no_healthy_upstream()
             outcomes.charge(error.status)
             raise error
@@ -171,47 +162,33 @@ class Cluster:
         return stream
 
     def pick_another(
-        self,
-        rejects: Callable[[Host], bool],
-        attempts: int,
-        *,
-        labels: Labels = (),
-        high: bool = False,
-        transport: TransportOptions | None = None,
-        http2: bool = False,
+        self, rejects: Callable[[Host], bool], attempts: int, context: LoadBalancerContext = ANYBODY
     ) -> Pool | None:
-        """The pool of the next host for `labels` that is not rejected; after `attempts` more picks whichever comes."""
-        balancer = self._balancer if self._subsets is None else self._subsets.choose(labels)
-        host = balancer.pick()
-        while host is not None and attempts and rejects(host):
-            host = balancer.pick()
-            attempts -= 1
-        return None if host is None else self._pools.get(host, high, transport, http2)
+        """The pool of the next host for `context` that is not rejected; after `attempts` more picks whichever comes."""
+        balancer = self._choose(context)
+        host = balancer.pick(context.number)
+        for attempt in range(1, attempts + 1):
+            if host is None or not rejects(host):
+                break
+            host = balancer.pick(context.number, attempt)
+        return None if host is None else self._pools.get(host, context.high, context.transport, context.http2)
 
-    async def open_connection(
-        self,
-        info: StreamInfo,
-        *,
-        labels: Labels = (),
-        high: bool = False,
-        transport: TransportOptions | None = None,
-    ) -> TcpConnection:
-        """A connection of its own to the next host of the balancer for `labels`; the caller closes it.
+    async def open_connection(self, info: StreamInfo, context: LoadBalancerContext = ANYBODY) -> TcpConnection:
+        """A connection of its own to the balancer's next host for `context`; the caller closes it.
 
         Raises `ProxyError`: UO at the limit of connections (none waits for a free one), UH, UF. `info` learns the host.
         """
-        breaker = self.high_breaker if high else self.breaker
+        breaker = self.high_breaker if context.high else self.breaker
         if not breaker.claim_connection(force=False):
             raise failures.reset("overflow")
-        balancer = self._balancer if self._subsets is None else self._subsets.choose(labels)
-        host = balancer.pick()
+        host = self._choose(context).pick(context.number)
         if host is None:
             breaker.release_connection()
-            self._charge_none_healthy(labels)
+            self._charge_none_healthy(context.labels)
             raise failures.no_healthy_upstream()
         info.upstream_host = info.upstream_tried = host.address
         info.upstream_hostname = host.hostname
-        tls = self._sockets.towards(host, transport)
+        tls = self._sockets.towards(host, context.transport)
         connection = TcpConnection(host, self.config, self.stats, breaker, self._hosts, self._tcp.discard, tls)
         self._tcp.add(connection)
         began = trio.current_time()
@@ -248,12 +225,21 @@ class Cluster:
         if endpoints == self._endpoints:
             return
         self._endpoints = endpoints
-        hosts = HostSet.of(endpoints)
+        hosts = self._balance()
+        self._identities = set(map(self._pools.identity, hosts.hosts))
+        self._pools.keep(self._identities)
+
+    def follow_status(self) -> None:
+        """Balance by how hosts are now, if somebody has found out anything about them."""
+        if self.status.changed():
+            self._balance()
+
+    def _balance(self) -> HostSet:
+        hosts = HostSet.of(self._endpoints, self.status.health)
         self._balancer.update(hosts)
         if self._subsets is not None:
             self._subsets.update(hosts)
-        self._identities = set(map(self._pools.identity, hosts.hosts))
-        self._pools.keep(self._identities)
+        return hosts
 
     @property
     def draining(self) -> bool:
@@ -292,6 +278,10 @@ class Cluster:
             self._subsets.end()
         self._pools.retire()
         self.retired.set()
+
+    def _choose(self, context: LoadBalancerContext) -> Balancer:
+        """The balancer of the hosts that the request is for."""
+        return self._balancer if self._subsets is None else self._subsets.choose(context.labels)
 
     def _charge_none_healthy(self, labels: Labels) -> None:
         in_vain = int(self._balancer.in_panic) if self._subsets is None else self._subsets.in_vain(labels)

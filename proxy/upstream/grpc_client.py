@@ -18,7 +18,10 @@ from proxy.http.grpc_messages import GrpcError, MessageReader
 from proxy.http.headers import Headers
 from proxy.limits import MAX_GRPC_MESSAGE
 from proxy.upstream.cluster import Cluster
+from proxy.upstream.load_balancer_context import LoadBalancerContext
 from proxy.upstream.stream import UpstreamStream
+
+_HTTP2 = LoadBalancerContext(http2=True)
 
 
 class Clusters(Protocol):
@@ -68,7 +71,7 @@ class GrpcClient:
             raise GrpcError(GrpcStatus.UNAVAILABLE, f"there is no cluster {self._cluster!r}")
         with trio.move_on_after(timeout or float("inf")) as scope:
             try:
-                stream = await cluster.open_stream(http2=True)
+                stream = await cluster.open_stream(context=_HTTP2)
             except ProxyError as error:
                 raise _failure(error) from error
             try:

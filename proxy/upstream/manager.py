@@ -15,9 +15,11 @@ from proxy.config.secrets import cluster_in_place
 from proxy.stats import Stats
 from proxy.upstream.background import Background
 from proxy.upstream.cluster import Cluster
+from proxy.upstream.owners import Alone, Owners
 from proxy.upstream.tables import Tables
 
 REAP_INTERVAL = 1.0  # seconds: how late an idle connection may be closed
+STATUS_INTERVAL = 0.05  # seconds: how late a worker hears what another one has found out about a host
 
 
 class ClusterView:
@@ -40,15 +42,19 @@ class ClusterManager:
 
     A cluster whose configuration is the same is the same object: it keeps pools and claims. One that is replaced or
     removed finishes what it has; `draining` says so for as long as anybody could still use it. `numbers` are for
-    upstream connections.
+    upstream connections. `owners` says what this worker looks after for all.
     """
 
-    def __init__(self, stats: Stats, tables: Tables, numbers: Iterator[int] | None = None) -> None:
+    def __init__(
+        self, stats: Stats, tables: Tables, numbers: Iterator[int] | None = None, owners: Owners | None = None
+    ) -> None:
         self.now: Mapping[str, Cluster] = {}
         self._numbers = numbers or itertools.count(1)
         self._stats = stats
         self._tables = tables
+        self.owners = owners or Alone()
         self._background = Background()
+        self._watched: list[Cluster] = []
         self._retired: weakref.WeakSet[Cluster] = weakref.WeakSet()
 
     def get(self, name: str) -> Cluster | None:
@@ -72,6 +78,7 @@ class ClusterManager:
     def commit(self, clusters: Mapping[str, Cluster], endpoints: Endpoints) -> bool:
         """Use what `prepare` returned; whether a name means another cluster now."""
         before, self.now = self.now, clusters
+        self._watched = [cluster for cluster in clusters.values() if not cluster.status.told]
         for cluster in set(before.values()).difference(clusters.values()):
             cluster.retire()
             self._retired.add(cluster)
@@ -96,6 +103,14 @@ class ClusterManager:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._background.run)
             nursery.start_soon(self._reap)
+            nursery.start_soon(self._follow_status)
+
+    async def _follow_status(self) -> None:
+        """Balance by what any worker has found out about hosts."""
+        while True:
+            await trio.sleep(STATUS_INTERVAL)
+            for cluster in self._watched:
+                cluster.follow_status()
 
     async def _reap(self) -> None:
         """Close idle connections in time: one coarse timer for the whole worker."""

@@ -20,13 +20,17 @@ class HostColumn(enum.IntEnum):
     RQ_ERROR = 5
     RQ_TIMEOUT = 6
     RQ_ACTIVE = 7
+    CHECKED = 8  # what health checks say, `EJECTED`: what outlier detection says (`host_status.py`)
+    EJECTED = 9
 
 
 HOST_GAUGES = (HostColumn.CX_ACTIVE, HostColumn.RQ_ACTIVE)
 
 
 class ClusterColumn(enum.IntEnum):
-    """What circuit breakers limit over all workers (row = `Cluster.slot`): of default and of high priority."""
+    """Words of one cluster (row = `Cluster.slot`). What circuit breakers limit over all workers, of default and of high
+    priority; and how often the status of a host has changed.
+    """
 
     CONNECTIONS = 0
     PENDING = 1
@@ -36,18 +40,22 @@ class ClusterColumn(enum.IntEnum):
     HIGH_PENDING = 5
     HIGH_REQUESTS = 6
     HIGH_RETRIES = 7
+    STATUS_CHANGES = 8
 
 
-CLUSTER_GAUGES = tuple(ClusterColumn)
+CLUSTER_GAUGES = tuple(column for column in ClusterColumn if column is not ClusterColumn.STATUS_CHANGES)
 
 
 class Table(Protocol):
-    """Rows × columns of signed words. `get` reads the own word, `total` sums the words of all writers."""
+    """Rows × columns of signed words. `get` reads the own word, `total` sums the words of all writers, `highest` is the
+    greatest of them.
+    """
 
     def add(self, row: int, column: int, amount: int) -> None: ...
     def set(self, row: int, column: int, value: int) -> None: ...
     def get(self, row: int, column: int) -> int: ...
     def total(self, row: int, column: int) -> int: ...
+    def highest(self, row: int, column: int) -> int: ...
     def claim(self, row: int, column: int, limit: int) -> bool:
         """Add one to the own word unless the total would pass `limit`."""
         ...
@@ -84,6 +92,9 @@ class MemoryTable:
         return self._words.get((row, column), 0)
 
     def total(self, row: int, column: int) -> int:
+        return self.get(row, column)
+
+    def highest(self, row: int, column: int) -> int:
         return self.get(row, column)
 
     def claim(self, row: int, column: int, limit: int) -> bool:

@@ -200,8 +200,8 @@ class _Connection:
         if request.method != "HEAD" and status not in ("204", "304"):
             self._send_body(body, script, chunked=chunked)
         self._close_if(script, "after")
-        if "until_close" in script:
-            raise _Closed
+        if "until_close" in script and request.method != "HEAD":  # the end of a HEAD is that of its head: closing then
+            raise _Closed  # would be a race with the next request
 
     def _send_body(self, body: bytes, script: Script, *, chunked: bool) -> None:
         piece_size = int(script.get("chunk", ["16384"])[0])

@@ -198,7 +198,7 @@ class _Told:
             request = trial.at_router or trial.admitted
             assert request is not None
             name, high = routing.chosen.cluster_name(request), action.forwarding.high_priority
-            labels = trial.forwarding.labels if trial.forwarding is not None else routing.chosen.labels
+            labels = trial.forwarding.context.labels if trial.forwarding is not None else routing.chosen.labels
             found = self._cluster(name, how, place, labels, high=high)
             fields["cluster"] = msgspec.structs.replace(found, shares=shares(routing, self.places, self.paths))
             fields["mirrors"] = self._mirrors(action)

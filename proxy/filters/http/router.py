@@ -119,7 +119,8 @@ class Router:
         if not options.mirrors or exchange.info.upgrade:
             await self._forward(forwarding, exchange.body, options)
             return
-        body = self._mirroring.begin(exchange, options.mirrors, forwarding.terms, forwarding.cluster, forwarding.labels)
+        labels = forwarding.context.labels
+        body = self._mirroring.begin(exchange, options.mirrors, forwarding.terms, forwarding.cluster, labels)
         try:
             await self._forward(forwarding, body, options)
         finally:

@@ -75,7 +75,7 @@ class PlainExchange(abc.ABC):
             path = express_request.plain_path(destination.rewrite_path(arrival.path))
         if path is None:
             return False
-        pool = destination.cluster.pick(destination.entry.labels, transport=destination.transport)
+        pool = destination.cluster.pick(destination.context)
         if pool is None:
             return False
         progress.pool = pool

@@ -26,9 +26,9 @@ from proxy.route.entry import RouteEntry
 from proxy.route.rewrite import ORIGINAL_PATH
 from proxy.route.table import RouteTable, VirtualHostRoutes
 from proxy.upstream.cluster import Cluster
+from proxy.upstream.load_balancer_context import LoadBalancerContext
 from proxy.upstream.manager import ClusterView
 from proxy.upstream.stats import Outcomes
-from proxy.upstream.transport_options import TransportOptions
 
 _MAX_PLANS = 512
 _MAX_FIELDS = 4096
@@ -47,7 +47,7 @@ def _of_the_first_attempt(edit: Callable[[Headers, StreamInfo], None]) -> Callab
 class Destination:
     """Where a route leads, and what becomes of a plan's head on the way there."""
 
-    __slots__ = ("cluster", "entry", "head", "outcomes", "responses", "rewrite_path", "transport")
+    __slots__ = ("cluster", "context", "entry", "head", "outcomes", "responses", "rewrite_path")
 
     def __init__(
         self,
@@ -56,9 +56,9 @@ class Destination:
         head: Upstreamed,
         responses: ResponsePlans[Any],
         outcomes: Outcomes,
-        transport: TransportOptions | None,
+        context: LoadBalancerContext,
     ) -> None:
-        self.transport = transport
+        self.context = context
         self.entry = entry
         self.rewrite_path = entry.rewrite_path
         self.cluster = cluster
@@ -275,8 +275,9 @@ class Plans:
                 remember=header_case.reader(cluster.config.http1.header_case),
                 refused=terms.retry.wants_response if terms.retry is not None else None,
             )
+        context = LoadBalancerContext(entry.labels, transport=transport)
         outcomes = cluster.outcomes(internal=plan.internal)
-        return Destination(entry, cluster, head, responses, outcomes, transport)
+        return Destination(entry, cluster, head, responses, outcomes, context)
 
 
 def _plain(entry: RouteEntry, options: Forwarding, terms: Terms, cluster: Cluster) -> bool:

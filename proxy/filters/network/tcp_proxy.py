@@ -10,7 +10,6 @@ import trio
 from proxy.access_log.access_log import build_access_logs
 from proxy.access_log.log import log_meanwhile
 from proxy.access_log.periodic import Ticking
-from proxy.config.lb_subsets import Labels
 from proxy.errors import Flag, ProxyError, describe, errno_name
 from proxy.filters.context import CallNextNetwork, FilterContext
 from proxy.filters.network import tcp_proxy_config, tcp_record
@@ -23,6 +22,7 @@ from proxy.net.relay import Direction, Idle, Relay
 from proxy.net.relay_end import SocketEnd
 from proxy.route.weighted import Weighted
 from proxy.upstream.cluster import Cluster
+from proxy.upstream.load_balancer_context import LoadBalancerContext
 
 
 class TcpProxy:
@@ -129,14 +129,14 @@ class TcpProxy:
 
     async def _connect(self, info: StreamInfo) -> Upstream:
         """A host of a cluster, after `max_connect_attempts` at most. Raises `ProxyError`."""
-        cluster, labels = self._pick(info)
+        cluster, context = self._pick(info)
         while True:
             began = trio.current_time()
             info.begin_attempt(began)
             try:
                 if self._tunnels is not None:
-                    return await self._tunnels.open(cluster, info, labels)
-                return Direct(await cluster.open_connection(info, labels=labels), info)
+                    return await self._tunnels.open(cluster, info, context)
+                return Direct(await cluster.open_connection(info, context), info)
             except ProxyError as error:
                 if error.flag is not Flag.UPSTREAM_CONNECTION_FAILURE:
                     info.upstream_attempts -= 1  # nobody was asked
@@ -152,14 +152,14 @@ class TcpProxy:
                     info.flags.add(Flag.UPSTREAM_RETRY_LIMIT_EXCEEDED)
                     raise
 
-    def _pick(self, info: StreamInfo) -> tuple[Cluster, Labels]:
+    def _pick(self, info: StreamInfo) -> tuple[Cluster, LoadBalancerContext]:
         choice = self._choice.pick()
         info.upstream_cluster = choice.name
         cluster = self._clusters.get(choice.name)
         if cluster is None:
             self._stats.cx_no_route.inc()
             raise ProxyError("cluster_not_found", side="internal", status=0, flag=Flag.NO_CLUSTER_FOUND)
-        return cluster, choice.labels
+        return cluster, LoadBalancerContext(choice.labels)
 
     def _directions(self, connection: Connection, upstream: Upstream) -> tuple[Direction, Direction]:
         stats = self._stats

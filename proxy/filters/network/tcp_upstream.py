@@ -8,7 +8,6 @@ from typing import Protocol
 
 from proxy.access_log.format import compile_text
 from proxy.config.common import Address
-from proxy.config.lb_subsets import Labels
 from proxy.errors import Flag, ProxyError
 from proxy.filters.header_edits import LevelEdits
 from proxy.filters.network.tcp_proxy_config import Tunneling
@@ -19,6 +18,7 @@ from proxy.net.peer import address_of
 from proxy.net.relay import Relay
 from proxy.net.relay_end import End, SocketEnd
 from proxy.upstream.cluster import Cluster
+from proxy.upstream.load_balancer_context import LoadBalancerContext
 from proxy.upstream.observed import Together
 from proxy.upstream.stream import UpstreamStream
 from proxy.upstream.tcp import TcpConnection
@@ -106,10 +106,10 @@ class Tunnels:
         self._hostname = compile_text(config.hostname)
         self._edits = LevelEdits(config.headers)
 
-    async def open(self, cluster: Cluster, info: StreamInfo, labels: Labels) -> Tunneled:
+    async def open(self, cluster: Cluster, info: StreamInfo, context: LoadBalancerContext) -> Tunneled:
         """Raises `ProxyError`: UF if there is no connection, or the host has not agreed."""
         try:
-            stream = await cluster.open_stream(info, labels=labels, outcomes=_NOBODY)
+            stream = await cluster.open_stream(info, context=context, outcomes=_NOBODY)
         finally:
             info.upstream_host = info.upstream_tried
         info.transfer = stream

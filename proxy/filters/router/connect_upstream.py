@@ -43,9 +43,7 @@ async def _connect(forwarding: Forwarding) -> TcpConnection:
     forwarding.request_complete(began)
     info.begin_attempt(began)
     try:
-        connection = await cluster.open_connection(
-            info, labels=forwarding.labels, high=forwarding.high, transport=forwarding.transport
-        )
+        connection = await cluster.open_connection(info, forwarding.context)
     except ProxyError as error:
         cluster.outcomes_of(info).charge(error.status)
         info.upstream_failure = error.transport_failure

@@ -19,6 +19,7 @@ from proxy.route.entry import RouteEntry
 from proxy.route.labels import LB, labels_of, merged
 from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.cluster import Cluster
+from proxy.upstream.load_balancer_context import LoadBalancerContext
 from proxy.upstream.transport_options import TransportOptions
 
 
@@ -28,22 +29,19 @@ class Forwarding:
 
     `complete_at` is when the client's request was complete, None before. `service_time`: the client is told how long
     the upstream took. `pipes` are for bodies that nobody looks at. `stream_duration` is how long an attempt may last,
-    in seconds, 0 for ever; `limits_attempts`: an attempt has limits of its own at all. `high`: of high priority,
-    `http2`: of a client that speaks it. `logs` are those of attempts, if there are any.
-    `labels`: which hosts of the cluster it is for, by its route and by what filters have said of it (`envoy.lb`).
-    `transport`: what it asks of its connections.
+    in seconds, 0 for ever; `limits_attempts`: an attempt has limits of its own at all. `logs` are those of attempts, if
+    there are any. `context` is for the balancer; its labels are those of the route and of what filters have said of the
+    request (`envoy.lb`).
     `follow` says of a response whether it is a redirect that is followed here.
     """
 
     __slots__ = (
         "cluster",
         "complete_at",
+        "context",
         "entry",
         "exchange",
         "follow",
-        "high",
-        "http2",
-        "labels",
         "limits_attempts",
         "logs",
         "options",
@@ -51,7 +49,6 @@ class Forwarding:
         "service_time",
         "stream_duration",
         "terms",
-        "transport",
     )
 
     def __init__(
@@ -73,10 +70,12 @@ class Forwarding:
         self.terms = terms
         self.options = options
         self.service_time = service_time
-        self.transport = transport
-        self.high = options.high_priority
-        self.http2 = exchange.request.protocol == "HTTP/2"
-        self.labels = _labels(entry, exchange.info)
+        self.context = LoadBalancerContext(
+            labels=_labels(entry, exchange.info),
+            high=options.high_priority,
+            transport=transport,
+            http2=exchange.request.protocol == "HTTP/2",
+        )
         self.complete_at: float | None = None
         self.logs: UpstreamLogs | None = None
         self.follow: Callable[[int, Headers], bool] | None = None
@@ -87,7 +86,7 @@ class Forwarding:
     @property
     def breaker(self) -> CircuitBreaker:
         """The cluster's, of the request's priority."""
-        return self.cluster.high_breaker if self.high else self.cluster.breaker
+        return self.cluster.high_breaker if self.context.high else self.cluster.breaker
 
     def request_complete(self, now: float) -> None:
         """The whole request has been received. Only the first call counts."""

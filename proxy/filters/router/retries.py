@@ -111,10 +111,7 @@ class Retries:
         return forwarding.cluster.pick_another(
             rejects(self._tried),
             attempts,
-            labels=forwarding.labels,
-            high=forwarding.high,
-            http2=forwarding.http2,
-            transport=forwarding.transport,
+            forwarding.context,
         )
 
     def give_up(self) -> None:

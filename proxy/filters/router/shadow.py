@@ -30,6 +30,7 @@ from proxy.limits import SHADOW_DEADLINE
 from proxy.net.passage import Carrier
 from proxy.stats import Counter
 from proxy.upstream.cluster import Cluster
+from proxy.upstream.load_balancer_context import LoadBalancerContext
 from proxy.upstream.stream import UpstreamStream
 
 log = logging.getLogger("proxy.http")
@@ -95,7 +96,9 @@ class Shadow:
         try:
             with self._scope as scope:
                 transport = self._cluster.transport_options(self._request)
-                stream = await self._cluster.open_stream(info, labels=self._labels, transport=transport)
+                stream = await self._cluster.open_stream(
+                    info, context=LoadBalancerContext(self._labels, transport=transport)
+                )
                 await self._send(stream)
                 await self._drop_answer(stream)
             if scope.cancelled_caught and scope.deadline <= trio.current_time():

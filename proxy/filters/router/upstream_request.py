@@ -138,10 +138,7 @@ class UpstreamRequest:
                 info,
                 pool if handover is None else handover.pool,
                 self._judge,
-                labels=forwarding.labels,
-                high=forwarding.high,
-                http2=forwarding.http2,
-                transport=forwarding.transport,
+                context=forwarding.context,
             )
         host = handover.pool.host
         info.upstream_tried, info.upstream_hostname = host.address, host.hostname
