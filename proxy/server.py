@@ -13,6 +13,7 @@ from typing import TypedDict
 import trio
 
 from proxy.access_log.grpc_streams import GrpcLogStreams
+from proxy.access_log.output import file_output
 from proxy.access_log.sinks import Sinks
 from proxy.access_log.writer import LogWriter
 from proxy.config.bootstrap import CompiledConfig
@@ -68,10 +69,10 @@ class Server:
         owners: Owners | None = None,
     ) -> None:
         self._connection_ids = itertools.count(worker_index + 1, MAX_WORKERS)
-        self._clusters = ClusterManager(stats, tables, self._connection_ids, owners)
+        self._log_writer = LogWriter(stats)
+        self._clusters = ClusterManager(stats, tables, self._connection_ids, owners, self._event_log)
         self._activity = Activity()
         self._disconnects = DisconnectWatch()
-        self._log_writer = LogWriter(stats)
         self._log_streams = GrpcLogStreams(self._clusters, stats)
         self._pipes = PipePool()
         context = FilterContext(
@@ -244,6 +245,10 @@ class Server:
     def hosts_draining(self) -> bool:
         """Whether a request still runs to a host that the endpoints no longer name."""
         return self._clusters.draining
+
+    def _event_log(self, path: str) -> Callable[[bytes], None]:
+        """What takes lines for the file at `path`."""
+        return self._log_writer.queue(file_output(path)).write
 
     def reopen_logs(self) -> None:
         """Open the access logs' files anew: they have been moved away (USR1, `/reopen_logs`)."""

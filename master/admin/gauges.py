@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from master.admin.host_status import status_of
 from master.admin.view import ServerView
-from proxy.config.cluster import Cluster, ClusterEndpoints
+from proxy.config.cluster import Cluster
 from proxy.upstream.circuit_breaker import DEFAULT, HIGH
 
 
@@ -17,15 +18,16 @@ def known(view: ServerView) -> dict[str, int]:
 def _all(view: ServerView) -> Iterator[tuple[str, int]]:
     for cluster in view.config.clusters:
         prefix = f"cluster.{cluster.stat_name}."
-        yield from _membership(prefix, cluster, view.endpoints.clusters.get(cluster.name))
+        yield from _membership(prefix, cluster, view)
         yield from _breakers(prefix, cluster, view)
 
 
-def _membership(prefix: str, cluster: Cluster, endpoints: ClusterEndpoints | None) -> Iterator[tuple[str, int]]:
+def _membership(prefix: str, cluster: Cluster, view: ServerView) -> Iterator[tuple[str, int]]:
+    endpoints, status = view.endpoints.clusters.get(cluster.name), status_of(view, cluster)
     hosts = [host for locality in endpoints.localities for host in locality.hosts] if endpoints else []
-    # Without health checks every host that discovery gave is healthy.
+    # Without health checks every host that discovery gave is healthy, unless it is ejected.
     yield f"{prefix}membership_total", len(hosts)
-    yield f"{prefix}membership_healthy", len(hosts)
+    yield f"{prefix}membership_healthy", sum(not status.ejected(host) for host in hosts)
     yield f"{prefix}membership_degraded", 0
     yield f"{prefix}membership_excluded", 0
     weights = [host.weight for host in hosts if cluster.type == "STRICT_DNS"]  # Envoy leaves the other types at 0

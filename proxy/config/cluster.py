@@ -11,6 +11,7 @@ from proxy.config.http1 import UpstreamHttp1Options
 from proxy.config.http2 import Http2Options
 from proxy.config.lb import LoadBalancing
 from proxy.config.lb_subsets import Labels, LbSubsets
+from proxy.config.outlier import OutlierDetection
 from proxy.config.tls import UpstreamTls
 from proxy.config.upstream_socket import UpstreamSocket
 
@@ -160,6 +161,7 @@ class Cluster(msgspec.Struct, frozen=True):
     breaker: CircuitBreaker = CircuitBreaker()
     high_breaker: CircuitBreaker = CircuitBreaker()
     dns: Dns | None = None
+    outlier: OutlierDetection | None = None
     subsets: LbSubsets | None = None
     tls: UpstreamTls | None = None
     socket_matches: tuple[SocketMatch, ...] = ()

@@ -31,6 +31,8 @@ from proxy.upstream.judge import Judge
 from proxy.upstream.lb import Surroundings
 from proxy.upstream.load_balancer_context import ANYBODY, LoadBalancerContext
 from proxy.upstream.observed import Hidden, Together
+from proxy.upstream.outlier.detector import Detector, EventLog
+from proxy.upstream.owners import Alone, Owners
 from proxy.upstream.pool import Pool
 from proxy.upstream.pools import Pools
 from proxy.upstream.stats import ClusterStats, Outcomes
@@ -50,7 +52,8 @@ class Cluster:
 
     `numbers` are for connections (`%UPSTREAM_CONNECTION_ID%`), `background` runs those of HTTP/2. Requests of high
     priority (`high`) have limits of their own. `retired` is set once another one has its name, or none. `status` is how
-    its hosts are: who changes that calls `follow_status`.
+    its hosts are: who changes that calls `follow_status`. `owners` says which clusters this worker looks after for all;
+    `event_log` opens logs of events.
     """
 
     def __init__(
@@ -63,6 +66,8 @@ class Cluster:
         seed: int,
         numbers: Iterator[int] | None = None,
         background: Background | None = None,
+        owners: Owners | None = None,
+        event_log: EventLog | None = None,
     ) -> None:
         self.config = config
         self._numbers = numbers or itertools.count(1)
@@ -70,7 +75,21 @@ class Cluster:
         self.hidden = Hidden(stats, f"cluster.{config.stat_name}.")
         self._hosts = tables.hosts
         slot = endpoints.slot if endpoints is not None else 0
-        self.status = HostStatus(tables, slot, checks=False, ejects=False)
+        self.status = HostStatus(tables, slot, checks=False, ejects=config.outlier is not None)
+        self.outlier: Detector | None = None
+        if config.outlier is not None:
+            self.outlier = Detector(
+                config,
+                config.outlier,
+                self.status,
+                tables,
+                slot,
+                stats,
+                owners or Alone(),
+                changed=self.follow_status,
+                random=Random(seed),
+                event_log=event_log,
+            )
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
         surroundings = Surroundings(config.lb, seed, Random(seed), functools.partial(_active_requests, tables.hosts))
@@ -94,6 +113,7 @@ class Cluster:
             self._numbers,
             background or Background(),
             weakref.ref(self),
+            self.outlier.monitor if self.outlier is not None else None,
         )
         self._endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
@@ -152,11 +172,13 @@ class Cluster:
         except ProxyError as error:
             if judge is None or not judge.reset(error, request_started=False):
                 outcomes.charge(error.status)
-            pool.count(HostColumn.RQ_ERROR)
+            pool.charge_unopened(error)
             raise
         finally:
             if info is not None:
                 info.pool_ready = trio.current_time()
+        if pool.monitor is not None:
+            pool.monitor.connected()
         if info is not None:
             info.upstream_connection = stream.identity
         return stream
@@ -189,7 +211,8 @@ class Cluster:
         info.upstream_host = info.upstream_tried = host.address
         info.upstream_hostname = host.hostname
         tls = self._sockets.towards(host, context.transport)
-        connection = TcpConnection(host, self.config, self.stats, breaker, self._hosts, self._tcp.discard, tls)
+        monitor = self.outlier.monitor(host) if self.outlier is not None else None
+        connection = TcpConnection(host, self.config, self.stats, breaker, self._hosts, self._tcp.discard, tls, monitor)
         self._tcp.add(connection)
         began = trio.current_time()
         try:
@@ -226,6 +249,8 @@ class Cluster:
             return
         self._endpoints = endpoints
         hosts = self._balance()
+        if self.outlier is not None:
+            self.outlier.update(hosts.hosts)
         self._identities = set(map(self._pools.identity, hosts.hosts))
         self._pools.keep(self._identities)
 
@@ -276,6 +301,8 @@ class Cluster:
         """Another cluster has taken the name, or none. What knows this one may finish; no connection is used again."""
         if self._subsets is not None:
             self._subsets.end()
+        if self.outlier is not None:
+            self.outlier.close()
         self._pools.retire()
         self.retired.set()
 

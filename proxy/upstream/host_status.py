@@ -69,13 +69,27 @@ class HostStatus:
         """Whether outlier detection keeps requests from it."""
         return self._ejects and bool(self._hosts.highest(host.slot, HostColumn.EJECTED) & _FLAGS)
 
+    def ejection(self, host: Host) -> tuple[bool, int]:
+        """Whether it is ejected, and since when; if it is not, when its last ejection ended (ms, monotonic; 0: never
+        was one).
+        """
+        word = self._hosts.highest(host.slot, HostColumn.EJECTED)
+        return bool(word & _FLAGS), word >> _FLAG_BITS
+
+    def passed_since(self, host: Host, since: int) -> bool:
+        """Whether its last health check, after `since` (ms, monotonic), found nothing wrong."""
+        if not self._checks:
+            return False
+        word = self._hosts.highest(host.slot, HostColumn.CHECKED)
+        return word >> _FLAG_BITS > since and not word & Checked.FAILED_ACTIVE_HC
+
     def set_checked(self, host: Host, flags: Checked) -> None:
         """A health check of ours has found this."""
         self._write(host, HostColumn.CHECKED, flags | Checked.KNOWN)
 
-    def set_ejected(self, host: Host, *, ejected: bool) -> None:
-        """Outlier detection has decided."""
-        self._write(host, HostColumn.EJECTED, int(ejected))
+    def set_ejected(self, host: Host, *, ejected: bool, now: int | None = None) -> None:
+        """Outlier detection has decided, at `now` (ms, monotonic)."""
+        self._write(host, HostColumn.EJECTED, int(ejected), now)
 
     def changed(self) -> bool:
         """Whether anybody has changed anything since the last call."""
@@ -84,11 +98,10 @@ class HostStatus:
         before, self._seen = self._seen, self._clusters.total(self._slot, ClusterColumn.STATUS_CHANGES)
         return before != self._seen
 
-    def _write(self, host: Host, column: HostColumn, flags: int) -> None:
+    def _write(self, host: Host, column: HostColumn, flags: int, now: int | None = None) -> None:
         before = self._hosts.highest(host.slot, column)
-        stamp = max(
-            time.monotonic_ns() // 1_000_000, (before >> _FLAG_BITS) + 1
-        )  # newer than what it replaces, in the same ms too
+        now = time.monotonic_ns() // 1_000_000 if now is None else now
+        stamp = max(now, (before >> _FLAG_BITS) + 1)  # newer than what it replaces, in the same ms too
         self._hosts.set(host.slot, column, stamp << _FLAG_BITS | flags)
         if before & _FLAGS != flags:
             self._clusters.add(self._slot, ClusterColumn.STATUS_CHANGES, 1)

@@ -15,6 +15,7 @@ from proxy.config.secrets import cluster_in_place
 from proxy.stats import Stats
 from proxy.upstream.background import Background
 from proxy.upstream.cluster import Cluster
+from proxy.upstream.outlier.detector import EventLog
 from proxy.upstream.owners import Alone, Owners
 from proxy.upstream.tables import Tables
 
@@ -42,17 +43,23 @@ class ClusterManager:
 
     A cluster whose configuration is the same is the same object: it keeps pools and claims. One that is replaced or
     removed finishes what it has; `draining` says so for as long as anybody could still use it. `numbers` are for
-    upstream connections. `owners` says what this worker looks after for all.
+    upstream connections. `owners` says what this worker looks after for all; `event_log` opens logs of events.
     """
 
     def __init__(
-        self, stats: Stats, tables: Tables, numbers: Iterator[int] | None = None, owners: Owners | None = None
+        self,
+        stats: Stats,
+        tables: Tables,
+        numbers: Iterator[int] | None = None,
+        owners: Owners | None = None,
+        event_log: EventLog | None = None,
     ) -> None:
         self.now: Mapping[str, Cluster] = {}
         self._numbers = numbers or itertools.count(1)
         self._stats = stats
         self._tables = tables
         self.owners = owners or Alone()
+        self._event_log = event_log
         self._background = Background()
         self._watched: list[Cluster] = []
         self._retired: weakref.WeakSet[Cluster] = weakref.WeakSet()
@@ -106,11 +113,13 @@ class ClusterManager:
             nursery.start_soon(self._follow_status)
 
     async def _follow_status(self) -> None:
-        """Balance by what any worker has found out about hosts."""
+        """Balance by what any worker has found out about hosts, and find out what is this worker's to."""
         while True:
             await trio.sleep(STATUS_INTERVAL)
             for cluster in self._watched:
                 cluster.follow_status()
+                if cluster.outlier is not None:
+                    await cluster.outlier.poll()
 
     async def _reap(self) -> None:
         """Close idle connections in time: one coarse timer for the whole worker."""
@@ -145,6 +154,8 @@ class ClusterManager:
             seed=seed,
             numbers=self._numbers,
             background=self._background,
+            owners=self.owners,
+            event_log=self._event_log,
         )
 
     def _ensure_rows(self, endpoints: Endpoints) -> None:

@@ -14,6 +14,7 @@ from proxy.upstream.codecs import Codecs
 from proxy.upstream.http1_pool import Http1Pool
 from proxy.upstream.http1_preconnect import PreconnectingHttp1Pool
 from proxy.upstream.http2_pool import Http2Pool
+from proxy.upstream.outlier.monitor import HostMonitor
 from proxy.upstream.pool import Common, Pool
 from proxy.upstream.stats import ClusterStats
 from proxy.upstream.tables import Table
@@ -34,7 +35,7 @@ class Pools:
     """A pool belongs to a host's identity (slot, address, hostname, transport socket), so it survives a change of
     weight or locality. Requests of high priority have pools, and the limits of `high_breaker`, of their own. `numbers`
     are for connections, `background` runs those that outlive the request that they were opened for, and with them what
-    `cluster` gives.
+    `cluster` gives. `monitor` makes what hears of requests to a host.
     """
 
     def __init__(
@@ -49,8 +50,10 @@ class Pools:
         numbers: Iterator[int],
         background: Background,
         cluster: Callable[[], object],
+        monitor: Callable[[Host], HostMonitor] | None = None,
     ) -> None:
         self.config = config
+        self._monitor = monitor
         self._stats = stats
         self._breakers = breaker, high_breaker
         self._hosts = hosts
@@ -121,7 +124,8 @@ class Pools:
 
     def _new(self, host: Host, key: Key) -> Pool:
         breaker = self._breakers[key.high]
-        common = Common(host, self.config, self._stats, breaker, self._hosts, self._numbers)
+        monitor = self._monitor(host) if self._monitor is not None else None
+        common = Common(host, self.config, self._stats, breaker, self._hosts, self._numbers, monitor)
 
         def http1() -> Http1Pool:
             tls = self._sockets.towards(host, key.transport, HTTP1)

@@ -9,6 +9,7 @@ from master.config.compile import endpoints
 from master.config.compile.circuit_breakers import compile_breakers
 from master.config.compile.lb import compile_lb
 from master.config.compile.lb_subsets import compile_subsets
+from master.config.compile.outlier import compile_outlier_detection
 from master.config.compile.socket_matches import compile_socket_matches
 from master.config.compile.tls import compile_upstream
 from master.config.compile.upstream_http import compile_http_options
@@ -58,8 +59,11 @@ DEFAULT_CONNECT_TIMEOUT = 5.0
 DEFAULT_DNS_REFRESH = 5.0
 
 
-def compile_clusters(messages: Any, context: Context) -> tuple[tuple[Cluster, ...], dict[str, ClusterEndpoints]]:
-    """The clusters, and the hosts of those that need no resolver; `context` stands for the list.
+def compile_clusters(
+    messages: Any, manager: Any, context: Context
+) -> tuple[tuple[Cluster, ...], dict[str, ClusterEndpoints]]:
+    """The clusters, and the hosts of those that need no resolver; `context` stands for the list, `manager` is the
+    `ClusterManager`.
 
     A cluster's slot is its place in the list; hosts are numbered through all clusters. Where a configuration follows
     another one, the controller gives slots anew (`master/dns/slots.py`).
@@ -71,7 +75,7 @@ def compile_clusters(messages: Any, context: Context) -> tuple[tuple[Cluster, ..
         here = context.at(index)
         if message.name in clusters:
             here.error(("name",), f"cluster {message.name!r} exists already", "a name of its own", kind="duplicate")
-        cluster = _cluster(message, here)
+        cluster = _cluster(message, manager, here)
         localities: tuple[LocalityHosts, ...] = ()
         if _type(message) == "STATIC":
             localities = endpoints.compile_hosts(message.load_assignment, slots, here.at("load_assignment"))
@@ -89,7 +93,7 @@ def _type(message: Any) -> str:
     return TYPES.get(message.type, "")
 
 
-def _cluster(message: Any, context: Context) -> Cluster:
+def _cluster(message: Any, manager: Any, context: Context) -> Cluster:
     """A discovery type that is not ours, already reported, becomes a STATIC cluster without hosts."""
     kind = _type(message)
     dns = _dns(message, kind, context) if kind in ("STRICT_DNS", "LOGICAL_DNS") else None
@@ -115,6 +119,7 @@ def _cluster(message: Any, context: Context) -> Cluster:
         breaker=breaker,
         high_breaker=high_breaker,
         dns=dns,
+        outlier=compile_outlier_detection(message, context, event_log_path=manager.outlier_detection.event_log_path),
         lb=compile_lb(message, context),
         subsets=compile_subsets(message.lb_subset_config, context.at("lb_subset_config")),
         tls=tls,

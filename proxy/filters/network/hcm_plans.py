@@ -242,6 +242,8 @@ class Plans:
         cluster = self._clusters.get(entry.cluster_name(request))
         if cluster is None or cluster.config.pool_per_downstream_connection:  # a plan is for all connections
             return None
+        if cluster.outlier is not None and grpc.is_request(request.headers):  # which counts by another status
+            return None
         transport = cluster.transport_options(request)
         if transport is not None and express_varying.MARK.decode() in "".join(
             (transport.server_name or "", *transport.sans)
