@@ -290,6 +290,8 @@ class UpstreamRequest:
         if forwarding.service_time and not leaving and forwarding.complete_at is not None:
             elapsed = now - forwarding.complete_at
             head.headers.set(b"x-envoy-upstream-service-time", b"%d" % int(elapsed * 1000))
+        for cookie in forwarding.cookies:
+            head.headers.add(b"set-cookie", cookie)
         entry = forwarding.entry
         if entry.finish_response is not None:
             # Its edits may tell them.
