@@ -18,6 +18,7 @@ from proxy.errors import ProxyError
 from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo, UpstreamConnection
 from proxy.net.peer import address_of
+from proxy.route.hash_policy import RequestHash
 from proxy.stats import Stats
 from proxy.upstream import failures
 from proxy.upstream.background import Background
@@ -31,8 +32,8 @@ from proxy.upstream.judge import Judge
 from proxy.upstream.lb import Surroundings
 from proxy.upstream.load_balancer_context import ANYBODY, LoadBalancerContext
 from proxy.upstream.observed import Hidden, Together
-from proxy.upstream.outlier.detector import Detector, EventLog
-from proxy.upstream.owners import Alone, Owners
+from proxy.upstream.outlier.detector import EventLog, detector_of
+from proxy.upstream.owners import Owners
 from proxy.upstream.pool import Pool
 from proxy.upstream.pools import Pools
 from proxy.upstream.stats import ClusterStats, Outcomes
@@ -72,24 +73,14 @@ class Cluster:
         self.config = config
         self._numbers = numbers or itertools.count(1)
         self.stats = ClusterStats(stats, config.stat_name)
+        self.request_hash = RequestHash(config.lb.hashing.policies) if config.lb.hashing.policies else None
         self.hidden = Hidden(stats, f"cluster.{config.stat_name}.")
         self._hosts = tables.hosts
         slot = endpoints.slot if endpoints is not None else 0
         self.status = HostStatus(tables, slot, checks=False, ejects=config.outlier is not None)
-        self.outlier: Detector | None = None
-        if config.outlier is not None:
-            self.outlier = Detector(
-                config,
-                config.outlier,
-                self.status,
-                tables,
-                slot,
-                stats,
-                owners or Alone(),
-                changed=self.follow_status,
-                random=Random(seed),
-                event_log=event_log,
-            )
+        self.outlier = detector_of(
+            config, self.status, tables, slot, stats, owners, changed=self.follow_status, event_log=event_log
+        )
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
         surroundings = Surroundings(config.lb, seed, Random(seed), functools.partial(_active_requests, tables.hosts))

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import trio
 import xxhash
@@ -27,7 +27,7 @@ from proxy.upstream.outlier.statistics import Record, Verdict
 from proxy.upstream.outlier.stats import OutlierStats
 from proxy.upstream.outlier.suspects import Suspects
 from proxy.upstream.outlier.windows import EXTERNAL, LOCAL, Origin, Windows
-from proxy.upstream.owners import Owners
+from proxy.upstream.owners import Alone, Owners
 from proxy.upstream.tables import HostColumn, Tables
 
 log = logging.getLogger("proxy.upstream")
@@ -57,11 +57,11 @@ class Detector:
         tables: Tables,
         slot: int,
         stats: Stats,
-        owners: Owners,
+        owners: Owners | None,
         *,
         changed: Callable[[], None],
-        random: Random,
         event_log: EventLog | None = None,
+        random: Random | None = None,
         clock: Callable[[], int] = milliseconds,
     ) -> None:
         self._config = config
@@ -69,9 +69,9 @@ class Detector:
         self._status = status
         self._table = tables.hosts
         self._stats = OutlierStats(stats, cluster.stat_name)
-        self._owners = owners
+        self._owners = owners or Alone()
         self._changed = changed
-        self._random = random
+        self._random = random or Random()
         self._write = event_log(config.event_log_path) if event_log is not None and config.event_log_path else None
         self._hosts: dict[int, Host] = {}
         self._ejected: set[int] | None = None  # rows; None: others look after them
@@ -278,6 +278,14 @@ class Detector:
         seconds = (now - since) // 1000 if since else None
         ejections = self._table.total(host.slot, HostColumn.EJECTIONS)
         return events.about(self._name, str(host.address), ejections=ejections, seconds=seconds)
+
+
+def detector_of(
+    cluster: Cluster, status: HostStatus, tables: Tables, slot: int, stats: Stats, owners: Owners | None, **hooks: Any
+) -> Detector | None:
+    """That of a cluster which has outlier detection."""
+    config = cluster.outlier
+    return None if config is None else Detector(cluster, config, status, tables, slot, stats, owners, **hooks)
 
 
 def _done(enforced: bool) -> str:
