@@ -126,9 +126,14 @@ class Cluster:
         return None if names is None and owner is None else of_request(names, request, owner)
 
     def pick(self, context: LoadBalancerContext = ANYBODY) -> Pool | None:
-        """The pool of the balancer's next host for the request of `context`; None if none is healthy."""
+        """The pool of the balancer's next host for the request of `context`; None if none is healthy, or if there may
+        be no more pools.
+        """
         host = self._choose(context).pick(context.number)
-        return None if host is None else self._pools.get(host, context.high, context.transport, context.http2)
+        if host is None:
+            self._pools.refused = False
+            return None
+        return self._pools.get(host, context.high, context.transport, context.http2)
 
     async def open_stream(
         self,
@@ -152,7 +157,10 @@ class Cluster:
         outcomes = outcomes or self.outcomes_of(info)
         pool = pool or self.pick(context)
         if pool is None:
-            self._charge_none_healthy(context.labels)
+            if self._pools.refused:
+                self.stats.cx_pool_overflow.inc()
+            else:
+                self._charge_none_healthy(context.labels)
             error = failures.no_healthy_upstream()
             outcomes.charge(error.status)
             raise error

@@ -42,9 +42,10 @@ class HostColumn(enum.IntEnum):
     EJECTION_BACKOFF = 25
     SUCCESS_RATE = 26
     LOCAL_SUCCESS_RATE = 27
+    CONNECTIONS = 28  # that are claimed, where a host has a limit of its own
 
 
-HOST_GAUGES = (HostColumn.CX_ACTIVE, HostColumn.RQ_ACTIVE)
+HOST_GAUGES = (HostColumn.CX_ACTIVE, HostColumn.RQ_ACTIVE, HostColumn.CONNECTIONS)
 
 
 class ClusterColumn(enum.IntEnum):
@@ -60,12 +61,14 @@ class ClusterColumn(enum.IntEnum):
     HIGH_PENDING = 5
     HIGH_REQUESTS = 6
     HIGH_RETRIES = 7
-    STATUS_CHANGES = 8
-    DETECTIONS = 9
-    SUCCESS_RATE_AVERAGE = 10
-    SUCCESS_RATE_THRESHOLD = 11
-    LOCAL_SUCCESS_RATE_AVERAGE = 12
-    LOCAL_SUCCESS_RATE_THRESHOLD = 13
+    POOLS = 8
+    HIGH_POOLS = 9
+    STATUS_CHANGES = 10
+    DETECTIONS = 11
+    SUCCESS_RATE_AVERAGE = 12
+    SUCCESS_RATE_THRESHOLD = 13
+    LOCAL_SUCCESS_RATE_AVERAGE = 14
+    LOCAL_SUCCESS_RATE_THRESHOLD = 15
 
 
 CLUSTER_GAUGES = tuple(column for column in ClusterColumn if column < ClusterColumn.STATUS_CHANGES)
