@@ -298,6 +298,7 @@ def _plain(entry: RouteEntry, options: Forwarding, terms: Terms, cluster: Cluste
     return (
         not terms.no_content
         and cluster.config.protocol == "http1"
+        and cluster.config.breaker.max_connection_pools is None  # who has none must not take another host's turn
         and not cluster.config.http1.send_fully_qualified_url  # a plan's target is a path
         and not (terms.retry is not None and terms.asked)
         and not any(0 < limit < LEAST_TIMEOUT for limit in (*times, *durations))

@@ -23,7 +23,9 @@ def paths(text: str) -> list[str]:
 
 
 def test_a_field_that_nobody_reads_is_named_once_at_the_highest_path() -> None:
-    text = bootstrap(clusters="- {name: origin, track_cluster_stats: {timeout_budgets: true, request_response_sizes: true}}")
+    text = bootstrap(
+        clusters="- {name: origin, track_cluster_stats: {timeout_budgets: true, request_response_sizes: true}}"
+    )
     assert findings(text) == [
         Finding(
             "unsupported",
