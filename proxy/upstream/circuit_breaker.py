@@ -66,6 +66,10 @@ class CircuitBreaker:
     def release_connection(self) -> None:
         self._table.release(self._row, self._columns.connections)
 
+    def claim_of_host(self) -> bool:
+        """Claim one of the host's own connections for one that the cluster has granted; gone with that."""
+        return True
+
     def claim_pending(self) -> bool:
         """Claim a place among the requests that wait for a connection."""
         if self._table.claim(self._row, self._columns.pending, self._limits.max_pending_requests):
@@ -152,6 +156,12 @@ class HostBreaker(CircuitBreaker):
             self._hosts.add(self._host, HostColumn.CONNECTIONS, 1)
             self._table.add(self._row, self._columns.connections, 1)
         return force
+
+    def claim_of_host(self) -> bool:
+        if self._hosts.claim(self._host, HostColumn.CONNECTIONS, self._most):
+            return True
+        self._stats.cx_overflow.inc()
+        return False
 
     def release_connection(self) -> None:
         super().release_connection()

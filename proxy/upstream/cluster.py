@@ -197,7 +197,7 @@ class Cluster:
     async def open_connection(self, info: StreamInfo, context: LoadBalancerContext = ANYBODY) -> TcpConnection:
         """A connection of its own to the balancer's next host for `context`; the caller closes it.
 
-        Raises `ProxyError`: UO at the limit of connections (none waits for a free one), UH, UF. `info` learns the host.
+        Raises `ProxyError`: UO at a limit of connections (none waits for a free one), UH, UF. `info` learns the host.
         """
         breaker = self.high_breaker if context.high else self.breaker
         if not breaker.claim_connection(force=False):
@@ -207,6 +207,10 @@ class Cluster:
             breaker.release_connection()
             self._charge_none_healthy(context.labels)
             raise failures.no_healthy_upstream()
+        breaker = self._pools.breaker_of(host, context.high)
+        if not breaker.claim_of_host():
+            (self.high_breaker if context.high else self.breaker).release_connection()
+            raise failures.reset("overflow")
         info.upstream_host = info.upstream_tried = host.address
         info.upstream_hostname = host.hostname
         tls = self._sockets.towards(host, context.transport)

@@ -97,6 +97,11 @@ class Pools:
                 pool.drain()
         return pool
 
+    def breaker_of(self, host: Host, high: bool) -> CircuitBreaker:
+        """What limits connections to `host`."""
+        breaker = self._breakers[high]
+        return HostBreaker(breaker, self._hosts, host.slot) if self._limits_hosts else breaker
+
     def keep(self, identities: Iterable[object]) -> None:
         """These hosts are left: the pools of others close their idle connections now."""
         kept = set(identities)
@@ -133,9 +138,7 @@ class Pools:
         self.close()
 
     def _new(self, host: Host, key: Key) -> Pool:
-        breaker = self._breakers[key.high]
-        if self._limits_hosts:
-            breaker = HostBreaker(breaker, self._hosts, host.slot)
+        breaker = self.breaker_of(host, key.high)
         monitor = self._monitor(host) if self._monitor is not None else None
         common = Common(host, self.config, self._stats, breaker, self._hosts, self._numbers, monitor)
 
