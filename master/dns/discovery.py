@@ -97,4 +97,5 @@ def _host(endpoint: DnsEndpoint, address: str, slot_of: Callable[[str], int]) ->
         weight=endpoint.weight,
         metadata=endpoint.metadata,
         health_status=endpoint.health_status,
+        check=endpoint.check,
     )

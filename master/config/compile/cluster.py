@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from master.config.compile import endpoints
 from master.config.compile.circuit_breakers import compile_breakers
+from master.config.compile.health_check import compile_health_check
 from master.config.compile.lb import compile_lb
 from master.config.compile.lb_subsets import compile_subsets
 from master.config.compile.socket_matches import compile_socket_matches
@@ -38,6 +39,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "connection_pool_per_downstream_connection",
         "preconnect_policy",
     ),
+    "envoy.config.cluster.v3.Cluster.CommonLbConfig": ("ignore_new_hosts_until_first_hc",),
     "envoy.config.cluster.v3.Cluster.PreconnectPolicy": ("per_upstream_preconnect_ratio",),
     "envoy.config.cluster.v3.Cluster.RefreshRate": ("base_interval", "max_interval"),
 }
@@ -122,6 +124,12 @@ def _cluster(message: Any, context: Context) -> Cluster:
         socket=compile_upstream_socket(message, context),
         preconnect_ratio=message.preconnect_policy.per_upstream_preconnect_ratio.value or 1.0,
         pool_per_downstream_connection=message.connection_pool_per_downstream_connection,
+        health_check=compile_health_check(
+            message.health_checks, context.at("health_checks"), http2=http_options.get("protocol") == "http2"
+        ),
+        close_connections_on_host_health_failure=message.close_connections_on_host_health_failure,
+        ignore_health_on_host_removal=message.ignore_health_on_host_removal,
+        ignore_new_hosts_until_first_hc=message.common_lb_config.ignore_new_hosts_until_first_hc,
         **http_options,
     )
 
