@@ -18,6 +18,7 @@ from proxy.errors import ProxyError
 from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo, UpstreamConnection
 from proxy.net.peer import address_of
+from proxy.route.hash_policy import RequestHash
 from proxy.stats import Stats
 from proxy.upstream import failures
 from proxy.upstream.background import Background
@@ -67,6 +68,7 @@ class Cluster:
         self.config = config
         self._numbers = numbers or itertools.count(1)
         self.stats = ClusterStats(stats, config.stat_name)
+        self.request_hash = RequestHash(config.lb.hashing.policies) if config.lb.hashing.policies else None
         self.hidden = Hidden(stats, f"cluster.{config.stat_name}.")
         self._hosts = tables.hosts
         slot = endpoints.slot if endpoints is not None else 0

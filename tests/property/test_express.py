@@ -24,9 +24,11 @@ from proxy.config.access_log import AccessLog
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.common import HeaderMatcher, SocketAddress, StringMatcher
 from proxy.config.forwarding import Forwarding, MaxStreamDuration, RetryPolicy
+from proxy.config.hash_policy import CookieMaker, HashPolicy
 from proxy.config.header_mutation import HeaderMutations, Mutation
 from proxy.config.http1 import HeaderCase, Http1Options, UpstreamHttp1Options
 from proxy.config.identity import Identity
+from proxy.config.lb import Hashing, LoadBalancing
 from proxy.config.route import ClusterAction, HostRewrite, PathRewrite, Route, VirtualCluster
 from proxy.config.target import TargetRules
 from proxy.config.tls import Certificate, DownstreamTls
@@ -203,6 +205,16 @@ LEVEL = st.one_of(
         ).map(tuple),
     ),
 )
+HASHES = [
+    HashPolicy("header", "x-request-id"),
+    HashPolicy("header", "user-agent", terminal=True),
+    HashPolicy("header", ":path"),
+    HashPolicy("cookie", "k"),
+    HashPolicy("cookie", "made", cookie=CookieMaker(9)),
+    HashPolicy("source_ip"),
+    HashPolicy("query_parameter", "q"),
+]
+HASHED = LoadBalancing("MAGLEV", hashing=Hashing(table_size=5))
 ACTIONS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {},
     optional={
@@ -236,6 +248,7 @@ ACTIONS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
             max_stream_duration=st.sampled_from([None, None, MaxStreamDuration(9.0)]),
         ),
         "cluster_header": st.just("x-cluster"),
+        "hash_policies": st.lists(st.sampled_from(HASHES), min_size=1, max_size=2).map(tuple),
     },
 )
 
@@ -337,6 +350,7 @@ _VARIABLE = [
     (re.compile(rb"(?i)(x-request-id: )(?!7a1d3f9e)[0-9a-f-]{36}"), rb"\1ID"),
     (re.compile(rb"(?i)(x-envoy-upstream-service-time: )\d+"), rb"\g<1>0"),
     (re.compile(rb"(?i)(x-envoy-expected-rq-timeout-ms: )(?:14|8|4)\d{3}"), rb"\1LEFT"),  # of 15, 9 or 5 s, to a retry
+    (re.compile(rb"(?i)(set-cookie: made=)\"[0-9a-f]{16}"), rb'\1"VALUE'),
     (re.compile(rb"(?i)(date: )(?!Mon, 23 Nov 2026 00:00:00)[^\r]*"), rb"\1NOW"),
 ]
 
@@ -420,6 +434,7 @@ def run(
                 access_log=tuple(map(AccessLog, loggers)),
                 virtual_host=dict(routing.host),
                 target=routing.target,
+                lb=HASHED if "hash_policies" in routing.action else LoadBalancing(),
                 **hcm,
             )
             if tls is not None:
@@ -549,6 +564,8 @@ def test_the_lane_changes_nothing(
 @example(script=OF_MANY_PATHS, suppress=False, edits=(), routing=REWRITTEN[0])
 @example(script=[*TRACED, *OF_MANY_PATHS], suppress=False, edits=CONSTANT, routing=REWRITTEN[1])
 @example(script=OF_MANY_PATHS, suppress=True, edits=(), routing=REWRITTEN[0])
+@example(script=TRACED, suppress=False, edits=(), routing=Routing({"hash_policies": (HASHES[0],)}))
+@example(script=[Step(GET, PLAIN)] * 3, suppress=False, edits=(), routing=Routing({"hash_policies": (HASHES[4],)}))
 def test_the_lane_changes_nothing_of_what_routes_do(
     script: list[Step],
     suppress: bool,
@@ -568,7 +585,9 @@ def test_the_lane_changes_nothing_of_what_routes_do(
 
 
 @pytest.mark.parametrize(
-    "routing", [PLAIN_ROUTING, CONSTANT_ROUTING, *REWRITTEN], ids=["plain", "constant", "prefix", "regex"]
+    "routing",
+    [PLAIN_ROUTING, CONSTANT_ROUTING, *REWRITTEN, Routing({"hash_policies": (HASHES[1], HASHES[5])})],
+    ids=["plain", "constant", "prefix", "regex", "hashed"],
 )
 @pytest.mark.parametrize("answer", [PLAIN, LONG], ids=["short", "long"])
 def test_plain_requests_take_the_lane(

@@ -12,6 +12,7 @@ from proxy.config.route import ClusterAction
 from proxy.filters.express_watch import LEAST_TIMEOUT
 from proxy.filters.http.router import Router
 from proxy.filters.http.router_headers import Terms, finish_terms, settle
+from proxy.filters.network.hcm_express_hash import NotShared, shared_hash
 from proxy.filters.network.hcm_route_stats import observed
 from proxy.http import express_request, express_varying, grpc, header_case
 from proxy.http.exchange import Policy
@@ -221,11 +222,13 @@ class Plans:
         if plan is None:
             return None
         routes = self._routes.virtual_host_of(plan.request)
-        planned = PlannedHead(plan, arrival.method, fields, routes, self._target.keeps, self._destination)
+        build = functools.partial(self._destination, hop)
+        planned = PlannedHead(plan, arrival.method, fields, routes, self._target.keeps, build)
         self._given.add(planned)
         return planned
 
-    def _destination(self, plan: RequestPlan, entry: RouteEntry) -> Destination | None:
+    def _destination(self, hop: Hop, plan: RequestPlan, entry: RouteEntry) -> Destination | None:
+        """`hop` is that of a connection of the plan's kind."""
         action, router = entry.route.action, self.router
         if router.checked and not set(router.checked).isdisjoint(dict(plan.request.headers.items)):
             return None
@@ -246,6 +249,10 @@ class Plans:
         if transport is not None and express_varying.MARK.decode() in "".join(
             (transport.server_name or "", *transport.sans)
         ):
+            return None
+        try:
+            number = shared_hash(plan, request, hop, entry, cluster)
+        except NotShared:
             return None
         terms = settle(
             request, action, entry.retry, tell=router.envoy_headers, respect_expected=router.respects_expected
@@ -275,7 +282,7 @@ class Plans:
                 remember=header_case.reader(cluster.config.http1.header_case),
                 refused=terms.retry.wants_response if terms.retry is not None else None,
             )
-        context = LoadBalancerContext(entry.labels, transport=transport)
+        context = LoadBalancerContext(entry.labels, number, transport=transport)
         outcomes = cluster.outcomes(internal=plan.internal)
         return Destination(entry, cluster, head, responses, outcomes, context)
 

@@ -125,7 +125,8 @@ class UpstreamRequest:
         info, stream = self._exchange.info, self._stream
         assert stream is not None
         info.transfer = stream
-        info.upstream_host = info.upstream_remote = info.upstream_tried = stream.host.address
+        info.upstream_host = info.upstream_tried = stream.host.address
+        info.upstream_remote = stream.identity.remote or stream.host.address
         info.upstream_hostname, info.upstream_local = stream.host.hostname, stream.local
         info.attempt_begun, info.pool_ready, info.upstream_connection = self._facts
 
@@ -289,6 +290,8 @@ class UpstreamRequest:
         if forwarding.service_time and not leaving and forwarding.complete_at is not None:
             elapsed = now - forwarding.complete_at
             head.headers.set(b"x-envoy-upstream-service-time", b"%d" % int(elapsed * 1000))
+        for cookie in forwarding.cookies:
+            head.headers.add(b"set-cookie", cookie)
         entry = forwarding.entry
         if entry.finish_response is not None:
             # Its edits may tell them.

@@ -61,7 +61,7 @@ class Target(Generic[Kind]):
     def __init__(self, means: Means, host: Host) -> None:
         check = means.check
         metadata = ((NAMESPACE, check.socket_match),) if check.socket_match else host.metadata
-        self.host = replace(host, address=checked_address(host), metadata=metadata)
+        self.host = replace(host, address=checked_address(host), metadata=metadata, additional=())
         self.authority = _authority(means, host)
         self.timeout = check.timeout
         self.reuses = check.reuse_connection
