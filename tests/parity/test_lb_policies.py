@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, virtual_host
+from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, static_cluster, virtual_host
 from tests.kit.client import Connection
+from tests.kit.config import findings
+from tests.kit.envoy import validate
 from tests.kit.origin import Origin
 from tests.kit.parity import Pair, run_pair
 from tests.parity.balancing import DEGRADED, DOWN, assert_alike, cluster, group, host, placed, shares
@@ -160,3 +162,37 @@ def test_a_cluster_makes_cookies(pair: Pair) -> None:
     answers = pair.send(b"GET /cookies/ HTTP/1.1\r\nhost: h\r\n\r\n")
     envoy, ours = ([cookie[:3] for cookie in answer.only.values("set-cookie")] for answer in answers)
     assert ours == envoy == ['k="']
+
+
+REFUSED: dict[str, Fields] = {
+    "none": {"lb_policy": "LOAD_BALANCING_POLICY_CONFIG"},
+    "empty": {"load_balancing_policy": {}},
+    "subsets": {
+        "load_balancing_policy": policy(extension("RoundRobin")),
+        "lb_subset_config": {"subset_selectors": [{"keys": ["a"]}]},
+    },
+    "localities": {
+        "load_balancing_policy": policy(extension("RoundRobin")),
+        "common_lb_config": {"locality_weighted_lb_config": {}},
+    },
+    "provided": {"load_balancing_policy": policy(extension("ClusterProvided"))},
+    "no_prime": {"load_balancing_policy": policy(extension("Maglev", table_size=100))},
+    "sizes": {"load_balancing_policy": policy(extension("RingHash", minimum_ring_size=2, maximum_ring_size=1))},
+    "nothing_in_subsets": {
+        "load_balancing_policy": policy(
+            extension("Subset", subset_selectors=[{"keys": ["a"]}], subset_lb_policy=policy())
+        )
+    },
+}
+
+
+@pytest.mark.parity(
+    *of("config.cluster.v3.Cluster", "load_balancing_policy", "lb_policy"),
+    *of(f"{PACKAGE}.maglev.v3.Maglev", "table_size"),
+)
+@pytest.mark.parametrize("name", REFUSED)
+def test_both_refuse(name: str) -> None:
+    text = bootstrap([], [static_cluster("c", 80, **REFUSED[name])])
+    accepted, said = validate(text)
+    assert not accepted, said
+    assert findings(text)
