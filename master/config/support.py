@@ -76,13 +76,11 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.listener.v3.ListenerFilter": ("name",),  # the type of `typed_config` decides
     "envoy.config.core.v3.TransportSocket": ("name",),  # the type of `typed_config` decides
     "envoy.config.core.v3.SubstitutionFormatString": ("json_format_options",),
-    "envoy.config.route.v3.RouteAction": ("flush_timeout",),  # as for stream_flush_timeout
     "envoy.config.core.v3.TypedExtensionConfig": ("name",),  # the type of `typed_config` decides
     "envoy.config.route.v3.RouteAction.RequestMirrorPolicy": ("trace_sampled",),  # there are no traces yet
     "envoy.config.route.v3.WeightedCluster": ("runtime_key_prefix",),  # without a runtime the weights count
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
         "represent_ipv4_remote_address_as_ipv4_mapped_ipv6",  # no address is told otherwise in 1.40
-        "stream_flush_timeout",  # of HTTP/2: an HTTP/1 stream keeps nothing back that it could wait for
     ),
     "envoy.config.route.v3.Route": ("decorator",),  # it names spans, and there is no tracing yet
     "envoy.config.route.v3.Decorator": ("operation", "propagate"),

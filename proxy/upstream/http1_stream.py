@@ -11,7 +11,7 @@ import trio
 from proxy.config.common import Address
 from proxy.errors import ProxyError
 from proxy.http.codec import CodecError
-from proxy.http.events import ConnectionEnded, DataReceived, Event, InformationalReceived, ResponseReceived
+from proxy.http.events import ConnectionEnded, DataReceived, Event, InformationalReceived, ResponseReceived, StreamEnded
 from proxy.http.h1_connection import closes
 from proxy.http.headers import Headers
 from proxy.http.stream_info import UpstreamConnection
@@ -108,6 +108,10 @@ class Http1Stream(UpstreamStream):
     @property
     def pending(self) -> bool:
         return bool(self._events)
+
+    @property
+    def ending(self) -> bool:
+        return bool(self._events) and isinstance(self._events[0], StreamEnded)
 
     async def send_request(
         self,

@@ -71,6 +71,10 @@ class Http2Stream(UpstreamStream):
     def pending(self) -> bool:
         return self._channel.pending
 
+    @property
+    def ending(self) -> bool:
+        return self._channel.whole_within(0)
+
     async def send_request(
         self,
         method: bytes,

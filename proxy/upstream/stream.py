@@ -141,6 +141,11 @@ class UpstreamStream(abc.ABC):
         """Whether `receive` has an event at hand and will not wait."""
 
     @property
+    @abc.abstractmethod
+    def ending(self) -> bool:
+        """Whether that event is the response's end."""
+
+    @property
     def response_started(self) -> bool:
         """Whether the head of a response for the client has come."""
         return self._response_started

@@ -35,6 +35,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "http_filters",
         "max_request_headers_kb",
         "stream_idle_timeout",
+        "stream_flush_timeout",
         "request_timeout",
         "request_headers_timeout",
         "drain_timeout",
@@ -102,7 +103,9 @@ class LogOptions(msgspec.Struct, frozen=True, gc=False):
 
 
 class Config(msgspec.Struct, frozen=True):
-    """`HttpConnectionManager` with Envoy's defaults. Durations in seconds; 0 means none."""
+    """`HttpConnectionManager` with Envoy's defaults. Durations in seconds; 0 means none, and None for
+    `stream_flush_timeout` what the stream's idle timeout is.
+    """
 
     stat_prefix: str
     route_config: RouteConfiguration
@@ -117,6 +120,7 @@ class Config(msgspec.Struct, frozen=True):
     max_headers_count: int = 100
     idle_timeout: float = 3600.0
     stream_idle_timeout: float = 300.0
+    stream_flush_timeout: float | None = None
     request_timeout: float = 0.0
     request_headers_timeout: float = 0.0
     delayed_close_timeout: float = 1.0
@@ -158,6 +162,9 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         max_headers_count=options.max_headers_count.value or 100,
         idle_timeout=idle if options.HasField("idle_timeout") else 3600.0,
         stream_idle_timeout=seconds("stream_idle_timeout", 300.0),
+        stream_flush_timeout=context.duration(message.stream_flush_timeout, "stream_flush_timeout")
+        if message.HasField("stream_flush_timeout")
+        else None,
         request_timeout=seconds("request_timeout", 0.0),
         request_headers_timeout=seconds("request_headers_timeout", 0.0),
         delayed_close_timeout=seconds("delayed_close_timeout", 1.0),

@@ -164,11 +164,11 @@ def test_a_field_without_effect_is_not_called_supported() -> None:
 def test_fields_without_effect_change_nothing() -> None:
     match = 'match: {safe_regex: {regex: "/.*"}}'
     plain = bootstrap().replace('match: {prefix: "/"}', match)
-    text = bootstrap(hcm="stream_flush_timeout: 1s").replace(
+    text = bootstrap(hcm="represent_ipv4_remote_address_as_ipv4_mapped_ipv6: true").replace(
         'match: {prefix: "/"}', match.replace('regex: "', 'google_re2: {}, regex: "')
     )
     text = text.replace("cluster_name: origin", "cluster_name: other")
-    for name in ("stream_flush_timeout", "google_re2", "cluster_name: other"):
+    for name in ("represent_ipv4_remote_address", "google_re2", "cluster_name: other"):
         assert name in text
     found, expected = compiled(text), compiled(plain)
     assert (found.listeners, found.clusters, found.endpoints) == (
