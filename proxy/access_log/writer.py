@@ -79,15 +79,15 @@ class LogWriter:
 
     def queue(self, output: Output) -> LogQueue:
         """The queue to `output`; loggers of the same file share one."""
-        if output.name not in self._queues:
+        if output.name not in self._queues:  # another dict, as the thread may be looking at this one
             queue = LogQueue(output, self._stats, self._pending, self._full)
-            self._queues = {**self._queues, output.name: queue}  # the thread may be in the middle of the old ones
+            self._queues = {**self._queues, output.name: queue}
             if self._started:
                 self.start()
         return self._queues[output.name]
 
     def start(self) -> None:
-        """Start the thread, once there is anything to log to. No thread lives through a fork: the worker does this."""
+        """Start the thread once there is anything to log to. None lives through a fork, so the worker does this."""
         self._started = True
         if self._queues and self._thread is None:
             self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)

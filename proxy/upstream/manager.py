@@ -15,7 +15,7 @@ from proxy.config.secrets import cluster_in_place
 from proxy.stats import Stats
 from proxy.upstream.background import Background
 from proxy.upstream.cluster import Cluster
-from proxy.upstream.outlier.detector import EventLog
+from proxy.upstream.health.service import NO_TOOLS, HealthChecks, Tools
 from proxy.upstream.owners import Alone, Owners
 from proxy.upstream.tables import Tables
 
@@ -43,7 +43,8 @@ class ClusterManager:
 
     A cluster whose configuration is the same is the same object: it keeps pools and claims. One that is replaced or
     removed finishes what it has; `draining` says so for as long as anybody could still use it. `numbers` are for
-    upstream connections. `owners` says what this worker looks after for all; `event_log` opens logs of events.
+    upstream connections. `owners` says what this worker looks after for all, `tools` are for who finds out how hosts
+    are.
     """
 
     def __init__(
@@ -52,15 +53,16 @@ class ClusterManager:
         tables: Tables,
         numbers: Iterator[int] | None = None,
         owners: Owners | None = None,
-        event_log: EventLog | None = None,
+        tools: Tools = NO_TOOLS,
     ) -> None:
         self.now: Mapping[str, Cluster] = {}
         self._numbers = numbers or itertools.count(1)
         self._stats = stats
         self._tables = tables
         self.owners = owners or Alone()
-        self._event_log = event_log
         self._background = Background()
+        self._open_log = tools.open_log
+        self.health_checks = HealthChecks(stats, tables.hosts, self.owners, self._background, tools)
         self._watched: list[Cluster] = []
         self._retired: weakref.WeakSet[Cluster] = weakref.WeakSet()
 
@@ -91,6 +93,7 @@ class ClusterManager:
             self._retired.add(cluster)
         for cluster in clusters.values():
             cluster.begin()
+        self.health_checks.follow(clusters.values())
         self.update_endpoints(endpoints)
         return dict(before) != dict(clusters)
 
@@ -99,6 +102,7 @@ class ClusterManager:
         self._ensure_rows(endpoints)
         for name, cluster in self.now.items():
             cluster.update_endpoints(endpoints.clusters.get(name))
+        self.health_checks.update()
 
     @property
     def draining(self) -> bool:
@@ -111,6 +115,7 @@ class ClusterManager:
             nursery.start_soon(self._background.run)
             nursery.start_soon(self._reap)
             nursery.start_soon(self._follow_status)
+            nursery.start_soon(self.health_checks.run)
 
     async def _follow_status(self) -> None:
         """Balance by what any worker has found out about hosts, and find out what is this worker's to."""
@@ -155,7 +160,7 @@ class ClusterManager:
             numbers=self._numbers,
             background=self._background,
             owners=self.owners,
-            event_log=self._event_log,
+            open_log=self._open_log,
         )
 
     def _ensure_rows(self, endpoints: Endpoints) -> None:

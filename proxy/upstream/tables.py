@@ -43,6 +43,7 @@ class HostColumn(enum.IntEnum):
     SUCCESS_RATE = 26
     LOCAL_SUCCESS_RATE = 27
     CONNECTIONS = 28  # that are claimed, where a host has a limit of its own
+    CHECK_BEGUN = 29  # when the last health check began
 
 
 HOST_GAUGES = (HostColumn.CX_ACTIVE, HostColumn.RQ_ACTIVE, HostColumn.CONNECTIONS)
@@ -72,6 +73,13 @@ class ClusterColumn(enum.IntEnum):
 
 
 CLUSTER_GAUGES = tuple(column for column in ClusterColumn if column < ClusterColumn.STATUS_CHANGES)
+
+
+class Cells(Protocol):
+    """What a reader of a table may ask."""
+
+    def total(self, row: int, column: int) -> int: ...
+    def highest(self, row: int, column: int) -> int: ...
 
 
 class Table(Protocol):

@@ -8,12 +8,11 @@ from typing import Any
 import trio
 
 from master.admin import envoy_json, parameters
-from master.admin.host_status import flags, status_of
+from master.admin.host_health import HostHealth
 from master.admin.page import JSON, Context, Reply, Request
 from master.admin.view import ServerView
 from proxy.config.cluster import CircuitBreaker, Cluster, Host, LocalityHosts
 from proxy.route.host_predicates import is_canary
-from proxy.upstream.host_status import HostStatus
 from proxy.upstream.outlier import rates
 from proxy.upstream.tables import ClusterColumn, HostColumn
 
@@ -89,9 +88,9 @@ def _lines(view: ServerView, cluster: Cluster) -> Iterator[str]:
         for limit, most in _limits(breaker).items():
             yield f"{name}::{priority}_priority::{limit}::{most}\n"
     yield f"{name}::added_via_api::false\n"
-    status = status_of(view, cluster)
+    health = HostHealth(cluster, view.hosts)
     for locality, host in _hosts(view, cluster):
-        for key, shown in _host(view, status, locality, host):
+        for key, shown in _host(view, health, locality, host):
             yield f"{name}::{host.address}::{key}::{shown}\n"
 
 
@@ -108,11 +107,11 @@ def _host_rate(view: ServerView, host: Host, column: HostColumn) -> float:
     return rates.unpack(view.hosts.highest(host.slot, column))
 
 
-def _host(view: ServerView, status: HostStatus, locality: LocalityHosts, host: Host) -> Iterator[tuple[str, object]]:
+def _host(view: ServerView, health: HostHealth, locality: LocalityHosts, host: Host) -> Iterator[tuple[str, object]]:
     for stat, column in sorted((*_COUNTERS, *_GAUGES)):
         yield stat, _count(view, host, column)
     yield "hostname", host.hostname
-    yield "health_flags", "".join(f"/{flag}" for flag in flags(status, host)) or "healthy"
+    yield "health_flags", health.text(host)
     yield "weight", host.weight
     yield "region", locality.region
     yield "zone", locality.zone
@@ -124,8 +123,8 @@ def _host(view: ServerView, status: HostStatus, locality: LocalityHosts, host: H
 
 
 def _status(view: ServerView, cluster: Cluster) -> dict[str, Any]:
-    status = status_of(view, cluster)
-    hosts = [_host_status(view, status, locality, host) for locality, host in _hosts(view, cluster)]
+    health = HostHealth(cluster, view.hosts)
+    hosts = [_host_status(view, health, locality, host) for locality, host in _hosts(view, cluster)]
     thresholds = [
         {**({} if name == "default" else {"priority": name.upper()}), **_limits(breaker)}
         for name, breaker in _priorities(cluster)
@@ -144,13 +143,13 @@ def _rates(found: Iterable[tuple[str, float]], but: Collection[str] = ()) -> dic
     return {name: {"value": rate} if rate else {} for name, rate in found if rate >= 0 and name not in but}
 
 
-def _host_status(view: ServerView, status: HostStatus, locality: LocalityHosts, host: Host) -> dict[str, Any]:
+def _host_status(view: ServerView, health: HostHealth, locality: LocalityHosts, host: Host) -> dict[str, Any]:
     counters = [_stat(name, _count(view, host, column)) for name, column in _COUNTERS]
     gauges = [{"type": "GAUGE", **_stat(name, _count(view, host, column))} for name, column in _GAUGES]
     return {
         "address": envoy_json.address(str(host.address)),
         "stats": [*counters, *gauges],
-        "health_status": {**dict.fromkeys(flags(status, host), True), "eds_health_status": "HEALTHY"},
+        "health_status": health.json(host),
         **_rates((name, _host_rate(view, host, column)) for name, column in _HOST_RATES),
         **envoy_json.set_fields(weight=host.weight, hostname=host.hostname, priority=locality.priority),
         "locality": envoy_json.set_fields(region=locality.region, zone=locality.zone, sub_zone=locality.sub_zone),

@@ -8,7 +8,6 @@ begins anew with it.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Collection
 from random import Random
 from typing import Any, Final
@@ -32,16 +31,11 @@ from proxy.upstream.tables import HostColumn, Tables
 
 log = logging.getLogger("proxy.upstream")
 
-EventLog = Callable[[str], Callable[[bytes], None]]
+OpenLog = Callable[[str], Callable[[bytes], None]]
 """Takes the path of a log and gives what takes its lines."""
 
 SLICE: Final = 256
 """Hosts that are looked at in one turn of the event loop."""
-
-
-def milliseconds() -> int:
-    """The time that all workers share, monotonic."""
-    return time.monotonic_ns() // 1_000_000
 
 
 class Detector:
@@ -60,9 +54,8 @@ class Detector:
         owners: Owners | None,
         *,
         changed: Callable[[], None],
-        event_log: EventLog | None = None,
+        open_log: OpenLog | None = None,
         random: Random | None = None,
-        clock: Callable[[], int] = milliseconds,
     ) -> None:
         self._config = config
         self._name = cluster.name
@@ -72,15 +65,14 @@ class Detector:
         self._owners = owners or Alone()
         self._changed = changed
         self._random = random or Random()
-        self._write = event_log(config.event_log_path) if event_log is not None and config.event_log_path else None
+        self._write = open_log(config.event_log_path) if open_log is not None and config.event_log_path else None
         self._hosts: dict[int, Host] = {}
         self._ejected: set[int] | None = None  # rows; None: others look after them
         self._suspects = Suspects(tables.clusters, slot)
         self._windows = Windows(tables, slot)
         self._interval = max(1, round(config.interval * 1000))
         self._phase = xxhash.xxh64_intdigest(cluster.name.encode()) % self._interval  # each cluster has its own moment
-        self._now = clock
-        self._ticks = self._tick_number(clock())
+        self._ticks = self._tick_number(status.now())
 
     def monitor(self, host: Host) -> HostMonitor:
         """What hears of requests to `host` in this worker."""
@@ -98,11 +90,11 @@ class Detector:
         """The cluster has gone: nothing is decided any more."""
         self.update(())
 
-    async def poll(self, now: int | None = None) -> None:
-        """Do what is to be done at `now` (ms, monotonic), if it is this worker's: deal with what others have found, and
-        with an interval that is over. Several times per second.
+    async def poll(self) -> None:
+        """Do what is to be done, if it is this worker's: deal with what others have found, and with an interval that is
+        over. Several times per second.
         """
-        now = self._now() if now is None else now
+        now = self._status.now()
         ticks, before = self._tick_number(now), self._ticks
         self._ticks = ticks
         if not self._take_over():
@@ -142,7 +134,7 @@ class Detector:
             return
         streaks.found(self._table, host.slot, streaks.COLUMNS[kind])
         if self._take_over():
-            self._handle(host, self._now())
+            self._handle(host, self._status.now())
         else:
             self._suspects.tell(host.slot)
 
@@ -249,7 +241,7 @@ class Detector:
             times = self._table.total(host.slot, HostColumn.EJECTION_BACKOFF)
             if times * config.base_ejection_time < config.max_ejection_time + config.base_ejection_time:
                 self._table.add(host.slot, HostColumn.EJECTION_BACKOFF, 1)
-            self._status.set_ejected(host, ejected=True, now=now)
+            self._status.set_ejected(host, ejected=True)
             self._changed()
         log.info("cluster %s: %s %s: %s", self._name, host.address, _done(enforced), kind.value)
         if self._write is not None:
@@ -268,7 +260,7 @@ class Detector:
         self._stats.active.set(len(self._ejected))
         _, since = self._status.ejection(host)
         streaks.forget(self._table, host.slot)
-        self._status.set_ejected(host, ejected=False, now=now)
+        self._status.set_ejected(host, ejected=False)
         self._changed()
         log.info("cluster %s: %s is back", self._name, host.address)
         if self._write is not None:

@@ -54,13 +54,13 @@ class Worker:
     """One of them. `lines` is what it wrote to the event log; `clock` is seconds since the test began."""
 
     def __init__(self, rig: Rig, writer: int, *, checks: bool) -> None:
+        self.clock = self._later = 0.0
         tables = Plane(rig.fds, writer)
         self.rig = rig
         self.stats = MemoryStats()
-        self.status = HostStatus(tables, 0, checks=checks, ejects=True)
+        self.status = HostStatus(tables, 0, checks=checks, ejects=True, now=self.now)
         self.lines: list[bytes] = []
         self.changes = 0
-        self.clock = 0.0
         self.detector = Detector(
             rig.cluster,
             rig.config,
@@ -71,8 +71,7 @@ class Worker:
             rig.owner.of(writer),
             changed=self._changed,
             random=Random(1),
-            event_log=lambda _: self.lines.append,
-            clock=self.now,
+            open_log=lambda _: self.lines.append,
         )
         self.monitors: dict[int, HostMonitor] = {}
         self.use(rig.hosts)
@@ -96,10 +95,13 @@ class Worker:
 
     def poll(self, after: float = 0.0) -> None:
         """What the worker does several times per second, `after` so many seconds from its `clock`."""
-        trio.run(self.detector.poll, self.now(after))
+        self._later = after
+        trio.run(self.detector.poll)
+        self._later = 0.0
 
-    def now(self, after: float = 0.0) -> int:
-        return BEGAN + round((self.clock + after) * 1000)
+    def now(self) -> int:
+        """In ms, as all of them tell it."""
+        return BEGAN + round((self.clock + self._later) * 1000)
 
     @property
     def counted(self) -> dict[str, int]:

@@ -258,9 +258,10 @@ def test_many_hosts_are_looked_at_in_turns(monkeypatch: pytest.MonkeyPatch) -> N
 
         async def both() -> None:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(worker.detector.poll, worker.now(5.0))
+                nursery.start_soon(worker.detector.poll)
                 nursery.start_soon(take_over)
 
+        worker.clock += 5.0
         trio.run(both)
         assert 39 in ejected(worker)
         assert worker.counted.get("active") is None
