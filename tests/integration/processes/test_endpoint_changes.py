@@ -1,4 +1,4 @@
-"""Hosts that change while many clusters' do not: told as what has changed, to those who are there and who come later."""
+"""Hosts that change while many clusters do not: what has changed is told to those there are and those to come."""
 
 from __future__ import annotations
 
