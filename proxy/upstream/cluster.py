@@ -213,7 +213,7 @@ class Cluster:
     def update_endpoints(self, endpoints: ClusterEndpoints | None) -> None:
         """Balance over `endpoints` from now on. Pools of hosts that left close their idle connections now.
 
-        Endpoints of all clusters are published together, so most calls change nothing and leave the rotation alone.
+        Where those of all clusters are published together, most calls change nothing and leave the rotation alone.
         """
         if endpoints == self.endpoints:
             return
@@ -221,6 +221,11 @@ class Cluster:
         hosts = self._balance()
         self._identities = set(map(self._pools.identity, hosts.hosts))
         self._pools.keep(self._identities)
+
+    @property
+    def endpoints_version(self) -> int:
+        """That of the endpoints in use; 0 if there are none."""
+        return 0 if self.endpoints is None else self.endpoints.version
 
     def follow_status(self) -> None:
         """Balance by how hosts are now, if somebody has found out anything about them."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import random
 import weakref
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 
 import trio
 
 from proxy.config.cluster import Cluster as ClusterConfig
-from proxy.config.cluster import Endpoints
+from proxy.config.cluster import ClusterEndpoints, Endpoints
+from proxy.config.endpoints_delta import EndpointsDelta, newer
 from proxy.config.secrets import cluster_in_place
 from proxy.stats import Stats
 from proxy.upstream.background import Background
@@ -75,7 +76,7 @@ class ClusterManager:
         in those is put into effect by `renewals`, to which it is added. Each step makes one cluster: there may be
         thousands.
         """
-        self._ensure_rows(endpoints)
+        self._ensure_rows(endpoints.clusters.values())
         clusters: dict[str, Cluster] = {}
         for config in configs:
             clusters[config.name] = self._kept(config, renewals) or self._new(config, endpoints)
@@ -97,10 +98,21 @@ class ClusterManager:
 
     def update_endpoints(self, endpoints: Endpoints) -> None:
         """Replace the hosts of all clusters; a cluster that is not in `endpoints` has none."""
-        self._ensure_rows(endpoints)
+        self._ensure_rows(endpoints.clusters.values())
         for name, cluster in self.now.items():
             cluster.update_endpoints(endpoints.clusters.get(name))
         self.health_checks.update()
+
+    def change_endpoints(self, delta: EndpointsDelta) -> None:
+        """Replace the hosts of clusters of which `delta` has newer ones; nothing is done for any other."""
+        known = {name: cluster.endpoints_version for name in delta.clusters if (cluster := self.now.get(name))}
+        fresh = list(newer(delta, known))
+        self._ensure_rows(fresh)
+        for endpoints in fresh:
+            if (cluster := self.now.get(endpoints.cluster)) is not None:
+                cluster.update_endpoints(endpoints)
+        if fresh:
+            self.health_checks.update()
 
     @property
     def draining(self) -> bool:
@@ -157,8 +169,7 @@ class ClusterManager:
             background=self._background,
         )
 
-    def _ensure_rows(self, endpoints: Endpoints) -> None:
-        clusters = endpoints.clusters.values()
+    def _ensure_rows(self, clusters: Collection[ClusterEndpoints]) -> None:
         hosts = (host.slot for cluster in clusters for locality in cluster.localities for host in locality.hosts)
         self._tables.clusters.ensure_rows(max((cluster.slot for cluster in clusters), default=-1) + 1)
         self._tables.hosts.ensure_rows(max(hosts, default=-1) + 1)
