@@ -73,7 +73,7 @@ class Server:
     ) -> None:
         self._connection_ids = itertools.count(worker_index + 1, MAX_WORKERS)
         self._log_writer = LogWriter(stats)
-        tools = Tools(compile_request_edits, lambda path: self._log_writer.queue(file_output(path)).write)
+        tools = Tools(compile_request_edits, self._event_log)
         self._clusters = ClusterManager(stats, tables, self._connection_ids, owners, tools)
         self._activity = Activity()
         self._disconnects = DisconnectWatch()
@@ -257,6 +257,10 @@ class Server:
     def hosts_draining(self) -> bool:
         """Whether a request still runs to a host that the endpoints no longer name."""
         return self._clusters.draining
+
+    def _event_log(self, path: str) -> Callable[[bytes], None]:
+        """What takes lines for the file at `path`."""
+        return self._log_writer.queue(file_output(path)).write
 
     def reopen_logs(self) -> None:
         """Open the access logs' files anew: they have been moved away (USR1, `/reopen_logs`)."""

@@ -28,11 +28,13 @@ from proxy.upstream.host_status import HostStatus
 from proxy.upstream.judge import Judge
 from proxy.upstream.load_balancer_context import ANYBODY, LoadBalancerContext
 from proxy.upstream.observed import Hidden, Together
+from proxy.upstream.outlier.detector import OpenLog, detector_of
+from proxy.upstream.owners import Owners
 from proxy.upstream.pool import Pool
 from proxy.upstream.pools import Pools
 from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.stream import UpstreamStream
-from proxy.upstream.tables import HostColumn, Tables
+from proxy.upstream.tables import Tables
 from proxy.upstream.tcp import TcpConnection
 from proxy.upstream.transport_options import TransportOptions, of_request
 from proxy.upstream.transport_sockets import TransportSockets
@@ -46,7 +48,8 @@ class Cluster:
 
     `numbers` are for connections (`%UPSTREAM_CONNECTION_ID%`), `background` runs those of HTTP/2. Requests of high
     priority (`high`) have limits of their own. `retired` is set once another one has its name, or none. `status` is how
-    its hosts are: who changes that calls `follow_status`.
+    its hosts are: who changes that calls `follow_status`. `owners` says which clusters this worker looks after for all;
+    `open_log` opens logs of events.
     """
 
     def __init__(
@@ -59,6 +62,8 @@ class Cluster:
         seed: int,
         numbers: Iterator[int] | None = None,
         background: Background | None = None,
+        owners: Owners | None = None,
+        open_log: OpenLog | None = None,
     ) -> None:
         self.config = config
         self._numbers = numbers or itertools.count(1)
@@ -68,7 +73,10 @@ class Cluster:
         self._hosts = tables.hosts
         slot = endpoints.slot if endpoints is not None else 0
         checks, excludes = config.health_check is not None, config.ignore_new_hosts_until_first_hc
-        self.status = HostStatus(tables, slot, checks=checks, ejects=False, excludes=excludes)
+        self.status = HostStatus(tables, slot, checks=checks, ejects=config.outlier is not None, excludes=excludes)
+        self.outlier = detector_of(
+            config, self.status, tables, slot, stats, owners, changed=self.follow_status, open_log=open_log
+        )
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
         self._balancer = ClusterBalancer(config, stats, self.stats, tables.hosts, seed=seed)
@@ -87,6 +95,7 @@ class Cluster:
             self._numbers,
             background or Background(),
             weakref.ref(self),
+            self.outlier.monitor if self.outlier is not None else None,
         )
         self.endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
@@ -108,9 +117,14 @@ class Cluster:
         return None if names is None and owner is None else of_request(names, request, owner)
 
     def pick(self, context: LoadBalancerContext = ANYBODY) -> Pool | None:
-        """The pool of the balancer's next host for the request of `context`; None if none is healthy."""
+        """The pool of the balancer's next host for the request of `context`; None if none is healthy, or if there may
+        be no more pools.
+        """
         host = self._balancer.choose(context).pick(context.number)
-        return None if host is None else self._pools.get(host, context.high, context.transport, context.http2)
+        if host is None:
+            self._pools.refused = False
+            return None
+        return self._pools.get(host, context.high, context.transport, context.http2)
 
     async def open_stream(
         self,
@@ -134,7 +148,10 @@ class Cluster:
         outcomes = outcomes or self.outcomes_of(info)
         pool = pool or self.pick(context)
         if pool is None:
-            self._balancer.charge_none_healthy(context.labels)
+            if self._pools.refused:
+                self.stats.cx_pool_overflow.inc()
+            else:
+                self._balancer.charge_none_healthy(context.labels)
             error = failures.no_healthy_upstream()
             outcomes.charge(error.status)
             raise error
@@ -145,11 +162,13 @@ class Cluster:
         except ProxyError as error:
             if judge is None or not judge.reset(error, request_started=False):
                 outcomes.charge(error.status)
-            pool.count(HostColumn.RQ_ERROR)
+            pool.charge_unopened(error)
             raise
         finally:
             if info is not None:
                 info.pool_ready = trio.current_time()
+        if pool.monitor is not None:
+            pool.monitor.connected()
         if info is not None:
             info.upstream_connection = stream.identity
         return stream
@@ -169,7 +188,7 @@ class Cluster:
     async def open_connection(self, info: StreamInfo, context: LoadBalancerContext = ANYBODY) -> TcpConnection:
         """A connection of its own to the balancer's next host for `context`; the caller closes it.
 
-        Raises `ProxyError`: UO at the limit of connections (none waits for a free one), UH, UF. `info` learns the host.
+        Raises `ProxyError`: UO at a limit of connections (none waits for a free one), UH, UF. `info` learns the host.
         """
         breaker = self.high_breaker if context.high else self.breaker
         if not breaker.claim_connection(force=False):
@@ -179,10 +198,15 @@ class Cluster:
             breaker.release_connection()
             self._balancer.charge_none_healthy(context.labels)
             raise failures.no_healthy_upstream()
+        breaker = self._pools.breaker_of(host, context.high)
+        if not breaker.claim_of_host():
+            (self.high_breaker if context.high else self.breaker).release_connection()
+            raise failures.reset("overflow")
         info.upstream_host = info.upstream_tried = host.address
         info.upstream_hostname = host.hostname
         tls = self.sockets.towards(host, context.transport)
-        connection = TcpConnection(host, self.config, self.stats, breaker, self._hosts, self._tcp.discard, tls)
+        monitor = self.outlier.monitor(host) if self.outlier is not None else None
+        connection = TcpConnection(host, self.config, self.stats, breaker, self._hosts, self._tcp.discard, tls, monitor)
         self._tcp.add(connection)
         began = trio.current_time()
         try:
@@ -219,6 +243,8 @@ class Cluster:
             return
         self.endpoints = endpoints
         hosts = self._balance()
+        if self.outlier is not None:
+            self.outlier.update(hosts.hosts)
         self._identities = set(map(self._pools.identity, hosts.hosts))
         self._pools.keep(self._identities)
 
@@ -270,5 +296,7 @@ class Cluster:
     def retire(self) -> None:
         """Another cluster has taken the name, or none. What knows this one may finish; no connection is used again."""
         self._balancer.end()
+        if self.outlier is not None:
+            self.outlier.close()
         self._pools.retire()
         self.retired.set()

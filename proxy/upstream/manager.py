@@ -44,7 +44,8 @@ class ClusterManager:
 
     A cluster whose configuration is the same is the same object: it keeps pools and claims. One that is replaced or
     removed finishes what it has; `draining` says so for as long as anybody could still use it. `numbers` are for
-    upstream connections. `owners` says what this worker looks after for all, `tools` are for health checks.
+    upstream connections. `owners` says what this worker looks after for all, `tools` are for who finds out how hosts
+    are.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class ClusterManager:
         self._tables = tables
         self.owners = owners or Alone()
         self._background = Background()
+        self._open_log = tools.open_log
         self.health_checks = HealthChecks(stats, tables.hosts, self.owners, self._background, tools)
         self._watched: list[Cluster] = []
         self._retired: weakref.WeakSet[Cluster] = weakref.WeakSet()
@@ -128,11 +130,13 @@ class ClusterManager:
             nursery.start_soon(self.health_checks.run)
 
     async def _follow_status(self) -> None:
-        """Balance by what any worker has found out about hosts."""
+        """Balance by what any worker has found out about hosts, and find out what is this worker's to."""
         while True:
             await trio.sleep(STATUS_INTERVAL)
             for cluster in self._watched:
                 cluster.follow_status()
+                if cluster.outlier is not None:
+                    await cluster.outlier.poll()
 
     async def _reap(self) -> None:
         """Close idle connections in time: one coarse timer for the whole worker."""
@@ -167,6 +171,8 @@ class ClusterManager:
             seed=seed,
             numbers=self._numbers,
             background=self._background,
+            owners=self.owners,
+            open_log=self._open_log,
         )
 
     def _ensure_rows(self, clusters: Collection[ClusterEndpoints]) -> None:
