@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import trio
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 
 class Common(NamedTuple):
-    """What pools are made of. `numbers` are for new connections."""
+    """What pools are made of. `numbers` are for new connections. `fast_failure` is called with a host that asks for no
+    more requests.
+    """
 
     host: Host
     config: Cluster
@@ -34,13 +36,14 @@ class Common(NamedTuple):
     breaker: CircuitBreaker
     hosts: Table
     numbers: Iterator[int]
+    fast_failure: Callable[[Host], None] | None = None
 
 
 class Pool(abc.ABC):
     """Gives out streams."""
 
     def __init__(self, common: Common) -> None:
-        self.host, self._config, self.stats, self._breaker, self._hosts, self._numbers = common
+        self.host, self._config, self.stats, self._breaker, self._hosts, self._numbers, self.fast_failure = common
         self.canary = is_canary(self.host)
         self._draining = False
 

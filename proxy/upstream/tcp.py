@@ -31,7 +31,19 @@ class TcpConnection:
     in Envoy's TCP pool; whoever makes one has claimed the connection. `forget` is called once, when it is over.
     """
 
-    __slots__ = ("_began", "_breaker", "_config", "_forget", "_hosts", "_open", "_stats", "_tls", "host", "sock")
+    __slots__ = (
+        "_began",
+        "_breaker",
+        "_config",
+        "_forget",
+        "_hosts",
+        "_open",
+        "_stats",
+        "_tls",
+        "host",
+        "on_abandoned",
+        "sock",
+    )
 
     sock: socket.socket
 
@@ -54,6 +66,7 @@ class TcpConnection:
         self._tls = tls
         self._began = trio.current_time()
         self._open = False
+        self.on_abandoned: Callable[[], None] | None = None
 
     @property
     def stats(self) -> ClusterStats:
@@ -122,6 +135,11 @@ class TcpConnection:
         self._breaker.release_request()
         self._count(HostColumn.RQ_ACTIVE, -1)
         self._end(remote=remote, with_active_rq=with_active_rq)
+
+    def abandon(self) -> None:
+        """Its host has failed: whoever uses it (`on_abandoned`) is to close it."""
+        if self.on_abandoned is not None:
+            self.on_abandoned()
 
     def _end(self, *, remote: bool, with_active_rq: bool) -> None:
         self._stats.cx_active.add(-1)
