@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from master.config.compile import dns, endpoints
 from master.config.compile.circuit_breakers import compile_breakers
 from master.config.compile.health_check import compile_health_check
-from master.config.compile.lb import compile_lb
-from master.config.compile.lb_subsets import compile_subsets
+from master.config.compile.lb_policies import compile_balancing
 from master.config.compile.socket_matches import compile_socket_matches
 from master.config.compile.tls import compile_upstream
 from master.config.compile.upstream_http import compile_http_options
@@ -127,6 +126,7 @@ def _cluster(message: Any, context: Context) -> Cluster:
         _check_validates(tls, context.at("transport_socket"))
         for index, match in enumerate(matches):
             _check_validates(match.tls, context.at("transport_socket_matches", index, "transport_socket"))
+    balancing = compile_balancing(message, context)
     breaker, high_breaker = compile_breakers(message.circuit_breakers, context.at("circuit_breakers"))
     return Cluster(
         name=message.name,
@@ -137,8 +137,8 @@ def _cluster(message: Any, context: Context) -> Cluster:
         breaker=breaker,
         high_breaker=high_breaker,
         dns=discovery.dns,
-        lb=compile_lb(message, context),
-        subsets=compile_subsets(message.lb_subset_config, context.at("lb_subset_config")),
+        lb=balancing.lb,
+        subsets=balancing.subsets,
         tls=tls,
         socket_matches=matches,
         socket=compile_upstream_socket(message, context),
