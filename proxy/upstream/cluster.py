@@ -23,6 +23,9 @@ from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.cluster_balancer import ClusterBalancer
 from proxy.upstream.codecs import Codecs
 from proxy.upstream.connect import agreed
+from proxy.upstream.health.fast_failure import FastFailure
+from proxy.upstream.health.stats import HealthCheckStats
+from proxy.upstream.host_failures import HostFailures
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.host_status import HostStatus
 from proxy.upstream.judge import Judge
@@ -77,6 +80,11 @@ class Cluster:
         self.outlier = detector_of(
             config, self.status, tables, slot, stats, owners, changed=self.follow_status, open_log=open_log
         )
+        self._failures = HostFailures(self.status)
+        self.fast_failure: FastFailure | None = None
+        if config.health_check is not None:
+            counts = HealthCheckStats(stats, config.stat_name)
+            self.fast_failure = FastFailure(config.health_check, self.status, counts)
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
         self._balancer = ClusterBalancer(config, stats, self.stats, tables.hosts, seed=seed)
@@ -96,6 +104,7 @@ class Cluster:
             background or Background(),
             weakref.ref(self),
             self.outlier.monitor if self.outlier is not None else None,
+            self.fast_failure,
         )
         self.endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
@@ -255,8 +264,13 @@ class Cluster:
 
     def follow_status(self) -> None:
         """Balance by how hosts are now, if somebody has found out anything about them."""
-        if self.status.changed():
-            self._balance()
+        if not self.status.changed():
+            return
+        for host in self._failures.update(self._balance().hosts):
+            self._pools.let_go(host)
+            if self.config.close_connections_on_host_health_failure:
+                for connection in [each for each in self._tcp if each.host == host]:
+                    connection.abandon()
 
     def _balance(self) -> HostSet:
         hosts = HostSet.of(self.endpoints, self.status.health)
