@@ -20,7 +20,7 @@ from proxy.stats import Stats
 from proxy.upstream import failures
 from proxy.upstream.background import Background
 from proxy.upstream.circuit_breaker import CircuitBreaker
-from proxy.upstream.cluster_balancer import ClusterBalancer
+from proxy.upstream.cluster_balancer import ClusterBalancer, HostsOf, nobody
 from proxy.upstream.codecs import Codecs
 from proxy.upstream.connect import agreed
 from proxy.upstream.host_set import HostSet
@@ -46,7 +46,7 @@ class Cluster:
 
     `numbers` are for connections (`%UPSTREAM_CONNECTION_ID%`), `background` runs those of HTTP/2. Requests of high
     priority (`high`) have limits of their own. `retired` is set once another one has its name, or none. `status` is how
-    its hosts are: who changes that calls `follow_status`.
+    its hosts are: who changes that calls `follow_status`. `hosts_of` knows the hosts of other clusters.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Cluster:
         seed: int,
         numbers: Iterator[int] | None = None,
         background: Background | None = None,
+        hosts_of: HostsOf = nobody,
     ) -> None:
         self.config = config
         self._numbers = numbers or itertools.count(1)
@@ -70,7 +71,7 @@ class Cluster:
         self.status = HostStatus(tables, slot, checks=False, ejects=False)
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
-        self._balancer = ClusterBalancer(config, stats, self.stats, tables.hosts, seed=seed)
+        self.balancer = ClusterBalancer(config, stats, self.stats, tables.hosts, seed=seed, hosts_of=hosts_of)
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
         self._sockets = TransportSockets(config, stats)
@@ -108,7 +109,7 @@ class Cluster:
 
     def pick(self, context: LoadBalancerContext = ANYBODY) -> Pool | None:
         """The pool of the balancer's next host for the request of `context`; None if none is healthy."""
-        host = self._balancer.choose(context).pick(context.number)
+        host = self.balancer.choose(context).pick(context.number)
         return None if host is None else self._pools.get(host, context.high, context.transport, context.http2)
 
     async def open_stream(
@@ -133,7 +134,7 @@ class Cluster:
         outcomes = outcomes or self.outcomes_of(info)
         pool = pool or self.pick(context)
         if pool is None:
-            self._balancer.charge_none_healthy(context.labels)
+            self.balancer.charge_none_healthy(context.labels)
             error = failures.no_healthy_upstream()
             outcomes.charge(error.status)
             raise error
@@ -157,7 +158,7 @@ class Cluster:
         self, rejects: Callable[[Host], bool], attempts: int, context: LoadBalancerContext = ANYBODY
     ) -> Pool | None:
         """The pool of the next host for `context` that is not rejected; after `attempts` more picks whichever comes."""
-        balancer = self._balancer.choose(context)
+        balancer = self.balancer.choose(context)
         host = balancer.pick(context.number)
         for attempt in range(1, attempts + 1):
             if host is None or not rejects(host):
@@ -173,10 +174,10 @@ class Cluster:
         breaker = self.high_breaker if context.high else self.breaker
         if not breaker.claim_connection(force=False):
             raise failures.reset("overflow")
-        host = self._balancer.choose(context).pick(context.number)
+        host = self.balancer.choose(context).pick(context.number)
         if host is None:
             breaker.release_connection()
-            self._balancer.charge_none_healthy(context.labels)
+            self.balancer.charge_none_healthy(context.labels)
             raise failures.no_healthy_upstream()
         info.upstream_host = info.upstream_tried = host.address
         info.upstream_hostname = host.hostname
@@ -228,7 +229,7 @@ class Cluster:
 
     def _balance(self) -> HostSet:
         hosts = HostSet.of(self._endpoints, self.status.health)
-        self._balancer.update(hosts)
+        self.balancer.update(hosts)
         return hosts
 
     @property
@@ -259,10 +260,10 @@ class Cluster:
 
     def begin(self) -> None:
         """The cluster has its name from now on: until then nobody asks it, and its subsets do not count."""
-        self._balancer.begin()
+        self.balancer.begin()
 
     def retire(self) -> None:
         """Another cluster has taken the name, or none. What knows this one may finish; no connection is used again."""
-        self._balancer.end()
+        self.balancer.end()
         self._pools.retire()
         self.retired.set()

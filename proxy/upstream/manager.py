@@ -15,6 +15,7 @@ from proxy.config.secrets import cluster_in_place
 from proxy.stats import Stats
 from proxy.upstream.background import Background
 from proxy.upstream.cluster import Cluster
+from proxy.upstream.host_set import HostSet
 from proxy.upstream.owners import Alone, Owners
 from proxy.upstream.tables import Tables
 
@@ -55,6 +56,7 @@ class ClusterManager:
         self.owners = owners or Alone()
         self._background = Background()
         self._watched: list[Cluster] = []
+        self._zoned: list[Cluster] = []
         self._retired: weakref.WeakSet[Cluster] = weakref.WeakSet()
 
     def get(self, name: str) -> Cluster | None:
@@ -84,6 +86,7 @@ class ClusterManager:
             self._retired.add(cluster)
         for cluster in clusters.values():
             cluster.begin()
+        self._zoned = [cluster for cluster in clusters.values() if cluster.config.lb.zone_aware is not None]
         self.update_endpoints(endpoints)
         return dict(before) != dict(clusters)
 
@@ -92,6 +95,7 @@ class ClusterManager:
         self._ensure_rows(endpoints)
         for name, cluster in self.now.items():
             cluster.update_endpoints(endpoints.clusters.get(name))
+        self._follow_proxies()
 
     @property
     def draining(self) -> bool:
@@ -111,6 +115,16 @@ class ClusterManager:
             await trio.sleep(STATUS_INTERVAL)
             for cluster in self._watched:
                 cluster.follow_status()
+            self._follow_proxies()
+
+    def _follow_proxies(self) -> None:
+        """Balance by where proxies like this one are: the hosts of another cluster."""
+        for cluster in self._zoned:
+            cluster.balancer.follow_proxies()
+
+    def _hosts_of(self, name: str) -> HostSet | None:
+        cluster = self.now.get(name)
+        return None if cluster is None else cluster.balancer.hosts
 
     async def _reap(self) -> None:
         """Close idle connections in time: one coarse timer for the whole worker."""
@@ -145,6 +159,7 @@ class ClusterManager:
             seed=seed,
             numbers=self._numbers,
             background=self._background,
+            hosts_of=self._hosts_of,
         )
 
     def _ensure_rows(self, endpoints: Endpoints) -> None:

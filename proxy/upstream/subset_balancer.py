@@ -48,7 +48,7 @@ class Subset:
 class SubsetBalancer:
     """`make` builds the balancer of a subset, which the subset of these labels keeps over all updates."""
 
-    __slots__ = ("_by_keys", "_config", "_fallback", "_fewer", "_kept", "_make", "_none", "_subsets")
+    __slots__ = ("_anew", "_by_keys", "_config", "_fallback", "_fewer", "_kept", "_make", "_none", "_subsets")
 
     def __init__(self, config: LbSubsets, make: Callable[[], Balancer]) -> None:
         self._config = config
@@ -66,9 +66,10 @@ class SubsetBalancer:
         """Those of all subsets there are."""
         return frozenset(self._subsets)
 
-    def update(self, hosts: HostSet) -> None:
-        """Balance over `hosts`."""
+    def update(self, hosts: HostSet, *, anew: bool = False) -> None:
+        """Balance over `hosts`; `anew`: subsets whose hosts stay the same, too."""
         before, self._kept = self._kept, {}
+        self._anew = anew
         self._subsets = {
             labels: self._subset(labels, labels, hosts.only(frozenset(members).__contains__), before)
             for labels, members in self._grouped(hosts.hosts).items()
@@ -97,7 +98,7 @@ class SubsetBalancer:
     def _subset(self, key: object, labels: Labels, hosts: HostSet, before: dict[object, Subset]) -> Subset:
         old = before.get(key)
         subset = old
-        if subset is None or subset.hosts != hosts:
+        if subset is None or self._anew or subset.hosts != hosts:
             subset = Subset(Way.SUBSET, labels, old.balancer if old is not None else self._make(), hosts)
             subset.balancer.update(hosts)
         self._kept[key] = subset

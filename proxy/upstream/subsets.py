@@ -50,10 +50,10 @@ class Subsets:
         """How many balancers without a host are asked for `labels`."""
         return self._balancer.find(labels).in_vain
 
-    def update(self, hosts: HostSet) -> None:
-        """Balance over `hosts` from now on."""
+    def update(self, hosts: HostSet, *, anew: bool = False) -> None:
+        """Balance over `hosts` from now on; `anew`: subsets whose hosts stay the same, too."""
         before = self._balancer.labels
-        self._balancer.update(hosts)
+        self._balancer.update(hosts, anew=anew)
         if self._counts:
             now = self._balancer.labels
             self._count(len(now - before), len(before - now))
