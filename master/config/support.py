@@ -12,10 +12,13 @@ from master.config.compile import (
     circuit_breakers,
     cluster,
     data_source,
+    dns,
+    dns_resolver,
     endpoints,
     filter_chain,
     forwarding,
     hash_policy,
+    health_check,
     internal_redirect,
     lb,
     lb_localities,
@@ -75,6 +78,7 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     ),
     "envoy.service.discovery.v3.DiscoveryResponse": ("type_url", "nonce"),  # a file of secrets has nothing else in it
     "envoy.config.listener.v3.ListenerFilter": ("name",),  # the type of `typed_config` decides
+    "envoy.config.cluster.v3.Cluster.CustomClusterType": ("name",),  # the type of `typed_config` decides
     "envoy.config.core.v3.TransportSocket": ("name",),  # the type of `typed_config` decides
     "envoy.config.core.v3.SubstitutionFormatString": ("json_format_options",),
     "envoy.config.core.v3.TypedExtensionConfig": ("name",),  # the type of `typed_config` decides
@@ -142,9 +146,12 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         circuit_breakers,
         cluster,
         data_source,
+        dns,
+        dns_resolver,
         endpoints,
         filter_chain,
         forwarding,
+        health_check,
         hash_policy,
         internal_redirect,
         lb,

@@ -6,16 +6,21 @@ from typing import Literal
 
 import msgspec
 
-from proxy.config.common import Address
+from proxy.config.common import Address, SocketAddress
+from proxy.config.dns import MACHINE, DnsResolver, LookupFamily
+from proxy.config.health_check import EndpointCheck, HealthCheck
 from proxy.config.http1 import UpstreamHttp1Options
 from proxy.config.http2 import Http2Options
 from proxy.config.lb import LoadBalancing
 from proxy.config.lb_subsets import Labels, LbSubsets
 from proxy.config.tls import UpstreamTls
-from proxy.config.upstream_socket import UpstreamSocket
+from proxy.config.upstream_socket import HappyEyeballs, UpstreamSocket
 
 HealthStatus = Literal["HEALTHY", "DEGRADED", "UNHEALTHY", "DRAINING", "TIMEOUT"]
 """`config.core.v3.HealthStatus`; UNKNOWN is HEALTHY, as in Envoy."""
+
+ClusterType = Literal["STATIC", "STRICT_DNS", "LOGICAL_DNS"]
+"""`Cluster.DiscoveryType`."""
 
 OVERPROVISIONING = 140
 """`ClusterLoadAssignment.Policy.overprovisioning_factor` in percent, by default."""
@@ -29,7 +34,8 @@ class Host(msgspec.Struct, frozen=True, gc=False):
 
     `slot` is its row in the shared hosts table (assigned by the controller; reused only after every worker has
     acknowledged endpoints without it). `hostname` is the DNS name or `Endpoint.hostname`, else "". `metadata` and
-    `health_status` are those of the `LbEndpoint`.
+    `health_status` are those of the `LbEndpoint`. `additional` are other addresses of the same host: whichever answers
+    first is connected to (`upstream/happy_eyeballs.py`). `check` is how its health check differs from the cluster's.
     """
 
     slot: int
@@ -38,6 +44,8 @@ class Host(msgspec.Struct, frozen=True, gc=False):
     weight: int = 1
     metadata: HostMetadata = ()
     health_status: HealthStatus = "HEALTHY"
+    additional: tuple[SocketAddress, ...] = ()
+    check: EndpointCheck | None = None
 
 
 class LocalityHosts(msgspec.Struct, frozen=True):
@@ -81,6 +89,7 @@ class DnsEndpoint(msgspec.Struct, frozen=True, gc=False):
     weight: int = 1
     metadata: HostMetadata = ()
     health_status: HealthStatus = "HEALTHY"
+    check: EndpointCheck | None = None
 
 
 class DnsLocality(msgspec.Struct, frozen=True):
@@ -95,14 +104,21 @@ class DnsLocality(msgspec.Struct, frozen=True):
 
 
 class Dns(msgspec.Struct, frozen=True):
-    """How to discover the hosts of a DNS cluster. Durations in seconds, Envoy's defaults."""
+    """How to discover the hosts of a DNS cluster. Durations in seconds, Envoy's defaults.
+
+    A successful lookup is repeated up to `jitter` later than it would be. `warms`: nothing begins before the first
+    answer has come.
+    """
 
     localities: tuple[DnsLocality, ...]
-    lookup_family: Literal["AUTO", "V4_ONLY", "V6_ONLY", "V4_PREFERRED", "ALL"] = "AUTO"
+    lookup_family: LookupFamily = "AUTO"
     refresh_rate: float = 5.0
     failure_refresh_base: float = 5.0
     failure_refresh_max: float = 5.0
     respect_ttl: bool = False
+    jitter: float = 0.0
+    resolver: DnsResolver = MACHINE
+    warms: bool = True
 
 
 class RequestNames(msgspec.Struct, frozen=True, gc=False):
@@ -143,7 +159,7 @@ class Cluster(msgspec.Struct, frozen=True):
     """
 
     name: str
-    type: Literal["STATIC", "STRICT_DNS", "LOGICAL_DNS"]
+    type: ClusterType
     alt_stat_name: str = ""
     lb: LoadBalancing = LoadBalancing()
     connect_timeout: float = 5.0
@@ -165,8 +181,13 @@ class Cluster(msgspec.Struct, frozen=True):
     socket_matches: tuple[SocketMatch, ...] = ()
     request_names: RequestNames | None = None
     socket: UpstreamSocket | None = None
+    happy_eyeballs: HappyEyeballs = HappyEyeballs()
     pool_per_downstream_connection: bool = False
     preconnect_ratio: float = 1.0
+    health_check: HealthCheck | None = None
+    close_connections_on_host_health_failure: bool = False
+    ignore_health_on_host_removal: bool = False
+    ignore_new_hosts_until_first_hc: bool = False
 
     @property
     def stat_name(self) -> str:

@@ -68,13 +68,14 @@ class Cluster:
         self.hidden = Hidden(stats, f"cluster.{config.stat_name}.")
         self._hosts = tables.hosts
         slot = endpoints.slot if endpoints is not None else 0
-        self.status = HostStatus(tables, slot, checks=False, ejects=False)
+        checks, excludes = config.health_check is not None, config.ignore_new_hosts_until_first_hc
+        self.status = HostStatus(tables, slot, checks=checks, ejects=False, excludes=excludes)
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
         self.balancer = ClusterBalancer(config, stats, self.stats, tables.hosts, seed=seed, hosts_of=hosts_of)
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
-        self._sockets = TransportSockets(config, stats)
+        self.sockets = TransportSockets(config, stats)
         self.retired = trio.Event()
         self._pools = Pools(
             config,
@@ -82,13 +83,13 @@ class Cluster:
             self.breaker,
             self.high_breaker,
             self._hosts,
-            self._sockets,
+            self.sockets,
             Codecs(config, stats),
             self._numbers,
             background or Background(),
             weakref.ref(self),
         )
-        self._endpoints: ClusterEndpoints | None = None
+        self.endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
 
     def outcomes(self, *, internal: bool) -> Outcomes:
@@ -181,7 +182,7 @@ class Cluster:
             raise failures.no_healthy_upstream()
         info.upstream_host = info.upstream_tried = host.address
         info.upstream_hostname = host.hostname
-        tls = self._sockets.towards(host, context.transport)
+        tls = self.sockets.towards(host, context.transport)
         connection = TcpConnection(host, self.config, self.stats, breaker, self._hosts, self._tcp.discard, tls)
         self._tcp.add(connection)
         began = trio.current_time()
@@ -215,9 +216,9 @@ class Cluster:
 
         Endpoints of all clusters are published together, so most calls change nothing and leave the rotation alone.
         """
-        if endpoints == self._endpoints:
+        if endpoints == self.endpoints:
             return
-        self._endpoints = endpoints
+        self.endpoints = endpoints
         hosts = self._balance()
         self._identities = set(map(self._pools.identity, hosts.hosts))
         self._pools.keep(self._identities)
@@ -228,7 +229,7 @@ class Cluster:
             self._balance()
 
     def _balance(self) -> HostSet:
-        hosts = HostSet.of(self._endpoints, self.status.health)
+        hosts = HostSet.of(self.endpoints, self.status.health)
         self.balancer.update(hosts)
         return hosts
 
@@ -250,7 +251,7 @@ class Cluster:
         """Get ready for a `config` that differs in secrets alone; what is returned puts it into effect. Connections
         that are open go on.
         """
-        renew_sockets = self._sockets.renew(config)
+        renew_sockets = self.sockets.renew(config)
 
         def commit() -> None:
             self.config = self._pools.config = config

@@ -15,6 +15,7 @@ from proxy.config.secrets import cluster_in_place
 from proxy.stats import Stats
 from proxy.upstream.background import Background
 from proxy.upstream.cluster import Cluster
+from proxy.upstream.health.service import NO_TOOLS, HealthChecks, Tools
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.owners import Alone, Owners
 from proxy.upstream.tables import Tables
@@ -43,11 +44,16 @@ class ClusterManager:
 
     A cluster whose configuration is the same is the same object: it keeps pools and claims. One that is replaced or
     removed finishes what it has; `draining` says so for as long as anybody could still use it. `numbers` are for
-    upstream connections. `owners` says what this worker looks after for all.
+    upstream connections. `owners` says what this worker looks after for all, `tools` are for health checks.
     """
 
     def __init__(
-        self, stats: Stats, tables: Tables, numbers: Iterator[int] | None = None, owners: Owners | None = None
+        self,
+        stats: Stats,
+        tables: Tables,
+        numbers: Iterator[int] | None = None,
+        owners: Owners | None = None,
+        tools: Tools = NO_TOOLS,
     ) -> None:
         self.now: Mapping[str, Cluster] = {}
         self._numbers = numbers or itertools.count(1)
@@ -55,6 +61,7 @@ class ClusterManager:
         self._tables = tables
         self.owners = owners or Alone()
         self._background = Background()
+        self.health_checks = HealthChecks(stats, tables.hosts, self.owners, self._background, tools)
         self._watched: list[Cluster] = []
         self._zoned: list[Cluster] = []
         self._retired: weakref.WeakSet[Cluster] = weakref.WeakSet()
@@ -87,6 +94,7 @@ class ClusterManager:
         for cluster in clusters.values():
             cluster.begin()
         self._zoned = [cluster for cluster in clusters.values() if cluster.config.lb.zone_aware is not None]
+        self.health_checks.follow(clusters.values())
         self.update_endpoints(endpoints)
         return dict(before) != dict(clusters)
 
@@ -96,6 +104,7 @@ class ClusterManager:
         for name, cluster in self.now.items():
             cluster.update_endpoints(endpoints.clusters.get(name))
         self._follow_proxies()
+        self.health_checks.update()
 
     @property
     def draining(self) -> bool:
@@ -108,6 +117,7 @@ class ClusterManager:
             nursery.start_soon(self._background.run)
             nursery.start_soon(self._reap)
             nursery.start_soon(self._follow_status)
+            nursery.start_soon(self.health_checks.run)
 
     async def _follow_status(self) -> None:
         """Balance by what any worker has found out about hosts."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import abc
+import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
 from proxy.config.cluster import Cluster, Host
+from proxy.config.common import Address
+from proxy.net.peer import address_of
 from proxy.route.host_predicates import is_canary
 from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
@@ -108,6 +111,15 @@ class Pool(abc.ABC):
         self.stats.cx_active.add(1)
         self.count(HostColumn.CX_TOTAL)
         self.count(HostColumn.CX_ACTIVE)
+
+    def _charge_another_attempt(self) -> None:
+        """An address of the host has not answered yet: another one is tried."""
+        self.stats.cx_total.inc()
+        self.count(HostColumn.CX_TOTAL)
+
+    def _remote(self, sock: socket.socket) -> Address | None:
+        """Which of the host's addresses this is, if it has several."""
+        return address_of(sock, peer=True) if self.host.additional else None
 
     def _charge_connect_failure(self, failed: ConnectFailed) -> None:
         self.stats.charge_connect_failure(failed)

@@ -31,7 +31,7 @@ class Key(NamedTuple):
 
 
 class Pools:
-    """A pool belongs to a host's identity (slot, address, hostname, transport socket), so it survives a change of
+    """A pool belongs to a host's identity (slot, addresses, hostname, transport socket), so it survives a change of
     weight or locality. Requests of high priority have pools, and the limits of `high_breaker`, of their own. `numbers`
     are for connections, `background` runs those that outlive the request that they were opened for, and with them what
     `cluster` gives.
@@ -68,7 +68,8 @@ class Pools:
 
     def identity(self, host: Host) -> object:
         """What is another host, as far as connections go. A host of another match has connections of its own."""
-        return (host.slot, host.address, host.hostname, self._sockets.place(host) if self.config.socket_matches else -1)
+        place = self._sockets.place(host) if self.config.socket_matches else -1
+        return (host.slot, host.address, host.additional, host.hostname, place)
 
     def get(self, host: Host, high: bool, transport: TransportOptions | None, http2: bool) -> Pool:
         """The pool for requests to `host` that ask `transport` of their connections; `http2`: of clients that speak

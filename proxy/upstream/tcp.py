@@ -11,9 +11,12 @@ import trio
 
 from proxy.config.cluster import Cluster as ClusterConfig
 from proxy.config.cluster import Host
+from proxy.config.common import Address
+from proxy.net.peer import address_of
 from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
-from proxy.upstream.connect import ConnectFailed, connect
+from proxy.upstream.connect import ConnectFailed
+from proxy.upstream.happy_eyeballs import connect_to
 from proxy.upstream.stats import ClusterStats
 from proxy.upstream.tables import HostColumn, Table
 
@@ -61,6 +64,11 @@ class TcpConnection:
         """Bytes that may wait for this connection."""
         return self._config.per_connection_buffer_limit_bytes
 
+    @property
+    def remote(self) -> Address:
+        """The address of the host that it goes to."""
+        return address_of(self.sock, peer=True) if self.host.additional else self.host.address
+
     async def open(self) -> None:
         """Connect, within the breakers' limits and the connect timeout. Raises `ProxyError` (UO, UF)."""
         if not self._breaker.claim_pending():
@@ -75,7 +83,7 @@ class TcpConnection:
         self._count(HostColumn.CX_TOTAL)
         self._count(HostColumn.CX_ACTIVE)
         try:
-            self.sock = await connect(self.host.address, self._config.connect_timeout, self._tls, self._config.socket)
+            self.sock = await connect_to(self.host, self._config, self._tls, self._charge_another_attempt)
         except ConnectFailed as failed:
             stats.charge_connect_failure(failed)
             self._count(HostColumn.CX_CONNECT_FAIL)
@@ -121,6 +129,10 @@ class TcpConnection:
         self._stats.charge_destroy(remote=remote, with_active_rq=with_active_rq, length_ms=self._milliseconds())
         self._breaker.release_connection()
         self._forget(self)
+
+    def _charge_another_attempt(self) -> None:
+        self._stats.cx_total.inc()
+        self._count(HostColumn.CX_TOTAL)
 
     def _count(self, column: HostColumn, amount: int = 1) -> None:
         self._hosts.add(self.host.slot, column, amount)

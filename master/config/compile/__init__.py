@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,12 +11,14 @@ from google.protobuf import json_format
 from master.config.compile.address import compile_address
 from master.config.compile.cluster import compile_clusters
 from master.config.compile.context import Context
+from master.config.compile.dns_resolver import compile_resolver
 from master.config.compile.listener import compile_listeners
 from master.config.compile.secrets import Read, Secrets
 from master.config.finding import Finding
 from master.config.walk import Path
 from proxy.config.bootstrap import CompiledConfig, Node
 from proxy.config.cluster import Endpoints
+from proxy.config.dns import MACHINE
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.bootstrap.v3.Bootstrap": ("node", "static_resources", "admin", "cluster_manager"),
@@ -50,6 +53,7 @@ def compile_bootstrap(
         secrets=Secrets(read_secret),
         local_cluster=message.cluster_manager.local_cluster_name,
     )
+    context = dataclasses.replace(context, dns_resolver=compile_resolver(message, context, MACHINE))
     if context.local_cluster:
         context.require_cluster(context.local_cluster, "cluster_manager", "local_cluster_name")
     here = context.at("static_resources")

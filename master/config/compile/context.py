@@ -24,6 +24,7 @@ from master.config.walk import Path
 from proxy.config.access_log import AccessLog
 from proxy.config.bootstrap import Node
 from proxy.config.common import HeaderMatcher, PluginConfig, StringMatcher
+from proxy.config.dns import MACHINE, DnsResolver
 from proxy.config.matching import Matcher
 from proxy.config.metadata import MetadataMatcher
 from proxy.config.route import RouteConfiguration
@@ -44,6 +45,7 @@ class Context:
     `to_come` are directories of the proxy's own that are made when it starts. `files`, which is shared too, has the
     SHA-256 of each file that a `DataSource` named. `secrets` are those that TLS contexts may ask for by name.
     `local_cluster` is the one whose hosts are proxies like this one, "" for none.
+    `dns_resolver` is whom clusters ask that name nobody.
     """
 
     clusters: frozenset[str] = frozenset()
@@ -56,6 +58,7 @@ class Context:
     files: dict[str, bytes] = dataclasses.field(default_factory=dict)
     secrets: Secrets = dataclasses.field(default_factory=Secrets)
     local_cluster: str = ""
+    dns_resolver: DnsResolver = MACHINE
 
     def at(self, *path: str | int) -> Context:
         return dataclasses.replace(self, path=self.path + path)

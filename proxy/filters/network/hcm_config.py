@@ -44,6 +44,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "access_log",
         "upgrade_configs",
         "proxy_100_continue",
+        "http1_safe_max_connection_duration",
         "access_log_options",
         "local_reply_config",
         "http2_protocol_options",
@@ -104,7 +105,8 @@ class LogOptions(msgspec.Struct, frozen=True, gc=False):
 
 class Config(msgspec.Struct, frozen=True):
     """`HttpConnectionManager` with Envoy's defaults. Durations in seconds; 0 means none, and None for
-    `stream_flush_timeout` what the stream's idle timeout is.
+    `stream_flush_timeout` what the stream's idle timeout is. `safe_max_connection_duration`: of HTTP/1, whose
+    connections end with a response and not between two requests.
     """
 
     stat_prefix: str
@@ -126,6 +128,7 @@ class Config(msgspec.Struct, frozen=True):
     delayed_close_timeout: float = 1.0
     drain_timeout: float = 5.0
     max_connection_duration: float = 0.0
+    safe_max_connection_duration: bool = False
     max_stream_duration: float = 0.0
     max_requests_per_connection: int = 0
     access_log: tuple[AccessLog, ...] = ()
@@ -170,6 +173,7 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         delayed_close_timeout=seconds("delayed_close_timeout", 1.0),
         drain_timeout=seconds("drain_timeout", 5.0) or 5.0,
         max_connection_duration=at_options.duration(options.max_connection_duration, "max_connection_duration"),
+        safe_max_connection_duration=message.http1_safe_max_connection_duration,
         max_stream_duration=at_options.duration(options.max_stream_duration, "max_stream_duration"),
         max_requests_per_connection=options.max_requests_per_connection.value,
         access_log=context.at("access_log").access_logs(message.access_log),

@@ -44,6 +44,7 @@ class HcmStats:
         self.cx_destroy_remote_active_rq = counter("cx_destroy_remote_active_rq")
         self.cx_delayed_close_timeout = counter("cx_delayed_close_timeout")
         self.cx_max_duration_reached = counter("cx_max_duration_reached")
+        self.cx_http1_soft_drain = stats.gauge(f"{prefix}cx_http1_soft_drain")
         self.cx_max_requests_reached = counter("cx_max_requests_reached")
         self.cx_drain_close = counter("cx_drain_close")
         self.cx_idle_timeout = counter("cx_idle_timeout")

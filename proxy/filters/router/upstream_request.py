@@ -125,7 +125,8 @@ class UpstreamRequest:
         info, stream = self._exchange.info, self._stream
         assert stream is not None
         info.transfer = stream
-        info.upstream_host = info.upstream_remote = info.upstream_tried = stream.host.address
+        info.upstream_host = info.upstream_tried = stream.host.address
+        info.upstream_remote = stream.identity.remote or stream.host.address
         info.upstream_hostname, info.upstream_local = stream.host.hostname, stream.local
         info.attempt_begun, info.pool_ready, info.upstream_connection = self._facts
 
