@@ -5,7 +5,7 @@ All is settled when hosts change. A cluster of one priority whose hosts are well
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from proxy import registry
@@ -14,6 +14,7 @@ from proxy.upstream import localities, priority_load
 from proxy.upstream.host_set import Hosts, HostSet, Locality, Priority
 from proxy.upstream.lb import POLICIES, HashingLoadBalancer, LoadBalancer, Surroundings
 from proxy.upstream.localities import WeightedLocalities, effective_weight
+from proxy.upstream.priority_load import Level
 from proxy.upstream.slow_start import SlowStart
 from proxy.upstream.zones import Places, ZoneAwareHosts, Zones
 
@@ -42,6 +43,7 @@ class Balancer:
         self._policy: Any = registry.load(POLICIES, self._config.policy)
         self._hashes = self._config.hashes
         self._kept: dict[object, Any] = {}
+        self._levels: Sequence[Level] = ()
         self._loads = priority_load.loads(())
         self._sources: dict[tuple[int, bool], Any] = {}
         self._only: Source | None = None
@@ -49,6 +51,7 @@ class Balancer:
     def update(self, hosts: HostSet) -> None:
         """Balance over `hosts` from now on."""
         config = self._config
+        self._levels = hosts.levels
         self._loads = priority_load.loads(
             hosts.levels,
             overprovisioning_factor=hosts.overprovisioning_factor,
@@ -71,6 +74,14 @@ class Balancer:
     def in_panic(self) -> bool:
         """Whether a request that gets no host has met panic."""
         return all(self._loads.panic) or (self._config.fail_on_panic and any(self._loads.panic))
+
+    @property
+    def serves(self) -> bool:
+        """Whether there is a host for requests."""
+        return any(
+            level.healthy + level.degraded > 0 or (panic and level.hosts > 0 and not self._config.fail_on_panic)
+            for level, panic in zip(self._levels, self._loads.panic, strict=False)  # without hosts there are no levels
+        )
 
     def pick(self, number: int | None = None, attempt: int = 0) -> Host | None:
         """The next host; None if there is none. `number` (64 bits) stands for the request where the policy hashes, any

@@ -15,6 +15,7 @@ from proxy.upstream.host_set import HostSet
 from proxy.upstream.lb import Surroundings
 from proxy.upstream.load_balancer_context import LoadBalancerContext
 from proxy.upstream.stats import ClusterStats
+from proxy.upstream.subset_balancer import Picks
 from proxy.upstream.subsets import Subsets
 from proxy.upstream.tables import HostColumn, Table
 from proxy.upstream.zone_routing import ZoneStats
@@ -57,7 +58,7 @@ class ClusterBalancer:
         if config.subsets is not None:
             self._subsets = Subsets(config.subsets, make, stats, cluster_stats, config.stat_name)
 
-    def choose(self, context: LoadBalancerContext) -> Balancer:
+    def choose(self, context: LoadBalancerContext) -> Picks:
         """The balancer of the hosts that a request is for."""
         return self._all if self._subsets is None else self._subsets.choose(context.labels)
 

@@ -17,6 +17,9 @@ Hosts = tuple[Host, ...]
 Place = tuple[str, str, str]
 """Region, zone and sub-zone."""
 
+Weigh = Callable[[int, int, int], int]
+"""The weight of a locality, how many hosts of it are left, of how many → its weight then."""
+
 NOWHERE: Final[Place] = ("", "", "")
 
 
@@ -58,12 +61,13 @@ class Locality(NamedTuple):
         healthy, degraded, excluded = (tuple(groups[one]) for one in (Health.HEALTHY, Health.DEGRADED, Health.EXCLUDED))
         return cls(weight, hosts, healthy, degraded, excluded, place)
 
-    def only(self, member: Callable[[Host], bool]) -> Self:
+    def only(self, member: Callable[[Host], bool], weigh: Weigh) -> Self:
         """Without those who are no members."""
         hosts, healthy, degraded, excluded = (
             tuple(filter(member, hosts)) for hosts in (self.hosts, self.healthy, self.degraded, self.excluded)
         )
-        return type(self)(self.weight, hosts, healthy, degraded, excluded, self.place)
+        weight = weigh(self.weight, len(hosts), len(self.hosts))
+        return type(self)(weight, hosts, healthy, degraded, excluded, self.place)
 
     def with_hosts_of(self, other: Self) -> Self:
         """Both together, by the weight and the place of this one."""
@@ -136,7 +140,7 @@ class HostSet:
         priorities = (Priority(grouped[number]) for number in sorted(grouped))
         return cls(priorities, endpoints.overprovisioning_factor, weighted=endpoints.weighted_priority_health)
 
-    def only(self, member: Callable[[Host], bool]) -> Self:
+    def only(self, member: Callable[[Host], bool], weigh: Weigh) -> Self:
         """Without those who are no members."""
-        kept = (Priority(locality.only(member) for locality in one.localities) for one in self.priorities)
+        kept = (Priority(locality.only(member, weigh) for locality in one.localities) for one in self.priorities)
         return type(self)(kept, self.overprovisioning_factor, weighted=self._weighted)

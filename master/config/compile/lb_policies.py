@@ -46,7 +46,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "locality_weighted_lb_config",
     ),
     f"{PACKAGE}.round_robin.v3.RoundRobin": ("slow_start_config", "locality_lb_config"),
-    f"{PACKAGE}.subset.v3.Subset": ("subset_lb_policy",),
+    f"{PACKAGE}.subset.v3.Subset": ("subset_lb_policy", "allow_redundant_keys"),
 }
 
 
@@ -67,8 +67,8 @@ def compile_balancing(cluster: Any, context: Context) -> Balancing:
     else:
         if cluster.lb_policy == cluster.LOAD_BALANCING_POLICY_CONFIG:
             context.error(("lb_policy",), "says that there is a load_balancing_policy", "load_balancing_policy")
-        subsets = compile_subsets(cluster.lb_subset_config, context.at("lb_subset_config"))
-        found = Balancing(compile_lb(cluster, context), subsets)
+        lb = compile_lb(cluster, context)
+        found = Balancing(lb, compile_subsets(cluster.lb_subset_config, context.at("lb_subset_config"), lb))
     if cluster.name == context.local_cluster:  # which is where we are already
         found = found._replace(lb=msgspec.structs.replace(found.lb, zone_aware=None))
     return found
@@ -153,7 +153,7 @@ def _maglev(message: Any, context: Context) -> Balancing:
 def _subset(message: Any, context: Context) -> Balancing:
     """Subsets of subsets are none of ours."""
     inner = _first(message.subset_lb_policy, context.at("subset_lb_policy"), _OF_HOSTS)
-    return Balancing(inner.lb, compile_subsets(message, context))
+    return Balancing(inner.lb, compile_subsets(message, context, inner.lb))
 
 
 def _localities(message: Any, context: Context) -> Localities:
