@@ -18,6 +18,7 @@ from proxy.access_log.sinks import Sinks
 from proxy.access_log.writer import LogWriter
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Endpoints
+from proxy.config.endpoints_delta import EndpointsDelta
 from proxy.errors import ProxyError
 from proxy.filters.context import Activity, FilterContext, Resume
 from proxy.filters.header_edits import compile_request_edits
@@ -247,6 +248,10 @@ class Server:
     def update_endpoints(self, endpoints: Endpoints) -> None:
         """Use these hosts from the next request on."""
         self._clusters.update_endpoints(endpoints)
+
+    def change_endpoints(self, delta: EndpointsDelta) -> None:
+        """The same for the clusters of `delta`; the others are not looked at."""
+        self._clusters.change_endpoints(delta)
 
     @property
     def hosts_draining(self) -> bool:
