@@ -35,6 +35,7 @@ from proxy.upstream.outlier.detector import OpenLog, detector_of
 from proxy.upstream.owners import Owners
 from proxy.upstream.pool import Pool
 from proxy.upstream.pools import Pools
+from proxy.upstream.previous_priorities import PreviousPriorities
 from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.stream import UpstreamStream
 from proxy.upstream.tables import Tables
@@ -184,15 +185,22 @@ class Cluster:
         return stream
 
     def pick_another(
-        self, rejects: Callable[[Host], bool], attempts: int, context: LoadBalancerContext = ANYBODY
+        self,
+        rejects: Callable[[Host], bool],
+        attempts: int,
+        context: LoadBalancerContext = ANYBODY,
+        priorities: PreviousPriorities | None = None,
     ) -> Pool | None:
-        """The pool of the next host for `context` that is not rejected; after `attempts` more picks whichever comes."""
+        """The pool of the next host for `context` that is not rejected; after `attempts` more picks whichever comes.
+        `priorities` are those that have been tried, if anybody asks.
+        """
         balancer = self.balancer.choose(context)
-        host = balancer.pick(context.number)
+        loads = priorities.loads(balancer) if priorities is not None else None
+        host = balancer.pick(context.number, 0, loads)
         for attempt in range(1, attempts + 1):
             if host is None or not rejects(host):
                 break
-            host = balancer.pick(context.number, attempt)
+            host = balancer.pick(context.number, attempt, loads)
         return None if host is None else self._pools.get(host, context.high, context.transport, context.http2)
 
     async def open_connection(self, info: StreamInfo, context: LoadBalancerContext = ANYBODY) -> TcpConnection:
