@@ -119,7 +119,7 @@ class Cluster:
     def pick(self, context: LoadBalancerContext = ANYBODY) -> Pool | None:
         """The pool of the balancer's next host for the request of `context`; None if none is healthy."""
         host = self._choose(context).pick(context.number)
-        return None if host is None else self._pools.get(host, context.high, context.transport, context.http2)
+        return None if host is None else self._pools.get(host, context)
 
     async def open_stream(
         self,
@@ -173,7 +173,7 @@ class Cluster:
             if host is None or not rejects(host):
                 break
             host = balancer.pick(context.number, attempt)
-        return None if host is None else self._pools.get(host, context.high, context.transport, context.http2)
+        return None if host is None else self._pools.get(host, context)
 
     async def open_connection(self, info: StreamInfo, context: LoadBalancerContext = ANYBODY) -> TcpConnection:
         """A connection of its own to the balancer's next host for `context`; the caller closes it.
