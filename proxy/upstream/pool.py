@@ -11,12 +11,14 @@ import trio
 
 from proxy.config.cluster import Cluster, Host
 from proxy.config.common import Address
+from proxy.errors import Flag, ProxyError
 from proxy.net.peer import address_of
 from proxy.route.host_predicates import is_canary
 from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.connect import ConnectFailed
 from proxy.upstream.judge import Judge
+from proxy.upstream.outlier.monitor import HostMonitor
 from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.tables import HostColumn, Table
 
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
 
 
 class Common(NamedTuple):
-    """What pools are made of. `numbers` are for new connections."""
+    """What pools are made of. `numbers` are for new connections; `monitor` hears what comes of requests, if anybody
+    wants to know.
+    """
 
     host: Host
     config: Cluster
@@ -34,13 +38,14 @@ class Common(NamedTuple):
     breaker: CircuitBreaker
     hosts: Table
     numbers: Iterator[int]
+    monitor: HostMonitor | None = None
 
 
 class Pool(abc.ABC):
     """Gives out streams."""
 
     def __init__(self, common: Common) -> None:
-        self.host, self._config, self.stats, self._breaker, self._hosts, self._numbers = common
+        self.host, self._config, self.stats, self._breaker, self._hosts, self._numbers, self.monitor = common
         self.canary = is_canary(self.host)
         self._draining = False
 
@@ -77,6 +82,12 @@ class Pool(abc.ABC):
     def charge_response(self, status: int) -> None:
         """The host has answered."""
         self.count(HostColumn.RQ_ERROR if status >= 500 else HostColumn.RQ_SUCCESS)
+
+    def charge_unopened(self, error: ProxyError) -> None:
+        """There was no stream. A limit of ours says nothing of the host."""
+        self.count(HostColumn.RQ_ERROR)
+        if self.monitor is not None and error.flag is not Flag.UPSTREAM_OVERFLOW:
+            self.monitor.failed()
 
     def count(self, column: HostColumn, amount: int = 1) -> None:
         """Add to one of the host's words."""
