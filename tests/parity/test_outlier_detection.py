@@ -230,7 +230,7 @@ def assert_same(bed: Bed, name: str, hosts: int = 1) -> None:
     """Once nothing changes any more."""
     with contextlib.suppress(AssertionError):  # it is told below what differs
         wait_for(partial(same, bed, name, hosts), deadline=5, what="the same is told")
-    assert told(bed.pair.ours, name, hosts) == told(bed.pair.envoy, name, hosts)
+    assert told(bed.pair.ours, name, hosts) == told(bed.pair.envoy, name, hosts), bed.pair.ours.output()[-3000:]
 
 
 @pytest.mark.parity(
