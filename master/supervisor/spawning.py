@@ -101,6 +101,7 @@ class Spawning:
             inherited["ring"] = supervisor.memory.ring(child.slot)
         else:
             inherited["base"] = supervisor.memory.base
+            inherited |= self._before()
         message = {
             "type": "spawn",
             "sequence": supervisor.children.ordered(child, template),
@@ -122,6 +123,16 @@ class Spawning:
         except channel.ChannelClosedError:
             log.error("the template no longer reads its channel; replacing it")
             supervisor.children.signal(template, signal.SIGKILL)
+
+    def _before(self) -> dict[str, int]:
+        """What a controller that starts takes over from the generation that serves meanwhile (`carried.py`)."""
+        before = self._supervisor.serving
+        if self._generation.state != "starting" or before is self._generation:
+            return {}
+        named = {"before/hosts": before.tables.hosts, "before/config": before.committed.fd}
+        if before.endpoints is not None:
+            named["before/endpoints"] = before.endpoints
+        return named
 
     def _describe(self, child: Child) -> None:
         self._supervisor.memory.describe(
