@@ -5,23 +5,25 @@ host's address.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from proxy.config.bootstrap import CompiledConfig
-from proxy.config.cluster import ClusterEndpoints, Endpoints, Host, decode_endpoints
+from proxy.config.cluster import ClusterEndpoints, Endpoints, Host
 from proxy.upstream.tables import ClusterColumn, HostColumn, Table
-from shm import memfd
 from shm.table import TableReader
-from workers import committed
+from workers import committed, published
 
 log = logging.getLogger("controller")
 
 BEFORE: Final = "before/"
 """Begins the names of the descriptors of the generation that serves while this one starts (`Spawning`)."""
 
-COLUMNS: Final = (HostColumn.CHECKED, HostColumn.EJECTED, HostColumn.CHECK_BEGUN)
+STAMPED: Final = (HostColumn.CHECKED, HostColumn.EJECTED, HostColumn.CHECK_BEGUN)
 """Words that begin with their time, so that whatever is found out here is newer."""
+
+COUNTED: Final = (HostColumn.EJECTIONS, HostColumn.EJECTION_BACKOFF)
+"""Sums over all workers."""
 
 
 class Carried:
@@ -34,14 +36,13 @@ class Carried:
     @classmethod
     def of(cls, inherited: Mapping[str, int], config: CompiledConfig) -> Carried | None:
         """None if there is nothing to carry. What cannot be read costs a round of health checks, and no restart."""
-        if f"{BEFORE}hosts" not in inherited or all(cluster.health_check is None for cluster in config.clusters):
+        looks_after = (cluster.health_check is not None or cluster.outlier is not None for cluster in config.clusters)
+        before = {name.removeprefix(BEFORE): fd for name, fd in inherited.items() if name.startswith(BEFORE)}
+        if not before or not any(looks_after):
             return None
         try:
-            if f"{BEFORE}endpoints" in inherited:
-                endpoints = decode_endpoints(memfd.read_all(inherited[f"{BEFORE}endpoints"]))
-            else:
-                endpoints = committed.read(inherited[f"{BEFORE}config"]).endpoints
-            return cls(TableReader(inherited[f"{BEFORE}hosts"]), endpoints)
+            hosts = TableReader(before["hosts"])
+            return cls(hosts, published.read(committed.read(before["config"]), before).now)
         except Exception:
             log.exception("what the generation before knows of hosts cannot be read")
             return None
@@ -57,17 +58,19 @@ class Carried:
         slot = self._slots.get(key)
         if slot is None:
             return False
-        words = {column: self._word(slot, column) for column in COLUMNS}
+        words = {column: _word(self._hosts.highest, slot, column) for column in STAMPED}
+        words |= {column: _word(self._hosts.total, slot, column) for column in COUNTED}
         new = [column for column, word in words.items() if word and not hosts.highest(host.slot, column)]
         for column in new:
             hosts.set(host.slot, column, words[column])
         return bool(new)
 
-    def _word(self, slot: int, column: HostColumn) -> int:
-        try:
-            return self._hosts.highest(slot, column)
-        except IndexError:  # the release before has no such column
-            return 0
+
+def _word(read: Callable[[int, int], int], slot: int, column: HostColumn) -> int:
+    try:
+        return read(slot, column)
+    except IndexError:  # the release before has no such column
+        return 0
 
 
 def _by_name(clusters: Iterable[ClusterEndpoints]) -> Iterable[tuple[tuple[str, str], Host]]:

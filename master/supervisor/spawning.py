@@ -94,7 +94,7 @@ class Spawning:
             "clusters": generation.tables.clusters,
             "config": generation.committed.fd,
             "region": supervisor.memory.region(child.slot),
-            **({"endpoints": generation.endpoints} if generation.endpoints is not None else {}),
+            **generation.published(),
         }
         if child.role == "worker":
             inherited |= generation.sockets.named()
@@ -114,6 +114,7 @@ class Spawning:
             "options": supervisor.options.to_json(),
             "orders": supervisor.orders,
             "config_version": generation.config_version,
+            "deltas": True,  # an older supervisor does not know them
         }
         try:
             template.outbox.send_fds(inherited)
@@ -129,10 +130,8 @@ class Spawning:
         before = self._supervisor.serving
         if self._generation.state != "starting" or before is self._generation:
             return {}
-        named = {"before/hosts": before.tables.hosts, "before/config": before.committed.fd}
-        if before.endpoints is not None:
-            named["before/endpoints"] = before.endpoints
-        return named
+        named = {"hosts": before.tables.hosts, "config": before.committed.fd, **before.published()}
+        return {f"before/{name}": fd for name, fd in named.items()}
 
     def _describe(self, child: Child) -> None:
         self._supervisor.memory.describe(
