@@ -18,7 +18,9 @@ from shm.table import TableReader, TableWriter, create_table
 class Generation:
     def __init__(self, columns: int = len(HostColumn)) -> None:
         self.fds = [
-            create_table("hosts", rows=16, columns=columns, gauges=HOST_GAUGES, writers=4),
+            create_table(
+                "hosts", rows=16, columns=columns, gauges=[each for each in HOST_GAUGES if each < columns], writers=4
+            ),
             create_table("clusters", rows=4, columns=len(ClusterColumn), gauges=CLUSTER_GAUGES, writers=4),
         ]
 
@@ -61,6 +63,8 @@ def test_hosts_are_found_by_cluster_and_address_whatever_their_rows(generations:
     old.status().set_checked(down, Checked.FAILED_ACTIVE_HC)
     old.status().set_checked(gone, Checked(0))
     begun = old.status().begin_check(down)
+    for writer in (0, 1):
+        old.plane(writer).hosts.add(down.slot, HostColumn.EJECTION_BACKOFF, 2)
     old.status().set_ejected(down, ejected=True)
     moved = host(5, 80)
     carry(old, endpoints("c", down, gone), new, endpoints("c", moved, fresh, slot=2))
@@ -68,6 +72,7 @@ def test_hosts_are_found_by_cluster_and_address_whatever_their_rows(generations:
     assert status.checked(moved) == Checked.KNOWN | Checked.FAILED_ACTIVE_HC
     assert status.ejected(moved)
     assert status.checks_begun(moved) == begun
+    assert new.plane(0).hosts.total(moved.slot, HostColumn.EJECTION_BACKOFF) == 4
     assert not status.checked(fresh) & Checked.KNOWN
     assert status.changed()
     assert new.plane(0).clusters.total(2, ClusterColumn.STATUS_CHANGES) == 1
