@@ -134,7 +134,7 @@ class Cluster:
         if host is None:
             self._pools.refused = False
             return None
-        return self._pools.get(host, context.high, context.transport, context.http2)
+        return self._pools.get(host, context)
 
     async def open_stream(
         self,
@@ -193,7 +193,7 @@ class Cluster:
             if host is None or not rejects(host):
                 break
             host = balancer.pick(context.number, attempt)
-        return None if host is None else self._pools.get(host, context.high, context.transport, context.http2)
+        return None if host is None else self._pools.get(host, context)
 
     async def open_connection(self, info: StreamInfo, context: LoadBalancerContext = ANYBODY) -> TcpConnection:
         """A connection of its own to the balancer's next host for `context`; the caller closes it.
