@@ -11,6 +11,7 @@ from proxy.http.codec import CodecError
 from proxy.http.events import InformationalReceived, ResponseReceived, StreamEnded, StreamReset
 from proxy.http.h1_strict import AUTHORITY, TOKEN
 from proxy.http.h2_connection import H2Connection
+from proxy.http.h2_first_window import GENEROUS, LARGE_WINDOW, Crowd
 from proxy.http.h2_frames import ErrorCode, Setting, StreamFailed
 from proxy.http.h2_heads import Pair
 from proxy.http.h2_hpack import BlockDecoder
@@ -38,6 +39,7 @@ class H2ClientCodec(H2Connection):
       `REFUSED_STREAM`.
     * A GET with `upgrade` is sent as an extended CONNECT (RFC 8441), and the consent to it is told as HTTP/1.1 would
       have it: a 101. From then on, and after a 2xx to CONNECT, data is a tunnel's, and so is its end.
+    * `crowd` counts the streams of all connections to the cluster, by which windows are large or small at first.
     * Nothing is pushed to us: we say so, and whoever tries breaks the protocol.
     """
 
@@ -50,8 +52,13 @@ class H2ClientCodec(H2Connection):
         *,
         max_headers_bytes: int = 60 * 1024,
         max_headers_count: int = 100,
+        crowd: Crowd | None = None,
     ) -> None:
         super().__init__(options, stats, h2_strict.Limits(max_headers_bytes, max_headers_count))
+        self._crowd = crowd or Crowd()
+        self._grows = options.initial_stream_window_size > LARGE_WINDOW
+        if self._grows:
+            self.first_window = GENEROUS
         # As in `H2ServerCodec`: what is too long for us is still read, as it may change the table.
         self._decoder = self._heads = BlockDecoder(options.hpack_table_size, 4 * max_headers_bytes, self._understand)
         self._output.append(frames.PREFACE)
@@ -124,6 +131,30 @@ class H2ClientCodec(H2Connection):
         if stream is not None and stream.promised > 0:
             raise CodecError("http2.body_shorter_than_content_length", status=400)
         super().send_end(stream_id, trailers)
+
+    def _open(self, stream_id: int) -> Stream:
+        if self._grows:
+            window = self._crowd.first_window(self.first_window)
+            if window != self.first_window:
+                self._resize_first_windows(window)
+        self._crowd.streams += 1
+        stream = super()._open(stream_id)
+        if self._grows:
+            stream.receive_window = GENEROUS
+        return stream
+
+    def _resize_first_windows(self, size: int) -> None:
+        """All windows of the peer's change with the first one (RFC 9113 6.9.2), once it has heard of that. What it has
+        sent before is not held against it: what we would take of a stream is what the larger one allows.
+        """
+        for stream in self._streams.values():
+            stream.window += size - self.first_window
+        self.first_window = size
+        self._queue(frames.settings({Setting.INITIAL_WINDOW_SIZE: size}))
+
+    def _close(self, stream: Stream, *, ours: bool) -> None:
+        self._crowd.streams -= 1
+        super()._close(stream, ours=ours)
 
     # --- in ---------------------------------------------------------------------------------------------------------
 

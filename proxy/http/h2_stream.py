@@ -60,7 +60,7 @@ class Stream:
         self.send_window = send_window
         self.receive_window = self.window = receive_window
         self.consumed = 0
-        self.queue: deque[bytes | memoryview] = deque()
+        self.queue: deque[bytes | memoryview] | None = None  # most streams never need one
         self.queued = 0
         self.ends = False
         self.trailers: Headers | None = None
