@@ -18,8 +18,9 @@ from proxy.http.events import (
 from proxy.http.h1_framing import BodyReader, ChunkedReader, SizedReader, UntilCloseReader
 from proxy.http.h1_head import HeadReader, ResponseHead
 from proxy.http.h1_inbox import Inbox
+from proxy.http.h1_sender import H1Sender
 from proxy.http.h1_strict import AUTHORITY, TOKEN
-from proxy.http.h1_writer import BodyWriter, RawWriter, render_head, unwritable
+from proxy.http.h1_writer import RawWriter, render_head, unwritable
 from proxy.http.headers import Headers
 
 # An origin that answers 1xx for ever would hold the exchange without ever answering it (Go's transport stops at 5).
@@ -29,7 +30,7 @@ MAX_INFORMATIONAL = 16
 _PATH = re.compile(rb"/[\x21\x22\x24-\x7e]*|\*")
 
 
-class H1ClientCodec:
+class H1ClientCodec(H1Sender):
     """Implements `ClientCodec`. Exchanges are numbered 1, 2, 3…; there is one at a time, so `stream_id` is not used.
 
     Protocol errors of the upstream are `CodecError`s with status 502, a connection that ended instead of an answer one
@@ -45,6 +46,7 @@ class H1ClientCodec:
         max_headers_count: int = 100,
         options: UpstreamHttp1Options = UpstreamHttp1Options(enable_trailers=True),  # noqa: B008 (frozen)
     ) -> None:
+        super().__init__(enable_trailers=options.enable_trailers, sent=True)
         self._options = options
         self._remember = header_case.reader(options.header_case)
         self._key_format = header_case.written_here(options.header_case)
@@ -52,24 +54,19 @@ class H1ClientCodec:
         self._max_headers_count = max_headers_count
         self._inbox = Inbox()
         self._heads = HeadReader(self._inbox, max_headers_bytes)
-        self._output: list[bytes] = []
-        self._header_bytes_sent = 0
         self._stream_id = 0
         self._method = b""
         self._upgrading = False
         self._informational = 0
-        self._writer: BodyWriter | None = None
-        self._requested = True
         self._answered = True
         self._body: BodyReader | None = None
-        self._close = False
         self._ended = False
         self._failure: CodecError | None = None
 
     @property
     def reusable(self) -> bool:
         """Whether the connection may carry another request now: nothing is under way, unread or promised to end."""
-        return self._requested and self._answered and not self._close
+        return self._sent and self._answered and not self._close
 
     # --- out --------------------------------------------------------------------------------------------------------
 
@@ -105,51 +102,11 @@ class H1ClientCodec:
         self._writer = writer
         self._upgrading = b"upgrade" in headers and b"upgrade" in h1_connection.tokens(headers, b"connection")
         self._close = h1_connection.closes(headers, b"1.1")
-        self._requested = end_stream
+        self._sent = end_stream
         self._answered = False
         self._body = None
         self._informational = 0
         return self._stream_id
-
-    def header_bytes_sent(self, stream_id: int) -> int:
-        """Those of the current exchange."""
-        return self._header_bytes_sent
-
-    def send_data(self, stream_id: int, data: bytes) -> None:
-        """Queue body bytes. More than the head promised raises `CodecError`; the connection must be closed then."""
-        try:
-            self._output += self._open_writer().data(data)
-        except CodecError:
-            self._close = True
-            raise
-
-    def send_end(self, stream_id: int, trailers: Headers | None = None) -> None:
-        """End the request. A body shorter than promised raises `CodecError`; the connection must be closed then."""
-        try:
-            self._output += self._open_writer().end(trailers if self._options.enable_trailers else None)
-        except CodecError:
-            self._close = True
-            raise
-        self._requested = True
-
-    @property
-    def body_room(self) -> int:
-        """How many body bytes may go around now; see `BodyWriter`."""
-        return 0 if self._writer is None or self._requested else self._writer.room
-
-    def send_around(self, stream_id: int, count: int) -> None:
-        """Queue what stands before `count` body bytes that go around: they follow the output that is taken next."""
-        self._output += self._open_writer().around(count)
-
-    def take_output(self) -> bytes:
-        """Everything queued since the last call."""
-        output, self._output = self._output, []
-        return output[0] if len(output) == 1 else b"".join(output)
-
-    def _open_writer(self) -> BodyWriter:
-        if self._writer is None or self._requested:
-            raise RuntimeError("no request is open")
-        return self._writer
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
@@ -249,7 +206,7 @@ class H1ClientCodec:
     def _open_tunnel(self) -> None:
         self._close = True
         self._writer = RawWriter()
-        self._requested = False
+        self._sent = False
 
     def _read_body(self, body: BodyReader, events: list[Event]) -> None:
         data = body.read(self._inbox)
@@ -267,7 +224,7 @@ class H1ClientCodec:
         Nor is a connection used again whose response overtook its request: the upstream may still be reading that.
         """
         self._answered = True
-        if len(self._inbox) or self._ended or not self._requested:
+        if len(self._inbox) or self._ended or not self._sent:
             self._close = True
 
 

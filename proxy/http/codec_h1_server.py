@@ -12,11 +12,12 @@ from proxy.http.events import ConnectionEnded, DataReceived, Event, RequestRecei
 from proxy.http.h1_framing import BodyReader, ChunkedReader, SizedReader, UntilCloseReader
 from proxy.http.h1_head import HeadReader, RequestHead
 from proxy.http.h1_inbox import Inbox
-from proxy.http.h1_writer import BodyWriter, render_head, unwritable
+from proxy.http.h1_sender import H1Sender
+from proxy.http.h1_writer import render_head, unwritable
 from proxy.http.headers import Headers, KeyFormat
 
 
-class H1ServerCodec:
+class H1ServerCodec(H1Sender):
     """Implements `ServerCodec`. Exchanges are numbered 1, 2, 3…; there is one at a time, so `stream_id` is not used.
 
     * Bytes behind a complete request wait until `next_exchange()`; the caller bounds them by not receiving meanwhile.
@@ -43,6 +44,7 @@ class H1ServerCodec:
         header_case: HeaderCase | None = None,
         ignores_upgrade: Callable[[bytes], bool] | None = None,
     ) -> None:
+        super().__init__(enable_trailers=enable_trailers, sent=False)
         self._max_headers_bytes = max_headers_bytes
         self._max_headers_count = max_headers_count
         self._scheme = scheme
@@ -50,23 +52,17 @@ class H1ServerCodec:
         self._default_host_for_http_10 = default_host_for_http_10
         self._allow_absolute_url = allow_absolute_url
         self._allow_custom_methods = allow_custom_methods
-        self._enable_trailers = enable_trailers
         self._ignores_upgrade = ignores_upgrade
         self._remember = header_case_of.reader(header_case)
         self._key_format = header_case_of.written_here(header_case)
         self._inbox = Inbox()
         self._heads = HeadReader(self._inbox, max_headers_bytes)
-        self._output: list[bytes] = []
-        self._header_bytes_sent = 0
         self._stream_id = 1
         self._request: RequestHead | None = None
         self._upgrade = ""
         self._body: BodyReader | None = None
-        self._writer: BodyWriter | None = None
-        self._responded = False
         self._tunnel = False
         self._ended = False
-        self._close = False
         self._failure: CodecError | None = None
 
     @property
@@ -96,13 +92,13 @@ class H1ServerCodec:
     def next_exchange(self) -> list[Event]:
         """Go on to the next request (or, in a tunnel, to its first bytes)."""
         if not self._tunnel:
-            if not (self._responded and self._request_complete) or self._close:
+            if not (self._sent and self._request_complete) or self._close:
                 raise RuntimeError("the exchange is not over, or the connection ends with it")
             self._stream_id += 1
             self._header_bytes_sent = 0
             self._request = self._body = self._writer = None
             self._upgrade = ""
-            self._responded = False
+            self._sent = False
             if not len(self._inbox) and not self._ended:
                 return []
         return self._read()
@@ -233,52 +229,12 @@ class H1ServerCodec:
             self._tunnel = True
             self._body = UntilCloseReader()
         if end_stream:
-            self._responded = True
+            self._sent = True
 
     def _queue_head(self, first_line: bytes, fields: list[tuple[bytes, bytes]], key_format: KeyFormat | None) -> None:
         head = render_head(first_line, fields, status=502, key_format=key_format or self._key_format)
         self._output.append(head)
         self._header_bytes_sent += len(head) - len(first_line) - 2
-
-    def header_bytes_sent(self, stream_id: int) -> int:
-        """Those of the current exchange."""
-        return self._header_bytes_sent
-
-    def send_data(self, stream_id: int, data: bytes) -> None:
-        """Queue body bytes. More than the head promised raises `CodecError`; the connection must be closed then."""
-        try:
-            self._output += self._open_writer().data(data)
-        except CodecError:
-            self._close = True
-            raise
-
-    def send_end(self, stream_id: int, trailers: Headers | None = None) -> None:
-        """End the response. A body shorter than promised raises `CodecError`; the connection must be closed then."""
-        try:
-            self._output += self._open_writer().end(trailers if self._enable_trailers else None)
-        except CodecError:
-            self._close = True
-            raise
-        self._responded = True
-
-    @property
-    def body_room(self) -> int:
-        """How many body bytes may go around now; see `BodyWriter`."""
-        return 0 if self._writer is None or self._responded else self._writer.room
-
-    def send_around(self, stream_id: int, count: int) -> None:
-        """Queue what stands before `count` body bytes that go around: they follow the output that is taken next."""
-        self._output += self._open_writer().around(count)
-
-    def take_output(self) -> bytes:
-        """Everything queued since the last call."""
-        output, self._output = self._output, []
-        return output[0] if len(output) == 1 else b"".join(output)
-
-    def _open_writer(self) -> BodyWriter:
-        if self._writer is None or self._responded:
-            raise RuntimeError("no response is open")
-        return self._writer
 
     def _opens_tunnel(self, status: int) -> bool:
         """RFC 9112 6.3 rule 2, RFC 9110 7.8."""

@@ -17,6 +17,7 @@ from proxy.http.h2_stats import Http2Stats
 from proxy.http.headers import Headers
 from proxy.stats import MemoryStats
 from tests.kit.h2_client import frame
+from tests.kit.h2_pieces import assert_pieces_do_not_matter
 
 BLOCKS = (
     b"\x82\x86\x84\x01\x04test",
@@ -53,18 +54,7 @@ def answer(server: H2ServerCodec, events: list[Any]) -> None:
 
 @given(traffic=TRAFFIC, cuts=st.lists(st.integers(0, 900), max_size=8))
 def test_pieces_do_not_matter_and_nothing_raises(traffic: bytes, cuts: list[int]) -> None:
-    data = PREFACE + frame(4) + traffic
-    whole, pieces = codec(), codec()
-    expected = whole.receive(data)
-    found = []
-    at = 0
-    for cut in [*sorted(cuts), len(data)]:
-        found += pieces.receive(data[at:cut])
-        at = max(at, cut)
-    assert found == expected
-    assert (whole.failure is None) == (pieces.failure is None)
-    assert whole.take_output() == pieces.take_output()
-    assert whole.streams == pieces.streams == whole.stats.streams_active.value  # type: ignore[attr-defined]
+    assert_pieces_do_not_matter(codec, PREFACE + frame(4) + traffic, cuts)
 
 
 WINDOWS = st.one_of(

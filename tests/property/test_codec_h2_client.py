@@ -18,6 +18,7 @@ from proxy.http.h2_stats import Http2Stats
 from proxy.http.headers import Headers
 from proxy.stats import MemoryStats
 from tests.kit.h2_client import frame
+from tests.kit.h2_pieces import assert_pieces_do_not_matter
 
 BLOCKS = (
     b"\x88",
@@ -62,17 +63,7 @@ def asking() -> H2ClientCodec:
 
 @given(traffic=TRAFFIC, cuts=st.lists(st.integers(0, 900), max_size=8))
 def test_pieces_do_not_matter_and_nothing_raises(traffic: bytes, cuts: list[int]) -> None:
-    whole, pieces = asking(), asking()
-    expected = whole.receive(traffic)
-    found = []
-    at = 0
-    for cut in [*sorted(cuts), len(traffic)]:
-        found += pieces.receive(traffic[at:cut])
-        at = max(at, cut)
-    assert found == expected
-    assert (whole.failure is None) == (pieces.failure is None)
-    assert whole.take_output() == pieces.take_output()
-    assert whole.streams == pieces.streams == whole.stats.streams_active.value  # type: ignore[attr-defined]
+    assert_pieces_do_not_matter(asking, traffic, cuts)
 
 
 @given(traffic=TRAFFIC)
