@@ -198,9 +198,11 @@ class H2Sender:
 
     def _takes_whole(self, stream: Stream, size: int) -> bool:
         """Whether a body of `size` bytes may be framed at once, by all windows and bounds."""
+        return size <= stream.send_window and self._takes_framed(size)
+
+    def _takes_framed(self, size: int) -> bool:
         return (
-            size <= stream.send_window
-            and size <= self._send_window
+            size <= self._send_window
             and size <= OUTPUT_LIMIT - self.output_size
             and self._unsent_frames + 2 + size // self.peer_frame_size <= self.options.max_outbound_frames
         )

@@ -270,14 +270,14 @@ class Connection:
             sent += self._send(memoryview(data)[sent:])
         self.sending = False
 
-    def send_now(self, head: bytes, body: memoryview) -> int:
+    def send_now(self, head: bytes, body: bytes | memoryview) -> int:
         """How much of both the kernel takes without waiting; nothing if the peer is gone."""
         try:
             return self._send(head + body) if len(body) <= _WORTH_COPYING else self._send(head, body)
         except ProxyError:
             return 0
 
-    def _send(self, data: bytes | memoryview, more: memoryview | None = None) -> int:
+    def _send(self, data: bytes | memoryview, more: bytes | memoryview | None = None) -> int:
         try:
             sent = self._socket.send(data) if more is None else self._socket.sendmsg((data, more))
         except BlockingIOError:

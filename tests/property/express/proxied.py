@@ -7,7 +7,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 import pytest
@@ -42,8 +42,20 @@ TO_RETRIES = Answer((sized(b"more"),))
 """For attempts that the script has no answer for any more."""
 
 
+class Host(Protocol):
+    """What answers by a script."""
+
+    protocol: Literal["http1", "http2"]
+    received: list[bytes]
+
+    def __init__(self, script: list[Step]) -> None: ...
+    async def serve(self, stream: trio.SocketStream) -> None: ...
+
+
 class Origin:
     """Answers by the script, over however many connections; keeps what it received."""
+
+    protocol: Literal["http1"] = "http1"
 
     def __init__(self, script: list[Step]) -> None:
         self._answers: Iterator[Answer] = iter([step.answer for step in script])
@@ -146,13 +158,14 @@ def run(
     routing: Routing = PLAIN_ROUTING,
     ask: Callable[[Client, bytes], Awaitable[bytes]] = one_answer,
     tls: DownstreamTls | None = None,
+    host: type[Host] = Origin,
     **hcm: Any,
 ) -> Outcome:
     """The script through a proxy of its own, one connection at a time; a new one where the proxy closes. `ask` sends
     a request and returns its answer. The client speaks TLS where there is a context for it.
     """
     path.unlink(missing_ok=True)
-    origin = Origin(script)
+    origin = host(script)
     loggers = [
         plugin(
             "file", "envoy.extensions.access_loggers.file.v3.FileAccessLog", {"path": str(path), "format": log_format}
@@ -177,6 +190,7 @@ def run(
                 access_log=tuple(map(AccessLog, loggers)),
                 virtual_host=dict(routing.host),
                 target=routing.target,
+                protocol=origin.protocol,
                 **hcm,
             )
             if tls is not None:
