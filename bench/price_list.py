@@ -163,7 +163,7 @@ def lane_steps(lane: Lane, send: float, receive: float, event: float) -> float:
     show("Plans.find: new header lines, but new in a trace's id alone", seconds(lambda: plans.find(traced, lane._hop)))
     show("routes.find: another path", seconds(lambda: (head.route(other.path), head.route(arrival.path))) / 2)
     show("a plan: header lines never seen before", seconds(lambda: plans._plan(arrival, lane._hop), FEW))
-    build = lambda: plans._destination(head.plan, destination.entry)  # noqa: E731
+    build = lambda: plans._destination(lane._hop, head.plan, destination.entry)  # noqa: E731
     show("a destination: the first request of a plan on its route", seconds(build, FEW))
     build_answer = lambda: responses._plan(ANSWER, close=False)  # noqa: E731
     show("a response plan: a head never seen before (`date` changes each second)", seconds(build_answer, FEW))

@@ -12,6 +12,7 @@ import trio
 
 from proxy import log as process_log
 from proxy.config.cluster import Endpoints, decode_endpoints
+from proxy.config.endpoints_delta import decode_delta
 from proxy.server import Server
 from shm import memfd
 from shm.processes import ProcessTable, State, Word
@@ -74,7 +75,7 @@ class Worker:
                 self._server, self._processes, index=self._index, generation=self._generation, nursery=nursery
             )
             acceptors.add(inherited)
-            await self._link.send({"type": "ready"})
+            nursery.start_soon(self._tell_ready)
             while (received := await self._link.receive()) is not None:
                 if received.message["type"] == "commit":
                     await self._reloading.commit(received.message)  # what comes after it is about the new listeners
@@ -84,6 +85,11 @@ class Worker:
             acceptors.close()
             await self._drain(ORPHAN_DRAIN, idle=0.0)
             nursery.cancel_scope.cancel()
+
+    async def _tell_ready(self) -> None:
+        """Who begins to serve knows which hosts are well."""
+        await self._server.warm()
+        await self._link.send({"type": "ready"})
 
     def _on_message(self, received: Received, acceptors: Acceptors, nursery: trio.Nursery) -> None:
         message = received.message
@@ -112,6 +118,10 @@ class Worker:
             nursery.start_soon(self._adopt, message["listener"], clients, message.get("packet"))
         elif kind == "endpoints":
             self._apply(decode_endpoints(memfd.read_all(received.fds[0])))
+        elif kind == "endpoints_delta":
+            delta = decode_delta(memfd.read_all(received.fds[0]))
+            self._server.change_endpoints(delta)
+            self._note_endpoints(delta.version)
         elif kind == "drain":
             self._draining = True
             self._set_state(State.DRAINING)

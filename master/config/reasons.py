@@ -19,6 +19,9 @@ REASONS: dict[str, str] = {
     f"{_TLS}.CertificateValidationContext.system_root_certs": (
         "Envoy ignores it and trusts everybody; name the system's file in trusted_ca"
     ),
+    f"{_TLS}.DownstreamTlsContext.require_sni": (
+        "Envoy does not look at it either; give the chain the server_names of its filter_chain_match"
+    ),
     f"{_TLS}.UpstreamTlsContext.allow_renegotiation": "a host that renegotiates could become another one",
     f"{_TLS}.UpstreamTlsContext.enforce_rsa_key_usage": "deprecated by Envoy, which ignores it",
     f"{_HCM}.access_log_flush_interval": "deprecated by Envoy; use access_log_options.access_log_flush_interval",

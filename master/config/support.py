@@ -12,16 +12,22 @@ from master.config.compile import (
     circuit_breakers,
     cluster,
     data_source,
+    dns,
+    dns_resolver,
     endpoints,
     filter_chain,
     forwarding,
+    hash_policy,
+    health_check,
     internal_redirect,
     lb,
+    lb_policies,
     lb_subsets,
     listener,
     matching,
     metadata,
     metadata_match,
+    outlier,
     plugins,
     retry,
     rewrites,
@@ -72,15 +78,14 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     ),
     "envoy.service.discovery.v3.DiscoveryResponse": ("type_url", "nonce"),  # a file of secrets has nothing else in it
     "envoy.config.listener.v3.ListenerFilter": ("name",),  # the type of `typed_config` decides
+    "envoy.config.cluster.v3.Cluster.CustomClusterType": ("name",),  # the type of `typed_config` decides
     "envoy.config.core.v3.TransportSocket": ("name",),  # the type of `typed_config` decides
     "envoy.config.core.v3.SubstitutionFormatString": ("json_format_options",),
-    "envoy.config.route.v3.RouteAction": ("flush_timeout",),  # as for stream_flush_timeout
     "envoy.config.core.v3.TypedExtensionConfig": ("name",),  # the type of `typed_config` decides
     "envoy.config.route.v3.RouteAction.RequestMirrorPolicy": ("trace_sampled",),  # there are no traces yet
     "envoy.config.route.v3.WeightedCluster": ("runtime_key_prefix",),  # without a runtime the weights count
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (
         "represent_ipv4_remote_address_as_ipv4_mapped_ipv6",  # no address is told otherwise in 1.40
-        "stream_flush_timeout",  # of HTTP/2: an HTTP/1 stream keeps nothing back that it could wait for
     ),
     "envoy.config.route.v3.Route": ("decorator",),  # it names spans, and there is no tracing yet
     "envoy.config.route.v3.Decorator": ("operation", "propagate"),
@@ -141,16 +146,22 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         circuit_breakers,
         cluster,
         data_source,
+        dns,
+        dns_resolver,
         endpoints,
         filter_chain,
         forwarding,
+        health_check,
+        hash_policy,
         internal_redirect,
         lb,
+        lb_policies,
         lb_subsets,
         listener,
         matching,
         metadata,
         metadata_match,
+        outlier,
         plugins,
         retry,
         route,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from random import Random
 from typing import Literal
 
 from master.dns.result import Resolved, Result
@@ -25,22 +26,31 @@ def targets(dns: Dns) -> dict[Target, DnsEndpoint]:
 def addresses(cluster_type: ClusterType, result: Result) -> tuple[str, ...] | None:
     """The addresses that a lookup gives a cluster, each once; None if the lookup counts as failed.
 
-    An empty answer means no hosts for STRICT_DNS, and a failure (the old host stays) for LOGICAL_DNS, which uses the
-    first address only: Envoy's `DnsClusterImpl::ResolveTarget::isSuccessfulResponse`.
+    An empty answer means no hosts for STRICT_DNS, and a failure (the old host stays) for LOGICAL_DNS: Envoy's
+    `DnsClusterImpl::ResolveTarget::isSuccessfulResponse`.
     """
     if not isinstance(result, Resolved):
         return None
     found = tuple(dict.fromkeys(answer.address for answer in result.answers))
-    if cluster_type == "LOGICAL_DNS":
-        return found[:1] or None
-    return found
+    return found or (None if cluster_type == "LOGICAL_DNS" else ())
 
 
-def refresh_after(dns: Dns, cluster_type: ClusterType, result: Resolved) -> float:
-    """Seconds until a name that was looked up is looked up again: the shortest TTL if it is respected and not 0."""
+def alike(cluster_type: ClusterType, found: Sequence[str], before: Sequence[str]) -> bool:
+    """Whether an answer changes nothing. Servers rotate addresses, which is a change only where the first one counts:
+    a LOGICAL_DNS cluster has one host, at all of them.
+    """
+    return tuple(found) == tuple(before) if cluster_type == "LOGICAL_DNS" else set(found) == set(before)
+
+
+def refresh_after(dns: Dns, cluster_type: ClusterType, result: Resolved, rng: Random) -> float:
+    """Seconds until a name that was looked up is looked up again: the shortest TTL if it is respected and not 0, and
+    some jitter, in whole milliseconds as in Envoy.
+    """
     used = result.answers[:1] if cluster_type == "LOGICAL_DNS" else result.answers
     shortest = min((answer.ttl for answer in used), default=0)
-    return float(shortest) if dns.respect_ttl and shortest > 0 else dns.refresh_rate
+    rate = float(shortest) if dns.respect_ttl and shortest > 0 else dns.refresh_rate
+    jitter = int(dns.jitter * 1000)
+    return rate + rng.randrange(jitter) / 1000 if jitter else rate
 
 
 def localities(
@@ -54,9 +64,9 @@ def localities(
         LocalityHosts(
             priority=0 if cluster_type == "LOGICAL_DNS" else locality.priority,
             hosts=tuple(
-                _host(endpoint, address, slot_of)
+                _host(endpoint, addresses, slot_of)
                 for number, endpoint in enumerate(locality.endpoints)
-                for address in found.get((at, number), ())
+                for addresses in _of_hosts(cluster_type, found.get((at, number), ()))
             ),
             region=locality.region,
             zone=locality.zone,
@@ -77,10 +87,11 @@ def found_in(dns: Dns, hosts: Sequence[LocalityHosts]) -> dict[Target, tuple[str
     found = {
         (at, number): tuple(
             dict.fromkeys(
-                host.address.host
+                address.host
                 for host in hosts[at].hosts
                 if isinstance(host.address, SocketAddress)
                 and (host.hostname, host.address.port) == (endpoint.hostname or endpoint.name, endpoint.port)
+                for address in (host.address, *host.additional)
             )
         )
         for (at, number), endpoint in targets(dns).items()
@@ -88,13 +99,20 @@ def found_in(dns: Dns, hosts: Sequence[LocalityHosts]) -> dict[Target, tuple[str
     return {target: addresses for target, addresses in found.items() if addresses}
 
 
-def _host(endpoint: DnsEndpoint, address: str, slot_of: Callable[[str], int]) -> Host:
-    socket_address = SocketAddress(address, endpoint.port)
+def _of_hosts(cluster_type: ClusterType, found: tuple[str, ...]) -> Iterable[tuple[str, ...]]:
+    """The addresses of each host that an answer makes."""
+    return (found,) if cluster_type == "LOGICAL_DNS" and found else ((address,) for address in found)
+
+
+def _host(endpoint: DnsEndpoint, addresses: Sequence[str], slot_of: Callable[[str], int]) -> Host:
+    first, *others = (SocketAddress(address, endpoint.port) for address in addresses)
     return Host(
-        slot=slot_of(str(socket_address)),
-        address=socket_address,
+        slot=slot_of(str(first)),
+        address=first,
         hostname=endpoint.hostname or endpoint.name,
         weight=endpoint.weight,
         metadata=endpoint.metadata,
         health_status=endpoint.health_status,
+        additional=tuple(others),
+        check=endpoint.check,
     )

@@ -8,8 +8,8 @@ from typing import Final, Literal
 import trio
 
 from master.dns.result import Failed, Resolved, Result
+from proxy.config.dns import LookupFamily
 
-LookupFamily = Literal["AUTO", "V4_ONLY", "V6_ONLY", "V4_PREFERRED", "ALL"]
 RecordType = Literal["A", "AAAA"]
 Query = Callable[[RecordType], Awaitable[Result]]
 

@@ -11,21 +11,21 @@ import trio
 from msgspec.structs import replace
 
 from master.dns.backoff import FailureBackoff
-from master.dns.discovery import ClusterType, Target, addresses, found_in, localities, refresh_after, targets
-from master.dns.family import LookupFamily
+from master.dns.discovery import ClusterType, Target, addresses, alike, found_in, localities, refresh_after, targets
 from master.dns.result import Failed, Resolved, Result
 from master.dns.rows import Rows
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Cluster, ClusterEndpoints, Dns, DnsEndpoint, Endpoints, LocalityHosts
+from proxy.config.dns import DnsResolver, LookupFamily
 from proxy.stats import Stats
 
 log = logging.getLogger("dns")
 
 
 class Lookup(Protocol):
-    """Looks a name up (`Resolver.lookup`)."""
+    """Looks a name up (`Resolvers.lookup`)."""
 
-    async def lookup(self, name: str, family: LookupFamily) -> Result: ...
+    async def lookup(self, name: str, family: LookupFamily, how: DnsResolver) -> Result: ...
 
 
 class Discovery:
@@ -107,7 +107,7 @@ class Discovery:
         if cluster.dns is None or cluster.type == "STATIC":
             return None
         if self._resolver is None:
-            self._resolver = _new_resolver()
+            self._resolver = _new_resolvers(self._stats)
         before = self.endpoints.clusters.get(cluster.name)
         return _ClusterRefresh(
             cluster, cluster.type, cluster.dns, before, self._stats, self._resolver, self._rng, self._wake
@@ -172,11 +172,11 @@ class Next(NamedTuple):
     new: list[_ClusterRefresh]
 
 
-def _new_resolver() -> Lookup:
+def _new_resolvers(stats: Stats) -> Lookup:
     # dnspython is most of what a controller imports; without DNS clusters it starts, and comes back, sooner.
-    from master.dns.resolver import Resolver
+    from master.dns.resolvers import Resolvers
 
-    return Resolver()
+    return Resolvers(stats)
 
 
 class _ClusterRefresh:
@@ -201,6 +201,7 @@ class _ClusterRefresh:
         self._type = cluster_type
         self._dns = dns
         self._resolver = resolver
+        self._rng = rng
         self._backoff = FailureBackoff(dns.refresh_rate, dns.failure_refresh_base, dns.failure_refresh_max, rng)
         self._found: dict[Target, tuple[str, ...]] = found_in(dns, before.localities) if before else {}
         self._failing: set[Target] = set()
@@ -216,7 +217,7 @@ class _ClusterRefresh:
     async def run(self) -> None:
         """Until `scope` is cancelled."""
         names = targets(self._dns)
-        if not names:
+        if not names or not self._dns.warms:
             self._settled()
         with self.scope:
             async with trio.open_nursery() as nursery:
@@ -226,7 +227,7 @@ class _ClusterRefresh:
     async def _refresh(self, target: Target, endpoint: DnsEndpoint) -> None:
         while True:
             self._attempt.inc()
-            result = await self._resolver.lookup(endpoint.name, self._dns.lookup_family)
+            result = await self._resolver.lookup(endpoint.name, self._dns.lookup_family, self._dns.resolver)
             self._report(target, endpoint, result)
             delay = self._apply(target, result)
             self._settled()
@@ -240,14 +241,13 @@ class _ClusterRefresh:
             return self._backoff.next()
         self._success.inc()
         self._backoff.reset()
-        # The same addresses in another order are no change: servers rotate them.
-        if set(found) == set(self._found.get(target, ())):
+        if alike(self._type, found, self._found.get(target, ())):
             self._no_rebuild.inc()
         else:
             self._found[target] = found
             self._membership_change.inc()
             self._changed = True
-        return refresh_after(self._dns, self._type, result)
+        return refresh_after(self._dns, self._type, result, self._rng)
 
     def _report(self, target: Target, endpoint: DnsEndpoint, result: Result) -> None:
         """Logs that a name began to fail, with the reason, and that it resolves again."""

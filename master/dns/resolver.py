@@ -6,6 +6,7 @@ On trio, without threads: `getaddrinfo` neither tells a TTL nor can be cancelled
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import os
 import socket
 from collections.abc import Callable
@@ -15,13 +16,15 @@ from typing import Final, Generic, TypeVar
 import dns.asyncresolver
 import dns.exception
 import dns.name
+import dns.nameserver
 import dns.resolver
 import trio
 
 from master.dns import hosts_file, resolv_conf
-from master.dns.family import LookupFamily, RecordType, resolve_family
+from master.dns.family import RecordType, resolve_family
 from master.dns.resolv_conf import ResolvConf
 from master.dns.result import Answer, Failed, Failure, Resolved, Result
+from proxy.config.dns import MACHINE, DnsResolver, LookupFamily
 
 LOOKUP_DEADLINE: Final = 30.0  # seconds, for all that one lookup asks
 MAX_LOOKUPS: Final = 64  # at a time; others wait, their deadline has not begun
@@ -35,10 +38,13 @@ Parsed = TypeVar("Parsed")
 
 
 class Resolver:
-    """Both files are read again when they change. `port` is the name servers'. Durations in seconds."""
+    """Both files are read again when they change; `how` says what counts instead of what they say. `port` is that of
+    resolv.conf's name servers. Durations in seconds.
+    """
 
     def __init__(
         self,
+        how: DnsResolver = MACHINE,
         *,
         resolv_conf_path: Path = Path("/etc/resolv.conf"),
         hosts_path: Path = Path("/etc/hosts"),
@@ -48,7 +54,9 @@ class Resolver:
         hostname = socket.gethostname()
         self._conf = _File(resolv_conf_path, lambda text: resolv_conf.parse(text, hostname))
         self._hosts = _File(hosts_path, hosts_file.parse)
+        self._how = how
         self._port = port
+        self._turns = itertools.count()
         self._deadline = deadline
         self._limiter = trio.CapacityLimiter(MAX_LOOKUPS)
 
@@ -76,7 +84,7 @@ class Resolver:
         whole search has no verdict.
         """
         failed: Failed | None = None
-        for candidate in conf.candidates(name):
+        for candidate in conf.candidates(name) if self._how.search else (name,):
             result = await self._ask(conf, candidate, record_type)
             if isinstance(result, Failed):
                 failed = failed or result
@@ -90,13 +98,13 @@ class Resolver:
             question = dns.name.from_text(name)
         except (dns.exception.DNSException, UnicodeError) as error:
             return Failed(Failure.BAD_NAME, f"{name}: {error}")
+        servers = self._servers(conf)
         resolver = dns.asyncresolver.Resolver(configure=False)
-        resolver.nameservers = list(conf.nameservers)
-        resolver.port = self._port
-        resolver.timeout = conf.timeout
-        resolver.lifetime = conf.timeout * conf.attempts * len(conf.nameservers)
+        resolver.nameservers = servers
+        resolver.timeout = self._how.timeout or conf.timeout
+        resolver.lifetime = resolver.timeout * (self._how.tries or conf.attempts) * len(servers)
         try:
-            found = await resolver.resolve(question, record_type, raise_on_no_answer=False)
+            found = await resolver.resolve(question, record_type, raise_on_no_answer=False, tcp=self._how.tcp)
         except dns.resolver.NXDOMAIN:
             return Resolved()
         except dns.exception.Timeout as error:
@@ -108,6 +116,16 @@ class Resolver:
         ttl = found.chaining_result.minimum_ttl  # of the addresses and of the CNAMEs that led to them
         addresses = dict.fromkeys(record.address for record in found.rrset)
         return Resolved(tuple(Answer(address, ttl) for address in list(addresses)[:MAX_ADDRESSES]))
+
+    def _servers(self, conf: ResolvConf) -> list[dns.nameserver.Nameserver]:
+        """Whom to ask, in this order."""
+        known = [(server, self._port) for server in conf.nameservers]
+        own = [(server.host, server.port) for server in self._how.servers]
+        # Who comes in where resolv.conf names nobody also does if it names nobody but this machine, as in Envoy.
+        named = conf.nameservers != resolv_conf.DEFAULT_NAMESERVERS
+        asked = own if own and not (self._how.fallback and named) else known
+        first = next(self._turns) % len(asked) if self._how.rotate else 0
+        return [dns.nameserver.Do53Nameserver(*server) for server in asked[first:] + asked[:first]]
 
 
 class _File(Generic[Parsed]):

@@ -79,7 +79,7 @@ class RouteUpgrade(msgspec.Struct, frozen=True, gc=False):
 
 
 class Forwarding(msgspec.Struct, frozen=True, gc=False):
-    """`idle_timeout` takes the place of the connection manager's, None leaves that.
+    """`idle_timeout` and `flush_timeout` take the place of the connection manager's, None leaves that.
 
     `buffer_limit`: bytes of a request's body that are kept for retries; None leaves the listener's limit. `retry` is
     None where nothing retries, unless a request asks for it. `high_priority`: has the limits of that priority.
@@ -89,6 +89,7 @@ class Forwarding(msgspec.Struct, frozen=True, gc=False):
     """
 
     idle_timeout: float | None = None
+    flush_timeout: float | None = None
     max_stream_duration: MaxStreamDuration | None = None
     retry: RetryPolicy | None = None
     mirrors: tuple[Mirror, ...] = ()

@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from proxy.config.hash_policy import HashPolicy
+
 Policy = Literal["ROUND_ROBIN", "LEAST_REQUEST", "RANDOM", "RING_HASH", "MAGLEV"]
 
 
@@ -18,13 +20,16 @@ class LeastRequest(msgspec.Struct, frozen=True):
 
 
 class Hashing(msgspec.Struct, frozen=True):
-    """RING_HASH and MAGLEV. Hosts are hashed by name where `use_hostname`."""
+    """RING_HASH and MAGLEV. Hosts are hashed by name where `use_hostname`, requests by `policies`, if there are any, in
+    place of their routes'.
+    """
 
     use_hostname: bool = False
     minimum_ring_size: int = 1024
     maximum_ring_size: int = 8 * 1024 * 1024
     murmur: bool = False
     table_size: int = 65537
+    policies: tuple[HashPolicy, ...] = ()
 
 
 class LoadBalancing(msgspec.Struct, frozen=True):
@@ -35,3 +40,8 @@ class LoadBalancing(msgspec.Struct, frozen=True):
     locality_weighted: bool = False
     least_request: LeastRequest = LeastRequest()
     hashing: Hashing = Hashing()
+
+    @property
+    def hashes(self) -> bool:
+        """Whether the same request goes to the same host."""
+        return self.policy in ("RING_HASH", "MAGLEV")

@@ -8,6 +8,7 @@ import msgspec
 
 from proxy.config.common import HeaderMatcher, Metadata, PluginConfig, StringMatcher
 from proxy.config.forwarding import Forwarding
+from proxy.config.hash_policy import HashPolicy
 from proxy.config.header_mutation import HeaderMutations
 from proxy.config.lb_subsets import Labels
 from proxy.config.matching import Matcher
@@ -87,7 +88,8 @@ class ClusterAction(msgspec.Struct, frozen=True, gc=False, tag="cluster"):
 
     Exactly one of `cluster`, `cluster_header` (the header that names the cluster) and `weighted` is not empty; the sum
     of the weights is not 0. `weight_header` is the header whose number draws one of them. `not_found_status` is the
-    status where there is no such cluster. `labels` (`metadata_match`) say which of its hosts a request is for.
+    status where there is no such cluster. `labels` (`metadata_match`) say which of its hosts a request is for,
+    `hash_policies` what leads equal requests to the same one.
     """
 
     cluster: str
@@ -101,6 +103,7 @@ class ClusterAction(msgspec.Struct, frozen=True, gc=False, tag="cluster"):
     append_x_forwarded_host: bool = False
     labels: Labels = ()
     forwarding: Forwarding = Forwarding()
+    hash_policies: tuple[HashPolicy, ...] = ()
 
 
 class DirectResponseAction(msgspec.Struct, frozen=True, gc=False, tag="direct_response"):

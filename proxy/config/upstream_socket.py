@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from proxy.config.common import SocketAddress
@@ -22,3 +24,12 @@ class UpstreamSocket(msgspec.Struct, frozen=True):
 
     sources: tuple[SocketAddress, ...] = ()
     options: tuple[SocketOption, ...] = ()
+
+
+class HappyEyeballs(msgspec.Struct, frozen=True, gc=False):
+    """`UpstreamConnectionOptions.HappyEyeballsConfig`: `count` addresses of the IP version `first` are tried for one of
+    the other; 0: the version of the first address.
+    """
+
+    first: Literal[0, 4, 6] = 0
+    count: int = 1

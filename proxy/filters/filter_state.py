@@ -12,7 +12,7 @@ from proxy.access_log.substitution import compile_format, format_from_proto
 from proxy.config.access_log import Format
 from proxy.config.common import SocketAddress
 from proxy.config.context import CompileContext
-from proxy.http.stream_data import StateObject
+from proxy.http.stream_data import HashableText, StateObject
 from proxy.http.stream_info import StreamInfo
 
 PACKAGE = "envoy.extensions.filters.common.set_filter_state.v3"
@@ -39,6 +39,7 @@ def _ip(text: bytes) -> SocketAddress | None:
 
 
 FACTORIES: dict[str, Callable[[bytes], StateObject | None]] = {
+    "envoy.hashable_string": HashableText,
     "envoy.string": lambda text: text,
     "envoy.network.ip": _ip,
 }

@@ -21,13 +21,16 @@ class Phase(enum.Enum):
     REQUEST = "request_timeout"
     ROUTE = "timeout"
     STREAM_DURATION = "max_stream_duration"
+    FLUSH = "stream_flush_timeout"
 
 
 class Deadlines:
     """One `trio.CancelScope` whose deadline is always the earliest of the armed phases.
 
     `stream_idle` (seconds, 0: none) starts at once and starts again with every `touch`; touches within a hundredth of
-    it count as one, so it may end that much early. Rewriting a deadline costs 2 µs where a nested scope costs 6.
+    it count as one, so it may end that much early. Once the whole response has been sent (`end`), `flush` takes its
+    place, if that is not None: how long the client may take to make room for what waits.
+    Rewriting a deadline costs 2 µs where a nested scope costs 6.
     `asked_timeout`: seconds that the request itself asked for in place of the route's timeout, None if it did not, and
     `asked_per_try_timeout` in place of that of an attempt; `no_content_on_timeout`: an empty 204 answers that timeout.
     """
@@ -35,18 +38,20 @@ class Deadlines:
     __slots__ = (
         "_armed",
         "_client_gone",
+        "_ended",
         "_idle",
         "_idle_at",
         "_sees_client",
         "_touch_at",
         "asked_per_try_timeout",
         "asked_timeout",
+        "flush",
         "no_content_on_timeout",
         "scope",
         "started",
     )
 
-    def __init__(self, stream_idle: float, now: float) -> None:
+    def __init__(self, stream_idle: float, now: float, flush: float | None = None) -> None:
         self.started = now
         self._idle = stream_idle if stream_idle > 0 else NEVER
         self._idle_at = now + self._idle
@@ -54,6 +59,8 @@ class Deadlines:
         self._armed: dict[Phase, float] = {}
         self._client_gone: ProxyError | None = None
         self._sees_client = True
+        self._ended = False
+        self.flush = flush
         self.asked_timeout: float | None = None
         self.asked_per_try_timeout: float | None = None
         self.no_content_on_timeout = False
@@ -74,6 +81,12 @@ class Deadlines:
         self._touch_at = now + self._idle / 100
         self._idle_at = now + self._idle
         self._apply()
+
+    def end(self) -> None:
+        """The whole response has been sent, though some of it may wait for the client's windows."""
+        self._ended = True
+        if self.flush is not None:
+            self.replace_idle(self.flush)
 
     def arm(self, phase: Phase, seconds: float) -> None:
         """Start `phase`; 0 seconds mean that it has no limit."""
@@ -118,7 +131,9 @@ class Deadlines:
         self.scope.cancel()
 
     def failure(self, *, request_complete: bool) -> ProxyError | None:
-        """Why the scope was cancelled; None if it was not (features §13 rule 28)."""
+        """Why the scope was cancelled; None if it was not (features §13 rule 28), or if it was for a client that made
+        no room for the end of a response: to Envoy such an exchange has not failed.
+        """
         if self._client_gone is not None:
             return self._client_gone
         phase = self.fired()
@@ -130,15 +145,18 @@ class Deadlines:
         """The phase whose deadline has passed and ended the exchange, or None."""
         if self._client_gone is not None or not self.scope.cancel_called:
             return None
-        phase = min(self._armed, key=self._armed.__getitem__, default=Phase.STREAM_IDLE)
-        return phase if self._armed.get(phase, NEVER) < self._idle_at else Phase.STREAM_IDLE
+        idle = Phase.FLUSH if self._ended else Phase.STREAM_IDLE
+        phase = min(self._armed, key=self._armed.__getitem__, default=idle)
+        return phase if self._armed.get(phase, NEVER) < self._idle_at else idle
 
     def _apply(self) -> None:
         self.scope.deadline = min(self._idle_at, *self._armed.values()) if self._armed else self._idle_at
 
 
-def _failure(phase: Phase, *, request_complete: bool, timeout_status: int) -> ProxyError:
+def _failure(phase: Phase, *, request_complete: bool, timeout_status: int) -> ProxyError | None:
     match phase:
+        case Phase.FLUSH:
+            return None
         case Phase.STREAM_IDLE:
             return ProxyError(
                 "stream_idle_timeout",

@@ -270,7 +270,7 @@ class Exchange:
         head = ResponseHead(status, headers)
         await self._pass_on(self._edits.head(head, self.request.method, end_stream=end_stream), flush=flush)
 
-    async def _pass_on(self, passed: Passed, *, flush: bool) -> None:
+    async def _pass_on(self, passed: Passed, *, flush: bool, last: bool = False) -> None:
         """Send what has passed the filters' edits."""
         head, body, ended, trailers = passed
         alone = ended and not body and trailers is None
@@ -284,10 +284,12 @@ class Exchange:
                 self._downstream.codec.send_end(self.info.stream_id, trailers)
             except CodecError as error:
                 raise _unwritable(error) from error
-        if flush or self._downstream.blocked:
+        if ended:
+            self._end_deadlines()
+        if flush or (self._downstream.blocked and not last):
             await self._flush()
         if ended:
-            self._finish()
+            self.info.response_complete = True
 
     def _send_head(self, head: ResponseHead, *, end_stream: bool) -> None:
         tunnel = self.opens_tunnel(head.status)
@@ -317,9 +319,11 @@ class Exchange:
         if tunnel and self.on_tunnel is not None:
             self.on_tunnel()
 
-    async def send_data(self, data: bytes, *, flush: bool = True) -> None:
-        """Send body bytes; waits while the client does not read. `flush` as in `send_headers`."""
-        await self._pass_on(self._edits.data(data, self.request.method), flush=flush)
+    async def send_data(self, data: bytes, *, flush: bool = True, last: bool = False) -> None:
+        """Send body bytes; waits while the client does not read. `flush` as in `send_headers`; `last`: nothing but
+        `send_end` follows, so that nothing is gained by waiting before it.
+        """
+        await self._pass_on(self._edits.data(data, self.request.method), flush=flush, last=last)
 
     @property
     def multiplexed(self) -> bool:
@@ -411,11 +415,13 @@ class Exchange:
         await self._downstream.flush()
         self.deadlines.touch()
 
-    def _finish(self) -> None:
-        self.info.response_complete = True
+    def _end_deadlines(self) -> None:
+        """The response is whole, though the client may not have taken all of it yet."""
         if self.info.request_complete:
             self.deadlines.disarm(Phase.ROUTE)
             self.deadlines.disarm(Phase.STREAM_DURATION)
+        if self.multiplexed and self._downstream.blocked:
+            self.deadlines.end()
 
 
 def _unwritable(error: CodecError) -> ProxyError:

@@ -21,6 +21,10 @@ Metadata = dict[str, Struct]
 """By namespace."""
 
 
+class HashableText(bytes):
+    """A text that a hash policy may look at (`envoy.hashable_string`)."""
+
+
 class Described(NamedTuple):
     """An object of the filter state that has a text and a message."""
 

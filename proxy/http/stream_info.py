@@ -37,7 +37,8 @@ class Attempt(NamedTuple):
 
 class UpstreamConnection(NamedTuple):
     """The connection of an attempt: its number (`%UPSTREAM_CONNECTION_ID%`), when connecting began and ended, what is
-    spoken on it ("" if it is nothing but bytes), in TLS what was agreed on.
+    spoken on it ("" if it is nothing but bytes), in TLS what was agreed on; `remote` is its address where the host has
+    several.
     """
 
     id: int
@@ -45,6 +46,7 @@ class UpstreamConnection(NamedTuple):
     connected: float
     protocol: str = "HTTP/1.1"
     tls: TlsSession | None = None
+    remote: Address | None = None
 
 
 class Transfer(Protocol):

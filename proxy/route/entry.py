@@ -10,6 +10,7 @@ from proxy.config.route import ClusterAction, ClusterWeight, Route, RouteConfigu
 from proxy.http.request import Request
 from proxy.route.conditions import Condition, by_path_alone, compile_conditions
 from proxy.route.finish import CompileEdits, compile_finish, no_edits
+from proxy.route.hash_policy import RequestHash
 from proxy.route.labels import merged
 from proxy.route.matcher import Lookup, Predicate, RequestHead, lookup
 from proxy.route.path import compile_path
@@ -25,6 +26,7 @@ def _reads_fields(action: ClusterAction) -> bool:
         or action.weight_header
         or (action.host_rewrite is not None and action.host_rewrite.kind == "header")
         or any(share.cluster_header for share in action.weighted)
+        or any(policy.kind == "header" for policy in action.hash_policies)
     )
 
 
@@ -39,7 +41,8 @@ class RouteEntry:
     None where there is nothing to do. `rewrite_path` is what becomes of the path in `finish_request`; `by_head`: the
     rest of what both do follows from the header lines of the request.
     `auto_host`: the host's own name becomes the authority, once it is picked.
-    `retry` are its rules for retries, None if it has none. `labels` say which hosts of the cluster requests are for.
+    `retry` are its rules for retries, None if it has none. `labels` say which hosts of the cluster requests are for,
+    `request_hash` leads equal ones to the same host; None if it says nothing of that.
     """
 
     __slots__ = (
@@ -58,6 +61,7 @@ class RouteEntry:
         "labels",
         "reads_fields",
         "reply",
+        "request_hash",
         "retry",
         "rewrite_path",
         "route",
@@ -115,6 +119,8 @@ class RouteEntry:
         self.labels: Labels = action.labels if isinstance(action, ClusterAction) else ()
         policy = action.forwarding.retry if isinstance(action, ClusterAction) else None
         self.retry = RetryRules(policy) if policy is not None else None
+        hashed = action.hash_policies if isinstance(action, ClusterAction) else ()
+        self.request_hash = RequestHash(hashed) if hashed else None
         self._path_matches: Predicate | None = None
         self.conditions: tuple[Condition, ...] = compile_conditions(route.match)
         self.by_path_alone = by_path_alone(route.match)

@@ -12,7 +12,7 @@ from proxy import registry
 from proxy.config.cluster import Host
 from proxy.upstream import localities, priority_load
 from proxy.upstream.host_set import Hosts, HostSet, Locality, Priority
-from proxy.upstream.lb import HASHING, POLICIES, HashingLoadBalancer, LoadBalancer, Surroundings
+from proxy.upstream.lb import POLICIES, HashingLoadBalancer, LoadBalancer, Surroundings
 from proxy.upstream.localities import WeightedLocalities, effective_weight
 
 
@@ -32,7 +32,7 @@ class Balancer:
         self._config = surroundings.config
         self._panicked = panicked
         self._policy: Any = registry.load(POLICIES, self._config.policy)
-        self._hashes = self._config.policy in HASHING
+        self._hashes = self._config.hashes
         self._kept: dict[object, Any] = {}
         self._loads = priority_load.loads(())
         self._sources: dict[tuple[int, bool], Any] = {}

@@ -13,7 +13,8 @@ from proxy.errors import ProxyError
 from proxy.http.codec import ClientCodec
 from proxy.http.stream_info import UpstreamConnection
 from proxy.upstream import failures
-from proxy.upstream.connect import ConnectFailed, agreed, connect
+from proxy.upstream.connect import ConnectFailed, agreed
+from proxy.upstream.happy_eyeballs import connect_to
 from proxy.upstream.http1_connection import Http1Connection
 from proxy.upstream.http1_stream import Http1Stream
 from proxy.upstream.judge import Judge
@@ -182,7 +183,7 @@ class Http1Pool(Pool):
         stats.cx_http1_total.inc()
         self._begin_connection()
         try:
-            sock = await connect(self.host.address, self._config.connect_timeout, self._tls, self._config.socket)
+            sock = await connect_to(self.host, self._config, self._tls, self._charge_another_attempt)
         except ConnectFailed as failed:
             self._charge_connect_failure(failed)
             stats.rq_pending_failure_eject.inc(
@@ -204,7 +205,8 @@ class Http1Pool(Pool):
 
     def _connection(self, sock: socket.socket, began: float) -> Http1Connection:
         limit = self._config.per_connection_buffer_limit_bytes
-        identity = UpstreamConnection(next(self._numbers), began, trio.current_time(), tls=agreed(sock))
+        now, remote = trio.current_time(), self._remote(sock)
+        identity = UpstreamConnection(next(self._numbers), began, now, tls=agreed(sock), remote=remote)
         connection = Http1Connection(sock, self._make_codec(), self.stats, buffer_limit=limit, identity=identity)
         connection.created = began
         connection.watch.on_unasked = functools.partial(self._unasked, connection)

@@ -22,8 +22,9 @@ from proxy.http.codec_h2_client import H2ClientCodec
 from proxy.http.stream_info import UpstreamConnection
 from proxy.upstream import failures
 from proxy.upstream.background import Background
-from proxy.upstream.connect import ConnectFailed, agreed, connect
+from proxy.upstream.connect import ConnectFailed, agreed
 from proxy.upstream.connection import Connection
+from proxy.upstream.happy_eyeballs import connect_to
 from proxy.upstream.http2_connection import Http2Connection
 from proxy.upstream.http2_express import ExpressStream
 from proxy.upstream.http2_stream import Http2Stream
@@ -244,14 +245,14 @@ class Http2Pool(Pool):
     async def _run(self, connection: Http2Connection, _: object) -> None:
         """The life of one connection."""
         try:
-            sock = await connect(self.host.address, self._config.connect_timeout, self._tls, self._config.socket)
+            sock = await connect_to(self.host, self._config, self._tls, self._charge_another_attempt)
             if self.otherwise is not None:
                 if _chosen(sock) != "h2":
                     self._hand_over(connection, sock, self.otherwise)
                     return
                 self.stats.cx_http2_total.inc()
             number, now = next(self._numbers), trio.current_time()
-            identity = UpstreamConnection(number, connection.began, now, _PROTOCOL, agreed(sock))
+            identity = UpstreamConnection(number, connection.began, now, _PROTOCOL, agreed(sock), self._remote(sock))
             self.stats.cx_connect_ms.record(milliseconds(connection.began))
             await connection.serve(Connection(sock, self.stats, identity=identity))
         except ConnectFailed as failed:

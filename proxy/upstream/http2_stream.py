@@ -88,6 +88,10 @@ class Http2Stream(UpstreamStream):
     def pending(self) -> bool:
         return self._channel.pending
 
+    @property
+    def ending(self) -> bool:
+        return self._channel.whole_within(0)
+
     async def send_request(
         self,
         method: bytes,
@@ -99,6 +103,7 @@ class Http2Stream(UpstreamStream):
         flush: bool = True,
         scheme: bytes = b"http",
     ) -> None:
+        self._note_request(headers)
         if self.gone_out_at is not None:
             if end_stream:
                 self._end_request(self.gone_out_at)

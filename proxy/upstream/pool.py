@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import abc
+import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import trio
 
 from proxy.config.cluster import Cluster, Host
+from proxy.config.common import Address
+from proxy.errors import Flag, ProxyError
+from proxy.net.peer import address_of
 from proxy.route.host_predicates import is_canary
 from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.connect import ConnectFailed
 from proxy.upstream.judge import Judge
+from proxy.upstream.outlier.monitor import HostMonitor
 from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.tables import HostColumn, Table
 
@@ -22,7 +27,9 @@ if TYPE_CHECKING:
 
 
 class Common(NamedTuple):
-    """What pools are made of. `numbers` are for new connections."""
+    """What pools are made of. `numbers` are for new connections; `monitor` hears what comes of requests, if anybody
+    wants to know.
+    """
 
     host: Host
     config: Cluster
@@ -30,13 +37,14 @@ class Common(NamedTuple):
     breaker: CircuitBreaker
     hosts: Table
     numbers: Iterator[int]
+    monitor: HostMonitor | None = None
 
 
 class Pool(abc.ABC):
     """Gives out streams."""
 
     def __init__(self, common: Common) -> None:
-        self.host, self._config, self.stats, self._breaker, self._hosts, self._numbers = common
+        self.host, self._config, self.stats, self._breaker, self._hosts, self._numbers, self.monitor = common
         self.canary = is_canary(self.host)
         self._draining = False
 
@@ -85,6 +93,12 @@ class Pool(abc.ABC):
         """The host has answered."""
         self.count(HostColumn.RQ_ERROR if status >= 500 else HostColumn.RQ_SUCCESS)
 
+    def charge_unopened(self, error: ProxyError) -> None:
+        """There was no stream. A limit of ours says nothing of the host."""
+        self.count(HostColumn.RQ_ERROR)
+        if self.monitor is not None and error.flag is not Flag.UPSTREAM_OVERFLOW:
+            self.monitor.failed()
+
     def count(self, column: HostColumn, amount: int = 1) -> None:
         """Add to one of the host's words."""
         self._hosts.add(self.host.slot, column, amount)
@@ -118,6 +132,15 @@ class Pool(abc.ABC):
         self.stats.cx_active.add(1)
         self.count(HostColumn.CX_TOTAL)
         self.count(HostColumn.CX_ACTIVE)
+
+    def _charge_another_attempt(self) -> None:
+        """An address of the host has not answered yet: another one is tried."""
+        self.stats.cx_total.inc()
+        self.count(HostColumn.CX_TOTAL)
+
+    def _remote(self, sock: socket.socket) -> Address | None:
+        """Which of the host's addresses this is, if it has several."""
+        return address_of(sock, peer=True) if self.host.additional else None
 
     def _charge_connect_failure(self, failed: ConnectFailed) -> None:
         self.stats.charge_connect_failure(failed)

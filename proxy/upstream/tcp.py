@@ -11,9 +11,13 @@ import trio
 
 from proxy.config.cluster import Cluster as ClusterConfig
 from proxy.config.cluster import Host
+from proxy.config.common import Address
+from proxy.net.peer import address_of
 from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
-from proxy.upstream.connect import ConnectFailed, connect
+from proxy.upstream.connect import ConnectFailed
+from proxy.upstream.happy_eyeballs import connect_to
+from proxy.upstream.outlier.monitor import HostMonitor
 from proxy.upstream.stats import ClusterStats
 from proxy.upstream.tables import HostColumn, Table
 
@@ -25,10 +29,23 @@ _RESET = struct.pack("ii", 1, 0)
 
 class TcpConnection:
     """`open` it, use `sock`, and `close` it in any case. It counts as a connection and as a request of its cluster, as
-    in Envoy's TCP pool; whoever makes one has claimed the connection. `forget` is called once, when it is over.
+    in Envoy's TCP pool; whoever makes one has claimed the connection. `forget` is called once, when it is over;
+    `monitor` hears whether there was one.
     """
 
-    __slots__ = ("_began", "_breaker", "_config", "_forget", "_hosts", "_open", "_stats", "_tls", "host", "sock")
+    __slots__ = (
+        "_began",
+        "_breaker",
+        "_config",
+        "_forget",
+        "_hosts",
+        "_monitor",
+        "_open",
+        "_stats",
+        "_tls",
+        "host",
+        "sock",
+    )
 
     sock: socket.socket
 
@@ -41,6 +58,7 @@ class TcpConnection:
         hosts: Table,
         forget: Callable[[TcpConnection], None],
         tls: Peer | None = None,
+        monitor: HostMonitor | None = None,
     ) -> None:
         self.host = host
         self._config = config
@@ -49,6 +67,7 @@ class TcpConnection:
         self._hosts = hosts
         self._forget = forget
         self._tls = tls
+        self._monitor = monitor
         self._began = trio.current_time()
         self._open = False
 
@@ -60,6 +79,11 @@ class TcpConnection:
     def limit(self) -> int:
         """Bytes that may wait for this connection."""
         return self._config.per_connection_buffer_limit_bytes
+
+    @property
+    def remote(self) -> Address:
+        """The address of the host that it goes to."""
+        return address_of(self.sock, peer=True) if self.host.additional else self.host.address
 
     async def open(self) -> None:
         """Connect, within the breakers' limits and the connect timeout. Raises `ProxyError` (UO, UF)."""
@@ -75,11 +99,13 @@ class TcpConnection:
         self._count(HostColumn.CX_TOTAL)
         self._count(HostColumn.CX_ACTIVE)
         try:
-            self.sock = await connect(self.host.address, self._config.connect_timeout, self._tls, self._config.socket)
+            self.sock = await connect_to(self.host, self._config, self._tls, self._charge_another_attempt)
         except ConnectFailed as failed:
             stats.charge_connect_failure(failed)
             self._count(HostColumn.CX_CONNECT_FAIL)
             stats.rq_pending_failure_eject.inc()
+            if self._monitor is not None and not failed.local:
+                self._monitor.failed()
             self._end(remote=failed.remote, with_active_rq=False)
             raise failures.connect_failed(failed) from failed
         except trio.Cancelled:
@@ -93,6 +119,8 @@ class TcpConnection:
             stats.rq_pending_active.add(-1)
             self._breaker.release_pending()
         self._open = True
+        if self._monitor is not None:
+            self._monitor.served()
         stats.cx_connect_ms.record(self._milliseconds())
         stats.rq_total.inc()
         stats.rq_active.add(1)
@@ -121,6 +149,10 @@ class TcpConnection:
         self._stats.charge_destroy(remote=remote, with_active_rq=with_active_rq, length_ms=self._milliseconds())
         self._breaker.release_connection()
         self._forget(self)
+
+    def _charge_another_attempt(self) -> None:
+        self._stats.cx_total.inc()
+        self._count(HostColumn.CX_TOTAL)
 
     def _count(self, column: HostColumn, amount: int = 1) -> None:
         self._hosts.add(self.host.slot, column, amount)

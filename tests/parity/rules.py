@@ -64,8 +64,8 @@ RULES: dict[int, Rule] = {
     33: Rule("how load spills over between priorities", _PRIORITIES),
     34: Rule("a priority below its panic threshold uses all of its hosts", _PRIORITIES),
     35: Rule("localities by weight, by zone, and slow start", "locality-aware balancing"),
-    36: Rule("when an outlier is found, by default", "outlier detection"),
-    37: Rule("how many outliers may be ejected, and how long", "outlier detection"),
+    36: Rule("when an outlier is found, by default"),
+    37: Rule("how many outliers may be ejected, and how long"),
     38: Rule("circuit breakers: what each limits, and what is refused with `overflow`"),
     # Times and retries
     39: Rule("a route's timeout begins with the request's end and covers all attempts"),

@@ -14,14 +14,12 @@ import trio.testing
 import yaml
 
 from master.dns.discovery import ClusterType
-from master.dns.family import LookupFamily
 from master.dns.refresh import Discovery
-from master.dns.resolver import Resolver
-from master.dns.result import Result
 from master.dns.rows import Rows
-from proxy.config.bootstrap import CompiledConfig, Node
-from proxy.config.cluster import Cluster, Dns, DnsEndpoint, DnsLocality, Endpoints
+from proxy.config.cluster import Endpoints
+from proxy.config.dns import LookupFamily
 from proxy.stats import MemoryStats
+from tests.kit.config import compiled
 from tests.kit.dns_server import DnsServer
 from tests.kit.envoy import Envoy
 from tests.kit.process import wait_for
@@ -29,18 +27,35 @@ from tests.parity.rules import of
 
 pytestmark = pytest.mark.parity(
     "rule 70",
-    *of("config.cluster.v3.Cluster", "type", "dns_lookup_family", "dns_refresh_rate", "typed_dns_resolver_config"),
+    *of(
+        "config.cluster.v3.Cluster",
+        "type",
+        "cluster_type",
+        "dns_lookup_family",
+        "dns_refresh_rate",
+        "typed_dns_resolver_config",
+    ),
+    *of(
+        "extensions.clusters.dns.v3.DnsCluster",
+        "dns_lookup_family",
+        "dns_refresh_rate",
+        "typed_dns_resolver_config",
+        "all_addresses_in_single_endpoint",
+    ),
 )
 COUNTERS = ("update_attempt", "update_success", "update_failure", "update_empty", "update_no_rebuild")
+TYPES = "type.googleapis.com/envoy.extensions"
 LONG = 1_000.0  # seconds between lookups: both sides look once
 
 
 class Case(NamedTuple):
-    """One cluster; `names` are (name, weight)."""
+    """One cluster; `names` are (name, weight). `custom`: as a `cluster_type`; `library`: by getaddrinfo."""
 
     kind: ClusterType
     family: LookupFamily
     names: tuple[tuple[str, int], ...]
+    custom: bool = False
+    library: bool = False
 
 
 def _hosts_name() -> str:
@@ -72,6 +87,12 @@ CASES: dict[str, Case] = {
     "localhost_auto": Case("STRICT_DNS", "AUTO", (("localhost", 1),)),
     "hosts_file": Case("STRICT_DNS", "V4_ONLY", ((_hosts_name(), 1),)),
     "numeric": Case("STRICT_DNS", "V4_ONLY", (("127.0.0.9", 1),)),
+    "logical_all": Case("LOGICAL_DNS", "ALL", (("both.example", 1),)),
+    "custom": Case("STRICT_DNS", "V4_PREFERRED", (("two.example", 5), ("bad.example", 1)), custom=True),
+    "custom_logical": Case("LOGICAL_DNS", "V4_ONLY", (("two.example", 5),), custom=True),
+    "library_four": Case("STRICT_DNS", "V4_ONLY", (("localhost", 1),), library=True),
+    "library_all": Case("STRICT_DNS", "ALL", (("localhost", 1),), library=True),
+    "library_no_name": Case("STRICT_DNS", "V4_ONLY", (("nowhere.invalid", 1),), library=True),
 }
 
 
@@ -86,26 +107,38 @@ def serve(server: DnsServer) -> None:
 
 
 def bootstrap(port: int, cases: dict[str, Case], refresh: float) -> str:
-    resolver = {
-        "name": "envoy.network.dns_resolver.cares",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
-            "resolvers": [{"socket_address": {"address": "127.0.0.1", "port_value": port}}],
-            "dns_resolver_options": {"no_default_search_domain": True},
-        },
-    }
-    clusters = [
-        {
-            "name": name,
-            "type": case.kind,
-            "dns_lookup_family": case.family,
-            "dns_refresh_rate": f"{refresh:g}s",
-            "typed_dns_resolver_config": resolver,
-            "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": _endpoints(case)}]},
-        }
-        for name, case in cases.items()
-    ]
+    clusters = [_cluster(name, case, port, refresh) for name, case in cases.items()]
     return yaml.safe_dump({"static_resources": {"clusters": clusters}})
+
+
+def _cluster(name: str, case: Case, port: int, refresh: float) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "dns_lookup_family": case.family,
+        "dns_refresh_rate": f"{refresh:g}s",
+        "typed_dns_resolver_config": {"name": "resolver", "typed_config": _resolver(case, port)},
+    }
+    cluster = {
+        "name": name,
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": _endpoints(case)}]},
+    }
+    if not case.custom:
+        return {**cluster, **fields, "type": case.kind}
+    single = case.kind == "LOGICAL_DNS"
+    config = {"@type": f"{TYPES}.clusters.dns.v3.DnsCluster", **fields, "all_addresses_in_single_endpoint": single}
+    return {**cluster, "cluster_type": {"name": "envoy.cluster.dns", "typed_config": config}}
+
+
+def _resolver(case: Case, port: int) -> dict[str, Any]:
+    if case.library:
+        return {
+            "@type": f"{TYPES}.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig",
+            "num_retries": 1,
+        }
+    return {
+        "@type": f"{TYPES}.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
+        "resolvers": [{"socket_address": {"address": "127.0.0.1", "port_value": port}}],
+        "dns_resolver_options": {"no_default_search_domain": True},
+    }
 
 
 def _endpoints(case: Case) -> list[dict[str, Any]]:
@@ -116,26 +149,6 @@ def _endpoints(case: Case) -> list[dict[str, Any]]:
         }
         for name, weight in case.names
     ]
-
-
-def compiled(cases: dict[str, Case], refresh: float) -> CompiledConfig:
-    """What the compiler makes of `bootstrap`."""
-    clusters = tuple(
-        Cluster(
-            name=name,
-            type=case.kind,
-            dns=Dns(
-                localities=(DnsLocality(0, tuple(DnsEndpoint(dns, 80, weight=weight) for dns, weight in case.names)),),
-                lookup_family=case.family,
-                refresh_rate=refresh,
-                failure_refresh_base=refresh,
-                failure_refresh_max=refresh,
-            ),
-        )
-        for name, case in cases.items()
-    )
-    empty = Endpoints(version=0, clusters={})
-    return CompiledConfig(version=1, node=Node(), listeners=(), clusters=clusters, endpoints=empty)
 
 
 class Seen(NamedTuple):
@@ -168,42 +181,24 @@ def of_envoy(port: int) -> dict[str, Seen]:
         return found
 
 
-class Counted:
-    """A resolver that tells when it has finished so many lookups."""
-
-    def __init__(self, inner: Resolver, lookups: int) -> None:
-        self._inner = inner
-        self._left = lookups
-        self.done = trio.Event()
-
-    async def lookup(self, name: str, family: LookupFamily) -> Result:
-        result = await self._inner.lookup(name, family)
-        self._left -= 1
-        if not self._left:
-            self.done.set()
-        return result
-
-
-def of_ours(port: int, directory: Path) -> dict[str, Seen]:
-    resolv_conf = directory / "resolv.conf"
-    resolv_conf.write_text("nameserver 127.0.0.1\nsearch .\n")
-    empty = Endpoints(version=0, clusters={})
+def of_ours(port: int) -> dict[str, Seen]:
     stats = MemoryStats()
-    config = compiled(CASES, LONG)
-    published = [empty]
+    config = compiled(bootstrap(port, CASES, LONG))
+    published = [config.endpoints]
 
     async def publish(endpoints: Endpoints) -> None:
         published.append(endpoints)
 
+    def done(name: str) -> int:
+        return stats.value(f"cluster.{name}.update_success") + stats.value(f"cluster.{name}.update_failure")
+
     async def look() -> None:
-        resolver = Counted(
-            Resolver(resolv_conf_path=resolv_conf, port=port), sum(len(case.names) for case in CASES.values())
-        )
         with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
-                found = Discovery(config, empty, stats, publish, rows=Rows(empty), resolver=resolver)
-                await nursery.start(found.run)
-                await resolver.done.wait()
+                rows = Rows(config.endpoints)
+                await nursery.start(Discovery(config, config.endpoints, stats, publish, rows=rows).run)
+                while any(done(name) < len(case.names) for name, case in CASES.items()):  # noqa: ASYNC110 - counters
+                    await trio.sleep(0.01)
                 await trio.testing.wait_all_tasks_blocked()
                 nursery.cancel_scope.cancel()
 
@@ -222,10 +217,10 @@ def of_ours(port: int, directory: Path) -> dict[str, Seen]:
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Seen], dict[str, Seen]]:
+def both() -> tuple[dict[str, Seen], dict[str, Seen]]:
     with DnsServer() as server:
         serve(server)
-        return of_envoy(server.port), of_ours(server.port, tmp_path_factory.mktemp("dns"))
+        return of_envoy(server.port), of_ours(server.port)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -238,6 +233,8 @@ LATER = "later.example"
 STEPS: tuple[tuple[tuple[str, ...], dns.rcode.Rcode | None], ...] = (
     (("127.0.0.1", "127.0.0.2"), None),
     (("127.0.0.1", "127.0.0.2"), dns.rcode.SERVFAIL),  # what was found stays
+    (("127.0.0.1", "127.0.0.2", "127.0.0.3"), None),
+    (("127.0.0.1", "127.0.0.3", "127.0.0.2"), None),  # which is news of a single host alone
     (("127.0.0.3",), None),
     ((), None),
     (("127.0.0.3",), None),
@@ -254,7 +251,7 @@ def steps_of_envoy(case: Case) -> tuple[list[list[str]], int]:
     hosts: list[list[str]] = []
     with DnsServer() as server:
         take_step(server, *STEPS[0])
-        with Envoy(bootstrap(server.port, {"later": case}, 0.1)) as envoy:
+        with Envoy(bootstrap(server.port, {"later": case}, 0.05)) as envoy:
             for step in STEPS:
                 take_step(server, *step)
                 done = _lookups(envoy.stats())
@@ -270,11 +267,9 @@ def _lookups(stats: Mapping[str, int]) -> int:
     return stats["cluster.later.update_success"] + stats["cluster.later.update_failure"]
 
 
-async def steps_of_ours(case: Case, directory: Path) -> tuple[list[list[str]], int]:
-    resolv_conf = directory / "resolv.conf"
-    resolv_conf.write_text("nameserver 127.0.0.1\nsearch .\n")
-    config, stats = compiled({"later": case}, 0.1), MemoryStats()
-    published = [config.endpoints]
+async def steps_of_ours(case: Case) -> tuple[list[list[str]], int]:
+    stats = MemoryStats()
+    published: list[Endpoints] = []
     hosts: list[list[str]] = []
 
     async def publish(endpoints: Endpoints) -> None:
@@ -285,11 +280,10 @@ async def steps_of_ours(case: Case, directory: Path) -> tuple[list[list[str]], i
 
     with DnsServer() as server, trio.fail_after(60):
         take_step(server, *STEPS[0])
-        resolver = Resolver(resolv_conf_path=resolv_conf, port=server.port)
+        config = compiled(bootstrap(server.port, {"later": case}, 0.05))
         rows = Rows(config.endpoints)
         async with trio.open_nursery() as nursery:
-            found = Discovery(config, config.endpoints, stats, publish, rows=rows, resolver=resolver)
-            await nursery.start(found.run)
+            await nursery.start(Discovery(config, config.endpoints, stats, publish, rows=rows).run)
             for step in STEPS:
                 take_step(server, *step)
                 done = lookups()
@@ -302,6 +296,6 @@ async def steps_of_ours(case: Case, directory: Path) -> tuple[list[list[str]], i
 
 
 @pytest.mark.parametrize("kind", ["STRICT_DNS", "LOGICAL_DNS"])
-def test_what_becomes_of_hosts_later(kind: ClusterType, tmp_path: Path) -> None:
+def test_what_becomes_of_hosts_later(kind: ClusterType) -> None:
     case = Case(kind, "V4_ONLY", ((LATER, 1),))
-    assert trio.run(steps_of_ours, case, tmp_path) == steps_of_envoy(case)
+    assert trio.run(steps_of_ours, case) == steps_of_envoy(case)

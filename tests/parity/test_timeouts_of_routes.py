@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from tests.kit.attempts import Both, both
 from tests.kit.bootstrap import Fields, route, static_cluster
 from tests.kit.client import Connection, ConnectionEnded
 from tests.kit.origin import Origin
+from tests.kit.process import wait_for
 from tests.parity.rules import HCM, of
 
 OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -195,6 +197,35 @@ def test_a_downstream_connections_duration() -> None:
                     assert time.monotonic() - began >= 0.4
             names = ("cx_max_duration_reached", "cx_total", "rq_total")
             assert downstream(found, *names)[1] == downstream(found, *names)[0]
+
+
+def soft_drain(side: Any) -> int:
+    value: int = side.proxy.stats()["http.main.downstream_cx_http1_soft_drain"]
+    return value
+
+
+@pytest.mark.parity(*of(HCM, "http1_safe_max_connection_duration"))
+@pytest.mark.field(f"envoy.{HCM}.http1_safe_max_connection_duration")
+def test_a_downstream_connection_that_is_over_waits_for_its_next_response() -> None:
+    with Origin() as origin:
+        options = {
+            "common_http_protocol_options": {"max_connection_duration": "0.3s"},
+            "http1_safe_max_connection_duration": True,
+            "drain_timeout": "0.1s",
+        }
+        with both(route("/", "origin"), origin=origin, **options) as found:
+            for side in (found.envoy, found.ours):
+                assert lines(side, 3, pause=0.8) == [(200, []), (200, ["close"]), "closed"]
+                with Connection(side.proxy.address()) as connection:
+                    assert connection.rest() == b""  # never a request: closed at once
+                with Connection(side.proxy.address()) as connection:
+                    under_way = connection.request(b"GET /?delay=0.5 HTTP/1.1\r\nHost: h\r\n\r\n")
+                    assert under_way.values("connection") == []
+                    wait_for(functools.partial(soft_drain, side), deadline=5, what="it waits for its last request")
+                    assert connection.request(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").values("connection") == ["close"]
+                wait_for(lambda one=side: not soft_drain(one), deadline=5, what="it has ended")
+            envoy, ours = downstream(found, "cx_max_duration_reached", "cx_http1_soft_drain")
+            assert ours == envoy
 
 
 @pytest.mark.parity(

@@ -25,6 +25,7 @@ from tests.property.express.routings import (
     CONSTANT,
     CONSTANT_ROUTING,
     EDITS,
+    HASHES,
     HEADER_MUTATION,
     PLAIN_ROUTING,
     REWRITTEN,
@@ -70,6 +71,8 @@ def test_the_lane_changes_nothing(
 @example(script=OF_MANY_PATHS, suppress=False, edits=(), routing=REWRITTEN[0])
 @example(script=[*TRACED, *OF_MANY_PATHS], suppress=False, edits=CONSTANT, routing=REWRITTEN[1])
 @example(script=OF_MANY_PATHS, suppress=True, edits=(), routing=REWRITTEN[0])
+@example(script=TRACED, suppress=False, edits=(), routing=Routing({"hash_policies": (HASHES[0],)}))
+@example(script=[Step(GET, PLAIN)] * 3, suppress=False, edits=(), routing=Routing({"hash_policies": (HASHES[4],)}))
 def test_the_lane_changes_nothing_of_what_routes_do(
     script: list[Step],
     suppress: bool,
@@ -89,7 +92,9 @@ def test_the_lane_changes_nothing_of_what_routes_do(
 
 
 @pytest.mark.parametrize(
-    "routing", [PLAIN_ROUTING, CONSTANT_ROUTING, *REWRITTEN], ids=["plain", "constant", "prefix", "regex"]
+    "routing",
+    [PLAIN_ROUTING, CONSTANT_ROUTING, *REWRITTEN, Routing({"hash_policies": (HASHES[1], HASHES[5])})],
+    ids=["plain", "constant", "prefix", "regex", "hashed"],
 )
 @pytest.mark.parametrize("answer", [PLAIN, LONG], ids=["short", "long"])
 def test_plain_requests_take_the_lane(

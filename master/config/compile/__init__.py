@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,12 +11,14 @@ from google.protobuf import json_format
 from master.config.compile.address import compile_address
 from master.config.compile.cluster import compile_clusters
 from master.config.compile.context import Context
+from master.config.compile.dns_resolver import compile_resolver
 from master.config.compile.listener import compile_listeners
 from master.config.compile.secrets import Read, Secrets
 from master.config.finding import Finding
 from master.config.walk import Path
 from proxy.config.bootstrap import CompiledConfig, Node
 from proxy.config.cluster import Endpoints
+from proxy.config.dns import MACHINE
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.bootstrap.v3.Bootstrap": ("node", "static_resources", "admin"),
@@ -48,10 +51,11 @@ def compile_bootstrap(
         to_come=frozenset(to_come),
         secrets=Secrets(read_secret),
     )
+    context = dataclasses.replace(context, dns_resolver=compile_resolver(message, context, MACHINE))
     here = context.at("static_resources")
     context.secrets.declare(resources.secrets, here.at("secrets"))
     listeners = compile_listeners(resources.listeners, here.at("listeners"))
-    clusters, hosts = compile_clusters(resources.clusters, here.at("clusters"))
+    clusters, hosts = compile_clusters(resources.clusters, message.cluster_manager, here.at("clusters"))
     admin = None
     if message.admin.HasField("address"):
         admin = compile_address(message.admin.address, context.at("admin", "address"))

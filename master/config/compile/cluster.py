@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from master.config.compile import endpoints
+from master.config.compile import dns, endpoints
 from master.config.compile.circuit_breakers import compile_breakers
-from master.config.compile.lb import compile_lb
-from master.config.compile.lb_subsets import compile_subsets
+from master.config.compile.health_check import compile_health_check
+from master.config.compile.lb_policies import compile_balancing
+from master.config.compile.outlier import compile_outlier_detection
 from master.config.compile.socket_matches import compile_socket_matches
 from master.config.compile.tls import compile_upstream
 from master.config.compile.upstream_http import compile_http_options
-from master.config.compile.upstream_socket import compile_upstream_socket
-from proxy.config.cluster import Cluster, ClusterEndpoints, Dns, LocalityHosts
+from master.config.compile.upstream_socket import compile_happy_eyeballs, compile_upstream_socket
+from master.config.walk import unpack
+from proxy.config.cluster import Cluster, ClusterEndpoints, ClusterType, Dns, LocalityHosts
 from proxy.config.tls import UpstreamTls
 
 if TYPE_CHECKING:
@@ -26,40 +29,49 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "type=STATIC",
         "type=STRICT_DNS",
         "type=LOGICAL_DNS",
+        "cluster_type",
         "connect_timeout",
         "load_assignment",
-        "dns_lookup_family",
-        "dns_refresh_rate",
-        "dns_failure_refresh_rate",
-        "respect_dns_ttl",
         "per_connection_buffer_limit_bytes",
         "lb_subset_config",
         "transport_socket",
         "connection_pool_per_downstream_connection",
         "preconnect_policy",
     ),
+    "envoy.config.cluster.v3.Cluster.CommonLbConfig": ("ignore_new_hosts_until_first_hc",),
     "envoy.config.cluster.v3.Cluster.PreconnectPolicy": ("per_upstream_preconnect_ratio",),
-    "envoy.config.cluster.v3.Cluster.RefreshRate": ("base_interval", "max_interval"),
+    "envoy.config.cluster.v3.Cluster.CustomClusterType": ("typed_config",),
 }
 
-TYPES: dict[int, Literal["STATIC", "STRICT_DNS", "LOGICAL_DNS"]] = {0: "STATIC", 1: "STRICT_DNS", 2: "LOGICAL_DNS"}
+
+class Discovery(NamedTuple):
+    """Where a cluster's hosts come from."""
+
+    type: ClusterType = "STATIC"
+    dns: Dns | None = None
+
+
+def _dns_cluster(cluster: Any, message: Any, context: Context) -> Discovery:
+    kind: ClusterType = "LOGICAL_DNS" if message.all_addresses_in_single_endpoint else "STRICT_DNS"
+    return Discovery(kind, dns.compile_dns_cluster(cluster, message, context))
+
+
+TYPES: dict[int, ClusterType] = {0: "STATIC", 1: "STRICT_DNS", 2: "LOGICAL_DNS"}
 """`Cluster.DiscoveryType`, those that are ours."""
 
-LOOKUP_FAMILIES: dict[int, Literal["AUTO", "V4_ONLY", "V6_ONLY", "V4_PREFERRED", "ALL"]] = {
-    0: "AUTO",
-    1: "V4_ONLY",
-    2: "V6_ONLY",
-    3: "V4_PREFERRED",
-    4: "ALL",
+CLUSTER_TYPES: dict[str, Callable[[Any, Any, Context], Discovery]] = {
+    dns.DNS_CLUSTER: _dns_cluster,
 }
-"""`Cluster.DnsLookupFamily`. The loader refuses other numbers (`defined_only`)."""
+"""What a `cluster_type` of this type is, by the cluster, the message, and the cluster's context."""
 
 DEFAULT_CONNECT_TIMEOUT = 5.0
-DEFAULT_DNS_REFRESH = 5.0
 
 
-def compile_clusters(messages: Any, context: Context) -> tuple[tuple[Cluster, ...], dict[str, ClusterEndpoints]]:
-    """The clusters, and the hosts of those that need no resolver; `context` stands for the list.
+def compile_clusters(
+    messages: Any, manager: Any, context: Context
+) -> tuple[tuple[Cluster, ...], dict[str, ClusterEndpoints]]:
+    """The clusters, and the hosts of those that need no resolver; `context` stands for the list, `manager` is the
+    `ClusterManager`.
 
     A cluster's slot is its place in the list; hosts are numbered through all clusters. Where a configuration follows
     another one, the controller gives slots anew (`master/dns/slots.py`).
@@ -71,9 +83,9 @@ def compile_clusters(messages: Any, context: Context) -> tuple[tuple[Cluster, ..
         here = context.at(index)
         if message.name in clusters:
             here.error(("name",), f"cluster {message.name!r} exists already", "a name of its own", kind="duplicate")
-        cluster = _cluster(message, here)
+        cluster = _cluster(message, manager, here)
         localities: tuple[LocalityHosts, ...] = ()
-        if _type(message) == "STATIC":
+        if _is_static(message):
             localities = endpoints.compile_hosts(message.load_assignment, slots, here.at("load_assignment"))
         clusters[message.name] = cluster
         hosts[message.name] = ClusterEndpoints(
@@ -82,17 +94,29 @@ def compile_clusters(messages: Any, context: Context) -> tuple[tuple[Cluster, ..
     return tuple(clusters.values()), hosts
 
 
-def _type(message: Any) -> str:
-    """The discovery type; "" for one that is not ours, which is reported as unsupported."""
+def _is_static(message: Any) -> bool:
+    return message.WhichOneof("cluster_discovery_type") != "cluster_type" and TYPES.get(message.type) == "STATIC"
+
+
+def _discovery(message: Any, context: Context) -> Discovery:
+    """A type that is not ours, already reported, becomes a STATIC cluster."""
     if message.WhichOneof("cluster_discovery_type") == "cluster_type":
-        return ""
-    return TYPES.get(message.type, "")
+        custom, here = unpack(message.cluster_type.typed_config), context.at("cluster_type", "typed_config")
+        name = "" if custom is None else custom.DESCRIPTOR.full_name
+        if name in CLUSTER_TYPES:
+            return CLUSTER_TYPES[name](message, custom, context)
+        if custom is not None and here.path not in context.unsupported:
+            expected = f"one of {', '.join(sorted(CLUSTER_TYPES))}"
+            here.error((), f"no cluster type has the type {name}", expected, kind="reference")
+        return Discovery()
+    kind = TYPES.get(message.type, "STATIC")
+    if kind in ("STRICT_DNS", "LOGICAL_DNS"):
+        return Discovery(kind, dns.compile_dns(message, logical=kind == "LOGICAL_DNS", context=context))
+    return Discovery(kind)
 
 
-def _cluster(message: Any, context: Context) -> Cluster:
-    """A discovery type that is not ours, already reported, becomes a STATIC cluster without hosts."""
-    kind = _type(message)
-    dns = _dns(message, kind, context) if kind in ("STRICT_DNS", "LOGICAL_DNS") else None
+def _cluster(message: Any, manager: Any, context: Context) -> Cluster:
+    discovery = _discovery(message, context)
     connect_timeout = DEFAULT_CONNECT_TIMEOUT
     if message.HasField("connect_timeout"):
         connect_timeout = context.duration(message.connect_timeout, "connect_timeout")
@@ -105,23 +129,32 @@ def _cluster(message: Any, context: Context) -> Cluster:
         _check_validates(tls, context.at("transport_socket"))
         for index, match in enumerate(matches):
             _check_validates(match.tls, context.at("transport_socket_matches", index, "transport_socket"))
+    balancing = compile_balancing(message, context)
     breaker, high_breaker = compile_breakers(message.circuit_breakers, context.at("circuit_breakers"))
     return Cluster(
         name=message.name,
-        type="STATIC" if dns is None else "LOGICAL_DNS" if kind == "LOGICAL_DNS" else "STRICT_DNS",
+        type=discovery.type,
         alt_stat_name=message.alt_stat_name,
         connect_timeout=connect_timeout,
         per_connection_buffer_limit_bytes=context.buffer_limit(message),
         breaker=breaker,
         high_breaker=high_breaker,
-        dns=dns,
-        lb=compile_lb(message, context),
-        subsets=compile_subsets(message.lb_subset_config, context.at("lb_subset_config")),
+        dns=discovery.dns,
+        outlier=compile_outlier_detection(message, context, event_log_path=manager.outlier_detection.event_log_path),
+        lb=balancing.lb,
+        subsets=balancing.subsets,
         tls=tls,
         socket_matches=matches,
         socket=compile_upstream_socket(message, context),
+        happy_eyeballs=compile_happy_eyeballs(message),
         preconnect_ratio=message.preconnect_policy.per_upstream_preconnect_ratio.value or 1.0,
         pool_per_downstream_connection=message.connection_pool_per_downstream_connection,
+        health_check=compile_health_check(
+            message.health_checks, context.at("health_checks"), http2=http_options.get("protocol") == "http2"
+        ),
+        close_connections_on_host_health_failure=message.close_connections_on_host_health_failure,
+        ignore_health_on_host_removal=message.ignore_health_on_host_removal,
+        ignore_new_hosts_until_first_hc=message.common_lb_config.ignore_new_hosts_until_first_hc,
         **http_options,
     )
 
@@ -134,36 +167,3 @@ def _check_validates(tls: UpstreamTls | None, context: Context) -> None:
             "auto_san_validation has nothing to begin with: no certificate would do",
             "a validation_context with trusted_ca",
         )
-
-
-def _dns(message: Any, kind: str, context: Context) -> Dns:
-    """Failures are retried at the refresh rate unless `dns_failure_refresh_rate` says otherwise."""
-    here = context.at("load_assignment")
-    localities = endpoints.compile_names(message.load_assignment, here)
-    if kind == "LOGICAL_DNS" and [len(place.lb_endpoints) for place in message.load_assignment.endpoints] != [1]:
-        here.error((), "a LOGICAL_DNS cluster resolves one name", "one locality with one endpoint")
-    refresh = DEFAULT_DNS_REFRESH
-    if message.HasField("dns_refresh_rate"):
-        refresh = context.duration(message.dns_refresh_rate, "dns_refresh_rate")
-    base = longest = refresh
-    if message.HasField("dns_failure_refresh_rate"):
-        base, longest = _failure_refresh(message.dns_failure_refresh_rate, context.at("dns_failure_refresh_rate"))
-    return Dns(
-        localities=localities,
-        lookup_family=LOOKUP_FAMILIES.get(message.dns_lookup_family, "AUTO"),
-        refresh_rate=refresh,
-        failure_refresh_base=base,
-        failure_refresh_max=longest,
-        respect_ttl=message.respect_dns_ttl,
-    )
-
-
-def _failure_refresh(message: Any, context: Context) -> tuple[float, float]:
-    """`max_interval` is ten times `base_interval` by default (`Cluster.RefreshRate`)."""
-    base = context.duration(message.base_interval, "base_interval")
-    if not message.HasField("max_interval"):
-        return base, 10 * base
-    longest = context.duration(message.max_interval, "max_interval")
-    if longest < base:
-        context.error(("max_interval",), "max_interval is less than base_interval", f"at least {base:g}s")
-    return base, longest

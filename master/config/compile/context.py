@@ -24,6 +24,7 @@ from master.config.walk import Path
 from proxy.config.access_log import AccessLog
 from proxy.config.bootstrap import Node
 from proxy.config.common import HeaderMatcher, PluginConfig, StringMatcher
+from proxy.config.dns import MACHINE, DnsResolver
 from proxy.config.matching import Matcher
 from proxy.config.metadata import MetadataMatcher
 from proxy.config.route import RouteConfiguration
@@ -43,6 +44,7 @@ class Context:
     fault of the configuration, and is not reported again. `any_cluster`: names of clusters are taken as they are.
     `to_come` are directories of the proxy's own that are made when it starts. `files`, which is shared too, has the
     SHA-256 of each file that a `DataSource` named. `secrets` are those that TLS contexts may ask for by name.
+    `dns_resolver` is whom clusters ask that name nobody.
     """
 
     clusters: frozenset[str] = frozenset()
@@ -54,9 +56,13 @@ class Context:
     node: Node = dataclasses.field(default_factory=Node)
     files: dict[str, bytes] = dataclasses.field(default_factory=dict)
     secrets: Secrets = dataclasses.field(default_factory=Secrets)
+    dns_resolver: DnsResolver = MACHINE
 
     def at(self, *path: str | int) -> Context:
-        return dataclasses.replace(self, path=self.path + path)
+        # As `dataclasses.replace`, in a fifth of the time: there are several places for each of 100,000 hosts.
+        there = object.__new__(Context)
+        there.__dict__.update(self.__dict__, path=self.path + path)
+        return there
 
     def will_exist(self, directory: str) -> bool:
         return directory in self.to_come

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from master.config.compile.address import compile_address
+from master.config.compile.health_check import compile_endpoint_check
 from master.config.compile.metadata import compile_host_metadata
 from proxy.config.cluster import (
     OVERPROVISIONING,
@@ -16,6 +17,7 @@ from proxy.config.cluster import (
     HostMetadata,
     LocalityHosts,
 )
+from proxy.config.common import SocketAddress
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
@@ -30,7 +32,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "metadata",
         "health_status",
     ),
-    "envoy.config.endpoint.v3.Endpoint": ("address", "hostname"),
+    "envoy.config.endpoint.v3.Endpoint": ("address", "hostname", "additional_addresses"),
+    "envoy.config.endpoint.v3.Endpoint.AdditionalAddress": ("address",),
     "envoy.config.core.v3.Locality": ("region", "zone", "sub_zone"),
 }
 
@@ -58,7 +61,10 @@ def compile_hosts(assignment: Any, slots: Iterator[int], context: Context) -> tu
                 continue
             address = compile_address(endpoint.endpoint.address, here.at("address"), hint=HINT)
             if address is not None:
-                hosts.append(Host(next(slots), address, endpoint.endpoint.hostname, *_balanced(endpoint)))
+                additional = _additional(endpoint.endpoint, here)
+                check = compile_endpoint_check(endpoint.endpoint, here)
+                name = endpoint.endpoint.hostname
+                hosts.append(Host(next(slots), address, name, *_balanced(endpoint), additional, check))
         localities.append(LocalityHosts(locality.priority, tuple(hosts), *_place(locality)))
     return tuple(localities)
 
@@ -69,16 +75,20 @@ def compile_names(assignment: Any, context: Context) -> tuple[DnsLocality, ...]:
     for place, locality in enumerate(assignment.endpoints):
         names = []
         for index, endpoint in enumerate(locality.lb_endpoints):
-            here = context.at("endpoints", place, "lb_endpoints", index, "endpoint", "address")
+            here = context.at("endpoints", place, "lb_endpoints", index, "endpoint")
             if endpoint.WhichOneof("host_identifier") == "endpoint_name":
                 continue
+            if endpoint.endpoint.additional_addresses:
+                words = "the addresses of a name are those that it has in DNS"
+                here.error(("address",), words, "no additional_addresses")
             address = endpoint.endpoint.address
             if address.WhichOneof("address") != "socket_address":
-                here.error((), "a DNS cluster resolves names", "socket_address", kind="address")
+                here.error(("address",), "a DNS cluster resolves names", "socket_address", kind="address")
                 continue
             socket = address.socket_address
             host = endpoint.endpoint.hostname
-            names.append(DnsEndpoint(socket.address, socket.port_value, host, *_balanced(endpoint)))
+            check = compile_endpoint_check(endpoint.endpoint, here)
+            names.append(DnsEndpoint(socket.address, socket.port_value, host, *_balanced(endpoint), check))
         localities.append(DnsLocality(locality.priority, tuple(names), *_place(locality)))
     return tuple(localities)
 
@@ -87,6 +97,21 @@ def compile_policy(message: Any) -> tuple[int, bool]:
     """`overprovisioning_factor` and `weighted_priority_health`, from a `ClusterLoadAssignment.Policy`."""
     factor = message.overprovisioning_factor.value if message.HasField("overprovisioning_factor") else OVERPROVISIONING
     return factor, message.weighted_priority_health
+
+
+def _additional(endpoint: Any, context: Context) -> tuple[SocketAddress, ...]:
+    """Other addresses of a host that has one of IP."""
+    found = []
+    for index, message in enumerate(endpoint.additional_addresses):
+        here = context.at("additional_addresses", index, "address")
+        kinds = {each.WhichOneof("address") for each in (message.address, endpoint.address)}
+        if "pipe" in kinds:
+            here.error((), "a Unix socket is no host's other address", "socket_address", kind="address")
+            continue
+        address = compile_address(message.address, here)
+        if isinstance(address, SocketAddress):
+            found.append(address)
+    return tuple(found)
 
 
 def _place(locality: Any) -> tuple[str, str, str, int]:

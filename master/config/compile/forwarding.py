@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.route.v3.RouteAction": (
         "idle_timeout",
+        "flush_timeout",
         "retry_policy",
         "max_stream_duration",
         "request_mirror_policies",
@@ -93,6 +94,7 @@ def compile_forwarding(levels: Levels) -> Forwarding:
     hedging = action if action.HasField("hedge_policy") else host
     return Forwarding(
         idle_timeout=optional("idle_timeout"),
+        flush_timeout=optional("flush_timeout"),
         max_grpc_timeout=optional("max_grpc_timeout"),
         grpc_timeout_offset=optional("grpc_timeout_offset") or 0.0,
         max_stream_duration=_max_stream_duration(action, here),

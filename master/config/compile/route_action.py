@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from master.config.compile import rewrites
+from master.config.compile.hash_policy import compile_hash_policies
 from master.config.compile.metadata import compile_labels
 from proxy.config.route import ClusterAction, ClusterWeight, DirectResponseAction, RedirectAction
 from proxy.filters.header_edits import compile_mutations
@@ -28,6 +29,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "auto_host_rewrite",
         "append_x_forwarded_host",
         "metadata_match",
+        "hash_policy",
     ),
     "envoy.config.route.v3.WeightedCluster": ("clusters", "header_name"),
     "envoy.config.route.v3.WeightedCluster.ClusterWeight": (
@@ -91,6 +93,7 @@ def compile_action(message: Any, match: Any, context: Context) -> ClusterAction 
         host_rewrite=host,
         append_x_forwarded_host=message.append_x_forwarded_host,
         labels=compile_labels(message.metadata_match),
+        hash_policies=compile_hash_policies(message.hash_policy, context.at("hash_policy")),
     )
     return action if action.cluster or action.cluster_header or weighted else None
 

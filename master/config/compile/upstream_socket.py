@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from master.config.compile.address import compile_socket_address
 from proxy.config.common import SocketAddress
-from proxy.config.upstream_socket import SocketOption, UpstreamSocket
+from proxy.config.upstream_socket import HappyEyeballs, SocketOption, UpstreamSocket
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.cluster.v3.Cluster": ("upstream_bind_config", "upstream_connection_options"),
-    "envoy.config.cluster.v3.UpstreamConnectionOptions": ("tcp_keepalive",),
+    "envoy.config.cluster.v3.UpstreamConnectionOptions": ("tcp_keepalive", "happy_eyeballs_config"),
+    "envoy.config.cluster.v3.UpstreamConnectionOptions.HappyEyeballsConfig": (
+        "first_address_family_version",
+        "first_address_family_count",
+    ),
     "envoy.config.core.v3.TcpKeepalive": ("keepalive_probes", "keepalive_time", "keepalive_interval"),
     "envoy.config.core.v3.BindConfig": ("source_address", "extra_source_addresses", "socket_options"),
     "envoy.config.core.v3.ExtraSourceAddress": ("address",),
@@ -27,6 +31,7 @@ _KEEPALIVE = (
     ("keepalive_interval", socket.TCP_KEEPINTVL),
     ("keepalive_time", socket.TCP_KEEPIDLE),
 )
+_VERSIONS: dict[int, Literal[0, 4, 6]] = {0: 0, 1: 4, 2: 6}
 _INT = range(-(2**31), 2**31)
 
 
@@ -41,6 +46,13 @@ def compile_upstream_socket(cluster: Any, context: Context) -> UpstreamSocket | 
         ),
     )
     return found if found != UpstreamSocket() else None
+
+
+def compile_happy_eyeballs(cluster: Any) -> HappyEyeballs:
+    """In which order a host's addresses are tried."""
+    message = cluster.upstream_connection_options.happy_eyeballs_config
+    count = int(message.first_address_family_count.value) or 1
+    return HappyEyeballs(_VERSIONS.get(message.first_address_family_version, 0), count)
 
 
 def _sources(message: Any, context: Context) -> Iterator[SocketAddress]:

@@ -16,6 +16,7 @@ from proxy.filters.context import FilterContext
 from proxy.filters.http.router_headers import finish_terms, settle
 from proxy.filters.router import connect_upstream, hedging, retrying, strict_headers
 from proxy.filters.router.forwarding import Forwarding
+from proxy.filters.router.hashing import Hashed, hashed, policy_of
 from proxy.filters.router.redirects import Follower, RedirectStats
 from proxy.filters.router.request_body import KeptBody, Source
 from proxy.filters.router.retries import Retries
@@ -161,6 +162,8 @@ class Router:
             respect_expected=self.respects_expected,
         )
         transport = cluster.transport_options(exchange.request, exchange.info.connection)
+        policy = policy_of(entry, cluster)
+        found = hashed(policy, exchange) if policy is not None else Hashed()
         if entry.finish_request is not None:
             entry.finish_request(exchange.request, exchange.info, self.envoy_headers)
         finish_terms(exchange.request, terms, entry)
@@ -178,6 +181,7 @@ class Router:
             self._pipes,
             service_time=self.envoy_headers,
             transport=transport,
+            hashed=found,
         )
         forwarding.logs = self.upstream_logs
         return forwarding

@@ -35,6 +35,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "http_filters",
         "max_request_headers_kb",
         "stream_idle_timeout",
+        "stream_flush_timeout",
         "request_timeout",
         "request_headers_timeout",
         "drain_timeout",
@@ -43,6 +44,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "access_log",
         "upgrade_configs",
         "proxy_100_continue",
+        "http1_safe_max_connection_duration",
         "access_log_options",
         "local_reply_config",
         "http2_protocol_options",
@@ -102,7 +104,10 @@ class LogOptions(msgspec.Struct, frozen=True, gc=False):
 
 
 class Config(msgspec.Struct, frozen=True):
-    """`HttpConnectionManager` with Envoy's defaults. Durations in seconds; 0 means none."""
+    """`HttpConnectionManager` with Envoy's defaults. Durations in seconds; 0 means none, and None for
+    `stream_flush_timeout` what the stream's idle timeout is. `safe_max_connection_duration`: of HTTP/1, whose
+    connections end with a response and not between two requests.
+    """
 
     stat_prefix: str
     route_config: RouteConfiguration
@@ -117,11 +122,13 @@ class Config(msgspec.Struct, frozen=True):
     max_headers_count: int = 100
     idle_timeout: float = 3600.0
     stream_idle_timeout: float = 300.0
+    stream_flush_timeout: float | None = None
     request_timeout: float = 0.0
     request_headers_timeout: float = 0.0
     delayed_close_timeout: float = 1.0
     drain_timeout: float = 5.0
     max_connection_duration: float = 0.0
+    safe_max_connection_duration: bool = False
     max_stream_duration: float = 0.0
     max_requests_per_connection: int = 0
     access_log: tuple[AccessLog, ...] = ()
@@ -158,11 +165,15 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         max_headers_count=options.max_headers_count.value or 100,
         idle_timeout=idle if options.HasField("idle_timeout") else 3600.0,
         stream_idle_timeout=seconds("stream_idle_timeout", 300.0),
+        stream_flush_timeout=context.duration(message.stream_flush_timeout, "stream_flush_timeout")
+        if message.HasField("stream_flush_timeout")
+        else None,
         request_timeout=seconds("request_timeout", 0.0),
         request_headers_timeout=seconds("request_headers_timeout", 0.0),
         delayed_close_timeout=seconds("delayed_close_timeout", 1.0),
         drain_timeout=seconds("drain_timeout", 5.0) or 5.0,
         max_connection_duration=at_options.duration(options.max_connection_duration, "max_connection_duration"),
+        safe_max_connection_duration=message.http1_safe_max_connection_duration,
         max_stream_duration=at_options.duration(options.max_stream_duration, "max_stream_duration"),
         max_requests_per_connection=options.max_requests_per_connection.value,
         access_log=context.at("access_log").access_logs(message.access_log),

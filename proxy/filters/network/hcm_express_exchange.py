@@ -98,6 +98,8 @@ class PlainExchange(abc.ABC):
                 progress.pool = None
                 return False
             progress.sent = len(data)
+        if pool.monitor is not None:
+            pool.monitor.connected()
         progress.upstream = upstream
         progress.sent_at = now
         upstream.listen(self._advance)
@@ -163,6 +165,8 @@ class PlainExchange(abc.ABC):
         manager.end_exchange()
         pool: Pool = progress.pool
         pool.charge_response(answer.status)
+        if pool.monitor is not None:
+            pool.monitor.response(answer.status)
         outcomes = self._destination.outcomes
         outcomes.charge(answer.status)
         outcomes.time.record(round((now - progress.sent_at) * 1000))

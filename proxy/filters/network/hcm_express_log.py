@@ -152,7 +152,8 @@ class _HeadsLog:
             info.response_headers.items[self._time_at] = (SERVICE_TIME, service_time)
         info.request_received = info.request_begun = info.request_sent = sent_at
         info.response_begun = info.response_received = info.ended = now
-        info.upstream_host = info.upstream_remote = info.upstream_tried = progress.pool.host.address
+        info.upstream_host = info.upstream_tried = progress.pool.host.address
+        info.upstream_remote = progress.upstream.identity.remote or info.upstream_host
         info.upstream_local = progress.upstream.local
         if self._multiplexed:
             meter: Meter = progress.upstream.meter

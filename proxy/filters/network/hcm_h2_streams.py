@@ -12,6 +12,7 @@ import trio
 from proxy.errors import Flag, ProxyError
 from proxy.filters.network.hcm_express_stream import StreamLane
 from proxy.filters.network.hcm_stream import ActiveStream
+from proxy.http.deadlines import Phase
 from proxy.http.events import DataReceived, HeadReceived, RequestReceived, StreamEnded
 from proxy.http.exchange import Exchange
 from proxy.http.h2_downstream import H2Downstream, Link
@@ -205,6 +206,8 @@ class Http2Streams:
                 await self._run(stream, exchange)
                 exchange = stream.exchange
         finally:
+            if exchange.deadlines.fired() is Phase.FLUSH:
+                self.codec.stats.tx_flush_timeout.inc()
             self._forget(stream_id, exchange.info)
             downstream.close()
             if downstream.error is None:

@@ -12,6 +12,7 @@ from proxy.config.route import ClusterAction
 from proxy.filters.express_watch import LEAST_TIMEOUT
 from proxy.filters.http.router import Router
 from proxy.filters.http.router_headers import Terms, finish_terms, settle
+from proxy.filters.network.hcm_express_hash import NotShared, shared_hash
 from proxy.filters.network.hcm_route_stats import observed
 from proxy.http import express_request, express_varying, grpc, header_case
 from proxy.http.exchange import Policy
@@ -223,11 +224,13 @@ class Plans:
         if plan is None:
             return None
         routes = self._routes.virtual_host_of(plan.request)
-        planned = PlannedHead(plan, arrival.method, fields, routes, self._target.keeps, self._destination)
+        build = functools.partial(self._destination, hop)
+        planned = PlannedHead(plan, arrival.method, fields, routes, self._target.keeps, build)
         self._given.add(planned)
         return planned
 
-    def _destination(self, plan: RequestPlan, entry: RouteEntry) -> Destination | None:
+    def _destination(self, hop: Hop, plan: RequestPlan, entry: RouteEntry) -> Destination | None:
+        """`hop` is that of a connection of the plan's kind."""
         action, router = entry.route.action, self.router
         if router.checked and not set(router.checked).isdisjoint(dict(plan.request.headers.items)):
             return None
@@ -244,10 +247,16 @@ class Plans:
         cluster = self._clusters.get(entry.cluster_name(request))
         if cluster is None or cluster.config.pool_per_downstream_connection:  # a plan is for all connections
             return None
+        if cluster.outlier is not None and grpc.is_request(request.headers):  # which counts by another status
+            return None
         transport = cluster.transport_options(request)
         if transport is not None and express_varying.MARK.decode() in "".join(
             (transport.server_name or "", *transport.sans)
         ):
+            return None
+        try:
+            number = shared_hash(plan, request, hop, entry, cluster)
+        except NotShared:
             return None
         terms = settle(
             request, action, entry.retry, tell=router.envoy_headers, respect_expected=router.respects_expected
@@ -278,7 +287,7 @@ class Plans:
                 remember=header_case.reader(cluster.config.http1.header_case),
                 refused=terms.retry.wants_response if terms.retry is not None else None,
             )
-        context = LoadBalancerContext(entry.labels, transport=transport, http2=streams)
+        context = LoadBalancerContext(entry.labels, number, transport=transport, http2=streams)
         outcomes = cluster.outcomes(internal=plan.internal)
         return Destination(entry, cluster, head, responses, outcomes, context)
 
@@ -292,6 +301,7 @@ def _plain(entry: RouteEntry, options: Forwarding, terms: Terms, cluster: Cluste
     return (
         not terms.no_content
         and cluster.config.protocol != "alpn"
+        and cluster.config.breaker.max_connection_pools is None  # who has none must not take another host's turn
         and not cluster.config.http1.send_fully_qualified_url  # a plan's target is a path
         and not (terms.retry is not None and terms.asked)
         and not any(0 < limit < LEAST_TIMEOUT for limit in (*times, *durations))

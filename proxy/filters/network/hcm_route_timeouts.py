@@ -14,6 +14,8 @@ def apply(exchange: Exchange, options: Forwarding, default: float) -> None:
     deadlines = exchange.deadlines
     if options.idle_timeout is not None:
         deadlines.replace_idle(options.idle_timeout)
+    if options.flush_timeout is not None:
+        deadlines.flush = options.flush_timeout
     if options.max_stream_duration is not None:
         _limit_duration(exchange, options.max_stream_duration, default)
 

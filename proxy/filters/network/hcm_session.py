@@ -63,10 +63,14 @@ class Session:
 
     async def run(self) -> None:
         """Serve the connection until it ends. Does not close the socket."""
-        while True:
-            handover = await self._idle()
-            if not handover.arrived or not await self.serve(handover):
-                return
+        try:
+            while True:
+                handover = await self._idle()
+                if not handover.arrived or not await self.serve(handover):
+                    return
+        finally:
+            if self._lifetime is not None:
+                self._lifetime.end()
 
     async def serve(self, handover: Handover) -> bool:
         """The exchange that `handover` begins or goes on with, and those whose requests came with it. Says whether the

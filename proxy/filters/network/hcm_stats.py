@@ -7,6 +7,7 @@ Readers derive what follows from others: `downstream_rq_completed` (sum of the f
 from __future__ import annotations
 
 from proxy.errors import Flag
+from proxy.http.deadlines import Phase
 from proxy.http.exchange import Exchange
 from proxy.http.original_ip.custom_header import DETAIL as DETECTION_FAILED
 from proxy.http.underscores import REJECTED
@@ -43,6 +44,7 @@ class HcmStats:
         self.cx_destroy_remote_active_rq = counter("cx_destroy_remote_active_rq")
         self.cx_delayed_close_timeout = counter("cx_delayed_close_timeout")
         self.cx_max_duration_reached = counter("cx_max_duration_reached")
+        self.cx_http1_soft_drain = stats.gauge(f"{prefix}cx_http1_soft_drain")
         self.cx_max_requests_reached = counter("cx_max_requests_reached")
         self.cx_drain_close = counter("cx_drain_close")
         self.cx_idle_timeout = counter("cx_idle_timeout")
@@ -118,9 +120,10 @@ class HcmStats:
         self.rq_time.record(round(seconds * 1000))
         if info.continued:
             self._charge_class(1)
+        complete = info.response_complete or exchange.deadlines.fired() is Phase.FLUSH
         if exchange.response_started:
             self._charge_class(info.status // 100)
-            if not info.response_complete and _CLIENT_LEFT.isdisjoint(info.flags):
+            if not complete and _CLIENT_LEFT.isdisjoint(info.flags):
                 self.rq_tx_reset.inc()
         if exchange.redirected is not None and not exchange.response_started:
             return  # it goes on
@@ -129,7 +132,7 @@ class HcmStats:
         if Flag.DOWNSTREAM_PROTOCOL_ERROR in info.flags and not http2:  # whose connections count it themselves
             self.cx_protocol_error.inc()
         request_complete = info.request_complete and (http2 or not info.upgrade)
-        if request_complete and info.response_complete and (not info.upgrade or exchange.opens_tunnel(info.status)):
+        if request_complete and complete and (not info.upgrade or exchange.opens_tunnel(info.status)):
             if info.upgrade:  # both sides have ended a tunnel, whose request is complete by then alone
                 self.rq_response_before_rq_complete.inc()
             return

@@ -48,7 +48,7 @@ class ActiveStream:
         self._connection = connection
         self._hop = hop
         self._downstream = downstream
-        deadlines = Deadlines(config.stream_idle_timeout, started)
+        deadlines = Deadlines(config.stream_idle_timeout, started, config.stream_flush_timeout)
         deadlines.arm_from(Phase.STREAM_DURATION, started, config.max_stream_duration)
         self.exchange = Exchange(downstream, deadlines, StreamInfo(started, connection), manager.policy)
 

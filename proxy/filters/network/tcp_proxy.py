@@ -20,6 +20,7 @@ from proxy.net.connection import Connection
 from proxy.net.peer import cut_off
 from proxy.net.relay import Direction, Idle, Relay
 from proxy.net.relay_end import SocketEnd
+from proxy.route.hash_policy import address_hash
 from proxy.route.weighted import Weighted
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.load_balancer_context import LoadBalancerContext
@@ -159,7 +160,8 @@ class TcpProxy:
         if cluster is None:
             self._stats.cx_no_route.inc()
             raise ProxyError("cluster_not_found", side="internal", status=0, flag=Flag.NO_CLUSTER_FOUND)
-        return cluster, LoadBalancerContext(choice.labels)
+        number = address_hash(info.connection.remote) if self._config.hash_source_ip and info.connection else None
+        return cluster, LoadBalancerContext(choice.labels, number)
 
     def _directions(self, connection: Connection, upstream: Upstream) -> tuple[Direction, Direction]:
         stats = self._stats

@@ -28,7 +28,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "access_log",
         "access_log_options",
         "tunneling_config",
+        "hash_policy",
     ),
+    "envoy.type.v3.HashPolicy": ("source_ip",),
     "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig": ("hostname", "headers_to_add"),
     **OPTION_FIELDS,
     "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TcpAccessLogOptions": (
@@ -60,7 +62,9 @@ class Tunneling(msgspec.Struct, frozen=True, gc=False):
 
 
 class Config(msgspec.Struct, frozen=True):
-    """`TcpProxy`. `clusters` has one entry where a single cluster is named. Seconds; 0 means none."""
+    """`TcpProxy`. `clusters` has one entry where a single cluster is named. Seconds; 0 means none. `hash_source_ip`:
+    balancers that hash do so by the client's address.
+    """
 
     stat_prefix: str
     clusters: tuple[Choice, ...]
@@ -71,6 +75,7 @@ class Config(msgspec.Struct, frozen=True):
     log_on_connected: bool = False
     log_interval: float = 0.0
     tunneling: Tunneling | None = None
+    hash_source_ip: bool = False
 
 
 def from_proto(message: Any, context: CompileContext) -> Config:
@@ -91,6 +96,7 @@ def from_proto(message: Any, context: CompileContext) -> Config:
         ),
         max_connection_duration=seconds("max_downstream_connection_duration", 0.0),
         tunneling=_tunneling(message, context.at("tunneling_config")),
+        hash_source_ip=any(policy.HasField("source_ip") for policy in message.hash_policy),
     )
 
 

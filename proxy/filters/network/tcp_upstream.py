@@ -57,7 +57,7 @@ class Direct:
     def __init__(self, connection: TcpConnection, info: StreamInfo) -> None:
         self._connection = connection
         self._info = info
-        self.address: Address = connection.host.address
+        self.address: Address = connection.remote
         self.local: Address = address_of(connection.sock, peer=False)
         self.limit = connection.limit
 
@@ -85,7 +85,7 @@ class Tunneled:
     def __init__(self, stream: UpstreamStream, info: StreamInfo, limit: int) -> None:
         self._stream = stream
         self._info = info
-        self.address: Address = stream.host.address
+        self.address: Address = stream.identity.remote or stream.host.address
         self.local: Address = stream.local
         self.limit = limit
 

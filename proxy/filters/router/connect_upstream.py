@@ -20,7 +20,7 @@ async def run(forwarding: Forwarding) -> None:
     upstream = await _connect(forwarding)
     relay = None
     try:
-        info.upstream_remote = upstream.host.address
+        info.upstream_remote = upstream.remote
         outcomes.charge(200)
         info.detail = "via_upstream"
         info.response_begun = trio.current_time()

@@ -9,6 +9,7 @@ import trio
 from proxy.config.forwarding import Forwarding as Options
 from proxy.config.lb_subsets import Labels
 from proxy.filters.http.router_headers import Terms
+from proxy.filters.router.hashing import Hashed
 from proxy.filters.router.upstream_log import UpstreamLogs
 from proxy.http.deadlines import Phase
 from proxy.http.exchange import Exchange
@@ -31,7 +32,7 @@ class Forwarding:
     the upstream took. `pipes` are for bodies that nobody looks at. `stream_duration` is how long an attempt may last,
     in seconds, 0 for ever; `limits_attempts`: an attempt has limits of its own at all. `logs` are those of attempts, if
     there are any. `context` is for the balancer; its labels are those of the route and of what filters have said of the
-    request (`envoy.lb`).
+    request (`envoy.lb`). `cookies` were made for the client's next requests (`set-cookie`).
     `follow` says of a response whether it is a redirect that is followed here.
     """
 
@@ -39,6 +40,7 @@ class Forwarding:
         "cluster",
         "complete_at",
         "context",
+        "cookies",
         "entry",
         "exchange",
         "follow",
@@ -62,6 +64,7 @@ class Forwarding:
         *,
         service_time: bool,
         transport: TransportOptions | None = None,
+        hashed: Hashed = Hashed(),  # noqa: B008 (it never changes)
     ) -> None:
         self.exchange = exchange
         self.entry = entry
@@ -72,10 +75,12 @@ class Forwarding:
         self.service_time = service_time
         self.context = LoadBalancerContext(
             labels=_labels(entry, exchange.info),
+            number=hashed.number,
             high=options.high_priority,
             transport=transport,
             http2=exchange.request.protocol == "HTTP/2",
         )
+        self.cookies = hashed.cookies
         self.complete_at: float | None = None
         self.logs: UpstreamLogs | None = None
         self.follow: Callable[[int, Headers], bool] | None = None

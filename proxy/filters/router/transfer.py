@@ -66,7 +66,7 @@ async def download(
             heard()
         if isinstance(piece, DataReceived):
             exchange.info.response_body_begun = exchange.info.response_body_begun or trio.current_time()
-            await exchange.send_data(piece.data, flush=not stream.pending)
+            await exchange.send_data(piece.data, flush=not stream.pending, last=stream.ending)
         else:
             await exchange.send_end(piece.trailers if isinstance(piece, StreamEnded) else None)
             ended = True

@@ -124,9 +124,15 @@ class UpstreamRequest:
         info, stream = self._exchange.info, self._stream
         assert stream is not None
         info.transfer = stream
-        info.upstream_host = info.upstream_remote = info.upstream_tried = stream.host.address
+        info.upstream_host = info.upstream_tried = stream.host.address
+        info.upstream_remote = stream.identity.remote or stream.host.address
         info.upstream_hostname, info.upstream_local = stream.host.hostname, stream.local
         info.attempt_begun, info.pool_ready, info.upstream_connection = self._facts
+
+    def tell_timeout(self) -> None:
+        """Another attempt may begin beside this one, as it takes too long."""
+        if self._stream is not None:
+            self._stream.tell_timeout(self._exchange.deadlines.timeout_status)
 
     async def _open(self, pool: Pool | None) -> UpstreamStream:
         """A stream, or the one on which the express lane has sent the request already."""
@@ -205,7 +211,8 @@ class UpstreamRequest:
             self._judge is not None and not stream.response_started and self._judge.reset(error, request_started=True)
         )
         if limit is not Limit.STREAM_DURATION:
-            stream.charge_timeout(0 if retried else error.status)
+            stream.tell_timeout(error.status)
+            stream.charge_timeout(error.status, retried=retried)
         elif retried:
             stream.charge_retried()
         return error
@@ -288,6 +295,8 @@ class UpstreamRequest:
         if forwarding.service_time and not leaving and forwarding.complete_at is not None:
             elapsed = now - forwarding.complete_at
             head.headers.set(b"x-envoy-upstream-service-time", b"%d" % int(elapsed * 1000))
+        for cookie in forwarding.cookies:
+            head.headers.add(b"set-cookie", cookie)
         entry = forwarding.entry
         if entry.finish_response is not None:
             # Its edits may tell them.

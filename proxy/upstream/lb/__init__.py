@@ -12,16 +12,13 @@ from typing import NamedTuple, Protocol
 from proxy.config.cluster import Host
 from proxy.config.lb import LoadBalancing
 
-POLICIES = {
+POLICIES = {  # those where `LoadBalancing.hashes` are a `HashingLoadBalancer`, the others a `LoadBalancer`
     "LEAST_REQUEST": "proxy.upstream.lb.least_request:LeastRequest",
     "MAGLEV": "proxy.upstream.lb.maglev:Maglev",
     "RANDOM": "proxy.upstream.lb.random:RandomHost",
     "RING_HASH": "proxy.upstream.lb.ring_hash:RingHash",
     "ROUND_ROBIN": "proxy.upstream.lb.round_robin:RoundRobin",
 }
-
-HASHING = frozenset({"RING_HASH", "MAGLEV"})
-"""Those that lead the same request to the same host: `HashingLoadBalancer`, the others `LoadBalancer`."""
 
 Weighted = Sequence[tuple[Host, float]]
 """Hosts with their shares of all requests, which sum up to 1."""

@@ -16,10 +16,11 @@ import trio
 from proxy.config.access_log import AccessLog
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.common import SocketAddress
+from proxy.config.lb import LoadBalancing
 from proxy.config.tls import Certificate, DownstreamTls
 from proxy.filters.network import hcm_express
 from tests.integration.tls.terminating import authority
-from tests.property.express.routings import PLAIN_ROUTING, Routing
+from tests.property.express.routings import HASHED, PLAIN_ROUTING, Routing
 from tests.property.express.traffic import Answer, Step, sized
 from tests.unit.proxy.rig import Client, Rig, compiled, plugin, route, serving
 
@@ -106,6 +107,7 @@ _VARIABLE = [
     (re.compile(rb"(?i)(x-request-id: )(?!7a1d3f9e)[0-9a-f-]{36}"), rb"\1ID"),
     (re.compile(rb"(?i)(x-envoy-upstream-service-time: )\d+"), rb"\g<1>0"),
     (re.compile(rb"(?i)(x-envoy-expected-rq-timeout-ms: )(?:14|8|4)\d{3}"), rb"\1LEFT"),  # of 15, 9 or 5 s, to a retry
+    (re.compile(rb"(?i)(set-cookie: made=)\"[0-9a-f]{16}"), rb'\1"VALUE'),
     (re.compile(rb"(?i)(date: )(?!Mon, 23 Nov 2026 00:00:00)[^\r]*"), rb"\1NOW"),
 ]
 
@@ -191,6 +193,7 @@ def run(
                 virtual_host=dict(routing.host),
                 target=routing.target,
                 protocol=origin.protocol,
+                lb=HASHED if "hash_policies" in routing.action else LoadBalancing(),
                 **hcm,
             )
             if tls is not None:

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from proxy.config.common import HeaderMatcher, StringMatcher
 from proxy.config.forwarding import Forwarding, MaxStreamDuration, RetryPolicy
+from proxy.config.hash_policy import CookieMaker, HashPolicy
 from proxy.config.header_mutation import HeaderMutations, Mutation
 from proxy.config.http1 import HeaderCase
+from proxy.config.lb import Hashing, LoadBalancing
 from proxy.config.route import ClusterAction, HostRewrite, PathRewrite, Route, VirtualCluster
 from proxy.config.target import TargetRules
 
@@ -73,6 +75,16 @@ LEVEL = st.one_of(
         ).map(tuple),
     ),
 )
+HASHES = [
+    HashPolicy("header", "x-request-id"),
+    HashPolicy("header", "user-agent", terminal=True),
+    HashPolicy("header", ":path"),
+    HashPolicy("cookie", "k"),
+    HashPolicy("cookie", "made", cookie=CookieMaker(9)),
+    HashPolicy("source_ip"),
+    HashPolicy("query_parameter", "q"),
+]
+HASHED = LoadBalancing("MAGLEV", hashing=Hashing(table_size=5))
 ACTIONS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {},
     optional={
@@ -106,6 +118,7 @@ ACTIONS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
             max_stream_duration=st.sampled_from([None, None, MaxStreamDuration(9.0)]),
         ),
         "cluster_header": st.just("x-cluster"),
+        "hash_policies": st.lists(st.sampled_from(HASHES), min_size=1, max_size=2).map(tuple),
     },
 )
 

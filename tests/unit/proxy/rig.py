@@ -15,6 +15,7 @@ from proxy.config.bootstrap import CompiledConfig, Node
 from proxy.config.cluster import Cluster, ClusterEndpoints, Endpoints, Host, LocalityHosts
 from proxy.config.common import Address, PluginConfig, SocketAddress
 from proxy.config.http1 import UpstreamHttp1Options
+from proxy.config.lb import LoadBalancing
 from proxy.config.listener import FilterChain, Listener
 from proxy.config.route import ClusterAction, Route, RouteConfiguration, RouteMatch, VirtualHost
 from proxy.filters.http.router import Router
@@ -54,17 +55,18 @@ def compiled(
     last: PluginConfig | None = None,
     upstream: UpstreamHttp1Options = UpstreamHttp1Options(),  # noqa: B008 (frozen)
     protocol: Literal["http1", "http2"] = "http1",
+    lb: LoadBalancing = LoadBalancing(),  # noqa: B008 (frozen)
     **hcm: Any,
 ) -> CompiledConfig:
-    """One listener `l`, stat prefix `in`, one cluster `origin` with `upstream` options that speaks `protocol`; `last`
-    replaces the router; `hcm` are further fields of the connection manager."""
+    """One listener `l`, stat prefix `in`, one cluster `origin` with `upstream` options and `lb` that speaks `protocol`;
+    `last` replaces the router; `hcm` are further fields of the connection manager."""
     hosts = () if origin is None else (Host(0, origin),)
     vhost = VirtualHost("v", ("*",), tuple(routes) or (route(),), **(virtual_host or {}))
     config = HcmConfig("in", RouteConfiguration("r", (vhost,)), (*filters, last or router()), **hcm)
     chain = FilterChain("", (plugin("hcm", HCM, config),))
     endpoints = Endpoints(1, {"origin": ClusterEndpoints("origin", 1, (LocalityHosts(0, hosts),))})
     listener = Listener("l", (SocketAddress("127.0.0.1", 0),), "127.0.0.1_0", (chain,))
-    cluster = Cluster("origin", "STATIC", http1=upstream, protocol=protocol)
+    cluster = Cluster("origin", "STATIC", http1=upstream, protocol=protocol, lb=lb)
     return CompiledConfig(1, Node(), (listener,), (cluster,), endpoints)
 
 

@@ -95,7 +95,7 @@ async def test_a_host_that_refuses_fails_its_requests_alone() -> None:
 @run_trio
 async def test_a_spare_that_is_being_opened_keeps_its_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whose rows it writes: they are no other cluster's before it has let go of them."""
-    connect, opened = http1_pool.connect, trio.Event()
+    connect, opened = http1_pool.connect_to, trio.Event()
     held: list[object] = []
 
     async def slow_but_for_one(*arguments: Any) -> Any:
@@ -104,7 +104,7 @@ async def test_a_spare_that_is_being_opened_keeps_its_cluster(monkeypatch: pytes
             await opened.wait()
         return await connect(*arguments)
 
-    monkeypatch.setattr(http1_pool, "connect", slow_but_for_one)
+    monkeypatch.setattr(http1_pool, "connect_to", slow_but_for_one)
     async with ahead(2.0) as (rig, _):
         await rig.get()
         with trio.fail_after(5):

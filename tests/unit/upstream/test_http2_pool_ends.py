@@ -37,7 +37,7 @@ async def test_a_bug_in_connecting_fails_those_who_wait(
             raise RuntimeError("a bug")
         await trio.sleep_forever()
 
-    monkeypatch.setattr(http2_pool, "connect", connect)
+    monkeypatch.setattr(http2_pool, "connect_to", connect)
     failures: list[ProxyError] = []
 
     async def ask() -> None:
@@ -73,7 +73,7 @@ async def test_a_host_that_refuses_more_connections_is_not_asked_again_for_those
     options = {"max_concurrent_streams": 2}
     async with origin(server.serve) as host, H2Rig(host.address, http2=options, preconnect_ratio=1.5) as rig:
         streams = [await rig.begin()]
-        monkeypatch.setattr(http2_pool, "connect", refuse)
+        monkeypatch.setattr(http2_pool, "connect_to", refuse)
         streams.append(await rig.begin())
         await until(lambda: server.peers and len(server.peers[0].asked) == 2)
         await wait_all_tasks_blocked()

@@ -1,6 +1,8 @@
+import random
+
 import pytest
 
-from master.dns.discovery import addresses, found_in, localities, refresh_after, targets
+from master.dns.discovery import addresses, alike, found_in, localities, refresh_after, targets
 from master.dns.result import Answer, Failed, Failure, Resolved
 from proxy.config.cluster import Dns, DnsEndpoint, DnsLocality, Host, LocalityHosts
 from proxy.config.common import SocketAddress
@@ -29,9 +31,14 @@ def test_every_endpoint_is_looked_up_on_its_own() -> None:
     }
 
 
-def test_strict_dns_takes_all_addresses_and_logical_dns_the_first() -> None:
-    assert addresses("STRICT_DNS", TWO) == ("10.0.0.1", "fd00::1")
-    assert addresses("LOGICAL_DNS", TWO) == ("10.0.0.1",)
+def test_every_address_counts_once() -> None:
+    assert addresses("STRICT_DNS", TWO) == addresses("LOGICAL_DNS", TWO) == ("10.0.0.1", "fd00::1")
+
+
+def test_rotated_addresses_are_news_for_logical_dns_alone() -> None:
+    assert alike("STRICT_DNS", ("a", "b"), ("b", "a"))
+    assert not alike("LOGICAL_DNS", ("a", "b"), ("b", "a"))
+    assert alike("LOGICAL_DNS", ("a", "b"), ("a", "b"))
 
 
 def test_an_empty_answer_means_no_hosts_for_strict_dns_alone() -> None:
@@ -67,9 +74,13 @@ def test_what_was_found_is_found_again() -> None:
     assert found_in(DNS, localities(DNS, "STRICT_DNS", {}, lambda _: 0)) == {}
 
 
-def test_logical_dns_has_priority_0() -> None:
-    (locality, _) = localities(DNS, "LOGICAL_DNS", {(0, 0): ("10.0.0.1",)}, lambda _: 0)
+def test_logical_dns_has_one_host_at_all_addresses_and_priority_0() -> None:
+    found = {(0, 0): ("10.0.0.1", "fd00::1")}
+    (locality, _) = localities(DNS, "LOGICAL_DNS", found, lambda _: 0)
     assert locality.priority == 0
+    first, second = SocketAddress("10.0.0.1", 80), SocketAddress("fd00::1", 80)
+    assert locality.hosts == (Host(0, first, "a.example", 3, additional=(second,)),)
+    assert found_in(DNS, localities(DNS, "LOGICAL_DNS", found, lambda _: 0)) == found
 
 
 @pytest.mark.parametrize(
@@ -85,4 +96,13 @@ def test_logical_dns_has_priority_0() -> None:
 def test_when_to_refresh(respect_ttl: bool, kind: str, ttls: list[int], expected: float) -> None:
     result = Resolved(tuple(Answer(f"10.0.0.{number}", ttl) for number, ttl in enumerate(ttls)))
     dns = Dns(localities=(), respect_ttl=respect_ttl)
-    assert refresh_after(dns, "LOGICAL_DNS" if kind == "LOGICAL_DNS" else "STRICT_DNS", result) == expected
+    cluster_type = "LOGICAL_DNS" if kind == "LOGICAL_DNS" else "STRICT_DNS"
+    assert refresh_after(dns, cluster_type, result, random.Random(1)) == expected
+
+
+def test_jitter_comes_on_top_of_either_rate() -> None:
+    rng = random.Random(1)
+    for dns, least in ((Dns((), jitter=2.0), 5.0), (Dns((), jitter=2.0, respect_ttl=True), 30.0)):
+        after = [refresh_after(dns, "STRICT_DNS", Resolved((Answer("10.0.0.1", 30),)), rng) for _ in range(300)]
+        assert least <= min(after) < least + 0.1
+        assert least + 1.9 < max(after) < least + 2.0

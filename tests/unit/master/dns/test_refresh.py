@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import trio
 
-from master.dns.family import LookupFamily
 from master.dns.refresh import Discovery
 from master.dns.result import Answer, Failed, Failure, Resolved, Result
 from master.dns.rows import Rows
@@ -22,6 +21,7 @@ from proxy.config.cluster import (
     LocalityHosts,
 )
 from proxy.config.common import SocketAddress
+from proxy.config.dns import DnsResolver, LookupFamily
 from proxy.stats import MemoryStats
 from tests.kit.trio import run_trio
 
@@ -42,7 +42,7 @@ class Zone:
         self.lookups: list[tuple[float, str]] = []
         self.families: set[LookupFamily] = set()
 
-    async def lookup(self, name: str, family: LookupFamily) -> Result:
+    async def lookup(self, name: str, family: LookupFamily, how: DnsResolver) -> Result:
         self.lookups.append((trio.current_time(), name))
         self.families.add(family)
         await trio.sleep(0.25)
