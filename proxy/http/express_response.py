@@ -19,6 +19,9 @@ from proxy.http.response_head import ResponseRules, http_date
 
 SERVICE_TIME = b"x-envoy-upstream-service-time"
 
+_ABOUT_THE_HOST = (b"x-envoy-upstream-canary", b"x-envoy-immediate-health-check-fail")
+"""What a cluster wants to know of a response is the general path's to tell it."""
+
 _MAX_PLANS = 512
 _MAX_HEAD = 4096
 """Together, what the plans of one connection manager may hold: 2 MiB of heads, and about as much again of answers."""
@@ -186,7 +189,7 @@ class ResponsePlans(abc.ABC, Generic[Plan]):
     def _judge(
         self, status: int, headers: Headers, length: int, head_size: int, *, ended: bool, close: bool
     ) -> Plan | None:
-        if status < 200 or status in (204, 304) or b"x-envoy-upstream-canary" in headers:
+        if status < 200 or status in (204, 304) or any(name in headers for name in _ABOUT_THE_HOST):
             return None
         if self._refused is not None and self._refused(status, headers):
             return None

@@ -14,28 +14,34 @@ from proxy.upstream.codecs import Codecs
 from proxy.upstream.http1_pool import Http1Pool
 from proxy.upstream.http1_preconnect import PreconnectingHttp1Pool
 from proxy.upstream.http2_pool import Http2Pool
+from proxy.upstream.load_balancer_context import LoadBalancerContext
 from proxy.upstream.outlier.monitor import HostMonitor
 from proxy.upstream.pool import Common, Pool
 from proxy.upstream.stats import ClusterStats
 from proxy.upstream.tables import Table
+from proxy.upstream.tcp_pool import TcpPool
 from proxy.upstream.transport_options import TransportOptions
 from proxy.upstream.transport_sockets import HTTP1, HTTP2, TransportSockets
 
 
 class Key(NamedTuple):
-    """Requests with equal keys share a pool. `host` is its `Pools.identity`; `multiplexed`: it speaks HTTP/2."""
+    """Requests with equal keys share a pool. `host` is its `Pools.identity`; `multiplexed`: it speaks HTTP/2; `tcp`:
+    nothing of HTTP.
+    """
 
     host: object
     high: bool
     transport: TransportOptions | None
     multiplexed: bool
+    tcp: bool
 
 
 class Pools:
     """A pool belongs to a host's identity (slot, addresses, hostname, transport socket), so it survives a change of
     weight or locality. Requests of high priority have pools, and the limits of `high_breaker`, of their own. `numbers`
     are for connections, `background` runs those that outlive the request that they were opened for, and with them what
-    `cluster` gives. `monitor` makes what hears of requests to a host.
+    `cluster` gives. `monitor` makes what hears of requests to a host, `fast_failure` is told of hosts whose responses
+    want no more requests.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class Pools:
         background: Background,
         cluster: Callable[[], object],
         monitor: Callable[[Host], HostMonitor] | None = None,
+        fast_failure: Callable[[Host], None] | None = None,
     ) -> None:
         self.config = config
         self._monitor = monitor
@@ -65,6 +72,7 @@ class Pools:
         self._numbers = numbers
         self._background = background
         self._cluster = cluster
+        self._fast_failure = fast_failure
         self._pools: dict[Key, Pool] = {}
         self._draining: list[tuple[bool, Pool]] = []  # with whether their requests have high priority
         self._retired = False
@@ -78,13 +86,11 @@ class Pools:
         place = self._sockets.place(host) if self.config.socket_matches else -1
         return (host.slot, host.address, host.additional, host.hostname, place)
 
-    def get(self, host: Host, high: bool, transport: TransportOptions | None, http2: bool) -> Pool | None:
-        """The pool for requests to `host` that ask `transport` of their connections; `http2`: of clients that speak
-        HTTP/2. None if there may be no more pools (`refused`).
-        """
-        protocol = self.config.protocol
-        multiplexed = protocol == "http2" or (protocol == "downstream" and http2)
-        key = Key(self.identity(host), high, transport, multiplexed)
+    def get(self, host: Host, context: LoadBalancerContext) -> Pool | None:
+        """The pool for requests like that of `context` to `host`; None if there may be no more pools (`refused`)."""
+        protocol, transport = self.config.protocol, context.transport
+        multiplexed = protocol == "http2" or (protocol == "downstream" and context.http2)
+        key = Key(self.identity(host), context.high, transport, multiplexed, context.tcp)
         pool = self._pools.get(key)
         if pool is None:
             self.refused = not self._claim(key)
@@ -106,6 +112,12 @@ class Pools:
         """These hosts are left: the pools of others close their idle connections now."""
         kept = set(identities)
         for key in [key for key in self._pools if key.host not in kept]:
+            self._retire(key)
+
+    def let_go(self, host: Host) -> None:
+        """`host` has failed: none of its connections is used again, as new ones may find a better way."""
+        identity = self.identity(host)
+        for key in [key for key in self._pools if key.host == identity]:
             self._retire(key)
 
     @property
@@ -140,7 +152,9 @@ class Pools:
     def _new(self, host: Host, key: Key) -> Pool:
         breaker = self.breaker_of(host, key.high)
         monitor = self._monitor(host) if self._monitor is not None else None
-        common = Common(host, self.config, self._stats, breaker, self._hosts, self._numbers, monitor)
+        common = Common(
+            host, self.config, self._stats, breaker, self._hosts, self._numbers, monitor, self._fast_failure
+        )
 
         def http1() -> Http1Pool:
             tls = self._sockets.towards(host, key.transport, HTTP1)
@@ -152,6 +166,8 @@ class Pools:
             tls = self._sockets.towards(host, key.transport, applications)
             return Http2Pool(common, tls, self._codecs.http2, self._background, self._cluster)
 
+        if key.tcp:
+            return TcpPool(common, self._sockets.towards(host, key.transport))
         if self.config.protocol == "alpn":
             return AlpnPool(common, http1(), http2(HTTP2 + HTTP1))
         return http2(HTTP2) if key.multiplexed else http1()
