@@ -176,10 +176,10 @@ class Connection:
 
     def end(self) -> None:
         """Whoever serves this connection stops now, and closes it."""
+        if self.scope is None and self.on_end is not None:
+            self.on_end()  # which begins a task for what is in progress
         if self.scope is not None:
             self.scope.cancel()
-        elif self.on_end is not None:
-            self.on_end()
 
     async def wait_readable(self) -> None:
         """Until there are bytes, or the peer has closed: where a keep-alive connection spends its life."""
