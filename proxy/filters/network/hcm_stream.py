@@ -115,18 +115,22 @@ class ActiveStream:
     async def _read_head(self, exchange: Exchange) -> None:
         config = self._config
         deadlines = exchange.deadlines
-        deadlines.arm(Phase.REQUEST_HEADERS, config.request_headers_timeout)
-        deadlines.arm(Phase.REQUEST, config.request_timeout)
+        at_hand = self._downstream.has_head()
+        if not at_hand:
+            deadlines.arm(Phase.REQUEST_HEADERS, config.request_headers_timeout)
+            deadlines.arm(Phase.REQUEST, config.request_timeout)
         event = await self._downstream.receive()
         if isinstance(event, ConnectionEnded):
             raise disconnected()
         if not isinstance(event, RequestReceived):
             raise AssertionError(f"{event!r} before a request")
         deadlines.disarm(Phase.REQUEST_HEADERS)
-        deadlines.touch()
-        exchange.begin(event)
         if event.end_stream:
             deadlines.disarm(Phase.REQUEST)
+        elif at_hand:
+            deadlines.arm(Phase.REQUEST, config.request_timeout)
+        deadlines.touch()
+        exchange.begin(event)
         request = exchange.request
         exchange.info.upgrade = event.upgrade or ("connect" if event.method == b"CONNECT" else "")
         self._admit(exchange)
