@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from master.admin.view import ServerView
-from proxy.config.cluster import Cluster, ClusterEndpoints
+from proxy.config.cluster import Cluster
 from proxy.upstream.circuit_breaker import DEFAULT, HIGH
+from proxy.upstream.host_set import Health
+from proxy.upstream.host_status import Checked, HostVerdicts
 
 
 def known(view: ServerView) -> dict[str, int]:
@@ -17,19 +20,25 @@ def known(view: ServerView) -> dict[str, int]:
 def _all(view: ServerView) -> Iterator[tuple[str, int]]:
     for cluster in view.config.clusters:
         prefix = f"cluster.{cluster.stat_name}."
-        yield from _membership(prefix, cluster, view.endpoints.clusters.get(cluster.name))
+        yield from _membership(prefix, cluster, view)
         yield from _breakers(prefix, cluster, view)
 
 
-def _membership(prefix: str, cluster: Cluster, endpoints: ClusterEndpoints | None) -> Iterator[tuple[str, int]]:
+def _membership(prefix: str, cluster: Cluster, view: ServerView) -> Iterator[tuple[str, int]]:
+    endpoints = view.endpoints.clusters.get(cluster.name)
     hosts = [host for locality in endpoints.localities for host in locality.hosts] if endpoints else []
-    # Without health checks every host that discovery gave is healthy.
+    verdicts = HostVerdicts.of(cluster, view.hosts)
+    found = Counter(map(verdicts.health, hosts))
     yield f"{prefix}membership_total", len(hosts)
-    yield f"{prefix}membership_healthy", len(hosts)
-    yield f"{prefix}membership_degraded", 0
-    yield f"{prefix}membership_excluded", 0
+    yield f"{prefix}membership_healthy", found[Health.HEALTHY]
+    yield f"{prefix}membership_degraded", found[Health.DEGRADED]
+    yield f"{prefix}membership_excluded", found[Health.EXCLUDED]
     weights = [host.weight for host in hosts if cluster.type == "STRICT_DNS"]  # Envoy leaves the other types at 0
     yield f"{prefix}max_host_weight", max(weights, default=0)
+    if cluster.health_check is not None:
+        flags = [verdicts.checked(host) for host in hosts if host.check is None or not host.check.disabled]
+        yield f"{prefix}health_check.healthy", sum(not each & Checked.FAILED_ACTIVE_HC for each in flags)
+        yield f"{prefix}health_check.degraded", sum(bool(each & Checked.DEGRADED_ACTIVE_HC) for each in flags)
 
 
 def _breakers(prefix: str, cluster: Cluster, view: ServerView) -> Iterator[tuple[str, int]]:

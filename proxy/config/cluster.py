@@ -8,6 +8,7 @@ import msgspec
 
 from proxy.config.common import Address, SocketAddress
 from proxy.config.dns import MACHINE, DnsResolver, LookupFamily
+from proxy.config.health_check import EndpointCheck, HealthCheck
 from proxy.config.http1 import UpstreamHttp1Options
 from proxy.config.http2 import Http2Options
 from proxy.config.lb import LoadBalancing
@@ -34,7 +35,7 @@ class Host(msgspec.Struct, frozen=True, gc=False):
     `slot` is its row in the shared hosts table (assigned by the controller; reused only after every worker has
     acknowledged endpoints without it). `hostname` is the DNS name or `Endpoint.hostname`, else "". `metadata` and
     `health_status` are those of the `LbEndpoint`. `additional` are other addresses of the same host: whichever answers
-    first is connected to (`upstream/happy_eyeballs.py`).
+    first is connected to (`upstream/happy_eyeballs.py`). `check` is how its health check differs from the cluster's.
     """
 
     slot: int
@@ -44,6 +45,7 @@ class Host(msgspec.Struct, frozen=True, gc=False):
     metadata: HostMetadata = ()
     health_status: HealthStatus = "HEALTHY"
     additional: tuple[SocketAddress, ...] = ()
+    check: EndpointCheck | None = None
 
 
 class LocalityHosts(msgspec.Struct, frozen=True):
@@ -87,6 +89,7 @@ class DnsEndpoint(msgspec.Struct, frozen=True, gc=False):
     weight: int = 1
     metadata: HostMetadata = ()
     health_status: HealthStatus = "HEALTHY"
+    check: EndpointCheck | None = None
 
 
 class DnsLocality(msgspec.Struct, frozen=True):
@@ -181,6 +184,10 @@ class Cluster(msgspec.Struct, frozen=True):
     happy_eyeballs: HappyEyeballs = HappyEyeballs()
     pool_per_downstream_connection: bool = False
     preconnect_ratio: float = 1.0
+    health_check: HealthCheck | None = None
+    close_connections_on_host_health_failure: bool = False
+    ignore_health_on_host_removal: bool = False
+    ignore_new_hosts_until_first_hc: bool = False
 
     @property
     def stat_name(self) -> str:

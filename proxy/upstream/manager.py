@@ -15,6 +15,7 @@ from proxy.config.secrets import cluster_in_place
 from proxy.stats import Stats
 from proxy.upstream.background import Background
 from proxy.upstream.cluster import Cluster
+from proxy.upstream.health.service import NO_TOOLS, HealthChecks, Tools
 from proxy.upstream.owners import Alone, Owners
 from proxy.upstream.tables import Tables
 
@@ -42,11 +43,16 @@ class ClusterManager:
 
     A cluster whose configuration is the same is the same object: it keeps pools and claims. One that is replaced or
     removed finishes what it has; `draining` says so for as long as anybody could still use it. `numbers` are for
-    upstream connections. `owners` says what this worker looks after for all.
+    upstream connections. `owners` says what this worker looks after for all, `tools` are for health checks.
     """
 
     def __init__(
-        self, stats: Stats, tables: Tables, numbers: Iterator[int] | None = None, owners: Owners | None = None
+        self,
+        stats: Stats,
+        tables: Tables,
+        numbers: Iterator[int] | None = None,
+        owners: Owners | None = None,
+        tools: Tools = NO_TOOLS,
     ) -> None:
         self.now: Mapping[str, Cluster] = {}
         self._numbers = numbers or itertools.count(1)
@@ -54,6 +60,7 @@ class ClusterManager:
         self._tables = tables
         self.owners = owners or Alone()
         self._background = Background()
+        self.health_checks = HealthChecks(stats, tables.hosts, self.owners, self._background, tools)
         self._watched: list[Cluster] = []
         self._retired: weakref.WeakSet[Cluster] = weakref.WeakSet()
 
@@ -84,6 +91,7 @@ class ClusterManager:
             self._retired.add(cluster)
         for cluster in clusters.values():
             cluster.begin()
+        self.health_checks.follow(clusters.values())
         self.update_endpoints(endpoints)
         return dict(before) != dict(clusters)
 
@@ -92,6 +100,7 @@ class ClusterManager:
         self._ensure_rows(endpoints)
         for name, cluster in self.now.items():
             cluster.update_endpoints(endpoints.clusters.get(name))
+        self.health_checks.update()
 
     @property
     def draining(self) -> bool:
@@ -104,6 +113,7 @@ class ClusterManager:
             nursery.start_soon(self._background.run)
             nursery.start_soon(self._reap)
             nursery.start_soon(self._follow_status)
+            nursery.start_soon(self.health_checks.run)
 
     async def _follow_status(self) -> None:
         """Balance by what any worker has found out about hosts."""

@@ -22,6 +22,7 @@ class HostColumn(enum.IntEnum):
     RQ_ACTIVE = 7
     CHECKED = 8  # what health checks say, `EJECTED`: what outlier detection says (`host_status.py`)
     EJECTED = 9
+    CHECK_BEGUN = 10  # when the last health check began
 
 
 HOST_GAUGES = (HostColumn.CX_ACTIVE, HostColumn.RQ_ACTIVE)
@@ -44,6 +45,13 @@ class ClusterColumn(enum.IntEnum):
 
 
 CLUSTER_GAUGES = tuple(column for column in ClusterColumn if column is not ClusterColumn.STATUS_CHANGES)
+
+
+class Cells(Protocol):
+    """What a reader of a table may ask."""
+
+    def total(self, row: int, column: int) -> int: ...
+    def highest(self, row: int, column: int) -> int: ...
 
 
 class Table(Protocol):

@@ -8,6 +8,7 @@ from typing import Any
 import trio
 
 from master.admin import envoy_json, parameters
+from master.admin.host_health import HostHealth
 from master.admin.page import JSON, Context, Reply, Request
 from master.admin.view import ServerView
 from proxy.config.cluster import CircuitBreaker, Cluster, Host, LocalityHosts
@@ -74,16 +75,17 @@ def _lines(view: ServerView, cluster: Cluster) -> Iterator[str]:
         for limit, value in _limits(breaker).items():
             yield f"{name}::{priority}_priority::{limit}::{value}\n"
     yield f"{name}::added_via_api::false\n"
+    health = HostHealth(cluster, view.hosts)
     for locality, host in _hosts(view, cluster):
-        for key, shown in _host(view, locality, host):
+        for key, shown in _host(view, health, locality, host):
             yield f"{name}::{host.address}::{key}::{shown}\n"
 
 
-def _host(view: ServerView, locality: LocalityHosts, host: Host) -> Iterator[tuple[str, object]]:
+def _host(view: ServerView, health: HostHealth, locality: LocalityHosts, host: Host) -> Iterator[tuple[str, object]]:
     for stat, column in sorted((*_COUNTERS, *_GAUGES)):
         yield stat, _count(view, host, column)
     yield "hostname", host.hostname
-    yield "health_flags", "healthy"
+    yield "health_flags", health.text(host)
     yield "weight", host.weight
     yield "region", locality.region
     yield "zone", locality.zone
@@ -95,7 +97,8 @@ def _host(view: ServerView, locality: LocalityHosts, host: Host) -> Iterator[tup
 
 
 def _status(view: ServerView, cluster: Cluster) -> dict[str, Any]:
-    hosts = [_host_status(view, locality, host) for locality, host in _hosts(view, cluster)]
+    health = HostHealth(cluster, view.hosts)
+    hosts = [_host_status(view, health, locality, host) for locality, host in _hosts(view, cluster)]
     thresholds = [
         {**({} if name == "default" else {"priority": name.upper()}), **_limits(breaker)}
         for name, breaker in _priorities(cluster)
@@ -108,13 +111,13 @@ def _status(view: ServerView, cluster: Cluster) -> dict[str, Any]:
     }
 
 
-def _host_status(view: ServerView, locality: LocalityHosts, host: Host) -> dict[str, Any]:
+def _host_status(view: ServerView, health: HostHealth, locality: LocalityHosts, host: Host) -> dict[str, Any]:
     counters = [_stat(name, _count(view, host, column)) for name, column in _COUNTERS]
     gauges = [{"type": "GAUGE", **_stat(name, _count(view, host, column))} for name, column in _GAUGES]
     return {
         "address": envoy_json.address(str(host.address)),
         "stats": [*counters, *gauges],
-        "health_status": {"eds_health_status": "HEALTHY"},
+        "health_status": health.json(host),
         **envoy_json.set_fields(weight=host.weight, hostname=host.hostname, priority=locality.priority),
         "locality": envoy_json.set_fields(region=locality.region, zone=locality.zone, sub_zone=locality.sub_zone),
     }
