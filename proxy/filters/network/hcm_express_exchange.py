@@ -20,6 +20,7 @@ from proxy.upstream.pool import Pool
 if TYPE_CHECKING:
     from proxy.filters.network.http_connection_manager import HttpConnectionManager
     from proxy.http.identity import Hop
+    from proxy.upstream.http1_connection import Http1Connection
 
 
 class PlainExchange(abc.ABC):
@@ -48,7 +49,7 @@ class PlainExchange(abc.ABC):
         self._hop = hop
         self._arrival: Any = None
         self._head: PlannedHead | None = None
-        self._destination: Destination | None = None
+        self._destination: Any = None  # a Destination, or a Sent
         self._answer: Any = None
         self._most = EXPRESS_RESPONSE
         self.progress: Handover | None = None
@@ -67,7 +68,7 @@ class PlainExchange(abc.ABC):
 
     def _send_upstream(self, arrival: Arrival, progress: Handover, now: float) -> bool:
         """Send the request that `arrival` is, `now`; False if the general path has to take it from here."""
-        destination = self._destination = self._route(arrival, progress)
+        self._destination = destination = self._route(arrival, progress)
         if destination is None or self._head is None:
             return False
         path: bytes | None = arrival.path
@@ -85,7 +86,13 @@ class PlainExchange(abc.ABC):
         request_id = progress.request_id = self._head.plan.new_id()
         progress.path, progress.values = path, (*arrival.varying, request_id, arrival.path)
         head = destination.head.render(arrival.method, path, progress.values)
-        data = head + arrival.body if arrival.body else head
+        if not self._sent(progress, upstream, head + arrival.body if arrival.body else head, now):
+            return False
+        self._plans.router.charge()
+        return True
+
+    def _sent(self, progress: Handover, upstream: Http1Connection, data: bytes, now: float) -> bool:
+        """Send the request's `data` on the connection that was taken; False if its host has left."""
         if not upstream.send_now(data):
             # The host has left since we last heard of it. It got nothing whole, so another connection may be asked.
             progress.pool.discard(upstream, remote=True, with_active_rq=True)
@@ -98,7 +105,6 @@ class PlainExchange(abc.ABC):
         self._answer = None
         self._manager.begin_exchange(http2=self.http2)
         self._manager.express.add(self)
-        self._plans.router.charge()
         return True
 
     def _route(self, arrival: Arrival, progress: Handover) -> Destination | None:
