@@ -93,6 +93,7 @@ class PlainExchange(abc.ABC):
 
     def _sent(self, progress: Handover, upstream: Http1Connection, data: bytes, now: float) -> bool:
         """Send the request's `data` on the connection that was taken; False if its host has left."""
+        pool: Pool = progress.pool
         if not upstream.send_now(data):
             # The host has left since we last heard of it. It got nothing whole, so another connection may be asked.
             progress.pool.discard(upstream, remote=True, with_active_rq=True)
