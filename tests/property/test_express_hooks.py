@@ -15,24 +15,10 @@ from proxy.config.identity import Identity
 from proxy.filters.http.dynamic_modules import ModuleConfig
 from proxy.filters.http.header_mutation import HeaderMutation
 from proxy.filters.network.hcm_express_hooks import HookedLane
-from tests.property import hooks
-from tests.property.test_express import (
-    GET,
-    HEADER_MUTATION,
-    LONG,
-    PLAIN,
-    PLAIN_ROUTING,
-    POST,
-    ROUTINGS,
-    SCRIPTS,
-    TRACED,
-    Answer,
-    Routing,
-    Step,
-    assert_same,
-    run,
-    sized,
-)
+from tests.property.express import hooks
+from tests.property.express.proxied import assert_same, run
+from tests.property.express.routings import HEADER_MUTATION, PLAIN_ROUTING, ROUTINGS, Routing
+from tests.property.express.traffic import GET, LONG, PLAIN, POST, SCRIPTS, TRACED, Answer, Step, sized
 from tests.unit.proxy.rig import plugin
 
 MODULE = "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"

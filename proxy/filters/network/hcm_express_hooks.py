@@ -149,8 +149,9 @@ class HookedLane(Lane):
         cluster = forwarding.cluster
         pool = progress.pool = cluster.pick(forwarding.context)
         upstream = pool.take(now) if pool is not None else None
-        if upstream is None or not self._sent(progress, upstream, data, now):
+        if upstream is None or not self._sent(progress, upstream, data):
             return False
+        self._went_out(progress, upstream, now)
         self._destination = Sent(self._plans.heads_of(cluster), cluster.outcomes_of(exchange.info))
         return True
 
