@@ -4,6 +4,7 @@ nothing.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 
@@ -15,7 +16,7 @@ from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, socket_
 from tests.kit.client import fetch
 from tests.kit.health_origin import HealthOrigin
 from tests.kit.process import wait_for
-from tests.kit.proxy import Proxy
+from tests.kit.proxy import Proxy, proxyctl
 from tests.kit.routing import head
 
 WORKERS = 3
@@ -74,6 +75,14 @@ def test_who_serves_knows_which_hosts_are_well(proxy: Proxy, origin: HealthOrigi
     assert get(proxy, "seldom", 12) == {200}
     assert DOWN not in origin.requests
     assert flags(proxy, "seldom") == flags(proxy, "often") == EXPECTED
+
+
+def test_whoever_asks_is_told_which_hosts_are_out(proxy: Proxy) -> None:
+    answer = json.loads(proxy.admin("/explain?method=GET&url=http://seldom/&format=json").body)
+    hosts = {host["address"].partition(":")[0]: host["health"] for host in answer["cluster"]["hosts"]}
+    assert hosts == EXPECTED
+    lines = proxyctl("clusters", "--filter", "seldom", runtime=proxy.runtime).stdout.splitlines()
+    assert [line.split()[2] for line in lines[1:]] == ["healthy"] * len(WELL) + ["failed_active_health_check"]
 
 
 def test_each_host_is_checked_once_for_all_workers(proxy: Proxy, origin: HealthOrigin) -> None:
