@@ -15,7 +15,7 @@ from proxy.upstream.health.stats import HealthCheckStats
 from proxy.upstream.health.verdicts import Event, Failure, Result, Transition, Verdicts, interval
 from proxy.upstream.host_status import Checked, HostStatus
 
-log = logging.getLogger("upstream")
+log = logging.getLogger("proxy.upstream")
 
 WAIT_MS = 100
 """Until another look at a host that another worker is asking for the first time."""
@@ -98,7 +98,7 @@ class Session:
             self._verdicts.interrupted()
         verdict = self._verdicts.of(status.checked(host), result)
         self._stats.charge(result)
-        status.set_checked(host, verdict.flags)
+        status.set_checked(host, verdict.flags | (Checked.HAD_TRAFFIC if self._traffic() else Checked(0)))
         self._word = status.word(host)
         self._due = status.now() + self._until_next(verdict.transition, healthy=result.failure is None)
         self._told(host, verdict.events)

@@ -85,7 +85,7 @@ class Rig:
         return [round(asked - began, 3) for asked in self.checker.asked]
 
     def flags(self) -> Checked:
-        return self.status.checked(HOST)
+        return self.status.checked(HOST) & ~Checked.HAD_TRAFFIC
 
 
 def shared() -> HostStatus:
