@@ -13,6 +13,7 @@ from typing import TypedDict
 import trio
 
 from proxy.access_log.grpc_streams import GrpcLogStreams
+from proxy.access_log.output import file_output
 from proxy.access_log.sinks import Sinks
 from proxy.access_log.writer import LogWriter
 from proxy.config.bootstrap import CompiledConfig
@@ -20,6 +21,7 @@ from proxy.config.cluster import Endpoints
 from proxy.config.endpoints_delta import EndpointsDelta
 from proxy.errors import ProxyError
 from proxy.filters.context import Activity, FilterContext, Resume
+from proxy.filters.header_edits import compile_request_edits
 from proxy.flight_recorder import Recorder
 from proxy.http.disconnects import DisconnectWatch
 from proxy.limits import LOG_CLOSE_DEADLINE
@@ -29,6 +31,7 @@ from proxy.net.pipe import PipePool
 from proxy.sessions import Question, Session, describe
 from proxy.snapshot import Listener, Snapshot, SnapshotBuilder
 from proxy.stats import Stats
+from proxy.upstream.health.service import Tools
 from proxy.upstream.manager import ClusterManager, ClusterView
 from proxy.upstream.owners import Owners
 from proxy.upstream.tables import Tables
@@ -69,10 +72,11 @@ class Server:
         owners: Owners | None = None,
     ) -> None:
         self._connection_ids = itertools.count(worker_index + 1, MAX_WORKERS)
-        self._clusters = ClusterManager(stats, tables, self._connection_ids, owners)
+        self._log_writer = LogWriter(stats)
+        tools = Tools(compile_request_edits, self._event_log)
+        self._clusters = ClusterManager(stats, tables, self._connection_ids, owners, tools)
         self._activity = Activity()
         self._disconnects = DisconnectWatch()
-        self._log_writer = LogWriter(stats)
         self._log_streams = GrpcLogStreams(self._clusters, stats)
         self._pipes = PipePool()
         context = FilterContext(
@@ -149,6 +153,10 @@ class Server:
             self._clusters.close()
             self._log_writer.close(LOG_CLOSE_DEADLINE)
             self._pipes.close()
+
+    async def warm(self) -> None:
+        """Until something is known of all hosts that have health checks, or their first check is overdue."""
+        await self._clusters.health_checks.warm()
 
     async def accept(
         self,
@@ -249,6 +257,10 @@ class Server:
     def hosts_draining(self) -> bool:
         """Whether a request still runs to a host that the endpoints no longer name."""
         return self._clusters.draining
+
+    def _event_log(self, path: str) -> Callable[[bytes], None]:
+        """What takes lines for the file at `path`."""
+        return self._log_writer.queue(file_output(path)).write
 
     def reopen_logs(self) -> None:
         """Open the access logs' files anew: they have been moved away (USR1, `/reopen_logs`)."""

@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-KINDS = ("proxy/filters/http", "proxy/filters/network", "proxy/upstream/lb", "master/admin/pages")
+KINDS = (
+    "proxy/filters/http",
+    "proxy/filters/network",
+    "proxy/upstream/health/checkers",
+    "proxy/upstream/lb",
+    "master/admin/pages",
+)
 
 
 def targets(folder: str) -> list[str]:

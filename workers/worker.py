@@ -75,7 +75,7 @@ class Worker:
                 self._server, self._processes, index=self._index, generation=self._generation, nursery=nursery
             )
             acceptors.add(inherited)
-            await self._link.send({"type": "ready"})
+            nursery.start_soon(self._tell_ready)
             while (received := await self._link.receive()) is not None:
                 if received.message["type"] == "commit":
                     await self._reloading.commit(received.message)  # what comes after it is about the new listeners
@@ -85,6 +85,11 @@ class Worker:
             acceptors.close()
             await self._drain(ORPHAN_DRAIN, idle=0.0)
             nursery.cancel_scope.cancel()
+
+    async def _tell_ready(self) -> None:
+        """Who begins to serve knows which hosts are well."""
+        await self._server.warm()
+        await self._link.send({"type": "ready"})
 
     def _on_message(self, received: Received, acceptors: Acceptors, nursery: trio.Nursery) -> None:
         message = received.message

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from master.admin.view import ServerView
-from proxy.config.cluster import Cluster, ClusterEndpoints
-from proxy.upstream.circuit_breaker import DEFAULT, HIGH
+from proxy.config.cluster import Cluster
+from proxy.upstream.circuit_breaker import DEFAULT, HIGH, UNLIMITED
+from proxy.upstream.host_set import Health
+from proxy.upstream.host_status import Checked, HostVerdicts
 
 
 def known(view: ServerView) -> dict[str, int]:
@@ -17,19 +20,25 @@ def known(view: ServerView) -> dict[str, int]:
 def _all(view: ServerView) -> Iterator[tuple[str, int]]:
     for cluster in view.config.clusters:
         prefix = f"cluster.{cluster.stat_name}."
-        yield from _membership(prefix, cluster, view.endpoints.clusters.get(cluster.name))
+        yield from _membership(prefix, cluster, view)
         yield from _breakers(prefix, cluster, view)
 
 
-def _membership(prefix: str, cluster: Cluster, endpoints: ClusterEndpoints | None) -> Iterator[tuple[str, int]]:
+def _membership(prefix: str, cluster: Cluster, view: ServerView) -> Iterator[tuple[str, int]]:
+    endpoints = view.endpoints.clusters.get(cluster.name)
     hosts = [host for locality in endpoints.localities for host in locality.hosts] if endpoints else []
-    # Without health checks every host that discovery gave is healthy.
+    verdicts = HostVerdicts.of(cluster, view.hosts)
+    found = Counter(map(verdicts.health, hosts))
     yield f"{prefix}membership_total", len(hosts)
-    yield f"{prefix}membership_healthy", len(hosts)
-    yield f"{prefix}membership_degraded", 0
-    yield f"{prefix}membership_excluded", 0
+    yield f"{prefix}membership_healthy", found[Health.HEALTHY]
+    yield f"{prefix}membership_degraded", found[Health.DEGRADED]
+    yield f"{prefix}membership_excluded", found[Health.EXCLUDED]
     weights = [host.weight for host in hosts if cluster.type == "STRICT_DNS"]  # Envoy leaves the other types at 0
     yield f"{prefix}max_host_weight", max(weights, default=0)
+    if cluster.health_check is not None:
+        flags = [verdicts.checked(host) for host in hosts if host.check is None or not host.check.disabled]
+        yield f"{prefix}health_check.healthy", sum(not each & Checked.FAILED_ACTIVE_HC for each in flags)
+        yield f"{prefix}health_check.degraded", sum(bool(each & Checked.DEGRADED_ACTIVE_HC) for each in flags)
 
 
 def _breakers(prefix: str, cluster: Cluster, view: ServerView) -> Iterator[tuple[str, int]]:
@@ -38,14 +47,14 @@ def _breakers(prefix: str, cluster: Cluster, view: ServerView) -> Iterator[tuple
     slot = endpoints.slot if endpoints is not None else 0
     for priority, limits, columns in (("default", cluster.breaker, DEFAULT), ("high", cluster.high_breaker, HIGH)):
         here = f"{prefix}circuit_breakers.{priority}."
-        most = (limits.max_connections, limits.max_pending_requests, limits.max_requests, limits.max_retries)
-        for name, column, limit in zip(("cx", "rq_pending", "rq", "rq_retry"), columns, most, strict=True):
+        pools = UNLIMITED if limits.max_connection_pools is None else limits.max_connection_pools
+        most = (limits.max_connections, limits.max_pending_requests, limits.max_requests, limits.max_retries, pools)
+        for name, column, limit in zip(REMAINING, columns, most, strict=True):
             taken = max(0, view.clusters.total(slot, column))
             yield f"{here}{name}_open", int(taken >= limit)
-            if limits.track_remaining:
-                yield f"{here}{REMAINING[name]}", max(0, limit - taken)
-        if limits.track_remaining:
-            yield f"{here}remaining_cx_pools", MAX_POOLS
+            if limits.track_remaining:  # a budget is another one with every request, so Envoy does not say
+                told = name != "rq_retry" or limits.retry_budget is None
+                yield f"{here}{REMAINING[name]}", max(0, limit - taken) if told else 0
 
 
 REMAINING = {
@@ -53,6 +62,5 @@ REMAINING = {
     "rq_pending": "remaining_pending",
     "rq": "remaining_rq",
     "rq_retry": "remaining_retries",
+    "cx_pool": "remaining_cx_pools",
 }
-MAX_POOLS = 2**32 - 1
-"""Pools have no limit here."""

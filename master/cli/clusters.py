@@ -33,8 +33,19 @@ def _rows(cluster: dict[str, Any]) -> Iterator[tuple[object, ...]]:
         yield cluster["name"], None, None, *([None] * (len(HEADINGS) - 3))
     for host in hosts:
         stats = {stat["name"]: int(stat.get("value", 0)) for stat in host["stats"]}
-        health = host["health_status"]["eds_health_status"].lower()
-        yield cluster["name"], _address(host["address"]), health, host.get("weight"), *(stats[name] for name in STATS)
+        yield (
+            cluster["name"],
+            _address(host["address"]),
+            _health(host["health_status"]),
+            host.get("weight"),
+            *(stats[name] for name in STATS),
+        )
+
+
+def _health(status: dict[str, Any]) -> str:
+    """Everything that keeps requests from the host, or what its endpoint says of it."""
+    flags = [name for name, value in status.items() if value is True]
+    return " ".join(flags) or str(status["eds_health_status"]).lower()
 
 
 def _address(address: dict[str, Any]) -> str:

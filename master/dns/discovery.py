@@ -114,4 +114,5 @@ def _host(endpoint: DnsEndpoint, addresses: Sequence[str], slot_of: Callable[[st
         metadata=endpoint.metadata,
         health_status=endpoint.health_status,
         additional=tuple(others),
+        check=endpoint.check,
     )

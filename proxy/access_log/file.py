@@ -34,7 +34,7 @@ class FileAccessLog(LineLogger):
     def from_proto(cls, message: Any, context: CompileContext) -> Config:
         """Compiles a `FileAccessLog`; a file that we could not write to is reported."""
         made_later = context.will_exist(str(Path(message.path).parent))
-        if message.path and not made_later and (fault := _unwritable(message.path)):
+        if message.path and not made_later and (fault := unwritable(message.path)):
             context.error(("path",), fault, "a path that the proxy's user may write to")
         return cls.Config(message.path, log_format_from_proto(message, context))
 
@@ -42,7 +42,7 @@ class FileAccessLog(LineLogger):
         super().__init__(compile_format(config.format), sinks.writer.queue(file_output(config.path)))
 
 
-def _unwritable(path: str) -> str:
+def unwritable(path: str) -> str:
     """Why `path` cannot be opened for writing by this process, whose user is the workers'; "" if it can."""
     if path in STANDARD:
         return ""

@@ -66,6 +66,7 @@ class LogWriter:
         self._queues: dict[str, LogQueue] = {}
         self._pending = threading.Event()
         self._full = threading.Event()
+        self._started = False
         self._closing = False
         self._reopen = False
         self._thread: threading.Thread | None = None
@@ -78,12 +79,16 @@ class LogWriter:
 
     def queue(self, output: Output) -> LogQueue:
         """The queue to `output`; loggers of the same file share one."""
-        if output.name not in self._queues:
-            self._queues[output.name] = LogQueue(output, self._stats, self._pending, self._full)
+        if output.name not in self._queues:  # another dict, as the thread may be looking at this one
+            queue = LogQueue(output, self._stats, self._pending, self._full)
+            self._queues = {**self._queues, output.name: queue}
+            if self._started:
+                self.start()
         return self._queues[output.name]
 
     def start(self) -> None:
-        """Start the thread, if there is anything to log to. No thread lives through a fork, so the worker does this."""
+        """Start the thread once there is anything to log to. None lives through a fork, so the worker does this."""
+        self._started = True
         if self._queues and self._thread is None:
             self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
             self._thread.start()

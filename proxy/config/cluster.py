@@ -8,10 +8,12 @@ import msgspec
 
 from proxy.config.common import Address, SocketAddress
 from proxy.config.dns import MACHINE, DnsResolver, LookupFamily
+from proxy.config.health_check import EndpointCheck, HealthCheck
 from proxy.config.http1 import UpstreamHttp1Options
 from proxy.config.http2 import Http2Options
 from proxy.config.lb import LoadBalancing
 from proxy.config.lb_subsets import Labels, LbSubsets
+from proxy.config.outlier import OutlierDetection
 from proxy.config.tls import UpstreamTls
 from proxy.config.upstream_socket import HappyEyeballs, UpstreamSocket
 
@@ -34,7 +36,7 @@ class Host(msgspec.Struct, frozen=True, gc=False):
     `slot` is its row in the shared hosts table (assigned by the controller; reused only after every worker has
     acknowledged endpoints without it). `hostname` is the DNS name or `Endpoint.hostname`, else "". `metadata` and
     `health_status` are those of the `LbEndpoint`. `additional` are other addresses of the same host: whichever answers
-    first is connected to (`upstream/happy_eyeballs.py`).
+    first is connected to (`upstream/happy_eyeballs.py`). `check` is how its health check differs from the cluster's.
     """
 
     slot: int
@@ -44,6 +46,7 @@ class Host(msgspec.Struct, frozen=True, gc=False):
     metadata: HostMetadata = ()
     health_status: HealthStatus = "HEALTHY"
     additional: tuple[SocketAddress, ...] = ()
+    check: EndpointCheck | None = None
 
 
 class LocalityHosts(msgspec.Struct, frozen=True):
@@ -87,6 +90,7 @@ class DnsEndpoint(msgspec.Struct, frozen=True, gc=False):
     weight: int = 1
     metadata: HostMetadata = ()
     health_status: HealthStatus = "HEALTHY"
+    check: EndpointCheck | None = None
 
 
 class DnsLocality(msgspec.Struct, frozen=True):
@@ -136,15 +140,29 @@ class SocketMatch(msgspec.Struct, frozen=True):
     tls: UpstreamTls | None = None
 
 
+class RetryBudget(msgspec.Struct, frozen=True, gc=False):
+    """`Thresholds.RetryBudget`: how many retries there may be, in percent of the requests that wait or run; `least` may
+    always be.
+    """
+
+    percent: float = 20.0
+    least: int = 3
+
+
 class CircuitBreaker(msgspec.Struct, frozen=True, gc=False):
     """Limits of one priority over all workers (`CircuitBreakers.Thresholds`); Envoy's defaults. `track_remaining`:
-    gauges tell what is left."""
+    gauges tell what is left. `retry_budget` stands for `max_retries`; `max_connection_pools` and
+    `max_connections_per_host` (of `per_host_thresholds`) may be None, for no limit.
+    """
 
     max_connections: int = 1024
     max_pending_requests: int = 1024
     max_requests: int = 1024
     max_retries: int = 3
     track_remaining: bool = False
+    retry_budget: RetryBudget | None = None
+    max_connection_pools: int | None = None
+    max_connections_per_host: int | None = None
 
 
 class Cluster(msgspec.Struct, frozen=True):
@@ -173,6 +191,7 @@ class Cluster(msgspec.Struct, frozen=True):
     breaker: CircuitBreaker = CircuitBreaker()
     high_breaker: CircuitBreaker = CircuitBreaker()
     dns: Dns | None = None
+    outlier: OutlierDetection | None = None
     subsets: LbSubsets | None = None
     tls: UpstreamTls | None = None
     socket_matches: tuple[SocketMatch, ...] = ()
@@ -181,6 +200,10 @@ class Cluster(msgspec.Struct, frozen=True):
     happy_eyeballs: HappyEyeballs = HappyEyeballs()
     pool_per_downstream_connection: bool = False
     preconnect_ratio: float = 1.0
+    health_check: HealthCheck | None = None
+    close_connections_on_host_health_failure: bool = False
+    ignore_health_on_host_removal: bool = False
+    ignore_new_hosts_until_first_hc: bool = False
 
     @property
     def stat_name(self) -> str:

@@ -124,6 +124,11 @@ def _in_turn(levels: list[LevelEdits]) -> EditHeaders | None:
     return apply
 
 
+def compile_request_edits(mutations: tuple[Mutation, ...]) -> EditHeaders | None:
+    """Those of a request of our own; None if there are none."""
+    return LevelEdits(mutations).apply if mutations else None
+
+
 def compile_mutations(message: Any, context: CompileContext) -> HeaderMutations:
     """The four lists of a message that has them all: route configuration, virtual host, route, weighted cluster."""
     return HeaderMutations(

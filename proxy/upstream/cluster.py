@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import weakref
 from collections.abc import Callable, Iterator
-from random import Random
 from typing import TYPE_CHECKING
 
 import trio
 
 from proxy.config.cluster import Cluster as ClusterConfig
 from proxy.config.cluster import ClusterEndpoints, Host
-from proxy.config.lb_subsets import Labels
 from proxy.errors import ProxyError
 from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo, UpstreamConnection
@@ -22,22 +19,25 @@ from proxy.route.hash_policy import RequestHash
 from proxy.stats import Stats
 from proxy.upstream import failures
 from proxy.upstream.background import Background
-from proxy.upstream.balancer import Balancer
 from proxy.upstream.circuit_breaker import CircuitBreaker
+from proxy.upstream.cluster_balancer import ClusterBalancer
 from proxy.upstream.codecs import Codecs
 from proxy.upstream.connect import agreed
+from proxy.upstream.health.fast_failure import FastFailure
+from proxy.upstream.health.stats import HealthCheckStats
+from proxy.upstream.host_failures import HostFailures
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.host_status import HostStatus
 from proxy.upstream.judge import Judge
-from proxy.upstream.lb import Surroundings
 from proxy.upstream.load_balancer_context import ANYBODY, LoadBalancerContext
 from proxy.upstream.observed import Hidden, Together
+from proxy.upstream.outlier.detector import OpenLog, detector_of
+from proxy.upstream.owners import Owners
 from proxy.upstream.pool import Pool
 from proxy.upstream.pools import Pools
 from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.stream import UpstreamStream
-from proxy.upstream.subsets import Subsets
-from proxy.upstream.tables import HostColumn, Table, Tables
+from proxy.upstream.tables import Tables
 from proxy.upstream.tcp import TcpConnection
 from proxy.upstream.transport_options import TransportOptions, of_request
 from proxy.upstream.transport_sockets import TransportSockets
@@ -51,7 +51,8 @@ class Cluster:
 
     `numbers` are for connections (`%UPSTREAM_CONNECTION_ID%`), `background` runs those of HTTP/2. Requests of high
     priority (`high`) have limits of their own. `retired` is set once another one has its name, or none. `status` is how
-    its hosts are: who changes that calls `follow_status`.
+    its hosts are: who changes that calls `follow_status`. `owners` says which clusters this worker looks after for all;
+    `open_log` opens logs of events.
     """
 
     def __init__(
@@ -64,6 +65,8 @@ class Cluster:
         seed: int,
         numbers: Iterator[int] | None = None,
         background: Background | None = None,
+        owners: Owners | None = None,
+        open_log: OpenLog | None = None,
     ) -> None:
         self.config = config
         self._numbers = numbers or itertools.count(1)
@@ -72,18 +75,22 @@ class Cluster:
         self.hidden = Hidden(stats, f"cluster.{config.stat_name}.")
         self._hosts = tables.hosts
         slot = endpoints.slot if endpoints is not None else 0
-        self.status = HostStatus(tables, slot, checks=False, ejects=False)
+        checks, excludes = config.health_check is not None, config.ignore_new_hosts_until_first_hc
+        self.status = HostStatus(tables, slot, checks=checks, ejects=config.outlier is not None, excludes=excludes)
+        self.outlier = detector_of(
+            config, self.status, tables, slot, stats, owners, changed=self.follow_status, open_log=open_log
+        )
+        self._failures = HostFailures(self.status)
+        self.fast_failure: FastFailure | None = None
+        if config.health_check is not None:
+            counts = HealthCheckStats(stats, config.stat_name)
+            self.fast_failure = FastFailure(config.health_check, self.status, counts)
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
-        surroundings = Surroundings(config.lb, seed, Random(seed), functools.partial(_active_requests, tables.hosts))
-        self._balancer = Balancer(surroundings, self.stats.lb_healthy_panic.inc)
-        self._subsets: Subsets | None = None
-        if config.subsets is not None:
-            make = functools.partial(Balancer, surroundings, self.stats.lb_healthy_panic.inc)
-            self._subsets = Subsets(config.subsets, make, stats, self.stats, config.stat_name)
+        self._balancer = ClusterBalancer(config, stats, self.stats, tables.hosts, seed=seed)
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
-        self._sockets = TransportSockets(config, stats)
+        self.sockets = TransportSockets(config, stats)
         self.retired = trio.Event()
         self._pools = Pools(
             config,
@@ -91,13 +98,15 @@ class Cluster:
             self.breaker,
             self.high_breaker,
             self._hosts,
-            self._sockets,
+            self.sockets,
             Codecs(config, stats),
             self._numbers,
             background or Background(),
             weakref.ref(self),
+            self.outlier.monitor if self.outlier is not None else None,
+            self.fast_failure,
         )
-        self._endpoints: ClusterEndpoints | None = None
+        self.endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
 
     def outcomes(self, *, internal: bool) -> Outcomes:
@@ -117,9 +126,14 @@ class Cluster:
         return None if names is None and owner is None else of_request(names, request, owner)
 
     def pick(self, context: LoadBalancerContext = ANYBODY) -> Pool | None:
-        """The pool of the balancer's next host for the request of `context`; None if none is healthy."""
-        host = self._choose(context).pick(context.number)
-        return None if host is None else self._pools.get(host, context.high, context.transport, context.http2)
+        """The pool of the balancer's next host for the request of `context`; None if none is healthy, or if there may
+        be no more pools.
+        """
+        host = self._balancer.choose(context).pick(context.number)
+        if host is None:
+            self._pools.refused = False
+            return None
+        return self._pools.get(host, context.high, context.transport, context.http2)
 
     async def open_stream(
         self,
@@ -143,7 +157,10 @@ class Cluster:
         outcomes = outcomes or self.outcomes_of(info)
         pool = pool or self.pick(context)
         if pool is None:
-            self._charge_none_healthy(context.labels)
+            if self._pools.refused:
+                self.stats.cx_pool_overflow.inc()
+            else:
+                self._balancer.charge_none_healthy(context.labels)
             error = failures.no_healthy_upstream()
             outcomes.charge(error.status)
             raise error
@@ -154,11 +171,13 @@ class Cluster:
         except ProxyError as error:
             if judge is None or not judge.reset(error, request_started=False):
                 outcomes.charge(error.status)
-            pool.count(HostColumn.RQ_ERROR)
+            pool.charge_unopened(error)
             raise
         finally:
             if info is not None:
                 info.pool_ready = trio.current_time()
+        if pool.monitor is not None:
+            pool.monitor.connected()
         if info is not None:
             info.upstream_connection = stream.identity
         return stream
@@ -167,7 +186,7 @@ class Cluster:
         self, rejects: Callable[[Host], bool], attempts: int, context: LoadBalancerContext = ANYBODY
     ) -> Pool | None:
         """The pool of the next host for `context` that is not rejected; after `attempts` more picks whichever comes."""
-        balancer = self._choose(context)
+        balancer = self._balancer.choose(context)
         host = balancer.pick(context.number)
         for attempt in range(1, attempts + 1):
             if host is None or not rejects(host):
@@ -178,20 +197,25 @@ class Cluster:
     async def open_connection(self, info: StreamInfo, context: LoadBalancerContext = ANYBODY) -> TcpConnection:
         """A connection of its own to the balancer's next host for `context`; the caller closes it.
 
-        Raises `ProxyError`: UO at the limit of connections (none waits for a free one), UH, UF. `info` learns the host.
+        Raises `ProxyError`: UO at a limit of connections (none waits for a free one), UH, UF. `info` learns the host.
         """
         breaker = self.high_breaker if context.high else self.breaker
         if not breaker.claim_connection(force=False):
             raise failures.reset("overflow")
-        host = self._choose(context).pick(context.number)
+        host = self._balancer.choose(context).pick(context.number)
         if host is None:
             breaker.release_connection()
-            self._charge_none_healthy(context.labels)
+            self._balancer.charge_none_healthy(context.labels)
             raise failures.no_healthy_upstream()
+        breaker = self._pools.breaker_of(host, context.high)
+        if not breaker.claim_of_host():
+            (self.high_breaker if context.high else self.breaker).release_connection()
+            raise failures.reset("overflow")
         info.upstream_host = info.upstream_tried = host.address
         info.upstream_hostname = host.hostname
-        tls = self._sockets.towards(host, context.transport)
-        connection = TcpConnection(host, self.config, self.stats, breaker, self._hosts, self._tcp.discard, tls)
+        tls = self.sockets.towards(host, context.transport)
+        monitor = self.outlier.monitor(host) if self.outlier is not None else None
+        connection = TcpConnection(host, self.config, self.stats, breaker, self._hosts, self._tcp.discard, tls, monitor)
         self._tcp.add(connection)
         began = trio.current_time()
         try:
@@ -224,28 +248,33 @@ class Cluster:
 
         Where those of all clusters are published together, most calls change nothing and leave the rotation alone.
         """
-        if endpoints == self._endpoints:
+        if endpoints == self.endpoints:
             return
-        self._endpoints = endpoints
+        self.endpoints = endpoints
         hosts = self._balance()
+        if self.outlier is not None:
+            self.outlier.update(hosts.hosts)
         self._identities = set(map(self._pools.identity, hosts.hosts))
         self._pools.keep(self._identities)
 
     @property
     def endpoints_version(self) -> int:
         """That of the endpoints in use; 0 if there are none."""
-        return 0 if self._endpoints is None else self._endpoints.version
+        return 0 if self.endpoints is None else self.endpoints.version
 
     def follow_status(self) -> None:
         """Balance by how hosts are now, if somebody has found out anything about them."""
-        if self.status.changed():
-            self._balance()
+        if not self.status.changed():
+            return
+        for host in self._failures.update(self._balance().hosts):
+            self._pools.let_go(host)
+            if self.config.close_connections_on_host_health_failure:
+                for connection in [each for each in self._tcp if each.host == host]:
+                    connection.abandon()
 
     def _balance(self) -> HostSet:
-        hosts = HostSet.of(self._endpoints, self.status.health)
+        hosts = HostSet.of(self.endpoints, self.status.health)
         self._balancer.update(hosts)
-        if self._subsets is not None:
-            self._subsets.update(hosts)
         return hosts
 
     @property
@@ -266,7 +295,7 @@ class Cluster:
         """Get ready for a `config` that differs in secrets alone; what is returned puts it into effect. Connections
         that are open go on.
         """
-        renew_sockets = self._sockets.renew(config)
+        renew_sockets = self.sockets.renew(config)
 
         def commit() -> None:
             self.config = self._pools.config = config
@@ -276,26 +305,12 @@ class Cluster:
 
     def begin(self) -> None:
         """The cluster has its name from now on: until then nobody asks it, and its subsets do not count."""
-        if self._subsets is not None:
-            self._subsets.begin()
+        self._balancer.begin()
 
     def retire(self) -> None:
         """Another cluster has taken the name, or none. What knows this one may finish; no connection is used again."""
-        if self._subsets is not None:
-            self._subsets.end()
+        self._balancer.end()
+        if self.outlier is not None:
+            self.outlier.close()
         self._pools.retire()
         self.retired.set()
-
-    def _choose(self, context: LoadBalancerContext) -> Balancer:
-        """The balancer of the hosts that the request is for."""
-        return self._balancer if self._subsets is None else self._subsets.choose(context.labels)
-
-    def _charge_none_healthy(self, labels: Labels) -> None:
-        in_vain = int(self._balancer.in_panic) if self._subsets is None else self._subsets.in_vain(labels)
-        self.stats.lb_healthy_panic.inc(in_vain)
-        self.stats.cx_none_healthy.inc()
-
-
-def _active_requests(hosts: Table, host: Host) -> int:
-    """Over all workers."""
-    return hosts.total(host.slot, HostColumn.RQ_ACTIVE)

@@ -16,6 +16,7 @@ from proxy.config.secrets import cluster_in_place
 from proxy.stats import Stats
 from proxy.upstream.background import Background
 from proxy.upstream.cluster import Cluster
+from proxy.upstream.health.service import NO_TOOLS, HealthChecks, Tools
 from proxy.upstream.owners import Alone, Owners
 from proxy.upstream.tables import Tables
 
@@ -43,11 +44,17 @@ class ClusterManager:
 
     A cluster whose configuration is the same is the same object: it keeps pools and claims. One that is replaced or
     removed finishes what it has; `draining` says so for as long as anybody could still use it. `numbers` are for
-    upstream connections. `owners` says what this worker looks after for all.
+    upstream connections. `owners` says what this worker looks after for all, `tools` are for who finds out how hosts
+    are.
     """
 
     def __init__(
-        self, stats: Stats, tables: Tables, numbers: Iterator[int] | None = None, owners: Owners | None = None
+        self,
+        stats: Stats,
+        tables: Tables,
+        numbers: Iterator[int] | None = None,
+        owners: Owners | None = None,
+        tools: Tools = NO_TOOLS,
     ) -> None:
         self.now: Mapping[str, Cluster] = {}
         self._numbers = numbers or itertools.count(1)
@@ -55,6 +62,8 @@ class ClusterManager:
         self._tables = tables
         self.owners = owners or Alone()
         self._background = Background()
+        self._open_log = tools.open_log
+        self.health_checks = HealthChecks(stats, tables.hosts, self.owners, self._background, tools)
         self._watched: list[Cluster] = []
         self._retired: weakref.WeakSet[Cluster] = weakref.WeakSet()
 
@@ -85,6 +94,7 @@ class ClusterManager:
             self._retired.add(cluster)
         for cluster in clusters.values():
             cluster.begin()
+        self.health_checks.follow(clusters.values())
         self.update_endpoints(endpoints)
         return dict(before) != dict(clusters)
 
@@ -93,6 +103,7 @@ class ClusterManager:
         self._ensure_rows(endpoints.clusters.values())
         for name, cluster in self.now.items():
             cluster.update_endpoints(endpoints.clusters.get(name))
+        self.health_checks.update()
 
     def change_endpoints(self, delta: EndpointsDelta) -> None:
         """Replace the hosts of clusters of which `delta` has newer ones; nothing is done for any other."""
@@ -102,6 +113,8 @@ class ClusterManager:
         for endpoints in fresh:
             if (cluster := self.now.get(endpoints.cluster)) is not None:
                 cluster.update_endpoints(endpoints)
+        if fresh:
+            self.health_checks.update()
 
     @property
     def draining(self) -> bool:
@@ -114,13 +127,16 @@ class ClusterManager:
             nursery.start_soon(self._background.run)
             nursery.start_soon(self._reap)
             nursery.start_soon(self._follow_status)
+            nursery.start_soon(self.health_checks.run)
 
     async def _follow_status(self) -> None:
-        """Balance by what any worker has found out about hosts."""
+        """Balance by what any worker has found out about hosts, and find out what is this worker's to."""
         while True:
             await trio.sleep(STATUS_INTERVAL)
             for cluster in self._watched:
                 cluster.follow_status()
+                if cluster.outlier is not None:
+                    await cluster.outlier.poll()
 
     async def _reap(self) -> None:
         """Close idle connections in time: one coarse timer for the whole worker."""
@@ -155,6 +171,8 @@ class ClusterManager:
             seed=seed,
             numbers=self._numbers,
             background=self._background,
+            owners=self.owners,
+            open_log=self._open_log,
         )
 
     def _ensure_rows(self, clusters: Collection[ClusterEndpoints]) -> None:

@@ -7,7 +7,7 @@ JSON of a request asks for:
     code=N text=T  the status of the call             sleep=S       seconds before anything
 
 The metadata `x-echo-initial` and `x-echo-trailing-bin` come back as they came. `Told` says what became
-of calls that stream their answers.
+of calls that stream their answers. Its health can be asked for (`check`).
 """
 
 from __future__ import annotations
@@ -114,6 +114,17 @@ async def get_book(request: bytes, context: Any) -> bytes:
     return bytes(Book(name=ask.shelf, id=ask.book.id).SerializeToString())
 
 
+async def check(request: bytes, context: Any) -> bytes:
+    """`grpc.health.v1.Health/Check`: the service called `down` is not serving, `lost` is unknown; others serve if the
+    metadata `x-refuse` does not say otherwise.
+    """
+    name = request[2:].decode()  # the field `service`, the only one there is
+    if name == "lost":
+        await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+    refused = name == "down" or "x-refuse" in dict(context.invocation_metadata())
+    return b"\x08\x02" if refused else b"\x08\x01"
+
+
 async def told(request: bytes, context: Any) -> bytes:
     return pack(_told)
 
@@ -150,7 +161,9 @@ async def serve(age: float) -> None:
         "Told": grpc.unary_unary_rpc_method_handler(told),
     }
     shop = {"Get": grpc.unary_unary_rpc_method_handler(get_book)}
-    handlers = [grpc.method_handlers_generic_handler(*one) for one in ((SERVICE, methods), ("t.Books", shop))]
+    health = {"Check": grpc.unary_unary_rpc_method_handler(check)}
+    services = {SERVICE: methods, "t.Books": shop, "grpc.health.v1.Health": health}
+    handlers = [grpc.method_handlers_generic_handler(*one) for one in services.items()]
     server.add_generic_rpc_handlers(handlers)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

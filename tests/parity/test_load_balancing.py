@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import xxhash
@@ -17,37 +15,16 @@ from proxy.config.lb import Hashing
 from proxy.upstream.lb import HashingLoadBalancer, Surroundings
 from proxy.upstream.lb.maglev import Maglev
 from proxy.upstream.lb.ring_hash import RingHash
-from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, socket_address, virtual_host
+from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, virtual_host
 from tests.kit.client import Connection
 from tests.kit.envoy import Envoy
 from tests.kit.origin import Origin
 from tests.kit.parity import Pair, run_pair
+from tests.parity.balancing import DEGRADED, DOWN, assert_alike, cluster, group, host, placed, shares
 from tests.parity.rules import of
 from tests.unit.upstream.balancing import surroundings
 
 NAMES = ("a", "b", "c", "d", "e", "f")
-REQUESTS = 300
-TOLERANCE = 0.13
-"""Of a share; five standard deviations of 300 draws are 0.144 where a share is a half."""
-
-DOWN = {"health_status": "UNHEALTHY"}
-DEGRADED = {"health_status": "DEGRADED"}
-
-
-def host(name: str, **fields: Any) -> Fields:
-    """`name` stands for its port until the origin runs."""
-    return {"endpoint": {"address": socket_address("127.0.0.1", ord(name))}, **fields}
-
-
-def group(*hosts: Fields, zone: str = "", **fields: Any) -> Fields:
-    return {"lb_endpoints": list(hosts), "locality": {"zone": zone}, **fields}
-
-
-def cluster(*groups: Fields, policy: Fields | None = None, **fields: Any) -> Fields:
-    assignment = {"cluster_name": "c", "endpoints": list(groups), **({"policy": policy} if policy else {})}
-    return {"load_assignment": assignment, **fields}
-
-
 HALF_DOWN = group(host("a"), host("b", **DOWN))
 CASES: dict[str, Fields] = {
     "spill": cluster(HALF_DOWN, group(host("c"), priority=1)),
@@ -95,15 +72,6 @@ def origin() -> Iterator[Origin]:
         yield origin
 
 
-def placed(fields: Any, origin: Origin) -> Any:
-    """With the ports of the origins in place of their names."""
-    if isinstance(fields, dict):
-        if fields.keys() == {"address", "port_value"}:
-            return {**fields, "port_value": origin.ports[chr(fields["port_value"])]}
-        return {key: placed(value, origin) for key, value in fields.items()}
-    return [placed(value, origin) for value in fields] if isinstance(fields, list) else fields
-
-
 @pytest.fixture(scope="module")
 def pair(origin: Origin) -> Iterator[Pair]:
     clusters = [{"name": name, **placed(fields, origin)} for name, fields in CASES.items()]
@@ -111,14 +79,6 @@ def pair(origin: Origin) -> Iterator[Pair]:
     text = bootstrap([http_listener(virtual_host("v", ["*"], *routes))], clusters)
     with run_pair(text, apart="which of them gets a request is drawn") as pair:
         yield pair
-
-
-def shares(address: Any, name: str) -> dict[str, float]:
-    """Of each origin, "" for an answer that is nobody's."""
-    with contextlib.closing(Connection(address).__enter__()) as connection:
-        answers = [connection.request(f"GET /{name}/ HTTP/1.1\r\nhost: h\r\n\r\n".encode()) for _ in range(REQUESTS)]
-    counts = Counter(json.loads(one.body)["origin"] if one.status == 200 else "" for one in answers)
-    return {origin: count / REQUESTS for origin, count in counts.items()}
 
 
 @pytest.mark.parity(
@@ -134,8 +94,7 @@ def shares(address: Any, name: str) -> dict[str, float]:
 @pytest.mark.parametrize("name", CASES)
 def test_the_same_shares(pair: Pair, name: str) -> None:
     envoy, ours = (shares(proxy.address(), name) for proxy in (pair.envoy, pair.ours))
-    assert ours.keys() == envoy.keys()
-    assert all(abs(ours[origin] - share) < TOLERANCE for origin, share in envoy.items()), (envoy, ours)
+    assert_alike(ours, envoy)
 
 
 @pytest.mark.parity("rule 34")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from master.config.compile import dns, endpoints
 from master.config.compile.circuit_breakers import compile_breakers
-from master.config.compile.lb import compile_lb
-from master.config.compile.lb_subsets import compile_subsets
+from master.config.compile.health_check import compile_health_check
+from master.config.compile.lb_policies import compile_balancing
+from master.config.compile.outlier import compile_outlier_detection
 from master.config.compile.socket_matches import compile_socket_matches
 from master.config.compile.tls import compile_upstream
 from master.config.compile.upstream_http import compile_http_options
@@ -36,7 +37,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "transport_socket",
         "connection_pool_per_downstream_connection",
         "preconnect_policy",
+        "close_connections_on_host_health_failure",
     ),
+    "envoy.config.cluster.v3.Cluster.CommonLbConfig": ("ignore_new_hosts_until_first_hc",),
     "envoy.config.cluster.v3.Cluster.PreconnectPolicy": ("per_upstream_preconnect_ratio",),
     "envoy.config.cluster.v3.Cluster.CustomClusterType": ("typed_config",),
 }
@@ -65,8 +68,11 @@ CLUSTER_TYPES: dict[str, Callable[[Any, Any, Context], Discovery]] = {
 DEFAULT_CONNECT_TIMEOUT = 5.0
 
 
-def compile_clusters(messages: Any, context: Context) -> tuple[tuple[Cluster, ...], dict[str, ClusterEndpoints]]:
-    """The clusters, and the hosts of those that need no resolver; `context` stands for the list.
+def compile_clusters(
+    messages: Any, manager: Any, context: Context
+) -> tuple[tuple[Cluster, ...], dict[str, ClusterEndpoints]]:
+    """The clusters, and the hosts of those that need no resolver; `context` stands for the list, `manager` is the
+    `ClusterManager`.
 
     A cluster's slot is its place in the list; hosts are numbered through all clusters. Where a configuration follows
     another one, the controller gives slots anew (`master/dns/slots.py`).
@@ -78,7 +84,7 @@ def compile_clusters(messages: Any, context: Context) -> tuple[tuple[Cluster, ..
         here = context.at(index)
         if message.name in clusters:
             here.error(("name",), f"cluster {message.name!r} exists already", "a name of its own", kind="duplicate")
-        cluster = _cluster(message, here)
+        cluster = _cluster(message, manager, here)
         localities: tuple[LocalityHosts, ...] = ()
         if _is_static(message):
             localities = endpoints.compile_hosts(message.load_assignment, slots, here.at("load_assignment"))
@@ -110,7 +116,7 @@ def _discovery(message: Any, context: Context) -> Discovery:
     return Discovery(kind)
 
 
-def _cluster(message: Any, context: Context) -> Cluster:
+def _cluster(message: Any, manager: Any, context: Context) -> Cluster:
     discovery = _discovery(message, context)
     connect_timeout = DEFAULT_CONNECT_TIMEOUT
     if message.HasField("connect_timeout"):
@@ -124,6 +130,7 @@ def _cluster(message: Any, context: Context) -> Cluster:
         _check_validates(tls, context.at("transport_socket"))
         for index, match in enumerate(matches):
             _check_validates(match.tls, context.at("transport_socket_matches", index, "transport_socket"))
+    balancing = compile_balancing(message, context)
     breaker, high_breaker = compile_breakers(message.circuit_breakers, context.at("circuit_breakers"))
     return Cluster(
         name=message.name,
@@ -134,14 +141,21 @@ def _cluster(message: Any, context: Context) -> Cluster:
         breaker=breaker,
         high_breaker=high_breaker,
         dns=discovery.dns,
-        lb=compile_lb(message, context),
-        subsets=compile_subsets(message.lb_subset_config, context.at("lb_subset_config")),
+        outlier=compile_outlier_detection(message, context, event_log_path=manager.outlier_detection.event_log_path),
+        lb=balancing.lb,
+        subsets=balancing.subsets,
         tls=tls,
         socket_matches=matches,
         socket=compile_upstream_socket(message, context),
         happy_eyeballs=compile_happy_eyeballs(message),
         preconnect_ratio=message.preconnect_policy.per_upstream_preconnect_ratio.value or 1.0,
         pool_per_downstream_connection=message.connection_pool_per_downstream_connection,
+        health_check=compile_health_check(
+            message.health_checks, context.at("health_checks"), http2=http_options.get("protocol") == "http2"
+        ),
+        close_connections_on_host_health_failure=message.close_connections_on_host_health_failure,
+        ignore_health_on_host_removal=message.ignore_health_on_host_removal,
+        ignore_new_hosts_until_first_hc=message.common_lb_config.ignore_new_hosts_until_first_hc,
         **http_options,
     )
 

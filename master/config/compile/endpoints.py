@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from master.config.compile.address import compile_address
+from master.config.compile.health_check import compile_endpoint_check
 from master.config.compile.metadata import compile_host_metadata
 from proxy.config.cluster import (
     OVERPROVISIONING,
@@ -61,7 +62,9 @@ def compile_hosts(assignment: Any, slots: Iterator[int], context: Context) -> tu
             address = compile_address(endpoint.endpoint.address, here.at("address"), hint=HINT)
             if address is not None:
                 additional = _additional(endpoint.endpoint, here)
-                hosts.append(Host(next(slots), address, endpoint.endpoint.hostname, *_balanced(endpoint), additional))
+                check = compile_endpoint_check(endpoint.endpoint, here)
+                name = endpoint.endpoint.hostname
+                hosts.append(Host(next(slots), address, name, *_balanced(endpoint), additional, check))
         localities.append(LocalityHosts(locality.priority, tuple(hosts), *_place(locality)))
     return tuple(localities)
 
@@ -72,18 +75,20 @@ def compile_names(assignment: Any, context: Context) -> tuple[DnsLocality, ...]:
     for place, locality in enumerate(assignment.endpoints):
         names = []
         for index, endpoint in enumerate(locality.lb_endpoints):
-            here = context.at("endpoints", place, "lb_endpoints", index, "endpoint", "address")
+            here = context.at("endpoints", place, "lb_endpoints", index, "endpoint")
             if endpoint.WhichOneof("host_identifier") == "endpoint_name":
                 continue
             if endpoint.endpoint.additional_addresses:
-                here.error((), "the addresses of a name are those that it has in DNS", "no additional_addresses")
+                words = "the addresses of a name are those that it has in DNS"
+                here.error(("address",), words, "no additional_addresses")
             address = endpoint.endpoint.address
             if address.WhichOneof("address") != "socket_address":
-                here.error((), "a DNS cluster resolves names", "socket_address", kind="address")
+                here.error(("address",), "a DNS cluster resolves names", "socket_address", kind="address")
                 continue
             socket = address.socket_address
             host = endpoint.endpoint.hostname
-            names.append(DnsEndpoint(socket.address, socket.port_value, host, *_balanced(endpoint)))
+            check = compile_endpoint_check(endpoint.endpoint, here)
+            names.append(DnsEndpoint(socket.address, socket.port_value, host, *_balanced(endpoint), check))
         localities.append(DnsLocality(locality.priority, tuple(names), *_place(locality)))
     return tuple(localities)
 

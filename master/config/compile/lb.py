@@ -1,9 +1,13 @@
-"""How a cluster spreads its requests (`Cluster.lb_policy`, `Cluster.common_lb_config`)."""
+"""How a cluster spreads its requests (`Cluster.lb_policy`, `Cluster.common_lb_config`), and what of it the extensions
+(`lb_policies.py`) say in the same words.
+"""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from proxy.config.lb import Hashing, LeastRequest, LoadBalancing, Policy
 
@@ -44,27 +48,36 @@ FIELDS: dict[str, tuple[str, ...]] = {
 POLICIES: dict[int, Policy] = {0: "ROUND_ROBIN", 1: "LEAST_REQUEST", 2: "RING_HASH", 3: "RANDOM", 5: "MAGLEV"}
 """`Cluster.LbPolicy`, those that are ours."""
 
-MAX_CHOICES = 1_000_000
-"""Beyond it Envoy has an overflow of its own; 2 to a handful is what anybody means."""
+DEFAULT_PANIC_THRESHOLD = 50
+_MURMUR = 1  # `RingHashLbConfig.HashFunction.MURMUR_HASH_2`
 
 
 def compile_lb(cluster: Any, context: Context) -> LoadBalancing:
     """Of a `Cluster`, for which `context` stands. A policy that is not ours, already reported, is round robin."""
     common = cluster.common_lb_config
-    threshold = 50
-    if common.HasField("healthy_panic_threshold"):
-        # Envoy rounds, and takes no more than 100 (`PROTOBUF_PERCENT_TO_ROUNDED_INTEGER_OR_DEFAULT`).
-        threshold = math.floor(common.healthy_panic_threshold.value + 0.5)
+    options = ring(cluster.ring_hash_lb_config, context.at("ring_hash_lb_config"), _MURMUR)
     return LoadBalancing(
         policy=POLICIES.get(cluster.lb_policy, "ROUND_ROBIN"),
-        panic_threshold=threshold,
+        panic_threshold=panic_threshold(common),
         locality_weighted=common.HasField("locality_weighted_lb_config"),
-        least_request=_least_request(cluster.least_request_lb_config, context.at("least_request_lb_config")),
-        hashing=_hashing(cluster, context),
+        least_request=least_request(cluster.least_request_lb_config, context.at("least_request_lb_config")),
+        hashing=msgspec.structs.replace(
+            options,
+            use_hostname=common.consistent_hashing_lb_config.use_hostname_for_hashing,
+            table_size=maglev(cluster.maglev_lb_config, context.at("maglev_lb_config")).table_size,
+        ),
     )
 
 
-def _least_request(message: Any, context: Context) -> LeastRequest:
+def panic_threshold(common: Any) -> int:
+    """Of a `CommonLbConfig`, in percent. Envoy rounds (`PROTOBUF_PERCENT_TO_ROUNDED_INTEGER_OR_DEFAULT`)."""
+    if not common.HasField("healthy_panic_threshold"):
+        return DEFAULT_PANIC_THRESHOLD
+    return int(common.healthy_panic_threshold.value + 0.5)  # never negative
+
+
+def least_request(message: Any, context: Context) -> LeastRequest:
+    """Of a `LeastRequestLbConfig` or the extension `LeastRequest`."""
     bias = 1.0
     if message.HasField("active_request_bias"):
         bias = message.active_request_bias.default_value
@@ -74,28 +87,24 @@ def _least_request(message: Any, context: Context) -> LeastRequest:
     return LeastRequest(choices, bias)
 
 
-def _hashing(cluster: Any, context: Context) -> Hashing:
-    ring, defaults = cluster.ring_hash_lb_config, Hashing()
-    least = ring.minimum_ring_size.value if ring.HasField("minimum_ring_size") else defaults.minimum_ring_size
-    most = ring.maximum_ring_size.value if ring.HasField("maximum_ring_size") else defaults.maximum_ring_size
+def ring(message: Any, context: Context, murmur: int) -> Hashing:
+    """Of a `RingHashLbConfig` or the extension `RingHash`, whose number for murmur2 is `murmur`."""
+    defaults = Hashing()
+    least = message.minimum_ring_size.value if message.HasField("minimum_ring_size") else defaults.minimum_ring_size
+    most = message.maximum_ring_size.value if message.HasField("maximum_ring_size") else defaults.maximum_ring_size
     if least > most:
         context.error(
-            ("ring_hash_lb_config", "minimum_ring_size"),
-            f"the ring has {most} places at most (maximum_ring_size)",
-            f"{most} or less",
+            ("minimum_ring_size",), f"the ring has {most} places at most (maximum_ring_size)", f"{most} or less"
         )
-    maglev = cluster.maglev_lb_config
-    size = maglev.table_size.value if maglev.HasField("table_size") else defaults.table_size
+    return Hashing(minimum_ring_size=least, maximum_ring_size=most, murmur=message.hash_function == murmur)
+
+
+def maglev(message: Any, context: Context) -> Hashing:
+    """Of a `MaglevLbConfig` or the extension `Maglev`."""
+    size = message.table_size.value if message.HasField("table_size") else Hashing().table_size
     if not _is_prime(size):
-        context.error(("maglev_lb_config", "table_size"), f"{size} is no prime number", "65537, for example")
-    common = cluster.common_lb_config.consistent_hashing_lb_config
-    return Hashing(
-        use_hostname=common.use_hostname_for_hashing,
-        minimum_ring_size=least,
-        maximum_ring_size=most,
-        murmur=ring.hash_function == ring.HashFunction.Value("MURMUR_HASH_2"),
-        table_size=size,
-    )
+        context.error(("table_size",), f"{size} is no prime number", "65537, for example")
+    return Hashing(table_size=size)
 
 
 def _is_prime(number: int) -> bool:

@@ -1,4 +1,4 @@
-"""Subsets of hosts (`config.cluster.v3.Cluster.LbSubsetConfig`)."""
+"""Subsets of hosts: `config.cluster.v3.Cluster.LbSubsetConfig`, and the extension that says the same."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ from proxy.config.lb_subsets import LbSubsets, SubsetSelector
 if TYPE_CHECKING:
     from master.config.compile.context import Context
 
-PACKAGE = "envoy.config.cluster.v3.Cluster.LbSubsetConfig"
+_OPTIONS = (
+    "fallback_policy",
+    "default_subset",
+    "subset_selectors",
+    "panic_mode_any",
+    "list_as_any",
+)
+_OF_SELECTORS = ("keys", "fallback_policy", "fallback_keys_subset")
 FIELDS: dict[str, tuple[str, ...]] = {
-    PACKAGE: (
-        "fallback_policy",
-        "default_subset",
-        "subset_selectors",
-        "panic_mode_any",
-        "list_as_any",
-    ),
-    f"{PACKAGE}.LbSubsetSelector": ("keys", "fallback_policy", "fallback_keys_subset"),
+    f"{package}{suffix}": fields
+    for package in (
+        "envoy.config.cluster.v3.Cluster.LbSubsetConfig",
+        "envoy.extensions.load_balancing_policies.subset.v3.Subset",
+    )
+    for suffix, fields in (("", _OPTIONS), (".LbSubsetSelector", _OF_SELECTORS))
 }
 
 FALLBACKS: dict[int, Any] = {0: "NO_FALLBACK", 1: "ANY_ENDPOINT", 2: "DEFAULT_SUBSET"}
@@ -36,7 +41,9 @@ SELECTOR_FALLBACKS: dict[int, Any] = {
 
 
 def compile_subsets(message: Any, context: Context) -> LbSubsets | None:
-    """None without selectors: then there are no subsets, whatever else is said about them, which is reported."""
+    """Of an `LbSubsetConfig` or the extension `Subset`. None without selectors: then there are no subsets, whatever
+    else is said about them, which is reported.
+    """
     if not message.subset_selectors:
         for field, _ in message.ListFields():
             if not context.incomplete():

@@ -164,6 +164,10 @@ class Peer:
         self._expected = expected
         self._applications = applications
 
+    def offering(self, applications: Sequence[str]) -> Peer:
+        """The same, to whom these protocols are offered whatever the configuration names."""
+        return Peer(self._tls, self._server_name, self._expected, applications)
+
     def begin(self, sock: socket.socket) -> Handshake:
         """As `ClientContext.wrap`."""
         context = self._tls.context

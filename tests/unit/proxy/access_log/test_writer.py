@@ -60,6 +60,15 @@ def test_close_writes_what_is_queued(tmp_path: Path) -> None:
     assert stats.value("filesystem.write_failed") == stats.value("access_log.dropped") == 0
 
 
+def test_an_output_that_comes_after_the_start_is_written_too(tmp_path: Path) -> None:
+    writer = LogWriter(MemoryStats())
+    writer.start()  # as a worker whose first configuration has no log
+    for name in ("a", "b"):
+        writer.queue(FileOutput(str(tmp_path / name))).write(b"line\n")
+    writer.close(5)
+    assert [(tmp_path / name).read_text() for name in ("a", "b")] == ["line\n"] * 2
+
+
 def test_a_single_line_is_written_by_the_timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proxy.access_log.writer.LOG_FLUSH_INTERVAL", 0.01)
     path = tmp_path / "log"
