@@ -13,6 +13,7 @@ from proxy.config.http1 import UpstreamHttp1Options
 from proxy.config.http2 import Http2Options
 from proxy.config.lb import LoadBalancing
 from proxy.config.lb_subsets import Labels, LbSubsets
+from proxy.config.original_dst import OriginalDst
 from proxy.config.outlier import OutlierDetection
 from proxy.config.tls import UpstreamTls
 from proxy.config.upstream_socket import HappyEyeballs, UpstreamSocket
@@ -20,7 +21,7 @@ from proxy.config.upstream_socket import HappyEyeballs, UpstreamSocket
 HealthStatus = Literal["HEALTHY", "DEGRADED", "UNHEALTHY", "DRAINING", "TIMEOUT"]
 """`config.core.v3.HealthStatus`; UNKNOWN is HEALTHY, as in Envoy."""
 
-ClusterType = Literal["STATIC", "STRICT_DNS", "LOGICAL_DNS"]
+ClusterType = Literal["STATIC", "STRICT_DNS", "LOGICAL_DNS", "ORIGINAL_DST"]
 """`Cluster.DiscoveryType`."""
 
 OVERPROVISIONING = 140
@@ -191,6 +192,7 @@ class Cluster(msgspec.Struct, frozen=True):
     breaker: CircuitBreaker = CircuitBreaker()
     high_breaker: CircuitBreaker = CircuitBreaker()
     dns: Dns | None = None
+    original_dst: OriginalDst | None = None
     outlier: OutlierDetection | None = None
     subsets: LbSubsets | None = None
     tls: UpstreamTls | None = None

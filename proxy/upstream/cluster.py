@@ -20,7 +20,7 @@ from proxy.stats import Stats
 from proxy.upstream import failures
 from proxy.upstream.background import Background
 from proxy.upstream.circuit_breaker import CircuitBreaker
-from proxy.upstream.cluster_balancer import ClusterBalancer
+from proxy.upstream.cluster_balancer import ClusterBalancer, PicksHosts
 from proxy.upstream.codecs import Codecs
 from proxy.upstream.connect import agreed
 from proxy.upstream.health.fast_failure import FastFailure
@@ -55,6 +55,9 @@ class Cluster:
     `open_log` opens logs of events.
     """
 
+    picks_by_request = False
+    """Whether the host depends on more of a request than the express lane's plans know."""
+
     def __init__(
         self,
         config: ClusterConfig,
@@ -87,7 +90,8 @@ class Cluster:
             self.fast_failure = FastFailure(config.health_check, self.status, counts)
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
-        self._balancer = ClusterBalancer(config, stats, self.stats, tables.hosts, seed=seed)
+        self._stats_registry = stats
+        self._balancer: PicksHosts = self._new_balancer(stats, tables, seed)
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
         self.sockets = TransportSockets(config, stats)
@@ -108,6 +112,10 @@ class Cluster:
         )
         self.endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
+
+    def _new_balancer(self, stats: Stats, tables: Tables, seed: int) -> PicksHosts:
+        """Other types of clusters have one of their own (`types/`)."""
+        return ClusterBalancer(self.config, stats, self.stats, tables.hosts, seed=seed)
 
     def outcomes(self, *, internal: bool) -> Outcomes:
         """What responses count in; see `ClusterStats.outcomes`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from random import Random
+from typing import Protocol
 
 from proxy.config.cluster import Cluster as ClusterConfig
 from proxy.config.cluster import Host
@@ -16,6 +17,22 @@ from proxy.upstream.load_balancer_context import LoadBalancerContext
 from proxy.upstream.stats import ClusterStats
 from proxy.upstream.subsets import Subsets
 from proxy.upstream.tables import HostColumn, Table
+
+
+class Picks(Protocol):
+    """`Balancer`, as far as clusters know it."""
+
+    def pick(self, number: int | None = None, attempt: int = 0) -> Host | None: ...
+
+
+class PicksHosts(Protocol):
+    """What a cluster finds hosts with: `ClusterBalancer`, or that of a type of its own (`types/`)."""
+
+    def choose(self, context: LoadBalancerContext) -> Picks: ...
+    def update(self, hosts: HostSet) -> None: ...
+    def charge_none_healthy(self, labels: Labels) -> None: ...
+    def begin(self) -> None: ...
+    def end(self) -> None: ...
 
 
 class ClusterBalancer:
