@@ -20,7 +20,7 @@ from proxy.stats import Stats
 from proxy.upstream import failures
 from proxy.upstream.background import Background
 from proxy.upstream.circuit_breaker import CircuitBreaker
-from proxy.upstream.cluster_balancer import ClusterBalancer, PicksHosts
+from proxy.upstream.cluster_balancer import ClusterBalancer, HostsOf, PicksHosts, nobody
 from proxy.upstream.codecs import Codecs
 from proxy.upstream.connect import agreed
 from proxy.upstream.health.fast_failure import FastFailure
@@ -52,7 +52,7 @@ class Cluster:
     `numbers` are for connections (`%UPSTREAM_CONNECTION_ID%`), `background` runs those of HTTP/2. Requests of high
     priority (`high`) have limits of their own. `retired` is set once another one has its name, or none. `status` is how
     its hosts are: who changes that calls `follow_status`. `owners` says which clusters this worker looks after for all;
-    `open_log` opens logs of events.
+    `open_log` opens logs of events. `hosts_of` knows the hosts of other clusters.
     """
 
     picks_by_request = False
@@ -70,6 +70,7 @@ class Cluster:
         background: Background | None = None,
         owners: Owners | None = None,
         open_log: OpenLog | None = None,
+        hosts_of: HostsOf = nobody,
     ) -> None:
         self.config = config
         self._numbers = numbers or itertools.count(1)
@@ -90,8 +91,7 @@ class Cluster:
             self.fast_failure = FastFailure(config.health_check, self.status, counts)
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
-        self._stats_registry = stats
-        self._balancer: PicksHosts = self._new_balancer(stats, tables, seed)
+        self.balancer: PicksHosts = self._new_balancer(stats, tables, seed, hosts_of)
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
         self.sockets = TransportSockets(config, stats)
@@ -113,9 +113,9 @@ class Cluster:
         self.endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
 
-    def _new_balancer(self, stats: Stats, tables: Tables, seed: int) -> PicksHosts:
+    def _new_balancer(self, stats: Stats, tables: Tables, seed: int, hosts_of: HostsOf) -> PicksHosts:
         """Other types of clusters have one of their own (`types/`)."""
-        return ClusterBalancer(self.config, stats, self.stats, tables.hosts, seed=seed)
+        return ClusterBalancer(self.config, stats, self.stats, tables.hosts, seed=seed, hosts_of=hosts_of)
 
     def outcomes(self, *, internal: bool) -> Outcomes:
         """What responses count in; see `ClusterStats.outcomes`."""
@@ -137,11 +137,11 @@ class Cluster:
         """The pool of the balancer's next host for the request of `context`; None if none is healthy, or if there may
         be no more pools.
         """
-        host = self._balancer.choose(context).pick(context.number)
+        host = self.balancer.choose(context).pick(context.number)
         if host is None:
             self._pools.refused = False
             return None
-        return self._pools.get(host, context.high, context.transport, context.http2)
+        return self._pools.get(host, context)
 
     async def open_stream(
         self,
@@ -168,7 +168,7 @@ class Cluster:
             if self._pools.refused:
                 self.stats.cx_pool_overflow.inc()
             else:
-                self._balancer.charge_none_healthy(context.labels)
+                self.balancer.charge_none_healthy(context.labels)
             error = failures.no_healthy_upstream()
             outcomes.charge(error.status)
             raise error
@@ -194,13 +194,13 @@ class Cluster:
         self, rejects: Callable[[Host], bool], attempts: int, context: LoadBalancerContext = ANYBODY
     ) -> Pool | None:
         """The pool of the next host for `context` that is not rejected; after `attempts` more picks whichever comes."""
-        balancer = self._balancer.choose(context)
+        balancer = self.balancer.choose(context)
         host = balancer.pick(context.number)
         for attempt in range(1, attempts + 1):
             if host is None or not rejects(host):
                 break
             host = balancer.pick(context.number, attempt)
-        return None if host is None else self._pools.get(host, context.high, context.transport, context.http2)
+        return None if host is None else self._pools.get(host, context)
 
     async def open_connection(self, info: StreamInfo, context: LoadBalancerContext = ANYBODY) -> TcpConnection:
         """A connection of its own to the balancer's next host for `context`; the caller closes it.
@@ -210,10 +210,10 @@ class Cluster:
         breaker = self.high_breaker if context.high else self.breaker
         if not breaker.claim_connection(force=False):
             raise failures.reset("overflow")
-        host = self._balancer.choose(context).pick(context.number)
+        host = self.balancer.choose(context).pick(context.number)
         if host is None:
             breaker.release_connection()
-            self._balancer.charge_none_healthy(context.labels)
+            self.balancer.charge_none_healthy(context.labels)
             raise failures.no_healthy_upstream()
         breaker = self._pools.breaker_of(host, context.high)
         if not breaker.claim_of_host():
@@ -282,7 +282,7 @@ class Cluster:
 
     def _balance(self) -> HostSet:
         hosts = HostSet.of(self.endpoints, self.status.health)
-        self._balancer.update(hosts)
+        self.balancer.update(hosts)
         return hosts
 
     @property
@@ -313,11 +313,11 @@ class Cluster:
 
     def begin(self) -> None:
         """The cluster has its name from now on: until then nobody asks it, and its subsets do not count."""
-        self._balancer.begin()
+        self.balancer.begin()
 
     def retire(self) -> None:
         """Another cluster has taken the name, or none. What knows this one may finish; no connection is used again."""
-        self._balancer.end()
+        self.balancer.end()
         if self.outlier is not None:
             self.outlier.close()
         self._pools.retire()

@@ -14,21 +14,26 @@ from proxy.upstream.codecs import Codecs
 from proxy.upstream.http1_pool import Http1Pool
 from proxy.upstream.http1_preconnect import PreconnectingHttp1Pool
 from proxy.upstream.http2_pool import Http2Pool
+from proxy.upstream.load_balancer_context import LoadBalancerContext
 from proxy.upstream.outlier.monitor import HostMonitor
 from proxy.upstream.pool import Common, Pool
 from proxy.upstream.stats import ClusterStats
 from proxy.upstream.tables import Table
+from proxy.upstream.tcp_pool import TcpPool
 from proxy.upstream.transport_options import TransportOptions
 from proxy.upstream.transport_sockets import HTTP1, HTTP2, TransportSockets
 
 
 class Key(NamedTuple):
-    """Requests with equal keys share a pool. `host` is its `Pools.identity`; `multiplexed`: it speaks HTTP/2."""
+    """Requests with equal keys share a pool. `host` is its `Pools.identity`; `multiplexed`: it speaks HTTP/2; `tcp`:
+    nothing of HTTP.
+    """
 
     host: object
     high: bool
     transport: TransportOptions | None
     multiplexed: bool
+    tcp: bool
 
 
 class Pools:
@@ -81,13 +86,11 @@ class Pools:
         place = self._sockets.place(host) if self.config.socket_matches else -1
         return (host.slot, host.address, host.additional, host.hostname, place)
 
-    def get(self, host: Host, high: bool, transport: TransportOptions | None, http2: bool) -> Pool | None:
-        """The pool for requests to `host` that ask `transport` of their connections; `http2`: of clients that speak
-        HTTP/2. None if there may be no more pools (`refused`).
-        """
-        protocol = self.config.protocol
-        multiplexed = protocol == "http2" or (protocol == "downstream" and http2)
-        key = Key(self.identity(host), high, transport, multiplexed)
+    def get(self, host: Host, context: LoadBalancerContext) -> Pool | None:
+        """The pool for requests like that of `context` to `host`; None if there may be no more pools (`refused`)."""
+        protocol, transport = self.config.protocol, context.transport
+        multiplexed = protocol == "http2" or (protocol == "downstream" and context.http2)
+        key = Key(self.identity(host), context.high, transport, multiplexed, context.tcp)
         pool = self._pools.get(key)
         if pool is None:
             self.refused = not self._claim(key)
@@ -163,6 +166,8 @@ class Pools:
             tls = self._sockets.towards(host, key.transport, applications)
             return Http2Pool(common, tls, self._codecs.http2, self._background, self._cluster)
 
+        if key.tcp:
+            return TcpPool(common, self._sockets.towards(host, key.transport))
         if self.config.protocol == "alpn":
             return AlpnPool(common, http1(), http2(HTTP2 + HTTP1))
         return http2(HTTP2) if key.multiplexed else http1()

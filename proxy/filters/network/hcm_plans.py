@@ -308,5 +308,6 @@ def _plain(entry: RouteEntry, options: Forwarding, terms: Terms, cluster: Cluste
         and not terms.hedge
         and not options.mirrors
         and options.internal_redirect is None
+        and not options.tcp_posts
         and not (entry.retry is not None and entry.retry.policy.retriable_request_headers)
     )

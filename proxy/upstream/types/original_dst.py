@@ -11,13 +11,18 @@ import ipaddress
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+import trio
+
 from proxy.config.cluster import ClusterEndpoints, Host
 from proxy.config.common import SocketAddress
 from proxy.config.lb_subsets import Labels
 from proxy.config.original_dst import OriginalDst
+from proxy.stats import Stats
 from proxy.upstream.cluster import Cluster
+from proxy.upstream.cluster_balancer import HostsOf
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.load_balancer_context import LoadBalancerContext
+from proxy.upstream.tables import Tables
 
 if TYPE_CHECKING:
     from proxy.http.stream_info import StreamInfo
@@ -26,24 +31,35 @@ MAX_HOSTS: Final = 10_000
 """Destinations of one cluster in one worker: a client may name as many as it likes. Beyond it, those without a
 connection are forgotten; if there are none, a request for another one is answered as if no host were healthy."""
 
+CLEARANCE_INTERVAL: Final = 1.0  # seconds between looks for destinations without a connection, once there are so many
+
 
 @dataclasses.dataclass(slots=True)
 class Destination:
-    """`asked`: within the present interval."""
+    """Implements `Picks`: there is no other host, and None for no destination. `asked`: within the present interval."""
 
-    host: Host
+    host: Host | None
     asked: bool = True
 
-    def pick(self, number: int | None = None, attempt: int = 0) -> Host:
-        """As `Balancer.pick`: there is no other host."""
+    @property
+    def in_panic(self) -> bool:
+        """No destination is panic."""
+        return False
+
+    @property
+    def serves(self) -> bool:
+        """Whether there is a host for requests."""
+        return self.host is not None
+
+    def update(self, hosts: HostSet) -> None:
+        """It stays as it is."""
+
+    def pick(self, number: int | None = None, attempt: int = 0) -> Host | None:
+        """The host."""
         return self.host
 
 
-class Nowhere:
-    """No destination."""
-
-    def pick(self, number: int | None = None, attempt: int = 0) -> None:
-        """As `Balancer.pick`."""
+NOWHERE: Final = Destination(None)
 
 
 class Destinations:
@@ -60,11 +76,11 @@ class Destinations:
         self.row = 0
         self.known: dict[SocketAddress, Destination] = {}
 
-    def choose(self, context: LoadBalancerContext) -> Destination | Nowhere:
+    def choose(self, context: LoadBalancerContext) -> Destination:
         """Where the request goes."""
         address = self._wanted(context.info) if context.info is not None else None
         if address is None:
-            return Nowhere()
+            return NOWHERE
         if self._config.port:
             address = SocketAddress(address.host, self._config.port)
         found = self.known.get(address)
@@ -72,7 +88,7 @@ class Destinations:
             if len(self.known) >= MAX_HOSTS:
                 self.forget_unused()
             if len(self.known) >= MAX_HOSTS:
-                return Nowhere()
+                return NOWHERE
             # Envoy's name for such a host, which `auto_host_rewrite` and server names of TLS get to see.
             found = self.known[address] = Destination(Host(self.row, address, f"{self._name}{address}"))
         found.asked = True
@@ -105,8 +121,16 @@ class Destinations:
         first = next((value for name, value in info.request.headers.items if name == self._config.header), None)
         return None if first is None else first.decode("latin-1")
 
+    @property
+    def hosts(self) -> HostSet:
+        """None that anybody could know beforehand."""
+        return HostSet()
+
     def update(self, hosts: HostSet) -> None:
         """They come from requests alone."""
+
+    def follow_proxies(self) -> None:
+        """They have no zones."""
 
     def charge_none_healthy(self, labels: Labels) -> None:
         """A request has no destination."""
@@ -123,15 +147,15 @@ class OriginalDstCluster(Cluster):
     """Its endpoints hold nothing but the row that all destinations share."""
 
     picks_by_request = True
-    _balancer: Destinations
+    balancer: Destinations
 
-    def _new_balancer(self, *_: object) -> Destinations:
+    def _new_balancer(self, stats: Stats, tables: Tables, seed: int, hosts_of: HostsOf) -> Destinations:
         config = self.config.original_dst
         assert config is not None
-        invalid = self._stats_registry.counter(f"cluster.{self.config.stat_name}.original_dst_host_invalid")
+        invalid = stats.counter(f"cluster.{self.config.stat_name}.original_dst_host_invalid")
         found = Destinations(config, self.config.name, invalid.inc, self.stats.cx_none_healthy.inc)
         found.forget_unused = self._forget_unused
-        self._next_cleanup = 0.0
+        self._next_cleanup = self._next_clearance = 0.0
         return found
 
     def update_endpoints(self, endpoints: ClusterEndpoints | None) -> None:
@@ -139,7 +163,7 @@ class OriginalDstCluster(Cluster):
         self.endpoints = endpoints
         if endpoints is not None:
             rows = (host.slot for locality in endpoints.localities for host in locality.hosts)
-            self._balancer.row = next(rows, 0)
+            self.balancer.row = next(rows, 0)
 
     @property
     def draining(self) -> bool:
@@ -154,24 +178,27 @@ class OriginalDstCluster(Cluster):
         if now < self._next_cleanup:
             return
         self._next_cleanup = now + config.cleanup_interval
-        known = self._balancer.known.values()
-        self._forget([each for each in known if not each.asked])
-        for each in known:
+        known = self.balancer.known
+        self._forget([address for address, each in known.items() if not each.asked])
+        for each in known.values():
             each.asked = False
 
     def _forget_unused(self) -> None:
-        self._forget(list(self._balancer.known.values()))
+        """At most once a second: whoever fills the table is not to make requests dear as well."""
+        now = trio.current_time()
+        if now >= self._next_clearance:
+            self._next_clearance = now + CLEARANCE_INTERVAL
+            self._forget(list(self.balancer.known))
 
-    def _forget(self, destinations: Iterable[Destination]) -> None:
-        """Those of `destinations` that have no connection."""
-        connected = {each.host.address for each in self._tcp} | {
-            pool.host.address for pool in self._pools if not pool.empty
-        }
-        for each in destinations:
-            address = each.host.address
-            if address not in connected and isinstance(address, SocketAddress):
-                del self._balancer.known[address]
-        self._pools.keep(self._pools.identity(each.host) for each in self._balancer.known.values())
+    def _forget(self, addresses: Iterable[SocketAddress]) -> None:
+        """Those of `addresses` to which there is no connection."""
+        connected = {each.host.address for each in self._tcp}
+        connected |= {pool.host.address for pool in self._pools if not pool.empty}
+        known = self.balancer.known
+        for address in addresses:
+            if address not in connected:
+                del known[address]
+        self._pools.keep(self._pools.identity(each.host) for each in known.values() if each.host is not None)
 
 
 def parse(text: str) -> SocketAddress | None:

@@ -99,7 +99,7 @@ async def test_all_are_counted_in_one_row_and_forgotten_when_nobody_asks_for_the
         assert stream.host.hostname == f"c{server.address}"
         assert rig.tables.hosts.get(ROW, HostColumn.RQ_TOTAL) == 1
         now = trio.current_time()
-        known = rig.cluster._balancer.known
+        known = rig.cluster.balancer.known
         for later in (0.0, 4.0):
             rig.cluster.reap(now + later)
             assert len(known) == 2
@@ -121,8 +121,11 @@ async def test_there_are_so_many_at_most(monkeypatch: pytest.MonkeyPatch) -> Non
             return LoadBalancerContext(info=info((b"x-to", str(address).encode())))
 
         streams = [await rig.cluster.open_stream(context=to(server.address))]
-        for number in range(5):
-            assert rig.cluster.pick(to(f"10.0.0.{number}:80")) is not None
+        assert rig.cluster.pick(to("10.0.0.1:80")) is not None
+        assert rig.cluster.pick(to("10.0.0.2:80")) is not None
+        assert rig.cluster.pick(to("10.0.0.3:80")) is None  # there was a look just now
+        monkeypatch.setattr(original_dst, "CLEARANCE_INTERVAL", 0.0)
+        rig.cluster._next_clearance = 0.0
         streams.append(await rig.cluster.open_stream(context=to(other.address)))
         assert rig.cluster.pick(to("10.0.0.9:80")) is None
         assert rig.cluster.pick(to(server.address)) is not None
