@@ -9,6 +9,7 @@ from master.config import compile as bootstrap
 from master.config.compile import (
     access_log,
     address,
+    aggregate,
     circuit_breakers,
     cluster,
     data_source,
@@ -145,6 +146,7 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         bootstrap,
         access_log,
         address,
+        aggregate,
         circuit_breakers,
         cluster,
         data_source,

@@ -21,8 +21,8 @@ from proxy.config.upstream_socket import HappyEyeballs, UpstreamSocket
 HealthStatus = Literal["HEALTHY", "DEGRADED", "UNHEALTHY", "DRAINING", "TIMEOUT"]
 """`config.core.v3.HealthStatus`; UNKNOWN is HEALTHY, as in Envoy."""
 
-ClusterType = Literal["STATIC", "STRICT_DNS", "LOGICAL_DNS", "ORIGINAL_DST"]
-"""`Cluster.DiscoveryType`."""
+ClusterType = Literal["STATIC", "STRICT_DNS", "LOGICAL_DNS", "ORIGINAL_DST", "AGGREGATE"]
+"""`Cluster.DiscoveryType`, and the extensions that are clusters of another kind (`Cluster.cluster_type`)."""
 
 OVERPROVISIONING = 140
 """`ClusterLoadAssignment.Policy.overprovisioning_factor` in percent, by default."""
@@ -170,8 +170,9 @@ class Cluster(msgspec.Struct, frozen=True):
     """One cluster. Durations in seconds.
 
     `alt_stat_name` is what stats use: `cluster.<alt_stat_name or name>.*`. `dns` is set for the DNS types alone;
-    the hosts of every type travel in `Endpoints`. `protocol` is what its hosts speak; "downstream": whatever the client
-    speaks; "alpn": what they choose in TLS. Without `subsets` nobody asks what requests want of a host.
+    the hosts of every type travel in `Endpoints`; an AGGREGATE has those of its `members`. `protocol` is what its hosts
+    speak; "downstream": whatever the client speaks; "alpn": what they choose in TLS. Without `subsets` nobody asks what
+    requests want of a host.
     """
 
     name: str
@@ -193,6 +194,7 @@ class Cluster(msgspec.Struct, frozen=True):
     high_breaker: CircuitBreaker = CircuitBreaker()
     dns: Dns | None = None
     original_dst: OriginalDst | None = None
+    members: tuple[str, ...] = ()
     outlier: OutlierDetection | None = None
     subsets: LbSubsets | None = None
     tls: UpstreamTls | None = None

@@ -55,6 +55,9 @@ class Cluster:
     `open_log` opens logs of events. `hosts_of` knows the hosts of other clusters.
     """
 
+    cluster_of: Callable[[str], Cluster | None] = staticmethod(lambda name: None)
+    """Other clusters, by name."""
+
     picks_by_request = False
     """Whether the host depends on more of a request than the express lane's plans know."""
 

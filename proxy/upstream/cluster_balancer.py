@@ -44,6 +44,21 @@ class PicksHosts(Protocol):
     def end(self) -> None: ...
 
 
+class AtLevel:
+    """A balancer for a request whose priority was drawn elsewhere (`types/aggregate.py`)."""
+
+    def __init__(self, balancer: Balancer, level: tuple[int, bool]) -> None:
+        self._balancer = balancer
+        self._level = level
+        self.in_panic = balancer.in_panic
+        self.serves = balancer.serves
+        self.update = balancer.update
+
+    def pick(self, number: int | None = None, attempt: int = 0) -> Host | None:
+        """As `Balancer.pick`."""
+        return self._balancer.pick(number, attempt, level=self._level)
+
+
 class ClusterBalancer:
     """`seed` differs from worker to worker; `table` is that of hosts, `hosts_of` knows those of other clusters."""
 
@@ -74,7 +89,8 @@ class ClusterBalancer:
 
     def choose(self, context: LoadBalancerContext) -> Picks:
         """The balancer of the hosts that a request is for."""
-        return self._all if self._subsets is None else self._subsets.choose(context.labels)
+        found = self._all if self._subsets is None else self._subsets.choose(context.labels)
+        return found if context.level is None or not isinstance(found, Balancer) else AtLevel(found, context.level)
 
     def update(self, hosts: HostSet) -> None:
         """Balance over `hosts` from now on."""

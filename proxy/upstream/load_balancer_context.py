@@ -15,7 +15,7 @@ class LoadBalancerContext(NamedTuple):
     """Of one request. `labels`: the hosts that it is for (`metadata_match`); `number`: its hash (64 bits), None if no
     hash policy has anything to say of it; `high`: it has high priority, whose pools and limits are their own;
     `transport`: what it asks of its connection; `http2`: its client speaks HTTP/2; `tcp`: its body becomes TCP;
-    `info`: what else is known of it.
+    `info`: what else is known of it; `level`: its priority, and whether degraded hosts are meant, have been drawn.
     """
 
     labels: Labels = ()
@@ -25,6 +25,7 @@ class LoadBalancerContext(NamedTuple):
     http2: bool = False
     tcp: bool = False
     info: StreamInfo | None = None
+    level: tuple[int, bool] | None = None
 
 
 ANYBODY: Final = LoadBalancerContext()

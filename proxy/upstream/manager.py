@@ -181,7 +181,7 @@ class ClusterManager:
         hosts = endpoints.clusters.get(config.name)
         seed = random.getrandbits(32)
         kind: type[Cluster] = registry.load(TYPES, config.type) if config.type in TYPES else Cluster
-        return kind(
+        made = kind(
             config,
             hosts,
             self._stats,
@@ -193,6 +193,8 @@ class ClusterManager:
             open_log=self._open_log,
             hosts_of=self._hosts_of,
         )
+        made.cluster_of = self.get
+        return made
 
     def _ensure_rows(self, clusters: Collection[ClusterEndpoints]) -> None:
         hosts = (host.slot for cluster in clusters for locality in cluster.localities for host in locality.hosts)

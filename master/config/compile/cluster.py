@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from master.config.compile import dns, endpoints
+from master.config.compile import aggregate, dns, endpoints
+from master.config.compile.aggregate import compile_aggregate
 from master.config.compile.circuit_breakers import compile_breakers
 from master.config.compile.health_check import compile_health_check
 from master.config.compile.lb_policies import compile_balancing
@@ -54,11 +55,12 @@ class Discovery(NamedTuple):
     type: ClusterType = "STATIC"
     dns: Dns | None = None
     original_dst: OriginalDst | None = None
+    members: tuple[str, ...] = ()
 
     @property
     def balances(self) -> bool:
         """Whether it finds the host of a request itself (`lb_policy: CLUSTER_PROVIDED`)."""
-        return self.type == "ORIGINAL_DST"
+        return self.type in ("ORIGINAL_DST", "AGGREGATE")
 
 
 def _dns_cluster(cluster: Any, message: Any, context: Context) -> Discovery:
@@ -66,10 +68,15 @@ def _dns_cluster(cluster: Any, message: Any, context: Context) -> Discovery:
     return Discovery(kind, dns.compile_dns_cluster(cluster, message, context))
 
 
+def _aggregate(cluster: Any, message: Any, context: Context) -> Discovery:
+    return Discovery("AGGREGATE", members=compile_aggregate(cluster, message, context))
+
+
 TYPES: dict[int, ClusterType] = {0: "STATIC", 1: "STRICT_DNS", 2: "LOGICAL_DNS", 4: "ORIGINAL_DST"}
 """`Cluster.DiscoveryType`, those that are ours."""
 
 CLUSTER_TYPES: dict[str, Callable[[Any, Any, Context], Discovery]] = {
+    aggregate.AGGREGATE: _aggregate,
     dns.DNS_CLUSTER: _dns_cluster,
 }
 """What a `cluster_type` of this type is, by the cluster, the message, and the cluster's context."""
@@ -106,6 +113,7 @@ def compile_clusters(
         hosts[message.name] = ClusterEndpoints(
             message.name, 1, localities, index, *endpoints.compile_policy(message.load_assignment.policy)
         )
+    aggregate.check_members(clusters, [context.at(index) for index in range(len(messages))])
     return tuple(clusters.values()), hosts
 
 
@@ -165,6 +173,7 @@ def _cluster(message: Any, manager: Any, context: Context) -> Cluster:
         high_breaker=high_breaker,
         dns=discovery.dns,
         original_dst=discovery.original_dst,
+        members=discovery.members,
         outlier=compile_outlier_detection(message, context, event_log_path=manager.outlier_detection.event_log_path),
         lb=balancing.lb,
         subsets=balancing.subsets,

@@ -6,6 +6,7 @@ All other types differ in where their hosts come from, which is the controller's
 from __future__ import annotations
 
 TYPES = {
+    "AGGREGATE": "proxy.upstream.types.aggregate:AggregateCluster",
     "ORIGINAL_DST": "proxy.upstream.types.original_dst:OriginalDstCluster",
 }
 """`config.cluster.Cluster.type` → who serves it."""
