@@ -5,7 +5,7 @@ All is settled when hosts change. A cluster of one priority whose hosts are well
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from proxy import registry
@@ -14,7 +14,7 @@ from proxy.upstream import localities, priority_load
 from proxy.upstream.host_set import Hosts, HostSet, Locality, Priority
 from proxy.upstream.lb import POLICIES, HashingLoadBalancer, LoadBalancer, Surroundings
 from proxy.upstream.localities import WeightedLocalities, effective_weight
-from proxy.upstream.priority_load import Level, Loads
+from proxy.upstream.priority_load import Level
 from proxy.upstream.slow_start import SlowStart
 from proxy.upstream.zones import Places, ZoneAwareHosts, Zones
 
@@ -41,9 +41,9 @@ class Balancer:
         self._by_place: Places | None = None
         self._panicked = panicked
         self._policy: Any = registry.load(POLICIES, self._config.policy)
-        self._hashes = self._config.hashes
+        self.hashes = self._config.hashes
         self._kept: dict[object, Any] = {}
-        self._hosts = HostSet()
+        self.hosts = HostSet()
         self._levels: Sequence[Level] = ()
         self._loads = priority_load.loads(())
         self._sources: dict[tuple[int, bool], Any] = {}
@@ -52,7 +52,7 @@ class Balancer:
     def update(self, hosts: HostSet) -> None:
         """Balance over `hosts` from now on."""
         config = self._config
-        self._hosts = hosts
+        self.hosts = hosts
         self._levels = hosts.levels
         self._loads = priority_load.loads(
             hosts.levels,
@@ -69,7 +69,7 @@ class Balancer:
             if priority.hosts and (self._loads.healthy[index] or self._loads.degraded[index]):
                 self._sources |= self._of_priority(index, priority, hosts.overprovisioning_factor, before)
         self._only = None
-        if self._loads.healthy[0] == 100 and not self._loads.panic[0] and not self._hashes:
+        if self._loads.healthy[0] == 100 and not self._loads.panic[0] and not self.hashes:
             self._only = self._sources.get((0, False))
 
     @property
@@ -85,49 +85,37 @@ class Balancer:
             for level, panic in zip(self._levels, self._loads.panic, strict=False)  # without hosts there are no levels
         )
 
-    def pick(self, number: int | None = None, attempt: int = 0, loads: Loads | None = None) -> Host | None:
+    def pick(
+        self, number: int | None = None, attempt: int = 0, *, level: tuple[int, bool] | None = None
+    ) -> Host | None:
         """The next host; None if there is none. `number` (64 bits) stands for the request where the policy hashes, any
-        one if it is None; `attempt` counts the hosts that were found and not wanted; `loads` are those of `without`.
+        one if it is None; `attempt` counts the hosts that were found and not wanted; `level`: priority and whether
+        degraded hosts are meant, where that was drawn already.
         """
-        if self._only is not None and loads is None:
+        if self._only is not None and level is None:
             return self._only.pick()
-        if number is None or not self._hashes:
+        if number is None or not self.hashes:
             number = self._surroundings.random.getrandbits(64)
-        priority, degraded = (loads or self._loads).choose(number)
+        priority, degraded = level or self._loads.choose(number)
         source = self._sources.get((priority, degraded))
         if source is None:
-            source = self._late_source(priority, degraded) if loads is not None else None
+            source = self._late_source(priority, degraded) if level is not None else None
         if source is None:
             return None
         if self._loads.panic[priority]:
             if self._config.fail_on_panic:
                 return None
             self._panicked()
-        found: Host | None = source.find(number, attempt) if self._hashes else source.pick()
+        found: Host | None = source.find(number, attempt) if self.hashes else source.pick()
         return found
 
-    def priority_of(self, address: object) -> int | None:
-        """Of the host with this address; None if there is none."""
-        for index, priority in enumerate(self._hosts.priorities):
-            if any(host.address == address for host in priority.hosts):
-                return index
-        return None
-
-    def without(self, excluded: Collection[int]) -> Loads | None:
-        """Shares of the load without these priorities; None if the others have no hosts. In Envoy, too, a table's
-        priority is a matter of the request's hash alone.
-        """
-        if self._hashes:
-            return None
-        return priority_load.without(self._levels, self._loads, excluded, self._hosts.overprovisioning_factor)
-
     def _late_source(self, index: int, degraded: bool) -> Any:
-        """That of a priority which gets none of the load but what is tried again."""
-        priority = self._hosts.priorities[index]
+        """That of a priority which gets none of the load but what was drawn elsewhere (`previous_priorities.py`)."""
+        priority = self.hosts.priorities[index]
         if self._loads.panic[index]:
             source: Any = self._plain((index, "all"), priority.hosts, self._kept)
         else:
-            source = self._source(index, priority, degraded, self._hosts.overprovisioning_factor, self._kept)
+            source = self._source(index, priority, degraded, self.hosts.overprovisioning_factor, self._kept)
         self._sources[index, degraded] = source
         return source
 
@@ -135,7 +123,7 @@ class Balancer:
         self, index: int, priority: Priority, factor: int, before: dict[object, Any]
     ) -> dict[tuple[int, bool], Any]:
         """The sources of a priority that gets some of the load: its healthy hosts, its degraded ones."""
-        if self._hashes:
+        if self.hashes:
             table = self._table(index, priority, self._loads.panic[index], before)
             return {(index, False): table, (index, True): table}
         if self._loads.panic[index]:

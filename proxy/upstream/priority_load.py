@@ -75,11 +75,9 @@ def loads(levels: Sequence[Level], *, overprovisioning_factor: int = 140, panic_
     return Loads(tuple(healthy), tuple(degraded), panic)
 
 
-def without(
-    levels: Sequence[Level], before: Loads, excluded: Collection[int], overprovisioning_factor: int
-) -> Loads | None:
-    """What each of `levels` gets if those of the numbers `excluded` get nothing (Envoy's retry priorities); panic is
-    that of `before`. None if nobody else can take anything.
+def without(levels: Sequence[Level], excluded: Collection[int], overprovisioning_factor: int) -> Loads | None:
+    """What each of `levels` gets if those of the numbers `excluded` get nothing (Envoy's retry priorities). Panic is no
+    matter here. None if nobody else can take anything.
     """
     available = [
         (0, 0) if index in excluded else availability(level, overprovisioning_factor)
@@ -93,7 +91,7 @@ def without(
         for shares, of in ((healthy, 0), (degraded, 1)):
             more, left = _distribute([one[of] for one in available], left, total)
             shares[:] = map(operator.add, shares, more)
-    return Loads(tuple(healthy), tuple(degraded), before.panic)
+    return Loads(tuple(healthy), tuple(degraded), (False,) * len(levels))
 
 
 def _distribute(available: Sequence[int], load: int, total: int) -> tuple[list[int], int]:

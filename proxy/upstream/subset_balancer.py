@@ -10,14 +10,13 @@ import functools
 import itertools
 import json
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from proxy.config.cluster import Host
 from proxy.config.lb_subsets import Labels, LbSubsets
 from proxy.route.labels import host_labels, labels_of, merged
 from proxy.upstream.host_set import HostSet, Weigh
-from proxy.upstream.priority_load import Loads
 
 FALLBACK_LIST = "fallback_list"
 """The label that lists what a request wants in turn."""
@@ -37,14 +36,7 @@ class Picks(Protocol):
     @property
     def serves(self) -> bool: ...
     def update(self, hosts: HostSet) -> None: ...
-    def pick(self, number: int | None = None, attempt: int = 0, loads: Loads | None = None) -> Host | None: ...
-    def priority_of(self, address: object) -> int | None:
-        """Of the host with this address; None if there is none, or no priorities."""
-        ...
-
-    def without(self, excluded: Collection[int]) -> Loads | None:
-        """For `pick`: shares of the load without these priorities; None if the others have no hosts."""
-        ...
+    def pick(self, number: int | None = None, attempt: int = 0) -> Host | None: ...
 
 
 class SingleHost:
@@ -62,14 +54,8 @@ class SingleHost:
     def update(self, hosts: HostSet) -> None:
         self._host = next((host for one in hosts.priorities for host in one.hosts), None)
 
-    def pick(self, number: int | None = None, attempt: int = 0, loads: Loads | None = None) -> Host | None:
+    def pick(self, number: int | None = None, attempt: int = 0) -> Host | None:
         return self._host
-
-    def priority_of(self, address: object) -> None:
-        """It has none."""
-
-    def without(self, excluded: Collection[int]) -> None:
-        """It has none."""
 
 
 class Way(enum.Enum):
