@@ -18,6 +18,7 @@ from proxy.access_log.sinks import Sinks
 from proxy.access_log.writer import LogWriter
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Endpoints
+from proxy.config.endpoints_delta import EndpointsDelta
 from proxy.errors import ProxyError
 from proxy.filters.context import Activity, FilterContext, Resume
 from proxy.filters.header_edits import compile_request_edits
@@ -72,7 +73,7 @@ class Server:
     ) -> None:
         self._connection_ids = itertools.count(worker_index + 1, MAX_WORKERS)
         self._log_writer = LogWriter(stats)
-        tools = Tools(compile_request_edits, lambda path: self._log_writer.queue(file_output(path)).write)
+        tools = Tools(compile_request_edits, self._event_log)
         self._clusters = ClusterManager(stats, tables, self._connection_ids, owners, tools)
         self._activity = Activity()
         self._disconnects = DisconnectWatch()
@@ -248,10 +249,18 @@ class Server:
         """Use these hosts from the next request on."""
         self._clusters.update_endpoints(endpoints)
 
+    def change_endpoints(self, delta: EndpointsDelta) -> None:
+        """The same for the clusters of `delta`; the others are not looked at."""
+        self._clusters.change_endpoints(delta)
+
     @property
     def hosts_draining(self) -> bool:
         """Whether a request still runs to a host that the endpoints no longer name."""
         return self._clusters.draining
+
+    def _event_log(self, path: str) -> Callable[[bytes], None]:
+        """What takes lines for the file at `path`."""
+        return self._log_writer.queue(file_output(path)).write
 
     def reopen_logs(self) -> None:
         """Open the access logs' files anew: they have been moved away (USR1, `/reopen_logs`)."""

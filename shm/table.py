@@ -7,10 +7,10 @@ load balancers thereby see all workers without a lock::
         word 0  MAGIC    word 1  VERSION    word 2  columns    word 3  writers    word 4  gauge columns, a bit each
         word 5  ROWS: how many rows exist; the word that publishes growth
         byte 64…  a byte per writer, set by itself: its plane is in use
-    chunks of ROWS_PER_CHUNK rows, each: plane of writer 0, plane of writer 1 …; a plane: rows × columns signed words
+    chunks of ROWS_PER_CHUNK rows, each: plane of writer 0, plane of writer 1 …; a plane: columns × rows signed words
 
-Pages that nobody touches cost no memory, so unused planes are free. The controller lets a table grow by publishing
-more rows; a writer maps them when it first meets one.
+Pages that nobody touches cost no memory, so unused planes are free, and so are columns of what no row makes use of. The
+controller lets a table grow by publishing more rows; a writer maps them when it first meets one.
 """
 
 from __future__ import annotations
@@ -86,12 +86,12 @@ def clear_row(fd: int, row: int) -> None:
     if not 0 <= row < shape.rows:
         raise IndexError(f"row {row} is not among {shape.rows} rows")
     chunk, index = divmod(row, ROWS_PER_CHUNK)
-    start = ALIGN + chunk * shape.chunk_bytes + index * shape.columns * WORD
-    zeros = bytes(shape.columns * WORD)
-    for writer in range(shape.writers):
-        at = start + writer * shape.plane_words * WORD
-        if memfd.read_at(fd, len(zeros), at) != zeros:  # pages that were never touched stay holes
-            memfd.write_at(fd, zeros, at)
+    start, zero = ALIGN + chunk * shape.chunk_bytes + index * WORD, bytes(WORD)
+    for writer, used in enumerate(memfd.read_at(fd, shape.writers, _PLANES)):
+        for column in range(shape.columns if used else 0):
+            at = start + (writer * shape.columns + column) * ROWS_PER_CHUNK * WORD
+            if memfd.read_at(fd, WORD, at) != zero:  # pages that were never touched stay holes
+                memfd.write_at(fd, zero, at)
 
 
 def zero_plane(fd: int, writer: int) -> None:
@@ -102,14 +102,14 @@ def zero_plane(fd: int, writer: int) -> None:
     shape = _shape(fd)
     if shape is None or not 0 <= writer < shape.writers:
         return
-    plane_bytes = shape.plane_words * WORD
-    row = b"".join(bytes(WORD) if shape.gauges >> column & 1 else b"\xff" * WORD for column in range(shape.columns))
-    keep = int.from_bytes(row * ROWS_PER_CHUNK, "little")
+    zeros = bytes(ROWS_PER_CHUNK * WORD)
+    gauges = [column for column in range(shape.columns) if shape.gauges >> column & 1]
     for chunk in range(chunks_for(shape.rows)):
-        at = ALIGN + chunk * shape.chunk_bytes + writer * plane_bytes
-        plane = int.from_bytes(memfd.read_at(fd, plane_bytes, at), "little")
-        if plane & keep != plane:
-            memfd.write_at(fd, (plane & keep).to_bytes(plane_bytes, "little"), at)
+        plane = ALIGN + chunk * shape.chunk_bytes + writer * shape.plane_words * WORD
+        for column in gauges:
+            at = plane + column * len(zeros)
+            if memfd.read_at(fd, len(zeros), at) != zeros:
+                memfd.write_at(fd, zeros, at)
 
 
 class _Table:
@@ -135,14 +135,14 @@ class _Table:
 
     def total(self, row: int, column: int) -> int:
         """The value of a cell: the sum over all planes. Raises IndexError if there is no such cell."""
-        return sum(self._words(row, column))
+        return sum(self.words(row, column))
 
     def highest(self, row: int, column: int) -> int:
         """The greatest word of a cell. Where words begin with a time, it is what was written last, by whomever."""
-        return max(self._words(row, column), default=0)
+        return max(self.words(row, column), default=0)
 
-    def _words(self, row: int, column: int) -> memoryview:
-        """The words of a cell, one per plane that is in use."""
+    def words(self, row: int, column: int) -> memoryview:
+        """The words of a cell, one per plane that is in use. Raises IndexError if there is no such cell."""
         view, at = self._cell(row, column)
         used = self._planes.tobytes()
         if used != self._used:  # another writer has come
@@ -157,7 +157,7 @@ class _Table:
         chunk = row // ROWS_PER_CHUNK
         if chunk >= len(self._chunks):
             self._map(row)
-        return self._chunks[chunk], row % ROWS_PER_CHUNK * self._columns + column
+        return self._chunks[chunk], column * ROWS_PER_CHUNK + row % ROWS_PER_CHUNK
 
     def _map(self, row: int) -> None:
         """Maps the chunks up to the one that holds `row`."""

@@ -12,16 +12,14 @@ from typing import Any
 import trio
 
 from proxy import log as process_log
-from proxy.config.cluster import decode_endpoints
 from proxy.filters.http.python_loader import append_paths
 from proxy.flight_recorder import RingRecorder
 from proxy.server import Server
-from shm import memfd
 from shm.metrics import MetricsWriter
 from shm.processes import ProcessTable
 from shm.ring import RingWriter
 from shm.table import TableWriter
-from workers import committed
+from workers import committed, published
 from workers.link import SupervisorLink
 from workers.owners import LiveWorkers
 from workers.worker import Worker
@@ -55,9 +53,7 @@ async def _run(order: dict[str, Any], inherited: dict[str, int], link: Superviso
     slow: float = json.loads(order["options"])["slow_request"]
     config = committed.read(inherited["config"])
     slot = order["slot"]
-    endpoints = config.endpoints
-    if "endpoints" in inherited:
-        endpoints = decode_endpoints(memfd.read_all(inherited["endpoints"]))
+    _, endpoints = published.read(config, inherited)
     processes = ProcessTable(inherited["processes"])
     server = Server(
         config,
@@ -68,7 +64,7 @@ async def _run(order: dict[str, Any], inherited: dict[str, int], link: Superviso
         recorder=RingRecorder(RingWriter(inherited["ring"]), slow=slow or math.inf, worker=order["index"]),
         owners=LiveWorkers(processes, generation=order["generation"], slot=slot),
     )
-    for name in ("config", "endpoints"):
+    for name in ("config", "endpoints", "endpoints_delta"):
         if name in inherited:
             os.close(inherited[name])
     # What 10,000 routes are made of lives as long as the worker: each full collection would look at it for 0.2 s.

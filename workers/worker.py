@@ -12,6 +12,7 @@ import trio
 
 from proxy import log as process_log
 from proxy.config.cluster import Endpoints, decode_endpoints
+from proxy.config.endpoints_delta import decode_delta
 from proxy.server import Server
 from shm import memfd
 from shm.processes import ProcessTable, State, Word
@@ -117,6 +118,10 @@ class Worker:
             nursery.start_soon(self._adopt, message["listener"], clients, message.get("packet"))
         elif kind == "endpoints":
             self._apply(decode_endpoints(memfd.read_all(received.fds[0])))
+        elif kind == "endpoints_delta":
+            delta = decode_delta(memfd.read_all(received.fds[0]))
+            self._server.change_endpoints(delta)
+            self._note_endpoints(delta.version)
         elif kind == "drain":
             self._draining = True
             self._set_state(State.DRAINING)

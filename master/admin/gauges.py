@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from master.admin.view import ServerView
 from proxy.config.cluster import Cluster
-from proxy.upstream.circuit_breaker import DEFAULT, HIGH
+from proxy.upstream.circuit_breaker import DEFAULT, HIGH, UNLIMITED
 from proxy.upstream.host_set import Health
 from proxy.upstream.host_status import Checked, HostVerdicts
 
@@ -47,14 +47,14 @@ def _breakers(prefix: str, cluster: Cluster, view: ServerView) -> Iterator[tuple
     slot = endpoints.slot if endpoints is not None else 0
     for priority, limits, columns in (("default", cluster.breaker, DEFAULT), ("high", cluster.high_breaker, HIGH)):
         here = f"{prefix}circuit_breakers.{priority}."
-        most = (limits.max_connections, limits.max_pending_requests, limits.max_requests, limits.max_retries)
-        for name, column, limit in zip(("cx", "rq_pending", "rq", "rq_retry"), columns, most, strict=True):
+        pools = UNLIMITED if limits.max_connection_pools is None else limits.max_connection_pools
+        most = (limits.max_connections, limits.max_pending_requests, limits.max_requests, limits.max_retries, pools)
+        for name, column, limit in zip(REMAINING, columns, most, strict=True):
             taken = max(0, view.clusters.total(slot, column))
             yield f"{here}{name}_open", int(taken >= limit)
-            if limits.track_remaining:
-                yield f"{here}{REMAINING[name]}", max(0, limit - taken)
-        if limits.track_remaining:
-            yield f"{here}remaining_cx_pools", MAX_POOLS
+            if limits.track_remaining:  # a budget is another one with every request, so Envoy does not say
+                told = name != "rq_retry" or limits.retry_budget is None
+                yield f"{here}{REMAINING[name]}", max(0, limit - taken) if told else 0
 
 
 REMAINING = {
@@ -62,6 +62,5 @@ REMAINING = {
     "rq_pending": "remaining_pending",
     "rq": "remaining_rq",
     "rq_retry": "remaining_retries",
+    "cx_pool": "remaining_cx_pools",
 }
-MAX_POOLS = 2**32 - 1
-"""Pools have no limit here."""

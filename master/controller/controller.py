@@ -22,6 +22,7 @@ from master.admin.pages import hot_restart as hot_restart  # before the code on 
 from master.admin.view import RejectedError, State
 from master.controller import server_stats
 from master.controller.drains import Drains, begun, undone
+from master.controller.publication import Publication
 from master.controller.questions import Questions, Sessions
 from master.controller.regions import Regions
 from master.controller.reloading import Reloading
@@ -31,14 +32,14 @@ from master.controller.standing import StandingOrders
 from master.controller.tls_stats import TlsStats
 from master.dns.refresh import Discovery
 from master.dns.rows import Rows
-from proxy.config.cluster import Endpoints, decode_endpoints, encode_endpoints
+from proxy.config.cluster import Endpoints
 from shm import memfd
 from shm.metrics import Metrics, MetricsWriter
 from shm.processes import ProcessInfo, ProcessTable, Role, Word
 from shm.processes import State as ProcessState
 from shm.ring import RingReader
 from shm.table import TableReader
-from workers import committed
+from workers import committed, published
 from workers.heartbeat import beat
 from workers.link import Received, SupervisorLink, close_all, reopen_logs
 
@@ -59,9 +60,8 @@ class Controller:
         self._slot: int = order["slot"]
         self.config = committed.read(inherited["config"])
         self.tls_stats = TlsStats(self.config)
-        endpoints = self.config.endpoints
-        if "endpoints" in inherited:
-            endpoints = decode_endpoints(memfd.read_all(inherited["endpoints"]))
+        base, endpoints = published.read(self.config, inherited)
+        self._publication = Publication(base, deltas=order.get("deltas", False))
         self.options: dict[str, Any] = json.loads(order["options"])
         self.generation: int = order["generation"]
         self.own_state: State = "INITIALIZING"
@@ -82,7 +82,7 @@ class Controller:
         self.rings: dict[int, RingReader] = {}  # the workers' flight recorders
         self._rows = Rows(endpoints, host_rows=self.hosts.rows, cluster_rows=self.clusters.rows)
         self._discovery = Discovery(self.config, endpoints, self._stats, self.publish, rows=self._rows)
-        self._reloading = Reloading(link, self._discovery, self._make_room)
+        self._reloading = Reloading(link, self._discovery, self._publication, self._make_room)
         self._secrets = SecretsWatch(lambda: self.config, self._ask_for_rotation, SdsStats(self._stats))
         self._requests: dict[int, trio.MemorySendChannel[str | None]] = {}
         self._next_request = 0
@@ -347,9 +347,10 @@ class Controller:
         Returns once every worker has applied them, or after `APPLY_DEADLINE`: the supervisor replaces who hangs.
         """
         self._make_room()
-        fd = memfd.sealed("trireme-endpoints", encode_endpoints(endpoints))
+        kind, data = self._publication.next(endpoints)
+        fd = memfd.sealed("trireme-endpoints", data)
         try:
-            await self._link.send({"type": "endpoints"}, [fd])
+            await self._link.send({"type": kind}, [fd])
         finally:
             os.close(fd)
         with trio.move_on_after(APPLY_DEADLINE):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import trio
 
+from master.controller.publication import Publication
 from master.dns.refresh import Discovery
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import encode_endpoints
@@ -23,9 +24,12 @@ WARM_DEADLINE = 10.0  # seconds for the first answers to names that are new; a c
 class Reloading:
     """`make_room` is called before the new hosts' rows are told to anybody."""
 
-    def __init__(self, link: SupervisorLink, discovery: Discovery, make_room: Callable[[], None]) -> None:
+    def __init__(
+        self, link: SupervisorLink, discovery: Discovery, publication: Publication, make_room: Callable[[], None]
+    ) -> None:
         self._link = link
         self._discovery = discovery
+        self._publication = publication
         self._make_room = make_room
         self._version = 0
         self._scope = trio.CancelScope()
@@ -60,6 +64,7 @@ class Reloading:
             await self._decided.wait()
         finally:
             if self._accepted:
+                self._publication.told(following.endpoints)
                 self._discovery.commit(following)
             else:
                 self._discovery.abort(following)

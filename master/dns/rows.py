@@ -6,6 +6,7 @@ import msgspec
 
 from master.dns.slots import SlotAllocator, cluster_slots, host_slots
 from proxy.config.cluster import Endpoints, LocalityHosts
+from proxy.config.endpoints_delta import changed_clusters
 from shm.table import clear_row, grow
 
 
@@ -13,6 +14,7 @@ class Rows:
     """Begins with what `endpoints` uses; the tables have `host_rows` and `cluster_rows` rows already."""
 
     def __init__(self, endpoints: Endpoints, *, host_rows: int = 0, cluster_rows: int = 0) -> None:
+        self._published = endpoints
         self.hosts = SlotAllocator(endpoints, rows=host_rows, slots_of=host_slots)
         self.clusters = SlotAllocator(endpoints, rows=cluster_rows, slots_of=cluster_slots)
 
@@ -34,9 +36,11 @@ class Rows:
         )
 
     def published(self, endpoints: Endpoints) -> None:
-        """The workers are told to use `endpoints`."""
-        self.hosts.published(endpoints)
-        self.clusters.published(endpoints)
+        """The workers are told to use `endpoints`. What is the same object as before is not looked at."""
+        changed = changed_clusters(self._published, endpoints)
+        self._published = endpoints
+        self.hosts.published(endpoints, changed)
+        self.clusters.published(endpoints, changed)
 
     def acknowledged(self, version: int) -> None:
         """No worker writes any more to a row that the endpoints of `version` do not use."""

@@ -7,26 +7,23 @@ write to it for the old host: after every worker has acknowledged endpoints with
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 
-from proxy.config.cluster import Endpoints
+from proxy.config.cluster import ClusterEndpoints, Endpoints
 
 Key = tuple[str, str]  # cluster, address of the host; "" for the cluster itself
 
 
-def host_slots(endpoints: Endpoints) -> dict[Key, int]:
-    """The rows of the hosts table that `endpoints` uses."""
-    return {
-        (name, str(host.address)): host.slot
-        for name, cluster in endpoints.clusters.items()
-        for locality in cluster.localities
-        for host in locality.hosts
-    }
+def host_slots(cluster: ClusterEndpoints) -> dict[Key, int]:
+    """The rows of the hosts table that `cluster` uses."""
+    name = cluster.cluster
+    return {(name, str(host.address)): host.slot for locality in cluster.localities for host in locality.hosts}
 
 
-def cluster_slots(endpoints: Endpoints) -> dict[Key, int]:
-    """The rows of the clusters table that `endpoints` uses."""
-    return {(name, ""): cluster.slot for name, cluster in endpoints.clusters.items()}
+def cluster_slots(cluster: ClusterEndpoints) -> dict[Key, int]:
+    """The row of the clusters table that `cluster` uses."""
+    return {(cluster.cluster, ""): cluster.slot}
 
 
 class SlotAllocator:
@@ -37,10 +34,20 @@ class SlotAllocator:
     """
 
     def __init__(
-        self, endpoints: Endpoints, *, rows: int = 0, slots_of: Callable[[Endpoints], dict[Key, int]] = host_slots
+        self,
+        endpoints: Endpoints,
+        *,
+        rows: int = 0,
+        slots_of: Callable[[ClusterEndpoints], dict[Key, int]] = host_slots,
     ) -> None:
         self._slots_of = slots_of
-        self._slots = slots_of(endpoints)
+        self._slots: dict[Key, int] = {}
+        self._of: defaultdict[str, set[Key]] = defaultdict(set)
+        self._given: set[str] = set()  # clusters with slots that have not been published
+        for name, cluster in endpoints.clusters.items():
+            found = slots_of(cluster)
+            self._slots |= found
+            self._of[name] = set(found)
         self._retired: dict[Key, int] = {}  # → the first version without it
         self._rows = max(rows, 1 + max(self._slots.values(), default=-1))
         self._unknown = set(range(self._rows)) - set(self._slots.values())
@@ -63,6 +70,8 @@ class SlotAllocator:
             else:
                 self._slots[key] = self._rows
                 self._rows += 1
+            self._of[cluster].add(key)
+            self._given.add(cluster)
         return self._slots[key]
 
     def take_reused(self) -> set[int]:
@@ -70,13 +79,19 @@ class SlotAllocator:
         reused, self._reused = self._reused, set()
         return reused
 
-    def published(self, endpoints: Endpoints) -> None:
-        """Retires the slots of hosts that `endpoints` has no more, and takes back those that returned."""
-        present = self._slots_of(endpoints)
-        for key in self._slots.keys() - present.keys():
-            self._retired.setdefault(key, endpoints.version)
-        for key in self._retired.keys() & present.keys():
-            del self._retired[key]
+    def published(self, endpoints: Endpoints, changed: Iterable[str] | None = None) -> None:
+        """Retires the slots of hosts that `endpoints` has no more, and takes back those that returned. Only clusters
+        that have `changed` are looked at, by default all.
+        """
+        names = {*self._of, *endpoints.clusters} if changed is None else self._given.union(changed)
+        self._given = set()
+        for name in names:
+            cluster = endpoints.clusters.get(name)
+            present = {} if cluster is None else self._slots_of(cluster)
+            for key in self._of[name] - present.keys():
+                self._retired.setdefault(key, endpoints.version)
+            for key in self._retired.keys() & present.keys():
+                del self._retired[key]
 
     def acknowledged(self, version: int) -> None:
         """Every worker serves the endpoints of `version` or later ones: slots retired by then are free."""
@@ -87,3 +102,4 @@ class SlotAllocator:
         for key in [key for key, retired in self._retired.items() if retired <= version]:
             del self._retired[key]
             heapq.heappush(self._free, self._slots.pop(key))
+            self._of[key[0]].discard(key)

@@ -18,7 +18,7 @@ CLUSTER_COUNTERS = _names("""
     lb_zone_routing_all_directly lb_zone_routing_cross_zone lb_zone_routing_sampled original_dst_host_invalid
     retry_or_shadow_abandoned update_attempt update_empty update_failure update_no_rebuild update_success
     upstream_cx_connect_attempts_exceeded upstream_cx_connect_with_0_rtt upstream_cx_http3_total
-    upstream_cx_max_duration_reached upstream_cx_pool_overflow
+    upstream_cx_max_duration_reached
     upstream_cx_preconnect_skipped upstream_flow_control_backed_up_total upstream_flow_control_drained_total
     upstream_flow_control_paused_reading_total upstream_flow_control_resumed_reading_total upstream_http3_broken
     upstream_internal_redirect_failed_total upstream_internal_redirect_succeeded_total upstream_rq_0rtt
@@ -30,7 +30,6 @@ CLUSTER_COUNTERS = _names("""
 """Behind `cluster.<name>.`: retries, HTTP/3, zones, subsets, flow control."""
 
 CLUSTER_GAUGES = _names("""
-    circuit_breakers.default.cx_pool_open circuit_breakers.high.cx_pool_open
     lb_subsets_active upstream_cx_rx_bytes_buffered upstream_cx_tx_bytes_buffered upstream_queue_overloaded
     version warming_state
 """)

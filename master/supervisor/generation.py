@@ -59,7 +59,8 @@ class Generation:
         self.tables = tables
         self.state: State = "starting"
         self.config_version = 0  # of `committed`, in the history
-        self.endpoints: int | None = None  # sealed memfd: the last published hosts
+        self.endpoints: int | None = None  # sealed memfd: the hosts, when all were last published
+        self.endpoints_delta: int | None = None  # sealed memfd: what has changed since
         self.spawning = Spawning(self)
         self.controller: Child | None = None
         self.workforce = Workforce(self, plan.count)
@@ -176,6 +177,7 @@ class Generation:
         os.close(self.committed.fd)
         if self.endpoints is not None:
             os.close(self.endpoints)
+        self.forget_delta()
         self.tables.close()
 
     def kill(self) -> None:
@@ -258,11 +260,8 @@ class Generation:
         if kind == "ready":
             child.state = "ready" if child.state == "starting" else child.state
             self.supervisor.on_progress(self)
-        elif kind == "endpoints":
-            self.endpoints = replace_fd(self.endpoints, fds)
-            for worker in self.workforce.everyone():
-                # A copy each: this descriptor may be replaced while a message still waits to be sent.
-                self.send(worker, {"type": "endpoints"}, give=(os.dup(self.endpoints),))
+        elif kind in ("endpoints", "endpoints_delta"):
+            self._publish(kind, fds)
         elif kind == "placed":
             self.supervisor.reload.on_placed(message, fds)
         elif kind == "place_failed":
@@ -271,6 +270,22 @@ class Generation:
             self.supervisor.leader.on_retired(self)
         else:
             self.supervisor.commands.on_message(self, child, message, fds)
+
+    def _publish(self, kind: str, fds: list[int]) -> None:
+        if kind == "endpoints":
+            published = self.endpoints = replace_fd(self.endpoints, fds)
+            self.forget_delta()
+        else:
+            published = self.endpoints_delta = replace_fd(self.endpoints_delta, fds)
+        for worker in self.workforce.everyone():
+            # A copy each: this descriptor may be replaced while a message still waits to be sent.
+            self.send(worker, {"type": kind}, give=(os.dup(published),))
+
+    def forget_delta(self) -> None:
+        """All hosts are published anew: nothing has changed since."""
+        if self.endpoints_delta is not None:
+            os.close(self.endpoints_delta)
+        self.endpoints_delta = None
 
     # --- deaths -----------------------------------------------------------------------------------------------------
 

@@ -311,6 +311,7 @@ class Reload:
         before = serving.sockets
         old_config, old_endpoints = serving.committed.fd, serving.endpoints
         serving.committed, serving.sockets, serving.endpoints = committed, sockets, endpoints
+        serving.forget_delta()
         serving.config_version = self.progress.version
         for fd in (old_config, old_endpoints):
             if fd is not None:

@@ -101,6 +101,7 @@ def _generation(resumed: Supervisor, content: dict[str, Any]) -> Generation:
     generation = Generation(resumed, plan, sockets, tables)
     generation.state = content["state"]
     generation.endpoints = content["endpoints"]
+    generation.endpoints_delta = content.get("endpoints_delta")
     generation.config_version = content.get("config_version", 0)
     generation.spawning.fingerprint = content.get("fingerprint", "")
     generation.ends_at = content["ends_at"]

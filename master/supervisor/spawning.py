@@ -94,8 +94,10 @@ class Spawning:
             "clusters": generation.tables.clusters,
             "config": generation.committed.fd,
             "region": supervisor.memory.region(child.slot),
-            **({"endpoints": generation.endpoints} if generation.endpoints is not None else {}),
         }
+        for name, fd in (("endpoints", generation.endpoints), ("endpoints_delta", generation.endpoints_delta)):
+            if fd is not None:
+                inherited[name] = fd
         if child.role == "worker":
             inherited |= generation.sockets.named()
             inherited["ring"] = supervisor.memory.ring(child.slot)
@@ -113,6 +115,7 @@ class Spawning:
             "options": supervisor.options.to_json(),
             "orders": supervisor.orders,
             "config_version": generation.config_version,
+            "deltas": True,  # an older supervisor does not know them
         }
         try:
             template.outbox.send_fds(inherited)

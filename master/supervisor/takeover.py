@@ -87,7 +87,7 @@ def snapshot(supervisor: Supervisor) -> dict[str, Any]:
 
 
 def _generation(generation: Generation) -> dict[str, Any]:
-    endpoints = generation.endpoints
+    endpoints, delta = generation.endpoints, generation.endpoints_delta
     return {
         "number": generation.number,
         "code": {"executable": generation.code.executable, "root": generation.code.root},
@@ -96,6 +96,7 @@ def _generation(generation: Generation) -> dict[str, Any]:
         "config_version": generation.config_version,
         "fingerprint": generation.spawning.fingerprint,
         "endpoints": None if endpoints is None else Fd(endpoints),
+        "endpoints_delta": None if delta is None else Fd(delta),
         "hosts": Fd(generation.tables.hosts),
         "clusters": Fd(generation.tables.clusters),
         "count": generation.workforce.count,

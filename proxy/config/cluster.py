@@ -13,6 +13,7 @@ from proxy.config.http1 import UpstreamHttp1Options
 from proxy.config.http2 import Http2Options
 from proxy.config.lb import LoadBalancing
 from proxy.config.lb_subsets import Labels, LbSubsets
+from proxy.config.outlier import OutlierDetection
 from proxy.config.tls import UpstreamTls
 from proxy.config.upstream_socket import HappyEyeballs, UpstreamSocket
 
@@ -139,15 +140,29 @@ class SocketMatch(msgspec.Struct, frozen=True):
     tls: UpstreamTls | None = None
 
 
+class RetryBudget(msgspec.Struct, frozen=True, gc=False):
+    """`Thresholds.RetryBudget`: how many retries there may be, in percent of the requests that wait or run; `least` may
+    always be.
+    """
+
+    percent: float = 20.0
+    least: int = 3
+
+
 class CircuitBreaker(msgspec.Struct, frozen=True, gc=False):
     """Limits of one priority over all workers (`CircuitBreakers.Thresholds`); Envoy's defaults. `track_remaining`:
-    gauges tell what is left."""
+    gauges tell what is left. `retry_budget` stands for `max_retries`; `max_connection_pools` and
+    `max_connections_per_host` (of `per_host_thresholds`) may be None, for no limit.
+    """
 
     max_connections: int = 1024
     max_pending_requests: int = 1024
     max_requests: int = 1024
     max_retries: int = 3
     track_remaining: bool = False
+    retry_budget: RetryBudget | None = None
+    max_connection_pools: int | None = None
+    max_connections_per_host: int | None = None
 
 
 class Cluster(msgspec.Struct, frozen=True):
@@ -176,6 +191,7 @@ class Cluster(msgspec.Struct, frozen=True):
     breaker: CircuitBreaker = CircuitBreaker()
     high_breaker: CircuitBreaker = CircuitBreaker()
     dns: Dns | None = None
+    outlier: OutlierDetection | None = None
     subsets: LbSubsets | None = None
     tls: UpstreamTls | None = None
     socket_matches: tuple[SocketMatch, ...] = ()

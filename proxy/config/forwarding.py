@@ -85,7 +85,8 @@ class Forwarding(msgspec.Struct, frozen=True, gc=False):
     None where nothing retries, unless a request asks for it. `high_priority`: has the limits of that priority.
     `max_grpc_timeout`: a gRPC client's own timeout, less `grpc_timeout_offset`, counts up to this one, instead of the
     route's timeout; 0 is no limit, None: it does not count.
-    `internal_redirect`: which redirects of the upstream are followed here.
+    `internal_redirect`: which redirects of the upstream are followed here. `tcp_posts`: the body of a POST becomes the
+    bytes of a TCP connection (`ConnectConfig.allow_post`).
     """
 
     idle_timeout: float | None = None
@@ -101,6 +102,7 @@ class Forwarding(msgspec.Struct, frozen=True, gc=False):
     high_priority: bool = False
     max_grpc_timeout: float | None = None
     grpc_timeout_offset: float = 0.0
+    tcp_posts: bool = False
 
     def upgrade(self, kind: str) -> RouteUpgrade | None:
         """What the route says about `kind` (lower case); None if nothing."""

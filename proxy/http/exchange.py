@@ -94,7 +94,7 @@ class Exchange:
     response carries the request's id. `handover` is what the express lane has done for it, if anything. `redirected` is
     what another exchange goes on with in its place, `redirects` are those that led to it. `drains`: a drain wants the
     connection to end, of which `close` is how HTTP/1 does it. `on_tunnel` is called when a response that opens a tunnel
-    is about to go out.
+    is about to go out. `answered_early`: the response began before the request had ended.
     """
 
     __slots__ = (
@@ -103,6 +103,7 @@ class Exchange:
         "_policy",
         "_route",
         "_route_is_stale",
+        "answered_early",
         "body",
         "close",
         "clusters",
@@ -135,6 +136,7 @@ class Exchange:
         self._route: RouteEntry | None = None
         self._route_is_stale = False
         self.response_started = False
+        self.answered_early = False
         self.close = False
         self.drains = False
         self.clusters: Mapping[str, Any] = {}
@@ -297,7 +299,8 @@ class Exchange:
         leaving = tunnel or self.info.upgrade != ""
         if self._policy.drain_close():
             self.close = self.drains = True
-        self.close = self.close or leaving or not self.info.request_complete
+        self.answered_early = leaving or not self.info.request_complete
+        self.close = self.close or self.answered_early
         request_id = self.request.headers.get(b"x-request-id") if self.tells_request_id else None
         self._policy.response.clean(
             head.headers,

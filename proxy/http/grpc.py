@@ -87,6 +87,16 @@ def is_request(headers: Headers) -> bool:
     return content_type is not None and (content_type == CONTENT_TYPE or content_type.startswith(CONTENT_TYPE + b"+"))
 
 
+def status_in(headers: Headers) -> int | None:
+    """The `grpc-status` in the fields of a response's head or trailers (`Grpc::Common::getGrpcStatus`): -1 if it is
+    no number, None if it is not there.
+    """
+    said = headers.get(STATUS)
+    if said is None:
+        return None
+    return int(said) if said.isdigit() and len(said) <= 9 else -1
+
+
 def is_response(status: int, headers: Headers, *, end_stream: bool) -> bool:
     """`Grpc::Common::isGrpcResponseHeaders`: of a response of headers alone, only a `grpc-status` is asked."""
     if end_stream:

@@ -23,17 +23,22 @@ from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.cluster_balancer import ClusterBalancer, HostsOf, nobody
 from proxy.upstream.codecs import Codecs
 from proxy.upstream.connect import agreed
+from proxy.upstream.health.fast_failure import FastFailure
+from proxy.upstream.health.stats import HealthCheckStats
+from proxy.upstream.host_failures import HostFailures
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.host_status import HostStatus
 from proxy.upstream.judge import Judge
 from proxy.upstream.load_balancer_context import ANYBODY, LoadBalancerContext
 from proxy.upstream.observed import Hidden, Together
+from proxy.upstream.outlier.detector import OpenLog, detector_of
 from proxy.upstream.override_host import OverrideHost
+from proxy.upstream.owners import Owners
 from proxy.upstream.pool import Pool
 from proxy.upstream.pools import Pools
 from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.stream import UpstreamStream
-from proxy.upstream.tables import HostColumn, Tables
+from proxy.upstream.tables import Tables
 from proxy.upstream.tcp import TcpConnection
 from proxy.upstream.transport_options import TransportOptions, of_request
 from proxy.upstream.transport_sockets import TransportSockets
@@ -47,7 +52,8 @@ class Cluster:
 
     `numbers` are for connections (`%UPSTREAM_CONNECTION_ID%`), `background` runs those of HTTP/2. Requests of high
     priority (`high`) have limits of their own. `retired` is set once another one has its name, or none. `status` is how
-    its hosts are: who changes that calls `follow_status`. `hosts_of` knows the hosts of other clusters.
+    its hosts are: who changes that calls `follow_status`. `owners` says which clusters this worker looks after for all;
+    `open_log` opens logs of events. `hosts_of` knows the hosts of other clusters.
     """
 
     def __init__(
@@ -60,6 +66,8 @@ class Cluster:
         seed: int,
         numbers: Iterator[int] | None = None,
         background: Background | None = None,
+        owners: Owners | None = None,
+        open_log: OpenLog | None = None,
         hosts_of: HostsOf = nobody,
     ) -> None:
         self.config = config
@@ -70,7 +78,15 @@ class Cluster:
         self._hosts = tables.hosts
         slot = endpoints.slot if endpoints is not None else 0
         checks, excludes = config.health_check is not None, config.ignore_new_hosts_until_first_hc
-        self.status = HostStatus(tables, slot, checks=checks, ejects=False, excludes=excludes)
+        self.status = HostStatus(tables, slot, checks=checks, ejects=config.outlier is not None, excludes=excludes)
+        self.outlier = detector_of(
+            config, self.status, tables, slot, stats, owners, changed=self.follow_status, open_log=open_log
+        )
+        self._failures = HostFailures(self.status)
+        self.fast_failure: FastFailure | None = None
+        if config.health_check is not None:
+            counts = HealthCheckStats(stats, config.stat_name)
+            self.fast_failure = FastFailure(config.health_check, self.status, counts)
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
         self.balancer = ClusterBalancer(config, stats, self.stats, tables.hosts, seed=seed, hosts_of=hosts_of)
@@ -89,6 +105,8 @@ class Cluster:
             self._numbers,
             background or Background(),
             weakref.ref(self),
+            self.outlier.monitor if self.outlier is not None else None,
+            self.fast_failure,
         )
         self.endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
@@ -110,9 +128,14 @@ class Cluster:
         return None if names is None and owner is None else of_request(names, request, owner)
 
     def pick(self, context: LoadBalancerContext = ANYBODY) -> Pool | None:
-        """The pool of the balancer's next host for the request of `context`; None if none is healthy."""
+        """The pool of the balancer's next host for the request of `context`; None if none is healthy, or if there may
+        be no more pools.
+        """
         host = self.balancer.choose(context).pick(context.number)
-        return None if host is None else self._pools.get(host, context.high, context.transport, context.http2)
+        if host is None:
+            self._pools.refused = False
+            return None
+        return self._pools.get(host, context)
 
     async def open_stream(
         self,
@@ -136,7 +159,10 @@ class Cluster:
         outcomes = outcomes or self.outcomes_of(info)
         pool = pool or self.pick(context)
         if pool is None:
-            self.balancer.charge_none_healthy(context.labels)
+            if self._pools.refused:
+                self.stats.cx_pool_overflow.inc()
+            else:
+                self.balancer.charge_none_healthy(context.labels)
             error = failures.no_healthy_upstream()
             outcomes.charge(error.status)
             raise error
@@ -147,11 +173,13 @@ class Cluster:
         except ProxyError as error:
             if judge is None or not judge.reset(error, request_started=False):
                 outcomes.charge(error.status)
-            pool.count(HostColumn.RQ_ERROR)
+            pool.charge_unopened(error)
             raise
         finally:
             if info is not None:
                 info.pool_ready = trio.current_time()
+        if pool.monitor is not None:
+            pool.monitor.connected()
         if info is not None:
             info.upstream_connection = stream.identity
         return stream
@@ -180,12 +208,12 @@ class Cluster:
             if host is None or not rejects(host):
                 break
             host = balancer.pick(context.number, attempt)
-        return None if host is None else self._pools.get(host, context.high, context.transport, context.http2)
+        return None if host is None else self._pools.get(host, context)
 
     async def open_connection(self, info: StreamInfo, context: LoadBalancerContext = ANYBODY) -> TcpConnection:
         """A connection of its own to the balancer's next host for `context`; the caller closes it.
 
-        Raises `ProxyError`: UO at the limit of connections (none waits for a free one), UH, UF. `info` learns the host.
+        Raises `ProxyError`: UO at a limit of connections (none waits for a free one), UH, UF. `info` learns the host.
         """
         breaker = self.high_breaker if context.high else self.breaker
         if not breaker.claim_connection(force=False):
@@ -195,10 +223,15 @@ class Cluster:
             breaker.release_connection()
             self.balancer.charge_none_healthy(context.labels)
             raise failures.no_healthy_upstream()
+        breaker = self._pools.breaker_of(host, context.high)
+        if not breaker.claim_of_host():
+            (self.high_breaker if context.high else self.breaker).release_connection()
+            raise failures.reset("overflow")
         info.upstream_host = info.upstream_tried = host.address
         info.upstream_hostname = host.hostname
         tls = self.sockets.towards(host, context.transport)
-        connection = TcpConnection(host, self.config, self.stats, breaker, self._hosts, self._tcp.discard, tls)
+        monitor = self.outlier.monitor(host) if self.outlier is not None else None
+        connection = TcpConnection(host, self.config, self.stats, breaker, self._hosts, self._tcp.discard, tls, monitor)
         self._tcp.add(connection)
         began = trio.current_time()
         try:
@@ -229,19 +262,31 @@ class Cluster:
     def update_endpoints(self, endpoints: ClusterEndpoints | None) -> None:
         """Balance over `endpoints` from now on. Pools of hosts that left close their idle connections now.
 
-        Endpoints of all clusters are published together, so most calls change nothing and leave the rotation alone.
+        Where those of all clusters are published together, most calls change nothing and leave the rotation alone.
         """
         if endpoints == self.endpoints:
             return
         self.endpoints = endpoints
         hosts = self._balance()
+        if self.outlier is not None:
+            self.outlier.update(hosts.hosts)
         self._identities = set(map(self._pools.identity, hosts.hosts))
         self._pools.keep(self._identities)
 
+    @property
+    def endpoints_version(self) -> int:
+        """That of the endpoints in use; 0 if there are none."""
+        return 0 if self.endpoints is None else self.endpoints.version
+
     def follow_status(self) -> None:
         """Balance by how hosts are now, if somebody has found out anything about them."""
-        if self.status.changed():
-            self._balance()
+        if not self.status.changed():
+            return
+        for host in self._failures.update(self._balance().hosts):
+            self._pools.let_go(host)
+            if self.config.close_connections_on_host_health_failure:
+                for connection in [each for each in self._tcp if each.host == host]:
+                    connection.abandon()
 
     def _balance(self) -> HostSet:
         hosts = HostSet.of(self.endpoints, self.status.health)
@@ -281,5 +326,7 @@ class Cluster:
     def retire(self) -> None:
         """Another cluster has taken the name, or none. What knows this one may finish; no connection is used again."""
         self.balancer.end()
+        if self.outlier is not None:
+            self.outlier.close()
         self._pools.retire()
         self.retired.set()

@@ -55,7 +55,9 @@ class HostVerdicts:
     def of(config: Cluster, hosts: Cells) -> HostVerdicts:
         """Those of the cluster with `config`."""
         excludes = config.ignore_new_hosts_until_first_hc
-        return HostVerdicts(hosts, checks=config.health_check is not None, ejects=False, excludes=excludes)
+        return HostVerdicts(
+            hosts, checks=config.health_check is not None, ejects=config.outlier is not None, excludes=excludes
+        )
 
     def health(self, host: Host) -> Health:
         """What `host` is good for (Envoy's `HostImplBase::coarseHealth`)."""
@@ -110,6 +112,20 @@ class HostStatus(HostVerdicts):
         self._slot = slot
         self._seen = -1
         self.now = now or milliseconds
+
+    def ejection(self, host: Host) -> tuple[bool, int]:
+        """Whether it is ejected, and since when; if it is not, when its last ejection ended (ms, monotonic; 0: never
+        was one).
+        """
+        word = self._hosts.highest(host.slot, HostColumn.EJECTED)
+        return bool(word & _FLAGS), word >> _FLAG_BITS
+
+    def passed_since(self, host: Host, since: int) -> bool:
+        """Whether its last health check, after `since` (ms, monotonic), found nothing wrong."""
+        if not self._checks:
+            return False
+        word = self._hosts.highest(host.slot, HostColumn.CHECKED)
+        return word >> _FLAG_BITS > since and not word & Checked.FAILED_ACTIVE_HC
 
     def set_checked(self, host: Host, flags: Checked) -> None:
         """A health check of ours has found this."""

@@ -19,7 +19,6 @@ from proxy.limits import READ_SIZE
 from proxy.net import passage
 from proxy.net.pipe import splices
 from proxy.net.relay_end import End, SocketEnd
-from proxy.upstream import failures
 from proxy.upstream.connection import ConnectionLost
 from proxy.upstream.http1_connection import Http1Connection
 from proxy.upstream.judge import Judge
@@ -124,6 +123,7 @@ class Http1Stream(UpstreamStream):
         flush: bool = True,
         scheme: bytes = b"http",
     ) -> None:
+        self._note_request(headers)
         codec = self._connection.codec
         try:
             self._stream_id = codec.send_request(method, path, authority, headers, end_stream=end_stream)
@@ -218,7 +218,7 @@ class Http1Stream(UpstreamStream):
     def end_tunnel(self, *, by_upstream: bool) -> ProxyError | None:
         """To HTTP/1 the upstream's end is none of a response, though its bytes have gone on."""
         self.peer_gone = by_upstream
-        return failures.reset("connection termination", response_started=True) if by_upstream else None
+        return self._failed("connection termination") if by_upstream else None
 
     def broken(self) -> ProxyError:
         return self._broken()

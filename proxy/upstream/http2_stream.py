@@ -86,6 +86,7 @@ class Http2Stream(UpstreamStream):
         flush: bool = True,
         scheme: bytes = b"http",
     ) -> None:
+        self._note_request(headers)
         connection, codec = self._connection, self._connection.codec
         if method != b"CONNECT" and b"upgrade" in headers:
             await self._wait_for_offer()

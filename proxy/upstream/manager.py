@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import random
 import weakref
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 
 import trio
 
 from proxy.config.cluster import Cluster as ClusterConfig
-from proxy.config.cluster import Endpoints
+from proxy.config.cluster import ClusterEndpoints, Endpoints
+from proxy.config.endpoints_delta import EndpointsDelta, newer
 from proxy.config.secrets import cluster_in_place
 from proxy.stats import Stats
 from proxy.upstream.background import Background
@@ -44,7 +45,8 @@ class ClusterManager:
 
     A cluster whose configuration is the same is the same object: it keeps pools and claims. One that is replaced or
     removed finishes what it has; `draining` says so for as long as anybody could still use it. `numbers` are for
-    upstream connections. `owners` says what this worker looks after for all, `tools` are for health checks.
+    upstream connections. `owners` says what this worker looks after for all, `tools` are for who finds out how hosts
+    are.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class ClusterManager:
         self._tables = tables
         self.owners = owners or Alone()
         self._background = Background()
+        self._open_log = tools.open_log
         self.health_checks = HealthChecks(stats, tables.hosts, self.owners, self._background, tools)
         self._watched: list[Cluster] = []
         self._zoned: list[Cluster] = []
@@ -77,7 +80,7 @@ class ClusterManager:
         in those is put into effect by `renewals`, to which it is added. Each step makes one cluster: there may be
         thousands.
         """
-        self._ensure_rows(endpoints)
+        self._ensure_rows(endpoints.clusters.values())
         clusters: dict[str, Cluster] = {}
         for config in configs:
             clusters[config.name] = self._kept(config, renewals) or self._new(config, endpoints)
@@ -100,11 +103,23 @@ class ClusterManager:
 
     def update_endpoints(self, endpoints: Endpoints) -> None:
         """Replace the hosts of all clusters; a cluster that is not in `endpoints` has none."""
-        self._ensure_rows(endpoints)
+        self._ensure_rows(endpoints.clusters.values())
         for name, cluster in self.now.items():
             cluster.update_endpoints(endpoints.clusters.get(name))
         self._follow_proxies()
         self.health_checks.update()
+
+    def change_endpoints(self, delta: EndpointsDelta) -> None:
+        """Replace the hosts of clusters of which `delta` has newer ones; nothing is done for any other."""
+        known = {name: cluster.endpoints_version for name in delta.clusters if (cluster := self.now.get(name))}
+        fresh = list(newer(delta, known))
+        self._ensure_rows(fresh)
+        for endpoints in fresh:
+            if (cluster := self.now.get(endpoints.cluster)) is not None:
+                cluster.update_endpoints(endpoints)
+        if fresh:
+            self._follow_proxies()
+            self.health_checks.update()
 
     @property
     def draining(self) -> bool:
@@ -120,11 +135,13 @@ class ClusterManager:
             nursery.start_soon(self.health_checks.run)
 
     async def _follow_status(self) -> None:
-        """Balance by what any worker has found out about hosts."""
+        """Balance by what any worker has found out about hosts, and find out what is this worker's to."""
         while True:
             await trio.sleep(STATUS_INTERVAL)
             for cluster in self._watched:
                 cluster.follow_status()
+                if cluster.outlier is not None:
+                    await cluster.outlier.poll()
             self._follow_proxies()
 
     def _follow_proxies(self) -> None:
@@ -169,11 +186,12 @@ class ClusterManager:
             seed=seed,
             numbers=self._numbers,
             background=self._background,
+            owners=self.owners,
+            open_log=self._open_log,
             hosts_of=self._hosts_of,
         )
 
-    def _ensure_rows(self, endpoints: Endpoints) -> None:
-        clusters = endpoints.clusters.values()
+    def _ensure_rows(self, clusters: Collection[ClusterEndpoints]) -> None:
         hosts = (host.slot for cluster in clusters for locality in cluster.localities for host in locality.hosts)
         self._tables.clusters.ensure_rows(max((cluster.slot for cluster in clusters), default=-1) + 1)
         self._tables.hosts.ensure_rows(max(hosts, default=-1) + 1)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import abc
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
 from proxy.config.cluster import Cluster, Host
 from proxy.config.common import Address
+from proxy.errors import Flag, ProxyError
 from proxy.net.peer import address_of
 from proxy.route.host_predicates import is_canary
 from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.connect import ConnectFailed
 from proxy.upstream.judge import Judge
+from proxy.upstream.outlier.monitor import HostMonitor
 from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.tables import HostColumn, Table
 
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
 
 
 class Common(NamedTuple):
-    """What pools are made of. `numbers` are for new connections."""
+    """What pools are made of. `numbers` are for new connections; `monitor` hears what comes of requests, if anybody
+    wants to know. `fast_failure` is called with a host that asks for no more requests.
+    """
 
     host: Host
     config: Cluster
@@ -34,13 +38,16 @@ class Common(NamedTuple):
     breaker: CircuitBreaker
     hosts: Table
     numbers: Iterator[int]
+    monitor: HostMonitor | None = None
+    fast_failure: Callable[[Host], None] | None = None
 
 
 class Pool(abc.ABC):
     """Gives out streams."""
 
     def __init__(self, common: Common) -> None:
-        self.host, self._config, self.stats, self._breaker, self._hosts, self._numbers = common
+        self.host, self._config, self.stats, self._breaker, self._hosts, self._numbers = common[:6]
+        self.monitor, self.fast_failure = common.monitor, common.fast_failure
         self.canary = is_canary(self.host)
         self._draining = False
 
@@ -77,6 +84,12 @@ class Pool(abc.ABC):
     def charge_response(self, status: int) -> None:
         """The host has answered."""
         self.count(HostColumn.RQ_ERROR if status >= 500 else HostColumn.RQ_SUCCESS)
+
+    def charge_unopened(self, error: ProxyError) -> None:
+        """There was no stream. A limit of ours says nothing of the host."""
+        self.count(HostColumn.RQ_ERROR)
+        if self.monitor is not None and error.flag is not Flag.UPSTREAM_OVERFLOW:
+            self.monitor.failed()
 
     def count(self, column: HostColumn, amount: int = 1) -> None:
         """Add to one of the host's words."""

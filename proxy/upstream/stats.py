@@ -72,6 +72,7 @@ class ClusterStats:
         self.cx_idle_timeout = counter(f"{prefix}upstream_cx_idle_timeout")
         self.cx_max_requests = counter(f"{prefix}upstream_cx_max_requests")
         self.cx_none_healthy = counter(f"{prefix}upstream_cx_none_healthy")
+        self.cx_pool_overflow = counter(f"{prefix}upstream_cx_pool_overflow")
         self.cx_overflow = counter(f"{prefix}upstream_cx_overflow")
         self.cx_protocol_error = counter(f"{prefix}upstream_cx_protocol_error")
         self.cx_rx_bytes_total = counter(f"{prefix}upstream_cx_rx_bytes_total")

@@ -10,6 +10,7 @@ import trio
 from proxy.config.cluster import Host
 from proxy.config.common import Address
 from proxy.errors import ProxyError
+from proxy.http import grpc
 from proxy.http.codec import CodecError
 from proxy.http.events import Event, InformationalReceived, ResponseReceived, StreamEnded
 from proxy.http.headers import Headers
@@ -23,6 +24,7 @@ from proxy.upstream.stats import Outcomes
 from proxy.upstream.tables import HostColumn
 
 CANARY = (b"x-envoy-upstream-canary", b"true")
+IMMEDIATE_FAIL = b"x-envoy-immediate-health-check-fail"
 
 
 class UpstreamStream(abc.ABC):
@@ -39,12 +41,14 @@ class UpstreamStream(abc.ABC):
     """
 
     __slots__ = (
+        "_asks_grpc",
         "_canary",
         "_outcomes",
         "_pool",
         "_request_ended_at",
         "_response_ended",
         "_response_started",
+        "_timed_out",
         "follow",
         "gone_out_at",
         "host",
@@ -61,10 +65,12 @@ class UpstreamStream(abc.ABC):
     def __init__(self, pool: Pool, outcomes: Outcomes, judge: Judge | None, *, reused: bool) -> None:
         self._pool = pool
         self._outcomes = outcomes
+        self._asks_grpc = False
         self._canary: Outcomes | None = None
         self._request_ended_at: float | None = None
         self._response_started = False
         self._response_ended = False
+        self._timed_out = False
         self.judge = judge
         self.follow: Callable[[int, Headers], bool] | None = None
         self.gone_out_at: float | None = None
@@ -163,6 +169,10 @@ class UpstreamStream(abc.ABC):
         event = await self._next()
         if isinstance(event, ResponseReceived):
             self._note_head(event)
+            if self._pool.monitor is not None:
+                self._pool.monitor.response(self._told_status(event))
+            if self._pool.fast_failure is not None and IMMEDIATE_FAIL in event.headers:
+                self._pool.fast_failure(self.host)
             if self.judge is not None:
                 verdict = self.judge.response(event.status, event.headers)
                 if verdict is not Verdict.DELIVER:
@@ -182,6 +192,16 @@ class UpstreamStream(abc.ABC):
                 self.judge.informational()
         return event
 
+    def _note_request(self, headers: Headers) -> None:
+        """A request with these fields goes out."""
+        if self._pool.monitor is not None:
+            self._asks_grpc = grpc.is_request(headers)
+
+    def _told_status(self, head: ResponseReceived) -> int:
+        """What outlier detection goes by: in gRPC the status that is in the head already, if there is one."""
+        status = grpc.status_in(head.headers) if self._asks_grpc else None
+        return head.status if status is None else grpc.to_http(status)
+
     def _note_head(self, head: ResponseReceived | InformationalReceived) -> None:  # noqa: B027 - most need not know
         """The head of a response has come, whomever it is for."""
 
@@ -199,6 +219,8 @@ class UpstreamStream(abc.ABC):
 
     def _failed(self, reason: failures.Reason) -> ProxyError:
         error = failures.reset(reason, response_started=self._response_started)
+        if self._pool.monitor is not None:
+            self._pool.monitor.failed()
         if not self._response_started:
             retried = self.judge is not None and self.judge.reset(error, request_started=True)
             self._charge_failure(0 if retried else error.status)
@@ -249,13 +271,20 @@ class UpstreamStream(abc.ABC):
         """Close the connection after this exchange, as one whose request has never ended."""
         self._request_ended_at = None
 
-    def charge_timeout(self, status: int) -> None:
-        """A timeout is about to end this stream; the `status` in place of a response counts only if none has started.
-        0: another attempt follows.
+    def charge_timeout(self, status: int, *, retried: bool = False) -> None:
+        """A timeout is about to end this stream; the `status` in place of a response counts only if none has started,
+        and no other attempt follows (`retried`).
         """
         self._pool.count(HostColumn.RQ_TIMEOUT)
         if not self._response_started:
-            self._charge_failure(status)
+            self.tell_timeout(status)
+            self._charge_failure(0 if retried else status)
+
+    def tell_timeout(self, status: int) -> None:
+        """The host takes longer than it may, and the client might get `status`. Only the first call counts."""
+        if self._pool.monitor is not None and not self._timed_out:
+            self._timed_out = True
+            self._pool.monitor.timed_out(status)
 
     def charge_retried(self) -> None:
         """This stream was ended by us, and another attempt follows."""

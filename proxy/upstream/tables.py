@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from typing import Protocol
 
 
@@ -22,15 +23,35 @@ class HostColumn(enum.IntEnum):
     RQ_ACTIVE = 7
     CHECKED = 8  # what health checks say, `EJECTED`: what outlier detection says (`host_status.py`)
     EJECTED = 9
-    CHECK_BEGUN = 10  # when the last health check began
+    # What outlier detection counts (`outlier/streaks.py`, `outlier/detector.py`).
+    OUTLIER_SUCCESS = 10
+    OUTLIER_5XX = 11  # but for those of gateways
+    OUTLIER_GATEWAY_FAILURE = 12
+    OUTLIER_LOCAL_SUCCESS = 13
+    OUTLIER_LOCAL_FAILURE = 14
+    STREAK_5XX = 15
+    STREAK_GATEWAY_FAILURE = 16
+    STREAK_LOCAL_FAILURE = 17
+    DETECTED_5XX = 18
+    DETECTED_GATEWAY_FAILURE = 19
+    DETECTED_LOCAL_FAILURE = 20
+    HANDLED_5XX = 21
+    HANDLED_GATEWAY_FAILURE = 22
+    HANDLED_LOCAL_FAILURE = 23
+    EJECTIONS = 24
+    EJECTION_BACKOFF = 25
+    SUCCESS_RATE = 26
+    LOCAL_SUCCESS_RATE = 27
+    CONNECTIONS = 28  # that are claimed, where a host has a limit of its own
+    CHECK_BEGUN = 29  # when the last health check began
 
 
-HOST_GAUGES = (HostColumn.CX_ACTIVE, HostColumn.RQ_ACTIVE)
+HOST_GAUGES = (HostColumn.CX_ACTIVE, HostColumn.RQ_ACTIVE, HostColumn.CONNECTIONS)
 
 
 class ClusterColumn(enum.IntEnum):
     """Words of one cluster (row = `Cluster.slot`). What circuit breakers limit over all workers, of default and of high
-    priority; and how often the status of a host has changed.
+    priority; how often the status of a host has changed; and what outlier detection says of all hosts together.
     """
 
     CONNECTIONS = 0
@@ -41,10 +62,17 @@ class ClusterColumn(enum.IntEnum):
     HIGH_PENDING = 5
     HIGH_REQUESTS = 6
     HIGH_RETRIES = 7
-    STATUS_CHANGES = 8
+    POOLS = 8
+    HIGH_POOLS = 9
+    STATUS_CHANGES = 10
+    DETECTIONS = 11
+    SUCCESS_RATE_AVERAGE = 12
+    SUCCESS_RATE_THRESHOLD = 13
+    LOCAL_SUCCESS_RATE_AVERAGE = 14
+    LOCAL_SUCCESS_RATE_THRESHOLD = 15
 
 
-CLUSTER_GAUGES = tuple(column for column in ClusterColumn if column is not ClusterColumn.STATUS_CHANGES)
+CLUSTER_GAUGES = tuple(column for column in ClusterColumn if column < ClusterColumn.STATUS_CHANGES)
 
 
 class Cells(Protocol):
@@ -55,13 +83,14 @@ class Cells(Protocol):
 
 
 class Table(Protocol):
-    """Rows × columns of signed words. `get` reads the own word, `total` sums the words of all writers, `highest` is the
-    greatest of them.
+    """Rows × columns of signed words. `get` reads the own word, `words` are those of all writers, `total` is their sum,
+    `highest` the greatest of them.
     """
 
     def add(self, row: int, column: int, amount: int) -> None: ...
     def set(self, row: int, column: int, value: int) -> None: ...
     def get(self, row: int, column: int) -> int: ...
+    def words(self, row: int, column: int) -> Iterable[int]: ...
     def total(self, row: int, column: int) -> int: ...
     def highest(self, row: int, column: int) -> int: ...
     def claim(self, row: int, column: int, limit: int) -> bool:
@@ -98,6 +127,9 @@ class MemoryTable:
 
     def get(self, row: int, column: int) -> int:
         return self._words.get((row, column), 0)
+
+    def words(self, row: int, column: int) -> tuple[int, ...]:
+        return (self.get(row, column),)
 
     def total(self, row: int, column: int) -> int:
         return self.get(row, column)

@@ -17,6 +17,7 @@ from proxy.upstream import failures
 from proxy.upstream.circuit_breaker import CircuitBreaker
 from proxy.upstream.connect import ConnectFailed
 from proxy.upstream.happy_eyeballs import connect_to
+from proxy.upstream.outlier.monitor import HostMonitor
 from proxy.upstream.stats import ClusterStats
 from proxy.upstream.tables import HostColumn, Table
 
@@ -28,10 +29,24 @@ _RESET = struct.pack("ii", 1, 0)
 
 class TcpConnection:
     """`open` it, use `sock`, and `close` it in any case. It counts as a connection and as a request of its cluster, as
-    in Envoy's TCP pool; whoever makes one has claimed the connection. `forget` is called once, when it is over.
+    in Envoy's TCP pool; whoever makes one has claimed the connection. `forget` is called once, when it is over;
+    `monitor` hears whether there was one.
     """
 
-    __slots__ = ("_began", "_breaker", "_config", "_forget", "_hosts", "_open", "_stats", "_tls", "host", "sock")
+    __slots__ = (
+        "_began",
+        "_breaker",
+        "_config",
+        "_forget",
+        "_hosts",
+        "_monitor",
+        "_open",
+        "_stats",
+        "_tls",
+        "host",
+        "on_abandoned",
+        "sock",
+    )
 
     sock: socket.socket
 
@@ -44,6 +59,7 @@ class TcpConnection:
         hosts: Table,
         forget: Callable[[TcpConnection], None],
         tls: Peer | None = None,
+        monitor: HostMonitor | None = None,
     ) -> None:
         self.host = host
         self._config = config
@@ -52,8 +68,10 @@ class TcpConnection:
         self._hosts = hosts
         self._forget = forget
         self._tls = tls
+        self._monitor = monitor
         self._began = trio.current_time()
         self._open = False
+        self.on_abandoned: Callable[[], None] | None = None
 
     @property
     def stats(self) -> ClusterStats:
@@ -88,6 +106,8 @@ class TcpConnection:
             stats.charge_connect_failure(failed)
             self._count(HostColumn.CX_CONNECT_FAIL)
             stats.rq_pending_failure_eject.inc()
+            if self._monitor is not None and not failed.local:
+                self._monitor.failed()
             self._end(remote=failed.remote, with_active_rq=False)
             raise failures.connect_failed(failed) from failed
         except trio.Cancelled:
@@ -101,6 +121,8 @@ class TcpConnection:
             stats.rq_pending_active.add(-1)
             self._breaker.release_pending()
         self._open = True
+        if self._monitor is not None:
+            self._monitor.served()
         stats.cx_connect_ms.record(self._milliseconds())
         stats.rq_total.inc()
         stats.rq_active.add(1)
@@ -122,6 +144,11 @@ class TcpConnection:
         self._breaker.release_request()
         self._count(HostColumn.RQ_ACTIVE, -1)
         self._end(remote=remote, with_active_rq=with_active_rq)
+
+    def abandon(self) -> None:
+        """Its host has failed: whoever uses it (`on_abandoned`) is to close it."""
+        if self.on_abandoned is not None:
+            self.on_abandoned()
 
     def _end(self, *, remote: bool, with_active_rq: bool) -> None:
         self._stats.cx_active.add(-1)

@@ -143,7 +143,11 @@ async def test_informational_responses() -> None:
         ("upgrade_configs: [{upgrade_type: a}, {upgrade_type: A}]", "", "stands here twice"),
         ("", ", upgrade_configs: [{upgrade_type: a}, {upgrade_type: A}]", "stands here twice"),
         ("", ", upgrade_configs: [{upgrade_type: a, connect_config: {}}]", "is not CONNECT"),
-        ("", ", upgrade_configs: [{upgrade_type: CONNECT, connect_config: {allow_post: true}}]", "allow_post"),
+        (
+            "",
+            ", upgrade_configs: [{upgrade_type: CONNECT, connect_config: {proxy_protocol_config: {version: V1}}}]",
+            "proxy_protocol_config",
+        ),
     ],
 )
 def test_what_cannot_be(hcm: str, action: str, text: str) -> None:

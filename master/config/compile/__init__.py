@@ -59,7 +59,7 @@ def compile_bootstrap(
     here = context.at("static_resources")
     context.secrets.declare(resources.secrets, here.at("secrets"))
     listeners = compile_listeners(resources.listeners, here.at("listeners"))
-    clusters, hosts = compile_clusters(resources.clusters, here.at("clusters"))
+    clusters, hosts = compile_clusters(resources.clusters, message.cluster_manager, here.at("clusters"))
     admin = None
     if message.admin.HasField("address"):
         admin = compile_address(message.admin.address, context.at("admin", "address"))

@@ -10,6 +10,7 @@ from master.config.compile import dns, endpoints
 from master.config.compile.circuit_breakers import compile_breakers
 from master.config.compile.health_check import compile_health_check
 from master.config.compile.lb_policies import compile_balancing
+from master.config.compile.outlier import compile_outlier_detection
 from master.config.compile.socket_matches import compile_socket_matches
 from master.config.compile.tls import compile_upstream
 from master.config.compile.upstream_http import compile_http_options
@@ -36,6 +37,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "transport_socket",
         "connection_pool_per_downstream_connection",
         "preconnect_policy",
+        "close_connections_on_host_health_failure",
     ),
     "envoy.config.cluster.v3.Cluster.CommonLbConfig": ("ignore_new_hosts_until_first_hc",),
     "envoy.config.cluster.v3.Cluster.PreconnectPolicy": ("per_upstream_preconnect_ratio",),
@@ -66,8 +68,11 @@ CLUSTER_TYPES: dict[str, Callable[[Any, Any, Context], Discovery]] = {
 DEFAULT_CONNECT_TIMEOUT = 5.0
 
 
-def compile_clusters(messages: Any, context: Context) -> tuple[tuple[Cluster, ...], dict[str, ClusterEndpoints]]:
-    """The clusters, and the hosts of those that need no resolver; `context` stands for the list.
+def compile_clusters(
+    messages: Any, manager: Any, context: Context
+) -> tuple[tuple[Cluster, ...], dict[str, ClusterEndpoints]]:
+    """The clusters, and the hosts of those that need no resolver; `context` stands for the list, `manager` is the
+    `ClusterManager`.
 
     A cluster's slot is its place in the list; hosts are numbered through all clusters. Where a configuration follows
     another one, the controller gives slots anew (`master/dns/slots.py`).
@@ -79,7 +84,7 @@ def compile_clusters(messages: Any, context: Context) -> tuple[tuple[Cluster, ..
         here = context.at(index)
         if message.name in clusters:
             here.error(("name",), f"cluster {message.name!r} exists already", "a name of its own", kind="duplicate")
-        cluster = _cluster(message, here)
+        cluster = _cluster(message, manager, here)
         localities: tuple[LocalityHosts, ...] = ()
         if _is_static(message):
             localities = endpoints.compile_hosts(message.load_assignment, slots, here.at("load_assignment"))
@@ -111,7 +116,7 @@ def _discovery(message: Any, context: Context) -> Discovery:
     return Discovery(kind)
 
 
-def _cluster(message: Any, context: Context) -> Cluster:
+def _cluster(message: Any, manager: Any, context: Context) -> Cluster:
     discovery = _discovery(message, context)
     connect_timeout = DEFAULT_CONNECT_TIMEOUT
     if message.HasField("connect_timeout"):
@@ -136,6 +141,7 @@ def _cluster(message: Any, context: Context) -> Cluster:
         breaker=breaker,
         high_breaker=high_breaker,
         dns=discovery.dns,
+        outlier=compile_outlier_detection(message, context, event_log_path=manager.outlier_detection.event_log_path),
         lb=balancing.lb,
         subsets=balancing.subsets,
         tls=tls,

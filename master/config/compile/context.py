@@ -61,7 +61,10 @@ class Context:
     dns_resolver: DnsResolver = MACHINE
 
     def at(self, *path: str | int) -> Context:
-        return dataclasses.replace(self, path=self.path + path)
+        # As `dataclasses.replace`, in a fifth of the time: there are several places for each of 100,000 hosts.
+        there = object.__new__(Context)
+        there.__dict__.update(self.__dict__, path=self.path + path)
+        return there
 
     def will_exist(self, directory: str) -> bool:
         return directory in self.to_come

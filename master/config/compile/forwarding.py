@@ -30,6 +30,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.route.v3.HedgePolicy": ("hedge_on_per_try_timeout",),
     "envoy.config.route.v3.RouteConfiguration": ("request_mirror_policies",),
     "envoy.config.route.v3.RouteAction.UpgradeConfig": ("upgrade_type", "enabled", "connect_config"),
+    "envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig": ("allow_post",),
     "envoy.config.route.v3.Route": ("per_request_buffer_limit_bytes", "request_body_buffer_limit"),
     "envoy.config.route.v3.VirtualHost": (
         "retry_policy",
@@ -106,6 +107,7 @@ def compile_forwarding(levels: Levels) -> Forwarding:
         hedge_on_per_try_timeout=hedging.hedge_policy.hedge_on_per_try_timeout,
         high_priority=action.priority == HIGH,
         internal_redirect=compile_internal_redirect(action, here),
+        tcp_posts=any(upgrade.connect_config.allow_post for upgrade in action.upgrade_configs),
     )
 
 

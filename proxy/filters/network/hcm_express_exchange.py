@@ -91,6 +91,8 @@ class PlainExchange(abc.ABC):
             progress.pool.discard(upstream, remote=True, with_active_rq=True)
             progress.pool = None
             return False
+        if pool.monitor is not None:
+            pool.monitor.connected()
         progress.upstream = upstream
         progress.sent_at = now
         progress.sent = len(data)
@@ -138,6 +140,8 @@ class PlainExchange(abc.ABC):
         manager.end_exchange()
         pool: Pool = progress.pool
         pool.charge_response(answer.status)
+        if pool.monitor is not None:
+            pool.monitor.response(answer.status)
         outcomes = self._destination.outcomes
         outcomes.charge(answer.status)
         outcomes.time.record(round((now - progress.sent_at) * 1000))

@@ -245,6 +245,8 @@ class Plans:
         cluster = self._clusters.get(entry.cluster_name(request))
         if cluster is None or cluster.config.pool_per_downstream_connection:  # a plan is for all connections
             return None
+        if cluster.outlier is not None and grpc.is_request(request.headers):  # which counts by another status
+            return None
         transport = cluster.transport_options(request)
         if transport is not None and express_varying.MARK.decode() in "".join(
             (transport.server_name or "", *transport.sans)
@@ -296,6 +298,7 @@ def _plain(entry: RouteEntry, options: Forwarding, terms: Terms, cluster: Cluste
     return (
         not terms.no_content
         and cluster.config.protocol == "http1"
+        and cluster.config.breaker.max_connection_pools is None  # who has none must not take another host's turn
         and not cluster.config.http1.send_fully_qualified_url  # a plan's target is a path
         and not (terms.retry is not None and terms.asked)
         and not any(0 < limit < LEAST_TIMEOUT for limit in (*times, *durations))
@@ -304,5 +307,6 @@ def _plain(entry: RouteEntry, options: Forwarding, terms: Terms, cluster: Cluste
         and not terms.hedge
         and not options.mirrors
         and options.internal_redirect is None
+        and not options.tcp_posts
         and not (entry.retry is not None and entry.retry.policy.retriable_request_headers)
     )

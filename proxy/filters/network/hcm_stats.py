@@ -132,13 +132,11 @@ class HcmStats:
         if Flag.DOWNSTREAM_PROTOCOL_ERROR in info.flags and not http2:  # whose connections count it themselves
             self.cx_protocol_error.inc()
         request_complete = info.request_complete and (http2 or not info.upgrade)
+        if exchange.answered_early:
+            self.rq_response_before_rq_complete.inc()
         if request_complete and complete and (not info.upgrade or exchange.opens_tunnel(info.status)):
-            if info.upgrade:  # both sides have ended a tunnel, whose request is complete by then alone
-                self.rq_response_before_rq_complete.inc()
             return
         self.rq_rx_reset.inc()  # Envoy's codec resets every stream whose message is cut on either side
-        if exchange.response_started and (info.upgrade or not request_complete):
-            self.rq_response_before_rq_complete.inc()
 
     def charge_plain(self, status: int, milliseconds: int) -> None:
         """One exchange is over of which there is nothing to tell but its status."""

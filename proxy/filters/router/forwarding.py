@@ -79,6 +79,7 @@ class Forwarding:
             high=options.high_priority,
             transport=transport,
             http2=exchange.request.protocol == "HTTP/2",
+            tcp=options.tcp_posts and exchange.request.method == b"POST",
         )
         self.cookies = hashed.cookies
         self.complete_at: float | None = None

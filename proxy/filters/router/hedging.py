@@ -139,7 +139,10 @@ class _Race:
 
     async def _watch(self, runner: _Runner, until: float) -> None:
         await trio.sleep_until(until)
-        if runner in self.runners and not runner.succeeded and self.retries.hedge():
+        if runner not in self.runners or runner.succeeded:
+            return
+        runner.request.tell_timeout()
+        if self.retries.hedge():
             runner.succeeded = self.waiting = True
             self.again(after_timeout=True)
 

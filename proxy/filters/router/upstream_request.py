@@ -130,6 +130,11 @@ class UpstreamRequest:
         info.upstream_hostname, info.upstream_local = stream.host.hostname, stream.local
         info.attempt_begun, info.pool_ready, info.upstream_connection = self._facts
 
+    def tell_timeout(self) -> None:
+        """Another attempt may begin beside this one, as it takes too long."""
+        if self._stream is not None:
+            self._stream.tell_timeout(self._exchange.deadlines.timeout_status)
+
     async def _open(self, pool: Pool | None) -> UpstreamStream:
         """A stream, or the one on which the express lane has sent the request already."""
         handover, info, cluster = self._exchange.handover, self._exchange.info, self._forwarding.cluster
@@ -211,7 +216,8 @@ class UpstreamRequest:
             self._judge is not None and not stream.response_started and self._judge.reset(error, request_started=True)
         )
         if limit is not Limit.STREAM_DURATION:
-            stream.charge_timeout(0 if retried else error.status)
+            stream.tell_timeout(error.status)
+            stream.charge_timeout(error.status, retried=retried)
         elif retried:
             stream.charge_retried()
         return error

@@ -55,5 +55,5 @@ def test_memory_is_like_shared_memory(shared: TableWriter, operations: list[tupl
 
 
 def test_gauges_are_what_returns_to_zero() -> None:
-    assert set(HOST_GAUGES) == {HostColumn.CX_ACTIVE, HostColumn.RQ_ACTIVE}
-    assert set(CLUSTER_GAUGES) == set(ClusterColumn) - {ClusterColumn.STATUS_CHANGES}
+    assert set(HOST_GAUGES) == {HostColumn.CX_ACTIVE, HostColumn.RQ_ACTIVE, HostColumn.CONNECTIONS}
+    assert set(CLUSTER_GAUGES) == {column for column in ClusterColumn if column < ClusterColumn.STATUS_CHANGES}

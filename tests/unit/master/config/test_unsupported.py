@@ -23,12 +23,14 @@ def paths(text: str) -> list[str]:
 
 
 def test_a_field_that_nobody_reads_is_named_once_at_the_highest_path() -> None:
-    text = bootstrap(clusters="- {name: origin, outlier_detection: {consecutive_5xx: 1, interval: 2s}}")
+    text = bootstrap(
+        clusters="- {name: origin, track_cluster_stats: {timeout_budgets: true, request_response_sizes: true}}"
+    )
     assert findings(text) == [
         Finding(
             "unsupported",
-            ("static_resources", "clusters", 0, "outlier_detection"),
-            "envoy.config.cluster.v3.Cluster.outlier_detection is not supported",
+            ("static_resources", "clusters", 0, "track_cluster_stats"),
+            "envoy.config.cluster.v3.Cluster.track_cluster_stats is not supported",
         )
     ]
 

@@ -2,7 +2,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from master.dns.slots import SlotAllocator
+from master.dns.slots import Key, SlotAllocator, host_slots
 from proxy.config.cluster import ClusterEndpoints, Endpoints, Host, LocalityHosts
 from proxy.config.common import SocketAddress
 
@@ -68,6 +68,22 @@ def test_rows_that_a_dead_controller_may_have_given_away_wait_as_well() -> None:
     slots.acknowledged(7)
     assert [slots.slot("c", f"10.0.0.1:{port}") for port in (4, 5, 6, 7)] == [0, 2, 3, 6]
     assert slots.take_reused() == {0, 2, 3}
+
+
+def test_clusters_that_have_not_changed_are_not_looked_at() -> None:
+    looked: list[str] = []
+
+    def slots_of(cluster: ClusterEndpoints) -> dict[Key, int]:
+        looked.append(cluster.cluster)
+        return host_slots(cluster)
+
+    slots = SlotAllocator(endpoints(1, {("a", 1): 0, ("b", 1): 1, ("c", 1): 2}), slots_of=slots_of)
+    looked.clear()
+    assert slots.slot("c", "10.0.0.1:2") == 3  # of a configuration that never came to be
+    slots.published(endpoints(2, {("b", 2): 4, ("c", 1): 2, ("a", 1): 0}), {"b"})
+    assert sorted(looked) == ["b", "c"]
+    slots.acknowledged(2)
+    assert sorted(slots.slot("d", f"10.0.0.1:{port}") for port in (1, 2)) == [1, 3]
 
 
 class SlotMachine(RuleBasedStateMachine):
