@@ -190,7 +190,7 @@ class Cluster:
         """The pool of that host; None if it is not to be had and any will do. Raises `ProxyError` (UH) if not."""
         host = self.balancer.hosts.by_address.get(wanted.address)
         if host is not None and self.status.reported(host) in self.config.lb.override_status:
-            return self._pools.get(host, context.high, context.transport, context.http2)
+            return self._pools.get(host, context)
         if not wanted.strict:
             return None
         self.stats.cx_none_healthy.inc()
