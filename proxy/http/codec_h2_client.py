@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 from proxy.config.http2 import Http2Options
 from proxy.http import h2_frames as frames
 from proxy.http import h2_strict
 from proxy.http.codec import CodecError
 from proxy.http.events import InformationalReceived, ResponseReceived, StreamEnded, StreamReset
-from proxy.http.h1_strict import AUTHORITY, TOKEN
+from proxy.http.h1_strict import AUTHORITY, PATH, TOKEN
 from proxy.http.h2_connection import H2Connection
 from proxy.http.h2_frames import ErrorCode, Setting, StreamFailed
 from proxy.http.h2_heads import Pair
@@ -22,8 +20,6 @@ from proxy.http.headers import Headers
 MAX_INFORMATIONAL = 16
 """1xx responses to one request, as of HTTP/1 upstreams: header blocks have no window."""
 
-# RFC 9113 8.3.1: a path without its fragment, or "*".
-_PATH = re.compile(rb"/[\x21\x22\x24-\x7e]*|\*")
 _SCHEMES = frozenset({b"http", b"https"})
 _NO_BODY = frozenset({204, 304})
 _PROTOCOL = "HTTP/2"
@@ -203,7 +199,7 @@ def _pseudo(method: bytes, path: bytes, authority: bytes, scheme: bytes, protoco
         raise _unwritable("authority")
     if method == b"CONNECT":
         return ((b":method", method), (b":authority", authority))
-    if not _PATH.fullmatch(path):
+    if not PATH.fullmatch(path):
         raise _unwritable("path")
     if scheme not in _SCHEMES:
         raise _unwritable("scheme")
