@@ -32,14 +32,38 @@ class Hashing(msgspec.Struct, frozen=True):
     policies: tuple[HashPolicy, ...] = ()
 
 
+class SlowStart(msgspec.Struct, frozen=True):
+    """`SlowStartConfig`: `window` in seconds; hosts get `min_weight` of their weight at least."""
+
+    window: float
+    aggression: float = 1.0
+    min_weight: float = 0.1
+
+
+class ZoneAware(msgspec.Struct, frozen=True):
+    """`ZoneAwareLbConfig`, and what the bootstrap says of this proxy: its place, and the cluster that its like are the
+    hosts of. `enabled`: percent of the requests that it concerns.
+    """
+
+    local_cluster: str
+    place: tuple[str, str, str]
+    enabled: int = 100
+    min_cluster_size: int = 6
+
+
 class LoadBalancing(msgspec.Struct, frozen=True):
-    """How requests are spread over the hosts of a cluster. `panic_threshold` in percent, 0 for never."""
+    """How requests are spread over the hosts of a cluster. `panic_threshold` in percent, 0 for never; `fail_on_panic`:
+    a request that meets panic gets no host. Of `locality_weighted` and `zone_aware` there is one at most.
+    """
 
     policy: Policy = "ROUND_ROBIN"
     panic_threshold: int = 50
     locality_weighted: bool = False
     least_request: LeastRequest = LeastRequest()
     hashing: Hashing = Hashing()
+    slow_start: SlowStart | None = None
+    zone_aware: ZoneAware | None = None
+    fail_on_panic: bool = False
 
     @property
     def hashes(self) -> bool:

@@ -17,6 +17,9 @@ from proxy.http.response_head import ResponseRules, http_date
 
 SERVICE_TIME = b"x-envoy-upstream-service-time"
 
+_ABOUT_THE_HOST = (b"x-envoy-upstream-canary", b"x-envoy-immediate-health-check-fail")
+"""What a cluster wants to know of a response is the general path's to tell it."""
+
 _MAX_PLANS = 512
 _MAX_HEAD = 4096
 """Together, what the plans of one connection manager may hold: 2 MiB of heads, and about as much again of answers."""
@@ -164,7 +167,7 @@ class ResponsePlans(abc.ABC, Generic[Plan]):
         status, headers, length = parsed.status, parsed.headers, parsed.content_length
         if status < 200 or status in (204, 304) or length is None:
             return None
-        if h1_connection.closes(headers, parsed.version) or b"x-envoy-upstream-canary" in headers:
+        if h1_connection.closes(headers, parsed.version) or any(name in headers for name in _ABOUT_THE_HOST):
             return None
         if self._refused is not None and self._refused(status, headers):
             return None

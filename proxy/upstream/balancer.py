@@ -5,7 +5,7 @@ All is settled when hosts change. A cluster of one priority whose hosts are well
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from proxy import registry
@@ -14,6 +14,9 @@ from proxy.upstream import localities, priority_load
 from proxy.upstream.host_set import Hosts, HostSet, Locality, Priority
 from proxy.upstream.lb import POLICIES, HashingLoadBalancer, LoadBalancer, Surroundings
 from proxy.upstream.localities import WeightedLocalities, effective_weight
+from proxy.upstream.priority_load import Level
+from proxy.upstream.slow_start import SlowStart
+from proxy.upstream.zones import Places, ZoneAwareHosts, Zones
 
 
 class Source(Protocol):
@@ -24,16 +27,23 @@ class Source(Protocol):
 
 class Balancer:
     """One worker's, of one cluster or one subset of its hosts. `panicked` is called at each pick among all hosts,
-    however they are.
+    however they are. `zones` is for a cluster that is aware of them.
     """
 
-    def __init__(self, surroundings: Surroundings, panicked: Callable[[], None]) -> None:
-        self._surroundings = surroundings
+    def __init__(self, surroundings: Surroundings, panicked: Callable[[], None], zones: Zones | None = None) -> None:
         self._config = surroundings.config
+        self._slow_start: SlowStart | None = None
+        if self._config.slow_start is not None:
+            self._slow_start = SlowStart(self._config.slow_start, surroundings.now)
+            surroundings = surroundings._replace(slow_start=self._slow_start)
+        self._surroundings = surroundings
+        self._zones = zones
+        self._by_place: Places | None = None
         self._panicked = panicked
         self._policy: Any = registry.load(POLICIES, self._config.policy)
         self._hashes = self._config.hashes
         self._kept: dict[object, Any] = {}
+        self._levels: Sequence[Level] = ()
         self._loads = priority_load.loads(())
         self._sources: dict[tuple[int, bool], Any] = {}
         self._only: Source | None = None
@@ -41,11 +51,16 @@ class Balancer:
     def update(self, hosts: HostSet) -> None:
         """Balance over `hosts` from now on."""
         config = self._config
+        self._levels = hosts.levels
         self._loads = priority_load.loads(
             hosts.levels,
             overprovisioning_factor=hosts.overprovisioning_factor,
             panic_threshold=config.panic_threshold,
         )
+        if self._slow_start is not None:
+            self._slow_start.update(host for one in hosts.priorities for host in one.healthy)
+        if self._zones is not None:
+            self._by_place = self._zones.places(hosts)
         before, self._kept = self._kept, {}
         self._sources = {}
         for index, priority in enumerate(hosts.priorities):
@@ -57,8 +72,16 @@ class Balancer:
 
     @property
     def in_panic(self) -> bool:
-        """Whether every priority is: all hosts are as good as none."""
-        return all(self._loads.panic)
+        """Whether a request that gets no host has met panic."""
+        return all(self._loads.panic) or (self._config.fail_on_panic and any(self._loads.panic))
+
+    @property
+    def serves(self) -> bool:
+        """Whether there is a host for requests."""
+        return any(
+            level.healthy + level.degraded > 0 or (panic and level.hosts > 0 and not self._config.fail_on_panic)
+            for level, panic in zip(self._levels, self._loads.panic, strict=False)  # without hosts there are no levels
+        )
 
     def pick(self, number: int | None = None, attempt: int = 0) -> Host | None:
         """The next host; None if there is none. `number` (64 bits) stands for the request where the policy hashes, any
@@ -73,6 +96,8 @@ class Balancer:
         if source is None:
             return None
         if self._loads.panic[priority]:
+            if self._config.fail_on_panic:
+                return None
             self._panicked()
         found: Host | None = source.find(number, attempt) if self._hashes else source.pick()
         return found
@@ -95,6 +120,8 @@ class Balancer:
     def _source(self, index: int, priority: Priority, degraded: bool, factor: int, before: dict[object, Any]) -> Source:
         """The healthy hosts of a priority, or its degraded ones."""
         eligible = priority.degraded if degraded else priority.healthy
+        if self._by_place is not None and index == 0:
+            return self._by_zone(self._by_place, priority, degraded, before)
         if not self._config.locality_weighted or not any(one.weight for one in priority.localities):
             return self._plain((index, degraded), eligible, before)
         weighted = []
@@ -105,6 +132,14 @@ class Balancer:
             )
             weighted.append((weight, self._plain((index, degraded, place), members, before)))
         return WeightedLocalities(weighted, self._surroundings.random)
+
+    def _by_zone(self, places: Places, priority: Priority, degraded: bool, before: dict[object, Any]) -> Source:
+        everybody = self._plain((0, degraded), priority.degraded if degraded else priority.healthy, before)
+        balancers = [
+            self._plain((0, degraded, one.place), one.degraded if degraded else one.healthy, before)
+            for one in places.localities
+        ]
+        return ZoneAwareHosts(places, everybody, balancers, self._surroundings)
 
     def _plain(self, key: object, hosts: Hosts, before: dict[object, Any]) -> LoadBalancer:
         """The policy over `hosts`: the one that these had before goes on where it was."""

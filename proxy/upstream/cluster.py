@@ -20,9 +20,12 @@ from proxy.stats import Stats
 from proxy.upstream import failures
 from proxy.upstream.background import Background
 from proxy.upstream.circuit_breaker import CircuitBreaker
-from proxy.upstream.cluster_balancer import ClusterBalancer
+from proxy.upstream.cluster_balancer import ClusterBalancer, HostsOf, nobody
 from proxy.upstream.codecs import Codecs
 from proxy.upstream.connect import agreed
+from proxy.upstream.health.fast_failure import FastFailure
+from proxy.upstream.health.stats import HealthCheckStats
+from proxy.upstream.host_failures import HostFailures
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.host_status import HostStatus
 from proxy.upstream.judge import Judge
@@ -49,7 +52,7 @@ class Cluster:
     `numbers` are for connections (`%UPSTREAM_CONNECTION_ID%`), `background` runs those of HTTP/2. Requests of high
     priority (`high`) have limits of their own. `retired` is set once another one has its name, or none. `status` is how
     its hosts are: who changes that calls `follow_status`. `owners` says which clusters this worker looks after for all;
-    `open_log` opens logs of events.
+    `open_log` opens logs of events. `hosts_of` knows the hosts of other clusters.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Cluster:
         background: Background | None = None,
         owners: Owners | None = None,
         open_log: OpenLog | None = None,
+        hosts_of: HostsOf = nobody,
     ) -> None:
         self.config = config
         self._numbers = numbers or itertools.count(1)
@@ -77,9 +81,14 @@ class Cluster:
         self.outlier = detector_of(
             config, self.status, tables, slot, stats, owners, changed=self.follow_status, open_log=open_log
         )
+        self._failures = HostFailures(self.status)
+        self.fast_failure: FastFailure | None = None
+        if config.health_check is not None:
+            counts = HealthCheckStats(stats, config.stat_name)
+            self.fast_failure = FastFailure(config.health_check, self.status, counts)
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
-        self._balancer = ClusterBalancer(config, stats, self.stats, tables.hosts, seed=seed)
+        self.balancer = ClusterBalancer(config, stats, self.stats, tables.hosts, seed=seed, hosts_of=hosts_of)
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
         self.sockets = TransportSockets(config, stats)
@@ -96,6 +105,7 @@ class Cluster:
             background or Background(),
             weakref.ref(self),
             self.outlier.monitor if self.outlier is not None else None,
+            self.fast_failure,
         )
         self.endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
@@ -120,7 +130,7 @@ class Cluster:
         """The pool of the balancer's next host for the request of `context`; None if none is healthy, or if there may
         be no more pools.
         """
-        host = self._balancer.choose(context).pick(context.number)
+        host = self.balancer.choose(context).pick(context.number)
         if host is None:
             self._pools.refused = False
             return None
@@ -151,7 +161,7 @@ class Cluster:
             if self._pools.refused:
                 self.stats.cx_pool_overflow.inc()
             else:
-                self._balancer.charge_none_healthy(context.labels)
+                self.balancer.charge_none_healthy(context.labels)
             error = failures.no_healthy_upstream()
             outcomes.charge(error.status)
             raise error
@@ -177,7 +187,7 @@ class Cluster:
         self, rejects: Callable[[Host], bool], attempts: int, context: LoadBalancerContext = ANYBODY
     ) -> Pool | None:
         """The pool of the next host for `context` that is not rejected; after `attempts` more picks whichever comes."""
-        balancer = self._balancer.choose(context)
+        balancer = self.balancer.choose(context)
         host = balancer.pick(context.number)
         for attempt in range(1, attempts + 1):
             if host is None or not rejects(host):
@@ -193,10 +203,10 @@ class Cluster:
         breaker = self.high_breaker if context.high else self.breaker
         if not breaker.claim_connection(force=False):
             raise failures.reset("overflow")
-        host = self._balancer.choose(context).pick(context.number)
+        host = self.balancer.choose(context).pick(context.number)
         if host is None:
             breaker.release_connection()
-            self._balancer.charge_none_healthy(context.labels)
+            self.balancer.charge_none_healthy(context.labels)
             raise failures.no_healthy_upstream()
         breaker = self._pools.breaker_of(host, context.high)
         if not breaker.claim_of_host():
@@ -255,12 +265,17 @@ class Cluster:
 
     def follow_status(self) -> None:
         """Balance by how hosts are now, if somebody has found out anything about them."""
-        if self.status.changed():
-            self._balance()
+        if not self.status.changed():
+            return
+        for host in self._failures.update(self._balance().hosts):
+            self._pools.let_go(host)
+            if self.config.close_connections_on_host_health_failure:
+                for connection in [each for each in self._tcp if each.host == host]:
+                    connection.abandon()
 
     def _balance(self) -> HostSet:
         hosts = HostSet.of(self.endpoints, self.status.health)
-        self._balancer.update(hosts)
+        self.balancer.update(hosts)
         return hosts
 
     @property
@@ -291,11 +306,11 @@ class Cluster:
 
     def begin(self) -> None:
         """The cluster has its name from now on: until then nobody asks it, and its subsets do not count."""
-        self._balancer.begin()
+        self.balancer.begin()
 
     def retire(self) -> None:
         """Another cluster has taken the name, or none. What knows this one may finish; no connection is used again."""
-        self._balancer.end()
+        self.balancer.end()
         if self.outlier is not None:
             self.outlier.close()
         self._pools.retire()

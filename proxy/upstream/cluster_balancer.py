@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from random import Random
 
 from proxy.config.cluster import Cluster as ClusterConfig
@@ -14,35 +15,65 @@ from proxy.upstream.host_set import HostSet
 from proxy.upstream.lb import Surroundings
 from proxy.upstream.load_balancer_context import LoadBalancerContext
 from proxy.upstream.stats import ClusterStats
+from proxy.upstream.subset_balancer import Picks
 from proxy.upstream.subsets import Subsets
 from proxy.upstream.tables import HostColumn, Table
+from proxy.upstream.zone_routing import ZoneStats
+from proxy.upstream.zones import Zones
+
+HostsOf = Callable[[str], HostSet | None]
+"""The hosts of the cluster that is called so; None if none is."""
+
+
+def nobody(name: str) -> HostSet | None:
+    """`HostsOf` where there are no other clusters."""
+    return None
 
 
 class ClusterBalancer:
-    """`seed` differs from worker to worker; `table` is that of hosts."""
+    """`seed` differs from worker to worker; `table` is that of hosts, `hosts_of` knows those of other clusters."""
 
-    __slots__ = ("_all", "_stats", "_subsets")
+    __slots__ = ("_all", "_proxies", "_stats", "_subsets", "_zones", "hosts")
 
     def __init__(
-        self, config: ClusterConfig, stats: Stats, cluster_stats: ClusterStats, table: Table, *, seed: int
+        self,
+        config: ClusterConfig,
+        stats: Stats,
+        cluster_stats: ClusterStats,
+        table: Table,
+        *,
+        seed: int,
+        hosts_of: HostsOf,
     ) -> None:
         self._stats = cluster_stats
+        self.hosts = HostSet()
+        self._zones: Zones | None = None
+        self._proxies: HostSet | None = None
+        if config.lb.zone_aware is not None:
+            self._zones = Zones(config.lb, hosts_of, ZoneStats(stats, config.stat_name))
         surroundings = Surroundings(config.lb, seed, Random(seed), functools.partial(_active_requests, table))
-        make = functools.partial(Balancer, surroundings, cluster_stats.lb_healthy_panic.inc)
+        make = functools.partial(Balancer, surroundings, cluster_stats.lb_healthy_panic.inc, self._zones)
         self._all = make()
         self._subsets: Subsets | None = None
         if config.subsets is not None:
             self._subsets = Subsets(config.subsets, make, stats, cluster_stats, config.stat_name)
 
-    def choose(self, context: LoadBalancerContext) -> Balancer:
+    def choose(self, context: LoadBalancerContext) -> Picks:
         """The balancer of the hosts that a request is for."""
         return self._all if self._subsets is None else self._subsets.choose(context.labels)
 
     def update(self, hosts: HostSet) -> None:
         """Balance over `hosts` from now on."""
+        self.hosts = hosts
+        before, self._proxies = self._proxies, self._zones.proxies() if self._zones is not None else None
         self._all.update(hosts)
         if self._subsets is not None:
-            self._subsets.update(hosts)
+            self._subsets.update(hosts, anew=self._proxies is not before)
+
+    def follow_proxies(self) -> None:
+        """Balance by where proxies like this one are now, if that is another place than before."""
+        if self._zones is not None and self._zones.proxies() is not self._proxies:
+            self.update(self.hosts)
 
     def charge_none_healthy(self, labels: Labels) -> None:
         """A request for hosts of `labels` got none."""

@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from proxy.config.cluster import OVERPROVISIONING, ClusterEndpoints, Host
 from proxy.upstream.priority_load import Level
 
 Hosts = tuple[Host, ...]
+
+Place = tuple[str, str, str]
+"""Region, zone and sub-zone."""
+
+Weigh = Callable[[int, int, int], int]
+"""The weight of a locality, how many hosts of it are left, of how many → its weight then."""
+
+NOWHERE: Final[Place] = ("", "", "")
 
 
 class Health(enum.IntEnum):
@@ -42,20 +50,33 @@ class Locality(NamedTuple):
     healthy: Hosts
     degraded: Hosts
     excluded: Hosts
+    place: Place = NOWHERE
 
     @classmethod
-    def sorted(cls, weight: int, hosts: Hosts, health: Callable[[Host], Health]) -> Self:
+    def sorted(cls, weight: int, hosts: Hosts, health: Callable[[Host], Health], place: Place = NOWHERE) -> Self:
         """With the hosts in their places."""
         groups: dict[Health, list[Host]] = {one: [] for one in Health}
         for host in hosts:
             groups[health(host)].append(host)
-        known = (Health.HEALTHY, Health.DEGRADED, Health.EXCLUDED)
-        return cls(weight, hosts, *(tuple(groups[one]) for one in known))
+        healthy, degraded, excluded = (tuple(groups[one]) for one in (Health.HEALTHY, Health.DEGRADED, Health.EXCLUDED))
+        return cls(weight, hosts, healthy, degraded, excluded, place)
 
-    def only(self, member: Callable[[Host], bool]) -> Self:
+    def only(self, member: Callable[[Host], bool], weigh: Weigh) -> Self:
         """Without those who are no members."""
-        groups = (self.hosts, self.healthy, self.degraded, self.excluded)
-        return type(self)(self.weight, *(tuple(filter(member, hosts)) for hosts in groups))
+        hosts, healthy, degraded, excluded = (
+            tuple(filter(member, hosts)) for hosts in (self.hosts, self.healthy, self.degraded, self.excluded)
+        )
+        weight = weigh(self.weight, len(hosts), len(self.hosts))
+        return type(self)(weight, hosts, healthy, degraded, excluded, self.place)
+
+    def with_hosts_of(self, other: Self) -> Self:
+        """Both together, by the weight and the place of this one."""
+        return self._replace(
+            hosts=self.hosts + other.hosts,
+            healthy=self.healthy + other.healthy,
+            degraded=self.degraded + other.degraded,
+            excluded=self.excluded + other.excluded,
+        )
 
 
 class Priority:
@@ -114,11 +135,12 @@ class HostSet:
             return cls()
         grouped: dict[int, list[Locality]] = {}
         for one in endpoints.localities:
-            grouped.setdefault(one.priority, []).append(Locality.sorted(one.weight, one.hosts, health))
+            place = one.region, one.zone, one.sub_zone
+            grouped.setdefault(one.priority, []).append(Locality.sorted(one.weight, one.hosts, health, place))
         priorities = (Priority(grouped[number]) for number in sorted(grouped))
         return cls(priorities, endpoints.overprovisioning_factor, weighted=endpoints.weighted_priority_health)
 
-    def only(self, member: Callable[[Host], bool]) -> Self:
+    def only(self, member: Callable[[Host], bool], weigh: Weigh) -> Self:
         """Without those who are no members."""
-        kept = (Priority(locality.only(member) for locality in one.localities) for one in self.priorities)
+        kept = (Priority(locality.only(member, weigh) for locality in one.localities) for one in self.priorities)
         return type(self)(kept, self.overprovisioning_factor, weighted=self._weighted)

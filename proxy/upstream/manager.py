@@ -17,6 +17,7 @@ from proxy.stats import Stats
 from proxy.upstream.background import Background
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.health.service import NO_TOOLS, HealthChecks, Tools
+from proxy.upstream.host_set import HostSet
 from proxy.upstream.owners import Alone, Owners
 from proxy.upstream.tables import Tables
 
@@ -65,6 +66,7 @@ class ClusterManager:
         self._open_log = tools.open_log
         self.health_checks = HealthChecks(stats, tables.hosts, self.owners, self._background, tools)
         self._watched: list[Cluster] = []
+        self._zoned: list[Cluster] = []
         self._retired: weakref.WeakSet[Cluster] = weakref.WeakSet()
 
     def get(self, name: str) -> Cluster | None:
@@ -94,6 +96,7 @@ class ClusterManager:
             self._retired.add(cluster)
         for cluster in clusters.values():
             cluster.begin()
+        self._zoned = [cluster for cluster in clusters.values() if cluster.config.lb.zone_aware is not None]
         self.health_checks.follow(clusters.values())
         self.update_endpoints(endpoints)
         return dict(before) != dict(clusters)
@@ -103,6 +106,7 @@ class ClusterManager:
         self._ensure_rows(endpoints.clusters.values())
         for name, cluster in self.now.items():
             cluster.update_endpoints(endpoints.clusters.get(name))
+        self._follow_proxies()
         self.health_checks.update()
 
     def change_endpoints(self, delta: EndpointsDelta) -> None:
@@ -114,6 +118,7 @@ class ClusterManager:
             if (cluster := self.now.get(endpoints.cluster)) is not None:
                 cluster.update_endpoints(endpoints)
         if fresh:
+            self._follow_proxies()
             self.health_checks.update()
 
     @property
@@ -137,6 +142,16 @@ class ClusterManager:
                 cluster.follow_status()
                 if cluster.outlier is not None:
                     await cluster.outlier.poll()
+            self._follow_proxies()
+
+    def _follow_proxies(self) -> None:
+        """Balance by where proxies like this one are: the hosts of another cluster."""
+        for cluster in self._zoned:
+            cluster.balancer.follow_proxies()
+
+    def _hosts_of(self, name: str) -> HostSet | None:
+        cluster = self.now.get(name)
+        return None if cluster is None else cluster.balancer.hosts
 
     async def _reap(self) -> None:
         """Close idle connections in time: one coarse timer for the whole worker."""
@@ -173,6 +188,7 @@ class ClusterManager:
             background=self._background,
             owners=self.owners,
             open_log=self._open_log,
+            hosts_of=self._hosts_of,
         )
 
     def _ensure_rows(self, clusters: Collection[ClusterEndpoints]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import trio
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 class Common(NamedTuple):
     """What pools are made of. `numbers` are for new connections; `monitor` hears what comes of requests, if anybody
-    wants to know.
+    wants to know. `fast_failure` is called with a host that asks for no more requests.
     """
 
     host: Host
@@ -39,13 +39,15 @@ class Common(NamedTuple):
     hosts: Table
     numbers: Iterator[int]
     monitor: HostMonitor | None = None
+    fast_failure: Callable[[Host], None] | None = None
 
 
 class Pool(abc.ABC):
     """Gives out streams."""
 
     def __init__(self, common: Common) -> None:
-        self.host, self._config, self.stats, self._breaker, self._hosts, self._numbers, self.monitor = common
+        self.host, self._config, self.stats, self._breaker, self._hosts, self._numbers = common[:6]
+        self.monitor, self.fast_failure = common.monitor, common.fast_failure
         self.canary = is_canary(self.host)
         self._draining = False
 

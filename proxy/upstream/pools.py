@@ -40,7 +40,8 @@ class Pools:
     """A pool belongs to a host's identity (slot, addresses, hostname, transport socket), so it survives a change of
     weight or locality. Requests of high priority have pools, and the limits of `high_breaker`, of their own. `numbers`
     are for connections, `background` runs those that outlive the request that they were opened for, and with them what
-    `cluster` gives. `monitor` makes what hears of requests to a host.
+    `cluster` gives. `monitor` makes what hears of requests to a host, `fast_failure` is told of hosts whose responses
+    want no more requests.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Pools:
         background: Background,
         cluster: Callable[[], object],
         monitor: Callable[[Host], HostMonitor] | None = None,
+        fast_failure: Callable[[Host], None] | None = None,
     ) -> None:
         self.config = config
         self._monitor = monitor
@@ -70,6 +72,7 @@ class Pools:
         self._numbers = numbers
         self._background = background
         self._cluster = cluster
+        self._fast_failure = fast_failure
         self._pools: dict[Key, Pool] = {}
         self._draining: list[tuple[bool, Pool]] = []  # with whether their requests have high priority
         self._retired = False
@@ -111,6 +114,12 @@ class Pools:
         for key in [key for key in self._pools if key.host not in kept]:
             self._retire(key)
 
+    def let_go(self, host: Host) -> None:
+        """`host` has failed: none of its connections is used again, as new ones may find a better way."""
+        identity = self.identity(host)
+        for key in [key for key in self._pools if key.host == identity]:
+            self._retire(key)
+
     @property
     def draining(self) -> bool:
         """Whether a request still runs to a host that has left."""
@@ -143,7 +152,9 @@ class Pools:
     def _new(self, host: Host, key: Key) -> Pool:
         breaker = self.breaker_of(host, key.high)
         monitor = self._monitor(host) if self._monitor is not None else None
-        common = Common(host, self.config, self._stats, breaker, self._hosts, self._numbers, monitor)
+        common = Common(
+            host, self.config, self._stats, breaker, self._hosts, self._numbers, monitor, self._fast_failure
+        )
 
         def http1() -> Http1Pool:
             tls = self._sockets.towards(host, key.transport, HTTP1)

@@ -58,7 +58,7 @@ def loads(levels: Sequence[Level], *, overprovisioning_factor: int = 140, panic_
         return Loads((100,), (0,), (panic_threshold > 0,))
     available = [availability(level, overprovisioning_factor) for level in levels]
     total = min(100, sum(healthy + degraded for healthy, degraded in available))
-    panic = tuple(total < 100 and _in_panic(level, panic_threshold) for level in levels)
+    panic = tuple(total < 100 and in_panic(level, panic_threshold) for level in levels)
     if all(panic):
         return Loads(_by_hosts(levels), (0,) * len(levels), panic)
     if not total:
@@ -84,7 +84,8 @@ def _distribute(available: Sequence[int], load: int, total: int) -> tuple[list[i
     return shares, load
 
 
-def _in_panic(level: Level, threshold: int) -> bool:
+def in_panic(level: Level, threshold: int) -> bool:
+    """Whether too few of its hosts are well: less than `threshold` percent."""
     count = level.hosts - level.excluded
     percent = 100 * (level.healthy + level.degraded) / count if count else 0.0
     return percent < threshold

@@ -24,6 +24,7 @@ from proxy.upstream.stats import Outcomes
 from proxy.upstream.tables import HostColumn
 
 CANARY = (b"x-envoy-upstream-canary", b"true")
+IMMEDIATE_FAIL = b"x-envoy-immediate-health-check-fail"
 
 
 class UpstreamStream(abc.ABC):
@@ -170,6 +171,8 @@ class UpstreamStream(abc.ABC):
             self._note_head(event)
             if self._pool.monitor is not None:
                 self._pool.monitor.response(self._told_status(event))
+            if self._pool.fast_failure is not None and IMMEDIATE_FAIL in event.headers:
+                self._pool.fast_failure(self.host)
             if self.judge is not None:
                 verdict = self.judge.response(event.status, event.headers)
                 if verdict is not Verdict.DELIVER:

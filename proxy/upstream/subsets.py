@@ -9,7 +9,7 @@ from proxy.stats import Stats
 from proxy.upstream.balancer import Balancer
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.stats import ClusterStats
-from proxy.upstream.subset_balancer import SubsetBalancer, Way
+from proxy.upstream.subset_balancer import Picks, SubsetBalancer, Way
 
 
 class Subsets:
@@ -32,9 +32,10 @@ class Subsets:
         self._selected = stats.counter(f"{prefix}selected")
         self._fallback = stats.counter(f"{prefix}fallback")
         self._panic = stats.counter(f"{prefix}fallback_panic")
+        self._duplicates = stats.gauge(f"{prefix}single_host_per_subset_duplicate")
         self._counts = False
 
-    def choose(self, labels: Labels) -> Balancer:
+    def choose(self, labels: Labels) -> Picks:
         """The balancer for a request for hosts of `labels`, counted; it has no host if there is none for it."""
         found = self._balancer.find(labels)
         if found.way is Way.SUBSET:
@@ -50,25 +51,28 @@ class Subsets:
         """How many balancers without a host are asked for `labels`."""
         return self._balancer.find(labels).in_vain
 
-    def update(self, hosts: HostSet) -> None:
-        """Balance over `hosts` from now on."""
-        before = self._balancer.labels
-        self._balancer.update(hosts)
+    def update(self, hosts: HostSet, *, anew: bool = False) -> None:
+        """Balance over `hosts` from now on; `anew`: subsets whose hosts stay the same, too."""
+        before, left_out = self._balancer.labels, self._balancer.duplicates
+        self._balancer.update(hosts, anew=anew)
         if self._counts:
             now = self._balancer.labels
             self._count(len(now - before), len(before - now))
+            self._duplicates.add(self._balancer.duplicates - left_out)
 
     def begin(self) -> None:
         """The cluster is in use."""
         if not self._counts:
             self._counts = True
             self._count(len(self._balancer.labels), 0)
+            self._duplicates.add(self._balancer.duplicates)
 
     def end(self) -> None:
         """Another cluster has its name, or none."""
         if self._counts:
             self._counts = False
             self._count(0, len(self._balancer.labels))
+            self._duplicates.add(-self._balancer.duplicates)
 
     def _count(self, created: int, removed: int) -> None:
         self._created.inc(created)

@@ -44,6 +44,7 @@ class TcpConnection:
         "_stats",
         "_tls",
         "host",
+        "on_abandoned",
         "sock",
     )
 
@@ -70,6 +71,7 @@ class TcpConnection:
         self._monitor = monitor
         self._began = trio.current_time()
         self._open = False
+        self.on_abandoned: Callable[[], None] | None = None
 
     @property
     def stats(self) -> ClusterStats:
@@ -142,6 +144,11 @@ class TcpConnection:
         self._breaker.release_request()
         self._count(HostColumn.RQ_ACTIVE, -1)
         self._end(remote=remote, with_active_rq=with_active_rq)
+
+    def abandon(self) -> None:
+        """Its host has failed: whoever uses it (`on_abandoned`) is to close it."""
+        if self.on_abandoned is not None:
+            self.on_abandoned()
 
     def _end(self, *, remote: bool, with_active_rq: bool) -> None:
         self._stats.cx_active.add(-1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections import Counter
 from typing import Any
 
@@ -15,8 +16,6 @@ DOWN = {"health_status": "UNHEALTHY"}
 DEGRADED = {"health_status": "DEGRADED"}
 
 REQUESTS = 300
-TOLERANCE = 0.13
-"""Of a share; five standard deviations of 300 draws are 0.144 where a share is a half."""
 
 
 def host(name: str, **fields: Any) -> Fields:
@@ -50,7 +49,9 @@ def shares(address: Address, name: str, requests: int = REQUESTS) -> dict[str, f
     return {origin: count / requests for origin, count in counts.items()}
 
 
-def assert_alike(ours: dict[str, float], envoys: dict[str, float]) -> None:
-    """The same origins, each with about the same share."""
+def assert_alike(ours: dict[str, float], envoys: dict[str, float], requests: int = REQUESTS) -> None:
+    """The same origins, each with about the same share: within five standard deviations of what two draws differ by."""
     assert ours.keys() == envoys.keys()
-    assert all(abs(ours[origin] - share) < TOLERANCE for origin, share in envoys.items()), (envoys, ours)
+    for origin, share in envoys.items():
+        mean = (share + ours[origin]) / 2
+        assert abs(ours[origin] - share) < 5 * math.sqrt(2 * mean * (1 - mean) / requests) + 0.01, (envoys, ours)

@@ -91,7 +91,7 @@ RULES: dict[int, Rule] = {
     # Upstream connections
     56: Rule("a connection carries one request, is kept for the next, and is closed after what cannot be trusted"),
     57: Rule("HTTP/2: how many streams a connection carries, SETTINGS, GOAWAY", "HTTP/2 upstream"),
-    58: Rule("which connections are shared, and when an unhealthy host's are closed", "active health checks"),
+    58: Rule("which connections are shared, and when an unhealthy host's are closed"),
     59: Rule("hash rings and least requests", "ring hash, Maglev, least request"),
     60: Rule("the options that Envoy recommends for an edge, those of HTTP/1 and of paths"),
     # More
@@ -109,6 +109,7 @@ RULES: dict[int, Rule] = {
     71: Rule("hosts take turns by their weights"),
     72: Rule("what a cluster counts apart: internal, external and canary"),
     73: Rule("admin pages: their fields, forms and words"),
+    74: Rule("health checks: what is asked, which answers and how many of them count, what the event log says"),
     # gRPC
     80: Rule("gRPC-Web: its content types, base64, trailers in a frame of the body, and answers that are no gRPC"),
     81: Rule("calls of gRPC: status, text, metadata and messages, cancellation and deadlines"),

@@ -92,6 +92,59 @@ HASHED: dict[str, Fields] = {
         *ZONES, by=extension("Maglev", locality_weighted_lb_config={}, consistent_hashing_lb_config=BY_KEY)
     ),
 }
+
+
+def said(**labels: Any) -> Fields:
+    return {"filter_metadata": {"envoy.lb": labels}}
+
+
+def named(name: str, stage: str, **fields: Any) -> Fields:
+    return host(name, metadata=said(stage=stage), **fields)
+
+
+STAGES = (
+    group(named("a", "x"), named("b", "x"), zone="first", load_balancing_weight=1),
+    group(named("c", "x"), named("d", "y"), zone="second", load_balancing_weight=3),
+    group(named("e", "z", **DOWN), zone="third"),
+)
+BY_LOCALITY = policy(extension("RoundRobin", locality_lb_config=WEIGHTED))
+PLAINLY = policy(extension("RoundRobin"))
+
+
+def of_stages(*selectors: Fields, by: Fields = PLAINLY, **fields: Any) -> Fields:
+    stage = {"keys": ["stage"]}
+    return balanced(
+        *STAGES, by=extension("Subset", subset_selectors=selectors or [stage], subset_lb_policy=by, **fields)
+    )
+
+
+LISTED = {"metadata_fallback_policy": "FALLBACK_LIST"}
+NO_PANIC = {"common_lb_config": {"healthy_panic_threshold": {"value": 0}}}
+SINGLE = {"keys": ["stage"], "single_host_per_subset": True}
+SUBSETS: dict[str, tuple[Fields, Fields]] = {
+    "weighted": (of_stages(by=BY_LOCALITY, locality_weight_aware=True), said(stage="x")),
+    "scaled": (of_stages(by=BY_LOCALITY, locality_weight_aware=True, scale_locality_weight=True), said(stage="x")),
+    "scaled_to_all": (
+        of_stages(
+            by=BY_LOCALITY, locality_weight_aware=True, scale_locality_weight=True, fallback_policy="ANY_ENDPOINT"
+        ),
+        said(stage="?"),
+    ),
+    "list": (of_stages(**LISTED), said(fallback_list=[{"stage": "?"}, {"stage": "y"}, {"stage": "x"}])),
+    "list_over": (of_stages(**LISTED), said(stage="x", fallback_list=[{"stage": "y"}])),
+    "list_of_nobody": (of_stages(**LISTED), said(fallback_list=[{"stage": "?"}, {"other": 1}])),
+    "list_empty": (of_stages(**LISTED), said(stage="x", fallback_list=[])),
+    "list_that_is_none": (of_stages(**LISTED), said(stage="y", fallback_list="x")),
+    "list_past_who_is_down": (
+        {**of_stages(**LISTED), **NO_PANIC},
+        said(fallback_list=[{"stage": "z"}, {"stage": "y"}]),
+    ),
+    "list_of_another_policy": (of_stages(), said(stage="x", fallback_list=[])),
+    "redundant": (of_stages(allow_redundant_keys=True), said(stage="x", other="1")),
+    "not_redundant": (of_stages(), said(stage="x", other="1")),
+    "single": (of_stages(SINGLE), said(stage="x")),
+    "single_though_down": (of_stages(SINGLE), said(stage="z")),
+}
 COOKIES = {"cookies": balanced(EVERYBODY, by=extension("RingHash", consistent_hashing_lb_config=BY_COOKIE))}
 
 
@@ -107,6 +160,8 @@ def pair(origin: Origin) -> Iterator[Pair]:
     clusters = [{"name": name, **placed(fields, origin)} for name, fields in everything.items()]
     other = {"hash_policy": [{"header": {"header_name": "x-other"}}]}  # does not count
     routes = [route(f"/{name}/", name, **other) for name in everything]
+    clusters += [{"name": name, **placed(fields, origin)} for name, (fields, _) in SUBSETS.items()]
+    routes += [route(f"/{name}/", name, metadata_match=wanted) for name, (_, wanted) in SUBSETS.items()]
     text = bootstrap([http_listener(virtual_host("v", ["*"], *routes))], clusters)
     with run_pair(text, apart="which of them gets a request is drawn") as pair:
         yield pair
@@ -123,6 +178,27 @@ def pair(origin: Origin) -> Iterator[Pair]:
 def test_the_same_shares(pair: Pair, name: str) -> None:
     envoy, ours = (shares(proxy.address(), name) for proxy in (pair.envoy, pair.ours))
     assert_alike(ours, envoy)
+
+
+SUBSET = f"{PACKAGE}.subset.v3.Subset"
+
+
+@pytest.mark.parity(
+    *of(
+        SUBSET,
+        "locality_weight_aware",
+        "scale_locality_weight",
+        "metadata_fallback_policy",
+        "allow_redundant_keys",
+    ),
+    *of(f"{SUBSET}.LbSubsetSelector", "single_host_per_subset"),
+)
+@pytest.mark.parametrize("name", SUBSETS)
+def test_the_same_subsets(pair: Pair, name: str) -> None:
+    requests = 24  # in turn, so that shares are exact but for where the turn begins
+    envoy, ours = (shares(proxy.address(), name, requests) for proxy in (pair.envoy, pair.ours))
+    assert ours.keys() == envoy.keys()
+    assert all(abs(ours[origin] - share) <= 2.5 / requests for origin, share in envoy.items()), (envoy, ours)
 
 
 @pytest.mark.parity(

@@ -21,7 +21,8 @@ from proxy.config.cluster import Endpoints
 from proxy.config.dns import MACHINE
 
 FIELDS: dict[str, tuple[str, ...]] = {
-    "envoy.config.bootstrap.v3.Bootstrap": ("node", "static_resources", "admin"),
+    "envoy.config.bootstrap.v3.Bootstrap": ("node", "static_resources", "admin", "cluster_manager"),
+    "envoy.config.bootstrap.v3.ClusterManager": ("local_cluster_name",),
     "envoy.config.bootstrap.v3.Bootstrap.StaticResources": ("listeners", "clusters", "secrets"),
     "envoy.config.bootstrap.v3.Admin": ("address",),
     "envoy.config.core.v3.Node": ("id", "cluster", "locality", "metadata"),
@@ -50,8 +51,11 @@ def compile_bootstrap(
         node=_node(message.node),
         to_come=frozenset(to_come),
         secrets=Secrets(read_secret),
+        local_cluster=message.cluster_manager.local_cluster_name,
     )
     context = dataclasses.replace(context, dns_resolver=compile_resolver(message, context, MACHINE))
+    if context.local_cluster:
+        context.require_cluster(context.local_cluster, "cluster_manager", "local_cluster_name")
     here = context.at("static_resources")
     context.secrets.declare(resources.secrets, here.at("secrets"))
     listeners = compile_listeners(resources.listeners, here.at("listeners"))

@@ -37,6 +37,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "transport_socket",
         "connection_pool_per_downstream_connection",
         "preconnect_policy",
+        "close_connections_on_host_health_failure",
     ),
     "envoy.config.cluster.v3.Cluster.CommonLbConfig": ("ignore_new_hosts_until_first_hc",),
     "envoy.config.cluster.v3.Cluster.PreconnectPolicy": ("per_upstream_preconnect_ratio",),

@@ -44,6 +44,7 @@ class Context:
     fault of the configuration, and is not reported again. `any_cluster`: names of clusters are taken as they are.
     `to_come` are directories of the proxy's own that are made when it starts. `files`, which is shared too, has the
     SHA-256 of each file that a `DataSource` named. `secrets` are those that TLS contexts may ask for by name.
+    `local_cluster` is the one whose hosts are proxies like this one, "" for none.
     `dns_resolver` is whom clusters ask that name nobody.
     """
 
@@ -56,6 +57,7 @@ class Context:
     node: Node = dataclasses.field(default_factory=Node)
     files: dict[str, bytes] = dataclasses.field(default_factory=dict)
     secrets: Secrets = dataclasses.field(default_factory=Secrets)
+    local_cluster: str = ""
     dns_resolver: DnsResolver = MACHINE
 
     def at(self, *path: str | int) -> Context:

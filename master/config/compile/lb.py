@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from master.config.compile.lb_localities import localities, percent, slow_start
 from proxy.config.lb import Hashing, LeastRequest, LoadBalancing, Policy
 
 if TYPE_CHECKING:
@@ -24,17 +25,18 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "lb_policy=RING_HASH",
         "lb_policy=MAGLEV",
         "common_lb_config",
+        "round_robin_lb_config",
         "least_request_lb_config",
         "ring_hash_lb_config",
         "maglev_lb_config",
     ),
     f"{CLUSTER}.CommonLbConfig": (
         "healthy_panic_threshold",
-        "locality_weighted_lb_config",
         "consistent_hashing_lb_config",
     ),
     f"{CLUSTER}.CommonLbConfig.ConsistentHashingLbConfig": ("use_hostname_for_hashing",),
-    f"{CLUSTER}.LeastRequestLbConfig": ("choice_count", "active_request_bias"),
+    f"{CLUSTER}.LeastRequestLbConfig": ("choice_count", "active_request_bias", "slow_start_config"),
+    f"{CLUSTER}.RoundRobinLbConfig": ("slow_start_config",),
     f"{CLUSTER}.RingHashLbConfig": (
         "minimum_ring_size",
         "maximum_ring_size",
@@ -52,28 +54,48 @@ DEFAULT_PANIC_THRESHOLD = 50
 _MURMUR = 1  # `RingHashLbConfig.HashFunction.MURMUR_HASH_2`
 
 
+_OPTIONS: dict[str, tuple[Policy, ...]] = {
+    "round_robin_lb_config": ("ROUND_ROBIN",),
+    "least_request_lb_config": ("LEAST_REQUEST",),
+    "ring_hash_lb_config": ("RING_HASH",),
+    "maglev_lb_config": ("MAGLEV",),
+}
+"""Whose options they are."""
+
+
 def compile_lb(cluster: Any, context: Context) -> LoadBalancing:
     """Of a `Cluster`, for which `context` stands. A policy that is not ours, already reported, is round robin."""
-    common = cluster.common_lb_config
+    common, at_common = cluster.common_lb_config, context.at("common_lb_config")
+    policy = POLICIES.get(cluster.lb_policy, "ROUND_ROBIN")
+    for field, policies in _OPTIONS.items():
+        if cluster.HasField(field) and policy not in policies:
+            context.error((field,), f"is for another lb_policy than {policy}", f"lb_policy: {policies[0]}")
     options = ring(cluster.ring_hash_lb_config, context.at("ring_hash_lb_config"), _MURMUR)
+    where = localities(common, at_common)
+    if policy in ("RING_HASH", "MAGLEV"):
+        if common.HasField("zone_aware_lb_config"):
+            at_common.error(
+                ("zone_aware_lb_config",), f"{policy} does not look at zones", "locality_weighted_lb_config"
+            )
+        where["zone_aware"] = None
+    starting = "least_request_lb_config" if policy == "LEAST_REQUEST" else "round_robin_lb_config"
     return LoadBalancing(
-        policy=POLICIES.get(cluster.lb_policy, "ROUND_ROBIN"),
+        policy=policy,
         panic_threshold=panic_threshold(common),
-        locality_weighted=common.HasField("locality_weighted_lb_config"),
         least_request=least_request(cluster.least_request_lb_config, context.at("least_request_lb_config")),
         hashing=msgspec.structs.replace(
             options,
             use_hostname=common.consistent_hashing_lb_config.use_hostname_for_hashing,
             table_size=maglev(cluster.maglev_lb_config, context.at("maglev_lb_config")).table_size,
         ),
+        slow_start=slow_start(getattr(cluster, starting), context.at(starting)),
+        **where,
     )
 
 
 def panic_threshold(common: Any) -> int:
-    """Of a `CommonLbConfig`, in percent. Envoy rounds (`PROTOBUF_PERCENT_TO_ROUNDED_INTEGER_OR_DEFAULT`)."""
-    if not common.HasField("healthy_panic_threshold"):
-        return DEFAULT_PANIC_THRESHOLD
-    return int(common.healthy_panic_threshold.value + 0.5)  # never negative
+    """Of a `CommonLbConfig`, in percent."""
+    return percent(common, "healthy_panic_threshold", DEFAULT_PANIC_THRESHOLD)
 
 
 def least_request(message: Any, context: Context) -> LeastRequest:

@@ -12,6 +12,7 @@ import msgspec
 from master.config import any_types
 from master.config.compile.hash_policy import compile_hash_policies
 from master.config.compile.lb import compile_lb, least_request, maglev, panic_threshold, ring
+from master.config.compile.lb_localities import Localities, localities, slow_start
 from master.config.compile.lb_subsets import compile_subsets
 from master.config.walk import unpack
 from proxy.config.lb import Hashing, LoadBalancing
@@ -27,10 +28,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
     f"{CLUSTER}.LoadBalancingPolicy": ("policies",),
     f"{CLUSTER}.LoadBalancingPolicy.Policy": ("typed_extension_config",),
     f"{PACKAGE}.common.v3.ConsistentHashingLbConfig": ("use_hostname_for_hashing", "hash_policy"),
-    f"{PACKAGE}.common.v3.LocalityLbConfig": ("locality_weighted_lb_config",),
     f"{PACKAGE}.least_request.v3.LeastRequest": (
         "choice_count",
         "active_request_bias",
+        "slow_start_config",
         "locality_lb_config",
         "enable_full_scan",
         "selection_method",
@@ -44,8 +45,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "consistent_hashing_lb_config",
         "locality_weighted_lb_config",
     ),
-    f"{PACKAGE}.round_robin.v3.RoundRobin": ("locality_lb_config",),
-    f"{PACKAGE}.subset.v3.Subset": ("subset_lb_policy",),
+    f"{PACKAGE}.round_robin.v3.RoundRobin": ("slow_start_config", "locality_lb_config"),
+    f"{PACKAGE}.subset.v3.Subset": ("subset_lb_policy", "allow_redundant_keys"),
 }
 
 
@@ -58,15 +59,19 @@ class Balancing(NamedTuple):
 
 def compile_balancing(cluster: Any, context: Context) -> Balancing:
     """Of a `Cluster`, for which `context` stands. What is none of ours, reported, is round robin."""
-    if not cluster.HasField("load_balancing_policy"):
+    if cluster.HasField("load_balancing_policy"):
+        _check_alone(cluster, context)
+        found = _first(cluster.load_balancing_policy, context.at("load_balancing_policy"), POLICIES)
+        lb = msgspec.structs.replace(found.lb, panic_threshold=panic_threshold(cluster.common_lb_config))
+        found = found._replace(lb=lb)
+    else:
         if cluster.lb_policy == cluster.LOAD_BALANCING_POLICY_CONFIG:
             context.error(("lb_policy",), "says that there is a load_balancing_policy", "load_balancing_policy")
-        subsets = compile_subsets(cluster.lb_subset_config, context.at("lb_subset_config"))
-        return Balancing(compile_lb(cluster, context), subsets)
-    _check_alone(cluster, context)
-    found = _first(cluster.load_balancing_policy, context.at("load_balancing_policy"), POLICIES)
-    lb = msgspec.structs.replace(found.lb, panic_threshold=panic_threshold(cluster.common_lb_config))
-    return found._replace(lb=lb)
+        lb = compile_lb(cluster, context)
+        found = Balancing(lb, compile_subsets(cluster.lb_subset_config, context.at("lb_subset_config"), lb))
+    if cluster.name == context.local_cluster:  # which is where we are already
+        found = found._replace(lb=msgspec.structs.replace(found.lb, zone_aware=None))
+    return found
 
 
 _PLACE_TAKEN = (
@@ -112,17 +117,25 @@ def _first(message: Any, context: Context, known: Mapping[str, _Compile]) -> Bal
 
 
 def _round_robin(message: Any, context: Context) -> Balancing:
-    return Balancing(LoadBalancing("ROUND_ROBIN", locality_weighted=_weighted(message)))
+    return Balancing(
+        LoadBalancing("ROUND_ROBIN", slow_start=slow_start(message, context), **_localities(message, context))
+    )
 
 
 def _random(message: Any, context: Context) -> Balancing:
-    return Balancing(LoadBalancing("RANDOM", locality_weighted=_weighted(message)))
+    return Balancing(LoadBalancing("RANDOM", **_localities(message, context)))
 
 
 def _least_request(message: Any, context: Context) -> Balancing:
     full_scan = message.enable_full_scan.value or message.selection_method == message.FULL_SCAN
-    options = msgspec.structs.replace(least_request(message, context), full_scan=full_scan)
-    return Balancing(LoadBalancing("LEAST_REQUEST", locality_weighted=_weighted(message), least_request=options))
+    return Balancing(
+        LoadBalancing(
+            "LEAST_REQUEST",
+            least_request=msgspec.structs.replace(least_request(message, context), full_scan=full_scan),
+            slow_start=slow_start(message, context),
+            **_localities(message, context),
+        )
+    )
 
 
 def _ring_hash(message: Any, context: Context) -> Balancing:
@@ -140,11 +153,11 @@ def _maglev(message: Any, context: Context) -> Balancing:
 def _subset(message: Any, context: Context) -> Balancing:
     """Subsets of subsets are none of ours."""
     inner = _first(message.subset_lb_policy, context.at("subset_lb_policy"), _OF_HOSTS)
-    return Balancing(inner.lb, compile_subsets(message, context))
+    return Balancing(inner.lb, compile_subsets(message, context, inner.lb))
 
 
-def _weighted(message: Any) -> bool:
-    return bool(message.locality_lb_config.HasField("locality_weighted_lb_config"))
+def _localities(message: Any, context: Context) -> Localities:
+    return localities(message.locality_lb_config, context.at("locality_lb_config"))
 
 
 def _hashing(hashing: Hashing, message: Any, context: Context) -> Hashing:

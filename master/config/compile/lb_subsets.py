@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from master.config.compile.metadata import labels_of
+from proxy.config.lb import LoadBalancing
 from proxy.config.lb_subsets import LbSubsets, SubsetSelector
 
 if TYPE_CHECKING:
@@ -16,8 +17,11 @@ _OPTIONS = (
     "subset_selectors",
     "panic_mode_any",
     "list_as_any",
+    "locality_weight_aware",
+    "scale_locality_weight",
+    "metadata_fallback_policy",
 )
-_OF_SELECTORS = ("keys", "fallback_policy", "fallback_keys_subset")
+_OF_SELECTORS = ("keys", "fallback_policy", "fallback_keys_subset", "single_host_per_subset")
 FIELDS: dict[str, tuple[str, ...]] = {
     f"{package}{suffix}": fields
     for package in (
@@ -40,9 +44,9 @@ SELECTOR_FALLBACKS: dict[int, Any] = {
 """`LbSubsetSelectorFallbackPolicy`."""
 
 
-def compile_subsets(message: Any, context: Context) -> LbSubsets | None:
-    """Of an `LbSubsetConfig` or the extension `Subset`. None without selectors: then there are no subsets, whatever
-    else is said about them, which is reported.
+def compile_subsets(message: Any, context: Context, lb: LoadBalancing) -> LbSubsets | None:
+    """Of an `LbSubsetConfig` or the extension `Subset`, whose hosts are balanced by `lb`. None without selectors: then
+    there are no subsets, whatever else is said about them, which is reported.
     """
     if not message.subset_selectors:
         for field, _ in message.ListFields():
@@ -62,7 +66,28 @@ def compile_subsets(message: Any, context: Context) -> LbSubsets | None:
         context.error(("default_subset",), "nothing falls back to it", "fallback_policy: DEFAULT_SUBSET")
     if message.panic_mode_any and fallback == "NO_FALLBACK":
         context.error(("panic_mode_any",), "has no effect without a fallback_policy", "fallback_policy: DEFAULT_SUBSET")
-    return LbSubsets(selectors, fallback, default, message.panic_mode_any, message.list_as_any)
+    return LbSubsets(
+        selectors,
+        fallback,
+        default,
+        message.panic_mode_any,
+        message.list_as_any,
+        lists=message.metadata_fallback_policy == message.FALLBACK_LIST,
+        redundant_keys=getattr(message, "allow_redundant_keys", False),
+        localities=_localities(message, context, lb),
+    )
+
+
+def _localities(message: Any, context: Context, lb: LoadBalancing) -> Literal["EQUAL", "WEIGHTED", "SCALED"]:
+    """In Envoy it depends on what is set whether these fields contradict each other, or one has no effect."""
+    aware, field = message.locality_weight_aware, "locality_weight_aware"
+    if aware and not lb.locality_weighted:
+        context.error((field,), "localities have no weights in this cluster", "locality_weighted_lb_config")
+    if lb.locality_weighted and not aware:
+        context.error((), "locality_weighted_lb_config has no effect on subsets by itself", f"{field}: true")
+    if message.scale_locality_weight and not aware:
+        context.error(("scale_locality_weight",), f"has no effect without {field}", f"{field}: true")
+    return "EQUAL" if not aware else "SCALED" if message.scale_locality_weight else "WEIGHTED"
 
 
 def _selector(message: Any, context: Context) -> SubsetSelector:
@@ -79,4 +104,4 @@ def _selector(message: Any, context: Context) -> SubsetSelector:
         context.error((field,), "KEYS_SUBSET needs the keys that are left", "some of keys")
     elif not set(fewer) < set(keys):
         context.error((field,), "these are not fewer keys of the same selector", f"some of {', '.join(keys)}")
-    return SubsetSelector(keys, fallback, fewer)
+    return SubsetSelector(keys, fallback, fewer, message.single_host_per_subset)

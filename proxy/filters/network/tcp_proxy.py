@@ -115,8 +115,10 @@ class TcpProxy:
                 self._log(connection, info, b"TcpUpstreamConnected")
             idle = Idle(scope, self._config.idle_timeout, end=end)
             relay = Relay(*self._directions(connection, upstream), self._pipes, idle)
-            await relay.run()
-            ended = relay
+            with trio.CancelScope() as wanted:
+                upstream.when_abandoned(wanted.cancel)
+                await relay.run()
+                ended = relay
         finally:
             upstream.close(ended)
         if relay.reset_by == "upstream":  # a reset is passed on as one, in both directions

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from proxy.access_log.format import compile_text
@@ -46,6 +47,10 @@ class Upstream(Protocol):
         """Its end of the relay, and what has come of it already."""
         ...
 
+    def when_abandoned(self, cancel: Callable[[], None]) -> None:
+        """Have `cancel` called if the cluster wants it closed."""
+        ...
+
     def close(self, relay: Relay | None) -> None:
         """`relay` has run to its end, or None has."""
         ...
@@ -74,7 +79,11 @@ class Direct:
 
         return SocketEnd(self._connection.sock, self.limit, received, sent), b""
 
+    def when_abandoned(self, cancel: Callable[[], None]) -> None:
+        self._connection.on_abandoned = cancel
+
     def close(self, relay: Relay | None) -> None:
+        self._connection.on_abandoned = None
         reset_by, last = (relay.reset_by, relay.last) if relay is not None else (None, None)
         self._connection.close(remote=(reset_by or last) == "upstream", reset=reset_by == "downstream")
 
@@ -92,6 +101,9 @@ class Tunneled:
 
     def leave(self) -> tuple[End, bytes]:
         return self._stream.leave_to_bodies() if self._in_bodies else self._stream.leave_http()
+
+    def when_abandoned(self, cancel: Callable[[], None]) -> None:
+        """It has a stream of a connection that is not its own, which ends with its last one."""
 
     def close(self, relay: Relay | None) -> None:
         if relay is not None:

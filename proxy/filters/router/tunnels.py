@@ -6,6 +6,8 @@ may have sent what reads like another request. The exchange's deadlines go on, b
 
 from __future__ import annotations
 
+import trio
+
 from proxy.errors import ProxyError
 from proxy.filters.router.attempt_deadlines import AttemptDeadlines
 from proxy.http.deadlines import Phase
@@ -55,7 +57,13 @@ async def over_tcp(exchange: Exchange, upstream: TcpConnection, pipes: PipePool)
         info.upstream_bytes_sent += count
 
     far = SocketEnd(upstream.sock, upstream.limit, received, sent)
-    relay = await _run(exchange, far, b"", pipes, exchange.deadlines)
+    relay = None
+    with trio.CancelScope() as wanted:
+        upstream.on_abandoned = wanted.cancel
+        relay = await _run(exchange, far, b"", pipes, exchange.deadlines)
+    upstream.on_abandoned = None
+    if relay is None:
+        raise failures.reset("connection termination", response_started=True)
     if relay.reset_by == "upstream" and _by_upstream(exchange, relay):
         _note(exchange, failures.reset("connection termination", response_started=True))
     return relay

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -23,22 +23,24 @@ LATE: Final = ("successful_health_check_event",)
 
 
 class EventLog:
-    """Of the checks of one cluster."""
+    """Of the checks of one cluster, whose hosts are in `places`."""
 
     def __init__(self, cluster: str, config: HealthCheck, open_log: OpenLog) -> None:
         self._cluster = cluster
         self._kind = type(config.kind).__struct_config__.tag
         self._outputs = [open_log(path) for path in config.event_logs]
+        self.places: Mapping[Host, LocalityHosts] = {}
 
-    def write(self, host: Host, locality: LocalityHosts | None, event: Event) -> None:
-        """Have `event` of `host` written."""
+    def write(self, host: Host, events: Iterable[Event]) -> None:
+        """Have what has happened to `host` written."""
         if not self._outputs:
             return
-        line = msgspec.json.encode(dict(self._fields(host, locality, event))) + b"\n"
-        for write in self._outputs:
-            write(line)
+        for event in events:
+            line = msgspec.json.encode(dict(self._fields(host, event))) + b"\n"
+            for write in self._outputs:
+                write(line)
 
-    def _fields(self, host: Host, locality: LocalityHosts | None, event: Event) -> Iterator[tuple[str, Any]]:
+    def _fields(self, host: Host, event: Event) -> Iterator[tuple[str, Any]]:
         yield "health_checker_type", self._kind
         yield "host", _address(host.address)
         yield "cluster_name", self._cluster
@@ -55,7 +57,7 @@ class EventLog:
                     "typed_filter_metadata": {},
                 },
             )
-        place = locality or LocalityHosts(0, ())
+        place = self.places.get(host) or LocalityHosts(0, ())
         yield "locality", {"region": place.region, "zone": place.zone, "sub_zone": place.sub_zone}
         if event.name in LATE:
             yield event.name, {}

@@ -118,6 +118,8 @@ class ClusterChecks:
         self._hosts = hosts
         self._owners = owners
         self._log = log
+        if cluster.fast_failure is not None:
+            cluster.fast_failure.log = log
         self._random = Random()
         self._sessions: dict[Host, Session] = {}
         self._scope = trio.CancelScope()
@@ -150,7 +152,8 @@ class ClusterChecks:
     def _look(self, nursery: trio.Nursery) -> None:
         """Begin with the hosts that have become ours, end with those that are not any more."""
         name = self._cluster.config.name
-        hosts = set(self._checked())
+        self._log.places = self._checked()
+        hosts = set(self._log.places)
         ours = {host for host in hosts if self._owners.mine(f"{name}/{host.address}")}
         for host in self._sessions.keys() - hosts:
             self._sessions[host].stop()
@@ -181,8 +184,7 @@ class ClusterChecks:
 
     def _told(self, host: Host, events: Iterable[Event]) -> None:
         self._cluster.follow_status()
-        for event in events:
-            self._log.write(host, self._checked().get(host), event)
+        self._log.write(host, events)
 
     def _has_traffic(self) -> bool:
         """Whether any worker has ever had a connection to a host of the cluster."""

@@ -15,7 +15,7 @@ from proxy.upstream.health.stats import HealthCheckStats
 from proxy.upstream.health.verdicts import Event, Failure, Result, Transition, Verdicts, interval
 from proxy.upstream.host_status import Checked, HostStatus
 
-log = logging.getLogger("upstream")
+log = logging.getLogger("proxy.upstream")
 
 TIMED_OUT = Result(Failure.NETWORK_TIMEOUT)
 BROKEN = Result(Failure.NETWORK)

@@ -9,8 +9,11 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import NamedTuple, Protocol
 
+import trio
+
 from proxy.config.cluster import Host
 from proxy.config.lb import LoadBalancing
+from proxy.upstream.slow_start import SlowStart
 
 POLICIES = {  # those where `LoadBalancing.hashes` are a `HashingLoadBalancer`, the others a `LoadBalancer`
     "LEAST_REQUEST": "proxy.upstream.lb.least_request:LeastRequest",
@@ -26,13 +29,16 @@ Weighted = Sequence[tuple[Host, float]]
 
 class Surroundings(NamedTuple):
     """What a policy may know. `seed` is another one in each worker, so that not all start at the same host; `random`
-    draws; `active` says how many requests a host has, over all workers.
+    draws; `active` says how many requests a host has, over all workers; `now` tells the time in seconds. `slow_start`:
+    what part of their weights hosts get that have just become healthy; None: all of it.
     """
 
     config: LoadBalancing
     seed: int
     random: Random
     active: Callable[[Host], int]
+    now: Callable[[], float] = trio.current_time
+    slow_start: SlowStart | None = None
 
 
 class LoadBalancer(Protocol):

@@ -44,7 +44,7 @@ def test_weights_count_where_they_are_wanted() -> None:
 
 def test_some_of_the_hosts_keep_their_places() -> None:
     hosts = host_set(locality(0, A, B), locality(1, C), overprovisioning_factor=100)
-    some = hosts.only(frozenset((B, C)).__contains__)
+    some = hosts.only(frozenset((B, C)).__contains__, lambda weight, left, of: weight)
     assert [one.hosts for one in some.priorities] == [(B,), (C,)]
     assert some.overprovisioning_factor == 100
     assert some == host_set(locality(0, B), locality(1, C), overprovisioning_factor=100)

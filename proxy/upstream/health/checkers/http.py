@@ -16,9 +16,8 @@ from proxy.route.matcher import compile_string
 from proxy.upstream.health.payload import PayloadMatcher
 from proxy.upstream.health.target import USER_AGENT, Target
 from proxy.upstream.health.verdicts import Failure, Result
-from proxy.upstream.stream import UpstreamStream
+from proxy.upstream.stream import IMMEDIATE_FAIL, UpstreamStream
 
-IMMEDIATE_FAIL: Final = b"x-envoy-immediate-health-check-fail"
 DEGRADED: Final = b"x-envoy-degraded"
 HEALTH_CHECKED_CLUSTER: Final = b"x-envoy-upstream-healthchecked-cluster"
 

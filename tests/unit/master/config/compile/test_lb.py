@@ -191,17 +191,20 @@ def test_hosts_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "place"),
+    ("policy", "options", "place"),
     [
-        ({"ring_hash_lb_config": {"minimum_ring_size": 9, "maximum_ring_size": 8}}, "ring_hash_lb_config"),
-        ({"maglev_lb_config": {"table_size": 252}}, "maglev_lb_config.table_size"),
+        ("RING_HASH", {"ring_hash_lb_config": {"minimum_ring_size": 9, "maximum_ring_size": 8}}, "ring_hash_lb_config"),
+        ("MAGLEV", {"maglev_lb_config": {"table_size": 252}}, "maglev_lb_config.table_size"),
+        ("MAGLEV", {"ring_hash_lb_config": {"minimum_ring_size": 9}}, "ring_hash_lb_config"),
+        ("MAGLEV", {"common_lb_config": {"zone_aware_lb_config": {}}}, "common_lb_config.zone_aware_lb_config"),
         (
+            "LEAST_REQUEST",
             {"least_request_lb_config": {"active_request_bias": {"default_value": -1.0, "runtime_key": "b"}}},
             "least_request_lb_config.active_request_bias",
         ),
     ],
 )
-def test_what_cannot_be(options: Fields, place: str) -> None:
-    (finding,) = findings(text(group(endpoint(1)), **options))
+def test_what_cannot_be(policy: str, options: Fields, place: str) -> None:
+    (finding,) = findings(text(group(endpoint(1)), lb_policy=policy, **options))
     assert place in finding.field_path, json.dumps(options)
     assert finding.expected

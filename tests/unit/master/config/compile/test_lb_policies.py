@@ -176,6 +176,76 @@ def test_subsets() -> None:
     )
 
 
+@pytest.mark.field(
+    *(
+        f"{SUBSET}.{field}"
+        for field in (
+            "locality_weight_aware",
+            "scale_locality_weight",
+            "metadata_fallback_policy",
+            "allow_redundant_keys",
+            "LbSubsetSelector.single_host_per_subset",
+        )
+    ),
+)
+def test_more_of_subsets() -> None:
+    found = cluster_of(
+        extension(
+            "Subset",
+            subset_selectors=[{"keys": ["a"], "single_host_per_subset": True}],
+            locality_weight_aware=True,
+            scale_locality_weight=True,
+            metadata_fallback_policy="FALLBACK_LIST",
+            allow_redundant_keys=True,
+            subset_lb_policy=policy(extension("Random", **LOCALITIES)),
+        )
+    )
+    assert found.subsets == LbSubsets(
+        (SubsetSelector(("a",), single_host=True),), lists=True, redundant_keys=True, localities="SCALED"
+    )
+
+
+OLDER = f"{CLUSTER}.Cluster.LbSubsetConfig"
+
+
+@pytest.mark.field(
+    *(
+        f"{OLDER}.{field}"
+        for field in (
+            "locality_weight_aware",
+            "scale_locality_weight",
+            "metadata_fallback_policy",
+            "LbSubsetSelector.single_host_per_subset",
+        )
+    ),
+)
+def test_the_same_in_the_older_words() -> None:
+    subsets = {
+        "subset_selectors": [{"keys": ["a"], "single_host_per_subset": True}],
+        "locality_weight_aware": True,
+        "scale_locality_weight": True,
+        "metadata_fallback_policy": "FALLBACK_LIST",
+    }
+    weighted = {"locality_weighted_lb_config": {}}
+    text = bootstrap([], [static_cluster("c", 80, lb_subset_config=subsets, common_lb_config=weighted)])
+    (found,) = compiled(text).clusters
+    assert found.subsets == LbSubsets((SubsetSelector(("a",), single_host=True),), lists=True, localities="SCALED")
+
+
+@pytest.mark.parametrize(
+    ("weighted", "options", "message"),
+    [
+        (False, {"locality_weight_aware": True}, "localities have no weights in this cluster"),
+        (True, {}, "locality_weighted_lb_config has no effect on subsets by itself"),
+        (False, {"scale_locality_weight": True}, "has no effect without locality_weight_aware"),
+    ],
+)
+def test_weights_of_localities_in_subsets(weighted: bool, options: dict[str, Any], message: str) -> None:
+    by = policy(extension("Random", **(LOCALITIES if weighted else {})))
+    config = extension("Subset", subset_selectors=[{"keys": ["a"]}], subset_lb_policy=by, **options)
+    assert [one.message for one in findings(text(config))] == [message]
+
+
 def test_the_first_one_that_is_known_counts() -> None:
     assert lb_of(UNKNOWN, extension("Random"), ROUND_ROBIN).policy == "RANDOM"
 
