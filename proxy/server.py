@@ -375,6 +375,8 @@ class Server:
                 self.ended(connection)
         if resume is not None:
             resume()
+            if scope.cancel_called:  # its last exchange came to an end all the same
+                connection.end()
 
     def _check_drained(self) -> None:
         if self._activity.draining and not self._activity.connections and not self._accepting:

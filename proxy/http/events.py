@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from proxy.http.h2_heads import RequestHead
+from proxy.http.h2_heads import RequestHead, ResponseHead
 from proxy.http.headers import Headers
 
 
@@ -37,6 +37,14 @@ class HeadReceived(msgspec.Struct, frozen=True, gc=False):
 
     stream_id: int
     head: RequestHead
+
+
+class AnswerReceived(msgspec.Struct, frozen=True, gc=False):
+    """A final response head of HTTP/2, for who has sent the request by `H2ClientCodec.send_whole`."""
+
+    stream_id: int
+    head: ResponseHead
+    end_stream: bool
 
 
 class InformationalReceived(msgspec.Struct, frozen=True, gc=False):
@@ -100,6 +108,7 @@ class GoawayReceived(msgspec.Struct, frozen=True, gc=False):
 Event = (
     RequestReceived
     | HeadReceived
+    | AnswerReceived
     | InformationalReceived
     | ResponseReceived
     | DataReceived

@@ -18,6 +18,8 @@ from proxy.http import express_varying, h1_connection, h1_head, header_case, req
 from proxy.http.codec import CodecError
 from proxy.http.codec_h1_client import H1ClientCodec
 from proxy.http.events import RequestReceived
+from proxy.http.express_upstreamed import ListedHead, WrittenHead
+from proxy.http.h2_request_fields import request_fields
 from proxy.http.headers import Headers
 from proxy.http.identity import REQUEST_ID, Hop, Identities
 from proxy.http.request import Request
@@ -108,46 +110,6 @@ def plain_path(path: bytes | None) -> bytes | None:
     return path if path is not None and _TARGET.fullmatch(path) else None
 
 
-class Upstreamed:
-    """A head as an upstream gets it, less its method and path. `headers` are its fields, with marks for what varies;
-    `authority` is what became of the request's.
-
-    Values come in the order of the arrival's, then the request's id (empty if there is none of ours), then the path as
-    it was.
-    """
-
-    __slots__ = ("_headers", "_marked", "_order", "_rest", "authority")
-
-    def __init__(self, rest: bytes, headers: Headers, authority: bytes) -> None:
-        self.authority = authority
-        self._rest, self._order = express_varying.template(rest)
-        self._headers = headers
-        self._marked = [
-            (at, name, *express_varying.template(value))
-            for at, (name, value) in enumerate(headers.items)
-            if express_varying.MARK in value
-        ]
-
-    def render(self, method: bytes, path: bytes, values: tuple[bytes, ...]) -> bytes:
-        return b"%b %b%b" % (method, path, self._rest % tuple([values[number] for number in self._order]))
-
-    def fields(self, values: tuple[bytes, ...]) -> Headers:
-        """The fields of one request."""
-        headers = self._headers.copy()
-        self.fill(headers, values)
-        return headers
-
-    def fill(self, headers: Headers, values: tuple[bytes, ...]) -> None:
-        """Make `headers`, which are the fields of another request, those of one with these values."""
-        for at, name, value, order in self._marked:
-            headers.items[at] = (name, value % tuple([values[number] for number in order]))
-
-    @property
-    def varying(self) -> tuple[int, ...]:
-        """Which of the fields have values that vary."""
-        return tuple(at for at, *_ in self._marked)
-
-
 class RequestPlan:
     """A head, understood and edited. `request.path` is its user's to set. `generates_id`: each request gets an id of
     ours. `closes`: the client wants no more than this. `internal`: it comes from inside.
@@ -186,9 +148,10 @@ class RequestPlan:
         """Leave a hole for the path as it was, in a field `name` of `headers`."""
         headers.set(name, express_varying.mark(self._varying + 1))
 
-    def upstreamed(self, request: Request, http1: UpstreamHttp1Options) -> Upstreamed | None:
+    def upstreamed(self, request: Request, http1: UpstreamHttp1Options | None) -> WrittenHead | ListedHead | None:
         """The head for the upstream of `request`, which is the plan's own after the edits of filters, router and route;
-        `http1` are the upstream's options. None if it cannot be written, which is then the general path's to tell."""
+        `http1` are the upstream's options, None of one that speaks HTTP/2. None if it cannot be written, which is then
+        the general path's to tell."""
         headers, theirs = request.headers, self.request.headers
         # Filters have edited them since.
         length, ids = headers.get_all(b"content-length"), headers.get_all(REQUEST_ID)
@@ -199,15 +162,16 @@ class RequestPlan:
         if self.generates_id:
             headers = headers.copy()
             headers.set(REQUEST_ID, express_varying.mark(self._varying))
+        method, path, authority = request.method, request.path, request.authority
         try:
+            if http1 is None:
+                fields, _ = request_fields(method, path, authority, headers, request.told_scheme)
+                return ListedHead(fields, headers, authority)
             codec = H1ClientCodec(options=http1)
-            codec.send_request(
-                request.method, request.path, request.authority, headers, end_stream=not self.content_length
-            )
+            codec.send_request(method, path, authority, headers, end_stream=not self.content_length)
         except CodecError:
             return None
-        rest = codec.take_output()[len(request.method) + 1 + len(request.path) :]
-        return Upstreamed(rest, headers, request.authority)
+        return WrittenHead(codec.take_output()[len(method) + 1 + len(path) :], headers, authority)
 
 
 def plan(understood: Understood, hop: Hop, identities: Identities, target: Target, varying: int) -> RequestPlan | None:

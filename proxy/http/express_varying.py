@@ -11,6 +11,8 @@ import re
 import secrets
 from typing import NamedTuple
 
+from proxy.http.h2_heads import Pair
+
 _NAMES = (
     b"traceparent|tracestate|x-request-id|x-correlation-id|b3|x-b3-traceid|x-b3-spanid|x-b3-parentspanid|uber-trace-id"
     b"|x-amzn-trace-id|x-cloud-trace-context|x-datadog-trace-id|x-datadog-parent-id|idempotency-key"
@@ -49,6 +51,11 @@ def marked(fields: bytes) -> bytes:
     parts = _LINE.split(fields)
     parts[2::3] = [mark(number) for number in range(len(parts) // 3)]
     return b"".join(parts)
+
+
+def templates(items: list[Pair]) -> list[tuple[int, bytes, bytes, tuple[int, ...]]]:
+    """Of those fields that have marks: the place, the name, and the `template` of the value."""
+    return [(at, name, *template(value)) for at, (name, value) in enumerate(items) if MARK in value]
 
 
 def template(text: bytes) -> tuple[bytes, tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""A header list, and a request's head, as HTTP/2 has them."""
+"""A header list, and the heads of messages, as HTTP/2 has them."""
 
 from __future__ import annotations
 
@@ -33,3 +33,14 @@ class RequestHead:
         self.items = items
         self.content_length = content_length
         self.arrival: Any = None
+
+
+class ResponseHead:
+    """The same of a response. It is itself alone, whatever it says: the same one again comes of the same block."""
+
+    __slots__ = ("content_length", "items", "status")
+
+    def __init__(self, status: int, items: list[Pair], content_length: int) -> None:
+        self.status = status
+        self.items = items
+        self.content_length = content_length

@@ -176,10 +176,10 @@ class Connection:
 
     def end(self) -> None:
         """Whoever serves this connection stops now, and closes it."""
+        if self.scope is None and self.on_end is not None:
+            self.on_end()  # which begins a task for what is in progress
         if self.scope is not None:
             self.scope.cancel()
-        elif self.on_end is not None:
-            self.on_end()
 
     async def wait_readable(self) -> None:
         """Until there are bytes, or the peer has closed: where a keep-alive connection spends its life."""
@@ -270,14 +270,14 @@ class Connection:
             sent += self._send(memoryview(data)[sent:])
         self.sending = False
 
-    def send_now(self, head: bytes, body: memoryview) -> int:
+    def send_now(self, head: bytes, body: bytes | memoryview) -> int:
         """How much of both the kernel takes without waiting; nothing if the peer is gone."""
         try:
             return self._send(head + body) if len(body) <= _WORTH_COPYING else self._send(head, body)
         except ProxyError:
             return 0
 
-    def _send(self, data: bytes | memoryview, more: memoryview | None = None) -> int:
+    def _send(self, data: bytes | memoryview, more: bytes | memoryview | None = None) -> int:
         try:
             sent = self._socket.send(data) if more is None else self._socket.sendmsg((data, more))
         except BlockingIOError:

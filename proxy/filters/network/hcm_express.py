@@ -114,7 +114,7 @@ class Lane(PlainExchange):
         self._connection.on_ready(None)
         self._connection.idle = False
         if self.progress is not None and self.progress.upstream is not None:
-            self.progress.upstream.watch.on_ready = None
+            self.progress.upstream.listen(None)
         self._manager.express.discard(self)
         if self.idle_slot:
             self._manager.idle_lanes.discard(self)
@@ -196,7 +196,7 @@ class Lane(PlainExchange):
         """Answer and charge; False if the client did not take all of it at once."""
         now = trio.current_time()
         head = answer.render(int((now - progress.sent_at) * 1000))
-        body = memoryview(progress.received)[answer.head_size :]
+        body = self._body(answer, progress)
         sent = self._connection.send_now(head, body)
         if sent < len(head) + len(body):
             progress.unsent, progress.answered = (head + body)[sent:], sent

@@ -12,9 +12,11 @@ from proxy.filters.network.hcm_plans import Destination, PlannedHead, Plans
 from proxy.http import express_request
 from proxy.http.express_request import Arrival
 from proxy.http.express_response import ResponsePlan
+from proxy.http.express_upstreamed import ListedHead
 from proxy.http.handover import Handover
 from proxy.limits import EXPRESS_RESPONSE
 from proxy.net.connection import Connection
+from proxy.upstream.http2_express import ExpressStream
 from proxy.upstream.pool import Pool
 
 if TYPE_CHECKING:
@@ -79,24 +81,28 @@ class PlainExchange(abc.ABC):
         if pool is None:
             return False
         progress.pool = pool
-        upstream = pool.take(now)
+        upstream = pool.take(now, len(arrival.body))
         if upstream is None:
             return False
         request_id = progress.request_id = self._head.plan.new_id()
-        progress.path, progress.values = path, (*arrival.varying, request_id, arrival.path)
-        head = destination.head.render(arrival.method, path, progress.values)
-        data = head + arrival.body if arrival.body else head
-        if not upstream.send_now(data):
-            # The host has left since we last heard of it. It got nothing whole, so another connection may be asked.
-            progress.pool.discard(upstream, remote=True, with_active_rq=True)
-            progress.pool = None
-            return False
+        values = progress.values = (*arrival.varying, request_id, arrival.path)
+        progress.path = path
+        head = destination.head
+        if isinstance(head, ListedHead):
+            upstream.send(head.render(path, values), arrival.body, now)
+        else:
+            data = head.render(arrival.method, path, values) + arrival.body
+            if not upstream.send_now(data):
+                # The host has left since we last heard of it. It got nothing whole, so another one may be asked.
+                progress.pool.discard(upstream, remote=True, with_active_rq=True)
+                progress.pool = None
+                return False
+            progress.sent = len(data)
         if pool.monitor is not None:
             pool.monitor.connected()
         progress.upstream = upstream
         progress.sent_at = now
-        progress.sent = len(data)
-        upstream.watch.on_ready = self._advance
+        upstream.listen(self._advance)
         self._answer = None
         self._manager.begin_exchange(http2=self.http2)
         self._manager.express.add(self)
@@ -115,6 +121,9 @@ class PlainExchange(abc.ABC):
         """Read of the response what is there. Says whether the wait is over: `_answer` is then its plan, or None if the
         general path has to take it from here.
         """
+        assert self._destination is not None
+        if self._destination.multiplexed:
+            return self._collected(progress.upstream, self._destination)
         answer: ResponsePlan | None = self._answer
         while answer is None or len(progress.received) < answer.size:
             piece = progress.upstream.receive_now()
@@ -122,7 +131,6 @@ class PlainExchange(abc.ABC):
                 return False
             progress.received += piece
             if answer is None:
-                assert self._destination is not None
                 assert self._head is not None
                 answer = self._answer = self._destination.responses.find(
                     progress.received, close=self._head.plan.closes
@@ -131,6 +139,23 @@ class PlainExchange(abc.ABC):
                 self._answer = None
                 return True
         return True
+
+    def _collected(self, upstream: ExpressStream, destination: Destination) -> bool:
+        """The same of a stream."""
+        head = upstream.head
+        if upstream.plain and head is not None and (upstream.head_alone or upstream.size) and not upstream.trailers:
+            assert self._head is not None
+            self._answer = destination.responses.find_decoded(
+                head, ended=upstream.head_alone, close=self._head.plan.closes
+            )
+        return upstream.settled
+
+    def _body(self, answer: ResponsePlan, progress: Handover) -> bytes | memoryview:
+        """The response's."""
+        if answer.head_size:
+            return memoryview(progress.received)[answer.head_size :]
+        body: bytes = progress.upstream.body
+        return body
 
     def _charge(self, answer: ResponsePlan, progress: Handover, now: float) -> None:
         """The exchange is over, but for its log."""
@@ -149,6 +174,5 @@ class PlainExchange(abc.ABC):
 
     def _let_go(self, progress: Handover, now: float) -> None:
         """The upstream's connection may serve another one."""
-        progress.upstream.watch.on_ready = None
-        progress.pool.release(progress.upstream, now)
+        progress.pool.put_back(progress.upstream, now)
         self.progress = None

@@ -60,6 +60,7 @@ class _HeadsLog:
         "_got",
         "_info",
         "_logs",
+        "_multiplexed",
         "_plan",
         "_planned",
         "_repeats",
@@ -82,6 +83,7 @@ class _HeadsLog:
         self._logs = logs
         self._plan = plan
         self._planned: list[PlannedLog] | None = None
+        self._multiplexed = destination.multiplexed
         self._upstreamed = destination.head
         self._again = False
         info = self._info = StreamInfo(0.0)
@@ -99,7 +101,8 @@ class _HeadsLog:
         # With its end, and that of the head.
         self._status_line = answer.before.index(b"\r\n") + 4 if isinstance(answer, WrittenPlan) else 0
         self._request_line = len(request.method) + len(b"  HTTP/1.1\r\n\r\n")  # the same, less the path
-        info.response_heads = (progress.received[: answer.head_size],)
+        if answer.head_size:
+            info.response_heads = (progress.received[: answer.head_size],)
         info.stream_id = 1
         info.status, info.detail = answer.status, "via_upstream"
         info.bytes_received, info.bytes_sent = plan.content_length, answer.content_length
@@ -152,9 +155,15 @@ class _HeadsLog:
         info.upstream_host = info.upstream_tried = progress.pool.host.address
         info.upstream_remote = progress.upstream.identity.remote or info.upstream_host
         info.upstream_local = progress.upstream.local
-        info.upstream_bytes_sent = progress.sent
-        info.upstream_bytes_received = len(progress.received)
-        info.upstream_header_bytes_sent = progress.sent - info.bytes_received - len(progress.path) - self._request_line
+        if self._multiplexed:
+            meter: Meter = progress.upstream.meter
+            info.bytes_sent = progress.upstream.size
+            info.upstream_bytes_sent, info.upstream_header_bytes_sent = meter.sent, meter.header_sent
+            info.upstream_bytes_received, info.upstream_header_bytes_received = meter.received, meter.header_received
+        else:
+            info.upstream_bytes_sent, info.upstream_bytes_received = progress.sent, len(progress.received)
+            head_sent = progress.sent - info.bytes_received - len(progress.path)
+            info.upstream_header_bytes_sent = head_sent - self._request_line
         info.upstream_hostname = progress.pool.host.hostname
         info.upstream_connection = progress.upstream.identity
         info.attempt_begun = info.pool_ready = sent_at

@@ -59,7 +59,7 @@ class StreamLane(PlainExchange):
         progress = self.progress
         if progress is not None and progress.upstream is not None:
             self._read_as_usual(progress)
-            progress.upstream.watch.on_ready = None
+            progress.upstream.listen(None)
             self._manager.express.discard(self)
         self._streams.take_over(self)
 
@@ -92,7 +92,7 @@ class StreamLane(PlainExchange):
         """Answer and charge; False if the client's windows do not take all of it at once."""
         now = trio.current_time()
         fields = answer.render(int((now - progress.sent_at) * 1000))
-        body = memoryview(progress.received)[answer.head_size :]
+        body = self._body(answer, progress)
         stream_id = self.request.stream_id
         if not self._streams.codec.send_whole(stream_id, fields, body):
             return False

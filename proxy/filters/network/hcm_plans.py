@@ -16,9 +16,10 @@ from proxy.filters.network.hcm_express_hash import NotShared, shared_hash
 from proxy.filters.network.hcm_route_stats import observed
 from proxy.http import express_request, express_varying, grpc, header_case
 from proxy.http.exchange import Policy
-from proxy.http.express_request import Arrival, RequestPlan, Upstreamed
+from proxy.http.express_request import Arrival, RequestPlan
 from proxy.http.express_response import ResponsePlans, Shelf, WrittenPlans
 from proxy.http.express_stream_response import StreamPlans
+from proxy.http.express_upstreamed import ListedHead, WrittenHead
 from proxy.http.headers import Headers
 from proxy.http.identity import Hop, Identities
 from proxy.http.stream_info import StreamInfo
@@ -46,15 +47,15 @@ def _of_the_first_attempt(edit: Callable[[Headers, StreamInfo], None]) -> Callab
 
 
 class Destination:
-    """Where a route leads, and what becomes of a plan's head on the way there."""
+    """Where a route leads, and what becomes of a plan's head on the way there. `multiplexed`: to HTTP/2."""
 
-    __slots__ = ("cluster", "context", "entry", "head", "outcomes", "responses", "rewrite_path")
+    __slots__ = ("cluster", "context", "entry", "head", "multiplexed", "outcomes", "responses", "rewrite_path")
 
     def __init__(
         self,
         entry: RouteEntry,
         cluster: Cluster,
-        head: Upstreamed,
+        head: WrittenHead | ListedHead,
         responses: ResponsePlans[Any],
         outcomes: Outcomes,
         context: LoadBalancerContext,
@@ -64,6 +65,7 @@ class Destination:
         self.rewrite_path = entry.rewrite_path
         self.cluster = cluster
         self.head = head
+        self.multiplexed = isinstance(head, ListedHead)
         self.responses = responses
         self.outcomes = outcomes
 
@@ -264,13 +266,14 @@ class Plans:
             if entry.rewrite_path is not None and router.envoy_headers:
                 plan.tell_path(request.headers, ORIGINAL_PATH)
         finish_terms(request, terms, entry)
-        head = plan.upstreamed(request, cluster.config.http1)
+        protocol, streams = cluster.config.protocol, request.protocol == "HTTP/2"
+        multiplexed = protocol == "http2" or (protocol == "downstream" and streams)
+        head = plan.upstreamed(request, None if multiplexed else cluster.config.http1)
         if head is None or not _plain(entry, action.forwarding, terms, cluster):
             return None
         edits = [edit_response for _, edit_response in reversed(editing)]
         if entry.finish_response is not None:
             edits.insert(0, _of_the_first_attempt(entry.finish_response))
-        streams = request.protocol == "HTTP/2"
         kind = cluster, entry if edits or terms.retry is not None else None, streams
         responses = self._responses.get(kind)
         if responses is None:
@@ -284,7 +287,7 @@ class Plans:
                 remember=header_case.reader(cluster.config.http1.header_case),
                 refused=terms.retry.wants_response if terms.retry is not None else None,
             )
-        context = LoadBalancerContext(entry.labels, number, transport=transport)
+        context = LoadBalancerContext(entry.labels, number, transport=transport, http2=streams)
         outcomes = cluster.outcomes(internal=plan.internal)
         return Destination(entry, cluster, head, responses, outcomes, context)
 
@@ -297,7 +300,7 @@ def _plain(entry: RouteEntry, options: Forwarding, terms: Terms, cluster: Cluste
     durations = (terms.stream_duration or 0.0, cluster.config.max_stream_duration)
     return (
         not terms.no_content
-        and cluster.config.protocol == "http1"
+        and cluster.config.protocol != "alpn"
         and cluster.config.breaker.max_connection_pools is None  # who has none must not take another host's turn
         and not cluster.config.http1.send_fully_qualified_url  # a plan's target is a path
         and not (terms.retry is not None and terms.asked)

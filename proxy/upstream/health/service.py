@@ -187,9 +187,13 @@ class ClusterChecks:
         self._log.write(host, events)
 
     def _has_traffic(self) -> bool:
-        """Whether any worker has ever had a connection to a host of the cluster."""
+        """Whether any worker has ever had a connection to a host of the cluster, be it of a generation before."""
         if not self._had_traffic:
-            self._had_traffic = any(self._hosts.total(host.slot, HostColumn.CX_TOTAL) for host in self._checked())
+            checked = self._cluster.status.checked
+            self._had_traffic = any(
+                self._hosts.total(host.slot, HostColumn.CX_TOTAL) or checked(host) & Checked.HAD_TRAFFIC
+                for host in self._checked()
+            )
         return self._had_traffic
 
     def _checked(self) -> Mapping[Host, LocalityHosts]:

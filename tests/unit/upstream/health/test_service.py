@@ -264,3 +264,23 @@ async def test_a_cluster_without_traffic_is_checked_seldom(worlds: Worlds) -> No
         tables.hosts.add(1, HostColumn.CX_TOTAL, 1)
         await trio.sleep(55 + 35)
         assert len(worlds.asked) == 2 + 1 + 3
+
+
+@run_trio(virtual_time=True, deadline=1000)
+async def test_whoever_takes_over_knows_that_there_was_traffic(worlds: Worlds) -> None:
+    """As after a hot restart, which takes along what is known of hosts, and not what they have served."""
+    before = MemoryTables()
+    before.hosts.add(1, HostColumn.CX_TOTAL, 1)
+    one = Worker("one", worlds, before, 1)
+    one.configure(endpoints(1), config())
+    async with running(one):
+        await trio.sleep(5)
+    after = MemoryTables()
+    for column in (HostColumn.CHECKED, HostColumn.CHECK_BEGUN):
+        after.hosts.set(1, column, before.hosts.get(1, column))
+    worlds.asked.clear()
+    two = Worker("two", worlds, after, 1)
+    two.configure(endpoints(1), config())
+    async with running(two):
+        await trio.sleep(28)
+    assert worlds.asked == [("two", 1)] * 3
