@@ -26,6 +26,7 @@ from tests.kit.proxy import Proxy
 from tests.kit.unreachable import Unreachable
 from tests.parity.rules import of
 
+PATIENCE = 20.0  # s: on a machine that has much else to do, logs may be late
 FOREVER = "1000s"
 ONE = {"max_ejection_percent": 100, "interval": FOREVER}
 """Of a cluster whose only host may be ejected, and stays so."""
@@ -51,8 +52,7 @@ SPLIT = {**ONE, "split_external_local_origin_errors": True}
 CASES: dict[str, Case] = {
     "five_in_a_row": Case(ONE, ("status=500",) * 5),
     "four_in_a_row": Case(ONE, ("status=500",) * 4 + ("status=404",) + ("status=599",) * 4),
-    "default_share": Case({"interval": FOREVER}, ("status=503",) * 20, ("a", "b")),
-    "not_enforced": Case({**ONE, "enforcing_consecutive_5xx": 0}, ("status=500",) * 10),
+    "not_enforced": Case({**ONE, "enforcing_consecutive_5xx": 0}, ("status=500",) * 5),
     "threshold": Case({**ONE, "consecutive_5xx": 2}, ("status=500",) * 2),
     "gateway": Case(GATEWAY, ("status=502", "status=503", "status=504", "status=502", "status=503")),
     "gateway_and_others": Case(GATEWAY, ("status=502",) * 4 + ("status=500",) + ("status=502",) * 4),
@@ -137,6 +137,7 @@ ONE_OF_TWO: dict[str, Fields] = {
     "half": {"max_ejection_percent": 50},
     "always_one": {"always_eject_one_host": True},
     "less_than_half": {"max_ejection_percent": 49},
+    "default_share": {},
 }
 
 BACK = {"consecutive_5xx": 2, "max_ejection_percent": 100, "interval": "0.1s", "base_ejection_time": "0.2s"}
@@ -232,7 +233,7 @@ def same(bed: Bed, name: str, hosts: int) -> bool:
 def assert_same(bed: Bed, name: str, hosts: int = 1) -> None:
     """Once nothing changes any more."""
     with contextlib.suppress(AssertionError):  # it is told below what differs
-        wait_for(partial(same, bed, name, hosts), deadline=5, what="the same is told")
+        wait_for(partial(same, bed, name, hosts), deadline=PATIENCE, what="the same is told")
     assert told(bed.pair.ours, name, hosts) == told(bed.pair.envoy, name, hosts), bed.pair.ours.output()[-3000:]
 
 
@@ -280,11 +281,17 @@ def test_failures_in_a_row(bed: Bed, name: str) -> None:
     ),
 )
 def test_rates(bed: Bed) -> None:
-    """Who is found out may be found out in several intervals: what counts is by what, and who is ejected."""
+    """Who is found out may be found out in several intervals: what counts is by what, and who is ejected. Requests must
+    come fast enough for one interval, which takes another go on a machine that has much else to do.
+    """
+
+    def send(name: str) -> None:
+        for proxy in bed.pair.envoy, bed.pair.ours:
+            ask(proxy, name, ("body=0",) * 12)
+
     for _ in range(2):
         for name in RATES:
-            for proxy in bed.pair.envoy, bed.pair.ours:
-                ask(proxy, name, ("body=0",) * 12)
+            send(name)
 
     def verdict(proxy: Envoy | Proxy, name: str) -> Any:
         words = counted(proxy, name).items()
@@ -293,11 +300,14 @@ def test_rates(bed: Bed) -> None:
         return found, kinds, {event["upstream_url"] for event in events(proxy, name)}, flags(proxy, name)
 
     def equal(name: str) -> bool:
-        return verdict(bed.pair.envoy, name) == verdict(bed.pair.ours, name)
+        if verdict(bed.pair.envoy, name) == verdict(bed.pair.ours, name):
+            return True
+        send(name)
+        return False
 
     for name in RATES:
         with contextlib.suppress(AssertionError):
-            wait_for(partial(equal, name), deadline=3, what="the same is told")
+            wait_for(partial(equal, name), deadline=PATIENCE, what="the same is told")
         assert verdict(bed.pair.ours, name) == verdict(bed.pair.envoy, name), name
     assert verdict(bed.pair.ours, "rate")[1] == {("SUCCESS_RATE", "EJECT", True)}
 
@@ -311,7 +321,7 @@ def test_who_is_ejected_comes_back(bed: Bed) -> None:
             def back(proxy: Envoy | Proxy = proxy, number: int = number) -> bool:
                 return [event["action"] for event in events(proxy, "back")] == ["EJECT", "UNEJECT"] * number
 
-            wait_for(back, deadline=10, what="it is back")
+            wait_for(back, deadline=PATIENCE, what="it is back")
     envoy, ours = (events(proxy, "back") for proxy in (bed.pair.envoy, bed.pair.ours))
     assert [set(event) for event in ours] == [set(event) for event in envoy]
     for key in ("type", "action", "num_ejections", "enforced"):
@@ -333,10 +343,10 @@ def test_one_of_two_may_be_ejected(bed: Bed, name: str) -> None:
             ask(proxy, name, ("status=500",) * 4)
             return counted(proxy, name)["outlier_detection.ejections_overflow"] > 0
 
-        wait_for(overflows, deadline=5, what="no more hosts may be ejected")
+        wait_for(overflows, deadline=PATIENCE, what="no more hosts may be ejected")
         found.append((counted(proxy, name)["outlier_detection.ejections_active"], flags(proxy, name)))
     assert found[1] == found[0]
-    assert found[0][0] == (name != "less_than_half")
+    assert found[0][0] == (name in ("half", "always_one"))
 
 
 @pytest.mark.parity("rule 34", "rule 37")
@@ -348,7 +358,7 @@ def test_where_all_are_ejected_all_are_asked(bed: Bed) -> None:
             assert ask(proxy, "panic", ("",)) == [200]
             return proxy.stats()["cluster.panic.lb_healthy_panic"] > 0
 
-        wait_for(panicked, deadline=5, what="the only host is asked although it is ejected")
+        wait_for(panicked, deadline=PATIENCE, what="the only host is asked although it is ejected")
 
 
 @pytest.mark.parity("config.cluster.v3.OutlierDetection.consecutive_5xx")
