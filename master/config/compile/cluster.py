@@ -38,6 +38,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "connection_pool_per_downstream_connection",
         "preconnect_policy",
         "close_connections_on_host_health_failure",
+        "ignore_health_on_host_removal",
     ),
     "envoy.config.cluster.v3.Cluster.CommonLbConfig": ("ignore_new_hosts_until_first_hc",),
     "envoy.config.cluster.v3.Cluster.PreconnectPolicy": ("per_upstream_preconnect_ratio",),
