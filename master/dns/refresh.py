@@ -110,7 +110,8 @@ class Discovery:
 
     def _refresh(self, cluster: Cluster) -> _ClusterRefresh | None:
         """None if there is nothing to look up."""
-        if cluster.dns is None or cluster.type == "STATIC":
+        kind = cluster.type
+        if cluster.dns is None or (kind != "STRICT_DNS" and kind != "LOGICAL_DNS"):
             return None
         if self._resolver is None:
             self._resolver = _new_resolvers(self._stats)
@@ -118,7 +119,7 @@ class Discovery:
         slot_of = functools.partial(self._rows.hosts.slot, cluster.name)
         departures = Departures(cluster, self._hosts, slot_of)
         return _ClusterRefresh(
-            cluster, cluster.type, cluster.dns, before, self._stats, self._resolver, self._rng, self._wake, departures
+            cluster, kind, cluster.dns, before, self._stats, self._resolver, self._rng, self._wake, departures
         )
 
     def _kept_or_new(self, cluster: Cluster) -> _ClusterRefresh | None:

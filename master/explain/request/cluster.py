@@ -77,7 +77,13 @@ def cluster(
     subset, slots = (None, None) if known.subsets is None else _subset(known.subsets, labels, found, places, at)
     hosts = tuple(_hosts(known, found, counts, slots))
     note = ""
-    if not hosts and not (slots is not None and found is not None and HostSet.of(found).hosts):
+    if known.type == "AGGREGATE":
+        members = [one for name in known.members for one in config.clusters if one.name == name]
+        hosts = tuple(host for one in members for host in _hosts(one, endpoints.clusters.get(one.name), counts, None))
+        note = f"its hosts are those of {', '.join(known.members)}, in this order"
+    elif known.type == "ORIGINAL_DST":
+        hosts, note = (), "each request says which its host is"
+    elif not hosts and not (slots is not None and found is not None and HostSet.of(found).hosts):
         unresolved = known.dns is not None and counts is None
         note = "its hosts are not known before it runs: their names are resolved then" if unresolved else "no hosts"
     breakers = tuple(_breakers(known, found, places, counts, at, high=high))

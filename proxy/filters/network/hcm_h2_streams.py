@@ -59,7 +59,7 @@ class Http2Streams:
     def begin(self, event: RequestReceived | HeadReceived, now: float) -> None:
         """A request has come; it starts with `start`."""
         stream_id = event.stream_id
-        plans = self._manager.plans
+        plans = self._manager.stream_plans
         if isinstance(event, RequestReceived):
             self._add(H2Downstream(self._link, stream_id, event, self.codec.meter(stream_id)), now)
         elif plans is not None:
@@ -191,8 +191,7 @@ class Http2Streams:
     ) -> ActiveStream:
         if handover is None or handover.upstream is None:
             self._manager.begin_exchange(http2=True)
-        stream = ActiveStream(self._manager, self.connection, self.hop, downstream, started)
-        stream.exchange.handover = handover
+        stream = ActiveStream(self._manager, self.connection, self.hop, downstream, started, handover)
         stream.exchange.info.meter = downstream.meter
         return stream
 
