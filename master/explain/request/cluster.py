@@ -78,7 +78,7 @@ def cluster(
     hosts = tuple(_hosts(known, found, counts, slots))
     note = ""
     if known.type == "AGGREGATE":
-        members = [one for name in known.members for one in config.clusters if one.name == name]
+        members = (one for name in known.members for one in config.clusters if one.name == name)
         hosts = tuple(host for one in members for host in _hosts(one, endpoints.clusters.get(one.name), counts, None))
         note = f"its hosts are those of {', '.join(known.members)}, in this order"
     elif known.type == "ORIGINAL_DST":
