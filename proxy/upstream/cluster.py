@@ -20,7 +20,7 @@ from proxy.stats import Stats
 from proxy.upstream import failures
 from proxy.upstream.background import Background
 from proxy.upstream.circuit_breaker import CircuitBreaker
-from proxy.upstream.cluster_balancer import ClusterBalancer, HostsOf, nobody
+from proxy.upstream.cluster_balancer import ClusterBalancer, HostsOf, PicksHosts, nobody
 from proxy.upstream.codecs import Codecs
 from proxy.upstream.connect import agreed
 from proxy.upstream.health.fast_failure import FastFailure
@@ -32,6 +32,7 @@ from proxy.upstream.judge import Judge
 from proxy.upstream.load_balancer_context import ANYBODY, LoadBalancerContext
 from proxy.upstream.observed import Hidden, Together
 from proxy.upstream.outlier.detector import OpenLog, detector_of
+from proxy.upstream.override_host import OverrideHost
 from proxy.upstream.owners import Owners
 from proxy.upstream.pool import Pool
 from proxy.upstream.pools import Pools
@@ -54,6 +55,12 @@ class Cluster:
     its hosts are: who changes that calls `follow_status`. `owners` says which clusters this worker looks after for all;
     `open_log` opens logs of events. `hosts_of` knows the hosts of other clusters.
     """
+
+    cluster_of: Callable[[str], Cluster | None] = staticmethod(lambda name: None)
+    """Other clusters, by name."""
+
+    picks_by_request = False
+    """Whether the host depends on more of a request than the express lane's plans know."""
 
     def __init__(
         self,
@@ -88,7 +95,7 @@ class Cluster:
             self.fast_failure = FastFailure(config.health_check, self.status, counts)
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
-        self.balancer = ClusterBalancer(config, stats, self.stats, tables.hosts, seed=seed, hosts_of=hosts_of)
+        self.balancer: PicksHosts = self._new_balancer(stats, tables, seed, hosts_of)
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
         self.sockets = TransportSockets(config, stats)
@@ -109,6 +116,10 @@ class Cluster:
         )
         self.endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
+
+    def _new_balancer(self, stats: Stats, tables: Tables, seed: int, hosts_of: HostsOf) -> PicksHosts:
+        """Other types of clusters have one of their own (`types/`)."""
+        return ClusterBalancer(self.config, stats, self.stats, tables.hosts, seed=seed, hosts_of=hosts_of)
 
     def outcomes(self, *, internal: bool) -> Outcomes:
         """What responses count in; see `ClusterStats.outcomes`."""
@@ -182,6 +193,20 @@ class Cluster:
         if info is not None:
             info.upstream_connection = stream.identity
         return stream
+
+    def pick_wanted(
+        self, wanted: OverrideHost, context: LoadBalancerContext, info: StreamInfo | None = None
+    ) -> Pool | None:
+        """The pool of that host; None if it is not to be had and any will do. Raises `ProxyError` (UH) if not."""
+        host = self.balancer.hosts.by_address.get(wanted.address)
+        if host is not None and self.status.reported(host) in self.config.lb.override_status:
+            return self._pools.get(host, context)
+        if not wanted.strict:
+            return None
+        self.stats.cx_none_healthy.inc()
+        error = failures.no_healthy_upstream()
+        self.outcomes_of(info).charge(error.status)
+        raise error
 
     def pick_another(
         self, rejects: Callable[[Host], bool], attempts: int, context: LoadBalancerContext = ANYBODY

@@ -77,7 +77,12 @@ def cluster(
     subset, slots = (None, None) if known.subsets is None else _subset(known.subsets, labels, found, places, at)
     hosts = tuple(_hosts(known, found, counts, slots))
     note = ""
-    if not hosts and not (slots is not None and found is not None and HostSet.of(found).hosts):
+    if known.type == "AGGREGATE":
+        hosts = tuple(host for one in known.members for host in _hosts(endpoints.clusters.get(one), counts, None))
+        note = f"its hosts are those of {', '.join(known.members)}, in this order"
+    elif known.type == "ORIGINAL_DST":
+        hosts, note = (), "each request says which its host is"
+    elif not hosts and not (slots is not None and found is not None and HostSet.of(found).hosts):
         unresolved = known.dns is not None and counts is None
         note = "its hosts are not known before it runs: their names are resolved then" if unresolved else "no hosts"
     breakers = tuple(_breakers(known, found, places, counts, at, high=high))

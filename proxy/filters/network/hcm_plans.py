@@ -322,6 +322,7 @@ def plain(entry: RouteEntry, options: Forwarding, terms: Terms, cluster: Cluster
     durations = (terms.stream_duration or 0.0, cluster.config.max_stream_duration)
     return (
         not terms.no_content
+        and not cluster.picks_by_request
         and cluster.config.protocol != "alpn"
         and cluster.config.breaker.max_connection_pools is None  # who has none must not take another host's turn
         and not cluster.config.http1.send_fully_qualified_url  # a plan's target is a path
