@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from proxy.config.http1 import UpstreamHttp1Options
 from proxy.http import h1_connection, h1_head, h1_outgoing, h1_target, header_case
 from proxy.http.codec import CodecError
@@ -19,15 +17,12 @@ from proxy.http.h1_framing import BodyReader, ChunkedReader, SizedReader, UntilC
 from proxy.http.h1_head import HeadReader, ResponseHead
 from proxy.http.h1_inbox import Inbox
 from proxy.http.h1_sender import H1Sender
-from proxy.http.h1_strict import AUTHORITY, TOKEN
+from proxy.http.h1_strict import AUTHORITY, PATH, TOKEN
 from proxy.http.h1_writer import BodyWriter, RawWriter, render_head, unwritable
 from proxy.http.headers import Headers, KeyFormat
 
 # An origin that answers 1xx for ever would hold the exchange without ever answering it (Go's transport stops at 5).
 MAX_INFORMATIONAL = 16
-
-# RFC 9112 3.2: origin-form (no "#") or asterisk-form. A path that says "http://…" would rename the host (3.2.2).
-_PATH = re.compile(rb"/[\x21\x22\x24-\x7e]*|\*")
 
 
 def written_request(
@@ -46,7 +41,7 @@ def written_request(
     if not AUTHORITY.fullmatch(authority):
         raise unwritable("authority", status=400)
     target = authority if method == b"CONNECT" else path
-    if method != b"CONNECT" and not _PATH.fullmatch(path):
+    if method != b"CONNECT" and not PATH.fullmatch(path):
         raise unwritable("path", status=400)
     fields, framing, writer = h1_outgoing.frame_request(method, headers, end_stream=end_stream)
     if whole_url and method != b"CONNECT":

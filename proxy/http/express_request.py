@@ -49,7 +49,9 @@ _NOT_PLAIN = re.compile(rb"(?i)(?:^|\r\n)(?:expect|http2-settings|transfer-encod
 
 
 class Understood(NamedTuple):
-    """What a head says. `closes`: the client wants no more than this."""
+    """What a head says. `content_length`: -1 if there is a body and it does not say. `closes`: the client wants no more
+    than this.
+    """
 
     event: RequestReceived
     content_length: int
@@ -58,10 +60,11 @@ class Understood(NamedTuple):
 
 class Arrival:
     """A request that came in one piece, `data`: `fields` are its header lines with the final empty line, `varying` the
-    values that its plan has holes for.
+    values that its plan has holes for. Those of another `kind` have plans of their own.
     """
 
     protocol = "HTTP/1.1"
+    kind = "HTTP/1.1"
     __slots__ = ("body", "data", "fields", "method", "path", "varying")
 
     def __init__(self, data: bytes, method: bytes, path: bytes, fields: bytes, body: bytes) -> None:
@@ -168,6 +171,8 @@ class RequestPlan:
             headers.set(REQUEST_ID, express_varying.mark(self._varying))
         method, path, authority = request.method, request.path, request.authority
         try:
+            if http1 is not None and self.content_length < 0:
+                return None  # it would come in chunks
             if http1 is None:
                 fields, _ = request_fields(method, path, authority, headers, request.told_scheme)
                 return ListedHead(fields, headers, authority)

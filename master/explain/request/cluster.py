@@ -78,7 +78,8 @@ def cluster(
     hosts = tuple(_hosts(known, found, counts, slots))
     note = ""
     if known.type == "AGGREGATE":
-        hosts = tuple(host for one in known.members for host in _hosts(endpoints.clusters.get(one), counts, None))
+        members = (one for name in known.members for one in config.clusters if one.name == name)
+        hosts = tuple(host for one in members for host in _hosts(one, endpoints.clusters.get(one.name), counts, None))
         note = f"its hosts are those of {', '.join(known.members)}, in this order"
     elif known.type == "ORIGINAL_DST":
         hosts, note = (), "each request says which its host is"

@@ -14,7 +14,7 @@ from proxy.filters.http.router import Router
 from proxy.filters.http.router_headers import Terms, finish_terms, settle
 from proxy.filters.network.hcm_express_hash import NotShared, shared_hash
 from proxy.filters.network.hcm_route_stats import observed
-from proxy.http import express_request, express_varying, grpc, header_case
+from proxy.http import express_request, express_varying, grpc, grpc_timeout, header_case
 from proxy.http.exchange import Policy
 from proxy.http.express_request import Arrival, RequestPlan
 from proxy.http.express_response import ReadPlans, ResponsePlans, Shelf, WrittenPlans
@@ -194,12 +194,12 @@ class Plans:
         arrival.varying = ()
         if len(arrival.fields) > _MAX_FIELDS:
             return self._plan(arrival, hop)
-        key: tuple[object, ...] = (arrival.protocol, arrival.method, arrival.fields, hop.kind)
+        key: tuple[object, ...] = (arrival.kind, arrival.method, arrival.fields, hop.kind)
         if key in self._plans:
             return self._plans[key]
         skeleton = None if self._whole else express_varying.skeleton(arrival.fields)
         if skeleton is not None:
-            whole, key = key, (arrival.protocol, arrival.method, *skeleton.key, hop.kind)
+            whole, key = key, (arrival.kind, arrival.method, *skeleton.key, hop.kind)
             if key not in self._plans:
                 self._keep(key, self._plan_with_marks(arrival, hop, skeleton.values))
             planned = self._plans[key]
@@ -276,6 +276,10 @@ class Plans:
             number = shared_hash(plan, request, hop, entry, cluster)
         except NotShared:
             return None
+        if action.forwarding.max_grpc_timeout is not None and express_varying.MARK in (
+            request.headers.get(grpc_timeout.NAME) or b""
+        ):
+            return None  # each has a time of its own
         terms = settle(
             request, action, entry.retry, tell=router.envoy_headers, respect_expected=router.respects_expected
         )

@@ -236,6 +236,8 @@ class UpstreamRequest:
             headers = self._handshake.ask(headers)
         head = request.method, request.path, request.authority, headers
         scheme = request.told_scheme if stream.tells_scheme else b""
+        if self._forwarding.context.tcp and (greeting := self._forwarding.greeting()):
+            await stream.send_data(greeting)
         await stream.send_request(*head, end_stream=ended, flush=flush, scheme=scheme)
         if ended:
             if not info.upgrade:  # which has no end
