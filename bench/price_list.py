@@ -21,6 +21,7 @@ from bench.prices import seconds, seconds_of, show
 from proxy.filters.network import hcm_express
 from proxy.filters.network.hcm_express import Lane
 from proxy.http import express_request
+from proxy.http.express_upstreamed import WrittenHead
 from proxy.http.handover import Handover
 from proxy.server import Server
 from proxy.upstream.http1_pool import Http1Pool
@@ -143,7 +144,9 @@ def lane_steps(lane: Lane, send: float, receive: float, event: float) -> float:
     total += show("the balancer's pick", seconds(destination.cluster.pick))
     total += show("Pool.take and release, with breaker, stats, table words", seconds(take_and_release))
     total += show("a request id", seconds(head.plan.new_id))
-    render = lambda: destination.head.render(arrival.method, arrival.path, values)  # noqa: E731
+    written = destination.head
+    assert isinstance(written, WrittenHead)
+    render = lambda: written.render(arrival.method, arrival.path, values)  # noqa: E731
     total += show("rendering the head", seconds(render))
     total += show("begin and end of an exchange: counters, watch", seconds(begin_and_end))
     print("the response")

@@ -30,6 +30,7 @@ COMPONENTS = (
     "proxy.net",
     "proxy.server",
     "proxy.tls",
+    "proxy.upstream",
     "root",
     "supervisor",
     "template",

@@ -62,7 +62,7 @@ async def _run(order: dict[str, Any], inherited: dict[str, int], link: Superviso
         SharedTables(inherited, slot),
         worker_index=order["index"],
         recorder=RingRecorder(RingWriter(inherited["ring"]), slow=slow or math.inf, worker=order["index"]),
-        owners=LiveWorkers(processes, generation=order["generation"], slot=slot),
+        owners=LiveWorkers(processes, generation=order["generation"], slot=slot, inherits=order["generation"] > 1),
     )
     for name in ("config", "endpoints", "endpoints_delta"):
         if name in inherited:

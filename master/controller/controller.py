@@ -21,6 +21,7 @@ from master.admin import server as admin
 from master.admin.pages import hot_restart as hot_restart  # before the code on disk is replaced, which it is there for
 from master.admin.view import RejectedError, State
 from master.controller import server_stats
+from master.controller.carried import Carried
 from master.controller.drains import Drains, begun, undone
 from master.controller.publication import Publication
 from master.controller.questions import Questions, Sessions
@@ -40,6 +41,7 @@ from shm.processes import State as ProcessState
 from shm.ring import RingReader
 from shm.table import TableReader
 from workers import committed, published
+from workers.entry import SharedTables
 from workers.heartbeat import beat
 from workers.link import Received, SupervisorLink, close_all, reopen_logs
 
@@ -80,6 +82,9 @@ class Controller:
         self._stats = MetricsWriter(inherited["region"])
         self._regions = Regions(inherited["base"])
         self.rings: dict[int, RingReader] = {}  # the workers' flight recorders
+        self._tables = SharedTables(inherited, self._slot)
+        self._carried = Carried.of(inherited, self.config)
+        self._carry(endpoints)
         self._rows = Rows(endpoints, host_rows=self.hosts.rows, cluster_rows=self.clusters.rows)
         self._discovery = Discovery(self.config, endpoints, self._stats, self.publish, rows=self._rows)
         self._reloading = Reloading(link, self._discovery, self._publication, self._make_room)
@@ -222,6 +227,7 @@ class Controller:
             nursery.cancel_scope.cancel()
 
     async def _lead(self, received: Received, nursery: trio.Nursery) -> None:
+        self._carried = None
         self._take_over(received.named)
         self._standing.adopt(received.message["orders"])
         self._set_state(received.message)
@@ -335,6 +341,11 @@ class Controller:
         names = {listener.name for listener in config.listeners}
         self._standing.keep("drain", {name: drain for name, drain in self.drains.items() if name in names})
 
+    def _carry(self, endpoints: Endpoints) -> None:
+        """What the generation before knows of these hosts, for as long as it serves."""
+        if self._carried is not None:
+            self._carried.give(endpoints, self._tables.hosts, self._tables.clusters)
+
     def _make_room(self) -> None:
         """In the shared tables, before anybody hears of new rows."""
         self._rows.make_room(self._inherited["hosts"], self._inherited["clusters"])
@@ -347,6 +358,7 @@ class Controller:
         Returns once every worker has applied them, or after `APPLY_DEADLINE`: the supervisor replaces who hangs.
         """
         self._make_room()
+        self._carry(endpoints)
         kind, data = self._publication.next(endpoints)
         fd = memfd.sealed("trireme-endpoints", data)
         try:

@@ -281,6 +281,11 @@ class Generation:
             # A copy each: this descriptor may be replaced while a message still waits to be sent.
             self.send(worker, {"type": kind}, give=(os.dup(published),))
 
+    def published(self) -> dict[str, int]:
+        """What was published last, for whoever starts later."""
+        named = {"endpoints": self.endpoints, "endpoints_delta": self.endpoints_delta}
+        return {name: fd for name, fd in named.items() if fd is not None}
+
     def forget_delta(self) -> None:
         """All hosts are published anew: nothing has changed since."""
         if self.endpoints_delta is not None:

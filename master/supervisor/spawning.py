@@ -94,15 +94,14 @@ class Spawning:
             "clusters": generation.tables.clusters,
             "config": generation.committed.fd,
             "region": supervisor.memory.region(child.slot),
+            **generation.published(),
         }
-        for name, fd in (("endpoints", generation.endpoints), ("endpoints_delta", generation.endpoints_delta)):
-            if fd is not None:
-                inherited[name] = fd
         if child.role == "worker":
             inherited |= generation.sockets.named()
             inherited["ring"] = supervisor.memory.ring(child.slot)
         else:
             inherited["base"] = supervisor.memory.base
+            inherited |= self._before()
         message = {
             "type": "spawn",
             "sequence": supervisor.children.ordered(child, template),
@@ -125,6 +124,14 @@ class Spawning:
         except channel.ChannelClosedError:
             log.error("the template no longer reads its channel; replacing it")
             supervisor.children.signal(template, signal.SIGKILL)
+
+    def _before(self) -> dict[str, int]:
+        """What a controller that starts takes over from the generation that serves meanwhile (`carried.py`)."""
+        before = self._supervisor.serving
+        if self._generation.state != "starting" or before is self._generation:
+            return {}
+        named = {"hosts": before.tables.hosts, "config": before.committed.fd, **before.published()}
+        return {f"before/{name}": fd for name, fd in named.items()}
 
     def _describe(self, child: Child) -> None:
         self._supervisor.memory.describe(

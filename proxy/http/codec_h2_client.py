@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 
 from proxy.config.http2 import Http2Options
 from proxy.http import h2_frames as frames
 from proxy.http import h2_strict
 from proxy.http.codec import CodecError
-from proxy.http.events import InformationalReceived, ResponseReceived, StreamEnded, StreamReset
-from proxy.http.h1_strict import AUTHORITY, TOKEN
+from proxy.http.events import AnswerReceived, InformationalReceived, ResponseReceived, StreamEnded, StreamReset
 from proxy.http.h2_connection import H2Connection
+from proxy.http.h2_first_window import GENEROUS, LARGE_WINDOW, Crowd
 from proxy.http.h2_frames import ErrorCode, Setting, StreamFailed
-from proxy.http.h2_heads import Pair
+from proxy.http.h2_heads import Pair, ResponseHead
 from proxy.http.h2_hpack import BlockDecoder
+from proxy.http.h2_request_fields import request_fields, unwritable
 from proxy.http.h2_stats import Http2Stats
 from proxy.http.h2_stream import Stream
-from proxy.http.h2_strict import RULE, Malformed, ResponseHead
+from proxy.http.h2_strict import RULE, Malformed
 from proxy.http.headers import Headers
 
 MAX_INFORMATIONAL = 16
 """1xx responses to one request, as of HTTP/1 upstreams: header blocks have no window."""
 
-# RFC 9113 8.3.1: a path without its fragment, or "*".
-_PATH = re.compile(rb"/[\x21\x22\x24-\x7e]*|\*")
-_SCHEMES = frozenset({b"http", b"https"})
 _NO_BODY = frozenset({204, 304})
 _PROTOCOL = "HTTP/2"
 
@@ -38,6 +36,7 @@ class H2ClientCodec(H2Connection):
       `REFUSED_STREAM`.
     * A GET with `upgrade` is sent as an extended CONNECT (RFC 8441), and the consent to it is told as HTTP/1.1 would
       have it: a 101. From then on, and after a 2xx to CONNECT, data is a tunnel's, and so is its end.
+    * `crowd` counts the streams of all connections to the cluster, by which windows are large or small at first.
     * Nothing is pushed to us: we say so, and whoever tries breaks the protocol.
     """
 
@@ -50,8 +49,13 @@ class H2ClientCodec(H2Connection):
         *,
         max_headers_bytes: int = 60 * 1024,
         max_headers_count: int = 100,
+        crowd: Crowd | None = None,
     ) -> None:
         super().__init__(options, stats, h2_strict.Limits(max_headers_bytes, max_headers_count))
+        self._crowd = crowd or Crowd()
+        self._grows = options.initial_stream_window_size > LARGE_WINDOW
+        if self._grows:
+            self.first_window = GENEROUS
         # As in `H2ServerCodec`: what is too long for us is still read, as it may change the table.
         self._decoder = self._heads = BlockDecoder(options.hpack_table_size, 4 * max_headers_bytes, self._understand)
         self._output.append(frames.PREFACE)
@@ -92,24 +96,42 @@ class H2ClientCodec(H2Connection):
         protocol = headers.get(b"upgrade") or b"" if method != b"CONNECT" else b""
         tunnel = method == b"CONNECT" or protocol != b""
         if tunnel and not end_stream:  # RFC 9110 9.3.6: it has no content
-            raise _unwritable("content")
-        first = _pseudo(method, path, authority, scheme, protocol)
-        fields = _fields(headers, tunnel=tunnel)
-        promised = _content_length(fields)
+            raise unwritable("content")
+        fields, promised = request_fields(method, path, authority, headers, scheme, tunnel=tunnel, protocol=protocol)
         if end_stream and promised > 0:
-            raise _unwritable("content_length")
-        self._now = now
-        self._highest = stream_id = self._highest + 2 if self._highest else 1
-        stream = self._open(stream_id)
-        stream.headed = True
+            raise unwritable("content_length")
+        stream = self._begin_stream(now)
         stream.no_body = method == b"HEAD"
         stream.promised = promised
         stream.tunnel, stream.protocol = tunnel, protocol
         ends = end_stream and not tunnel
-        self._queue_block(stream, self._encoder.encode((*first, *fields)), end_stream=ends)
+        self._queue_block(stream, self._encoder.encode(fields), end_stream=ends)
         if ends:
             self._end_local(stream)
-        return stream_id
+        return stream.id
+
+    def takes_whole(self, size: int) -> bool:
+        """Whether `send_whole` may be called with a body of `size` bytes."""
+        return size <= self.peer_initial_window and self._takes_framed(size)
+
+    def send_whole(self, fields: Sequence[Pair], body: bytes, now: float) -> Stream:
+        """Queue a whole request at `now`: `fields` are what `request_fields` has made of its head, which is no HEAD,
+        and promises a body as long as this one. Its response begins with an `AnswerReceived`.
+        """
+        stream = self._begin_stream(now)
+        stream.tells_head = True
+        self._queue_block(stream, self._encoder.encode(fields), end_stream=not body)
+        if body:
+            self._frame_body(stream, body)
+        self._end_local(stream)
+        return stream
+
+    def _begin_stream(self, now: float) -> Stream:
+        self._now = now
+        self._highest = stream_id = self._highest + 2 if self._highest else 1
+        stream = self._open(stream_id)
+        stream.headed = True
+        return stream
 
     def send_data(self, stream_id: int, data: bytes) -> None:
         stream = self._streams.get(stream_id)
@@ -124,6 +146,30 @@ class H2ClientCodec(H2Connection):
         if stream is not None and stream.promised > 0:
             raise CodecError("http2.body_shorter_than_content_length", status=400)
         super().send_end(stream_id, trailers)
+
+    def _open(self, stream_id: int) -> Stream:
+        if self._grows:
+            window = self._crowd.first_window(self.first_window)
+            if window != self.first_window:
+                self._resize_first_windows(window)
+        self._crowd.streams += 1
+        stream = super()._open(stream_id)
+        if self._grows:
+            stream.receive_window = GENEROUS
+        return stream
+
+    def _resize_first_windows(self, size: int) -> None:
+        """All windows of the peer's change with the first one (RFC 9113 6.9.2), once it has heard of that. What it has
+        sent before is not held against it: what we would take of a stream is what the larger one allows.
+        """
+        for stream in self._streams.values():
+            stream.window += size - self.first_window
+        self.first_window = size
+        self._queue(frames.settings({Setting.INITIAL_WINDOW_SIZE: size}))
+
+    def _close(self, stream: Stream, *, ours: bool) -> None:
+        self._crowd.streams -= 1
+        super()._close(stream, ours=ours)
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
@@ -156,7 +202,10 @@ class H2ClientCodec(H2Connection):
             return
         stream.tunnel = False
         stream.expected = 0 if bodiless else head.content_length
-        self._events.append(ResponseReceived(stream_id, head.status, _PROTOCOL, Headers(head.items), end_stream))
+        if stream.tells_head:
+            self._events.append(AnswerReceived(stream_id, head, end_stream))
+        else:
+            self._events.append(response_of(stream_id, head, end_stream=end_stream))
         if end_stream:
             self._end_remote(stream)
 
@@ -191,48 +240,6 @@ class H2ClientCodec(H2Connection):
             self._events.append(StreamReset(stream.id, ErrorCode.REFUSED_STREAM))
 
 
-def _unwritable(what: str) -> CodecError:
-    return CodecError(f"http2.unwritable_{what}", status=400)
-
-
-def _pseudo(method: bytes, path: bytes, authority: bytes, scheme: bytes, protocol: bytes) -> tuple[Pair, ...]:
-    """RFC 9113 8.3.1, RFC 8441 section 4."""
-    if not TOKEN.fullmatch(method):
-        raise _unwritable("method")
-    if not AUTHORITY.fullmatch(authority):
-        raise _unwritable("authority")
-    if method == b"CONNECT":
-        return ((b":method", method), (b":authority", authority))
-    if not _PATH.fullmatch(path):
-        raise _unwritable("path")
-    if scheme not in _SCHEMES:
-        raise _unwritable("scheme")
-    first = (b":scheme", scheme), (b":authority", authority), (b":path", path)
-    if not protocol:
-        return ((b":method", method), *first)
-    if not TOKEN.fullmatch(protocol):
-        raise _unwritable("protocol")
-    return ((b":method", b"CONNECT"), *first, (b":protocol", protocol))
-
-
-def _fields(headers: Headers, *, tunnel: bool) -> Headers:
-    """`headers` without those of HTTP/1, and without a length of what has none, checked."""
-    kept = h2_strict.without_connection(headers)
-    if tunnel and b"content-length" in kept:
-        kept = Headers(pair for pair in kept.items if pair[0] != b"content-length")
-    if any(name == b"host" or (name == b"te" and value != b"trailers") for name, value in kept.items):
-        kept = Headers(pair for pair in kept.items if pair[0] not in (b"host", b"te") or pair == (b"te", b"trailers"))
-    for name, value in kept.items:
-        if not h2_strict.is_field(name, value):
-            raise _unwritable("header")
-    return kept
-
-
-def _content_length(headers: Headers) -> int:
-    """-1 if they say none."""
-    values = headers.get_all(b"content-length")
-    if not values:
-        return -1
-    if len(values) > 1 or not values[0].isdigit():
-        raise _unwritable("content_length")
-    return int(values[0])
+def response_of(stream_id: int, head: ResponseHead, *, end_stream: bool) -> ResponseReceived:
+    """The response that begins with `head`."""
+    return ResponseReceived(stream_id, head.status, _PROTOCOL, Headers(head.items), end_stream)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from proxy.http.h2_heads import RequestHead
+from proxy.http.h2_heads import RequestHead, ResponseHead
 from proxy.http.headers import Headers
 
 
@@ -33,10 +33,19 @@ class RequestReceived(msgspec.Struct, frozen=True, gc=False):
 
 
 class HeadReceived(msgspec.Struct, frozen=True, gc=False):
-    """A request of HTTP/2 that is its head alone, for who has asked to be told such like this (`H2ServerCodec`)."""
+    """The head of a request of HTTP/2, for who has asked to be told such like this (`H2ServerCodec`)."""
 
     stream_id: int
     head: RequestHead
+    end_stream: bool
+
+
+class AnswerReceived(msgspec.Struct, frozen=True, gc=False):
+    """A final response head of HTTP/2, for who has sent the request by `H2ClientCodec.send_whole`."""
+
+    stream_id: int
+    head: ResponseHead
+    end_stream: bool
 
 
 class InformationalReceived(msgspec.Struct, frozen=True, gc=False):
@@ -100,6 +109,7 @@ class GoawayReceived(msgspec.Struct, frozen=True, gc=False):
 Event = (
     RequestReceived
     | HeadReceived
+    | AnswerReceived
     | InformationalReceived
     | ResponseReceived
     | DataReceived

@@ -18,8 +18,11 @@ from proxy.http import express_varying, h1_connection, h1_head, header_case, req
 from proxy.http.codec import CodecError
 from proxy.http.codec_h1_client import H1ClientCodec
 from proxy.http.events import RequestReceived
+from proxy.http.express_upstreamed import ListedHead, WrittenHead
+from proxy.http.h2_request_fields import request_fields
 from proxy.http.headers import Headers
 from proxy.http.identity import REQUEST_ID, Hop, Identities
+from proxy.http.received import Received
 from proxy.http.request import Request
 from proxy.http.target import Target
 
@@ -30,7 +33,7 @@ _TARGET = re.compile(rb"/[\x21\x22\x24-\x7e]*")
 # RFC 9112 3: method SP origin-form SP HTTP/1.1. HEAD and CONNECT answer in ways of their own.
 _LINE = re.compile(rb"(%b) (/[\x21\x22\x24-\x7e]*) HTTP/1\.1\r\n" % _METHODS)
 
-_FRAMING = frozenset({b"connection", b"expect", b"host", b"transfer-encoding", b"upgrade"})
+FRAMING = frozenset({b"connection", b"expect", b"host", b"transfer-encoding", b"upgrade"})
 
 # Options that heads are read with.
 _OF_HEADS = (
@@ -46,7 +49,9 @@ _NOT_PLAIN = re.compile(rb"(?i)(?:^|\r\n)(?:expect|http2-settings|transfer-encod
 
 
 class Understood(NamedTuple):
-    """What a head says. `closes`: the client wants no more than this."""
+    """What a head says. `content_length`: -1 if there is a body and it does not say. `closes`: the client wants no more
+    than this.
+    """
 
     event: RequestReceived
     content_length: int
@@ -55,10 +60,11 @@ class Understood(NamedTuple):
 
 class Arrival:
     """A request that came in one piece, `data`: `fields` are its header lines with the final empty line, `varying` the
-    values that its plan has holes for.
+    values that its plan has holes for. Those of another `kind` have plans of their own.
     """
 
     protocol = "HTTP/1.1"
+    kind = "HTTP/1.1"
     __slots__ = ("body", "data", "fields", "method", "path", "varying")
 
     def __init__(self, data: bytes, method: bytes, path: bytes, fields: bytes, body: bytes) -> None:
@@ -108,56 +114,18 @@ def plain_path(path: bytes | None) -> bytes | None:
     return path if path is not None and _TARGET.fullmatch(path) else None
 
 
-class Upstreamed:
-    """A head as an upstream gets it, less its method and path. `headers` are its fields, with marks for what varies;
-    `authority` is what became of the request's.
-
-    Values come in the order of the arrival's, then the request's id (empty if there is none of ours), then the path as
-    it was.
-    """
-
-    __slots__ = ("_headers", "_marked", "_order", "_rest", "authority")
-
-    def __init__(self, rest: bytes, headers: Headers, authority: bytes) -> None:
-        self.authority = authority
-        self._rest, self._order = express_varying.template(rest)
-        self._headers = headers
-        self._marked = [
-            (at, name, *express_varying.template(value))
-            for at, (name, value) in enumerate(headers.items)
-            if express_varying.MARK in value
-        ]
-
-    def render(self, method: bytes, path: bytes, values: tuple[bytes, ...]) -> bytes:
-        return b"%b %b%b" % (method, path, self._rest % tuple([values[number] for number in self._order]))
-
-    def fields(self, values: tuple[bytes, ...]) -> Headers:
-        """The fields of one request."""
-        headers = self._headers.copy()
-        self.fill(headers, values)
-        return headers
-
-    def fill(self, headers: Headers, values: tuple[bytes, ...]) -> None:
-        """Make `headers`, which are the fields of another request, those of one with these values."""
-        for at, name, value, order in self._marked:
-            headers.items[at] = (name, value % tuple([values[number] for number in order]))
-
-    @property
-    def varying(self) -> tuple[int, ...]:
-        """Which of the fields have values that vary."""
-        return tuple(at for at, *_ in self._marked)
-
-
 class RequestPlan:
     """A head, understood and edited. `request.path` is its user's to set. `generates_id`: each request gets an id of
-    ours. `closes`: the client wants no more than this. `internal`: it comes from inside.
+    ours. `closes`: the client wants no more than this. `internal`: it comes from inside. `received` is the head as it
+    came.
     """
 
-    __slots__ = ("_address", "_varying", "closes", "content_length", "generates_id", "internal", "request")
+    __slots__ = ("_address", "_varying", "closes", "content_length", "generates_id", "internal", "received", "request")
 
     def __init__(
         self,
         request: Request,
+        received: Received,
         *,
         internal: bool,
         address: Address | None,
@@ -167,6 +135,7 @@ class RequestPlan:
         varying: int,
     ) -> None:
         self.request = request
+        self.received = received
         self.internal = internal
         self._address = address
         self.content_length = content_length
@@ -186,28 +155,32 @@ class RequestPlan:
         """Leave a hole for the path as it was, in a field `name` of `headers`."""
         headers.set(name, express_varying.mark(self._varying + 1))
 
-    def upstreamed(self, request: Request, http1: UpstreamHttp1Options) -> Upstreamed | None:
+    def upstreamed(self, request: Request, http1: UpstreamHttp1Options | None) -> WrittenHead | ListedHead | None:
         """The head for the upstream of `request`, which is the plan's own after the edits of filters, router and route;
-        `http1` are the upstream's options. None if it cannot be written, which is then the general path's to tell."""
+        `http1` are the upstream's options, None of one that speaks HTTP/2. None if it cannot be written, which is then
+        the general path's to tell."""
         headers, theirs = request.headers, self.request.headers
         # Filters have edited them since.
         length, ids = headers.get_all(b"content-length"), headers.get_all(REQUEST_ID)
-        if length != theirs.get_all(b"content-length") or any(name in _FRAMING for name, _ in headers):
+        if length != theirs.get_all(b"content-length") or any(name in FRAMING for name, _ in headers):
             return None
         if self.generates_id and ids != theirs.get_all(REQUEST_ID):
             return None
         if self.generates_id:
             headers = headers.copy()
             headers.set(REQUEST_ID, express_varying.mark(self._varying))
+        method, path, authority = request.method, request.path, request.authority
         try:
+            if http1 is not None and self.content_length < 0:
+                return None  # it would come in chunks
+            if http1 is None:
+                fields, _ = request_fields(method, path, authority, headers, request.told_scheme)
+                return ListedHead(fields, headers, authority)
             codec = H1ClientCodec(options=http1)
-            codec.send_request(
-                request.method, request.path, request.authority, headers, end_stream=not self.content_length
-            )
+            codec.send_request(method, path, authority, headers, end_stream=not self.content_length)
         except CodecError:
             return None
-        rest = codec.take_output()[len(request.method) + 1 + len(request.path) :]
-        return Upstreamed(rest, headers, request.authority)
+        return WrittenHead(codec.take_output()[len(method) + 1 + len(path) :], headers, authority)
 
 
 def plan(understood: Understood, hop: Hop, identities: Identities, target: Target, varying: int) -> RequestPlan | None:
@@ -217,7 +190,7 @@ def plan(understood: Understood, hop: Hop, identities: Identities, target: Targe
     event = understood.event
     headers = event.headers
     theirs = headers.get(REQUEST_ID)
-    request = Request(event)
+    received, request = Received(event), Request(event)
     target.apply_to_host(request, hop.port)
     try:
         caller = identities.admit(headers, hop)
@@ -230,6 +203,7 @@ def plan(understood: Understood, hop: Hop, identities: Identities, target: Targe
     ours = headers.get(REQUEST_ID)
     return RequestPlan(
         request,
+        received,
         internal=caller.internal,
         address=None if caller.address is hop.peer.address else caller.address,
         closes=understood.closes,

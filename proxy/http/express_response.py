@@ -1,4 +1,5 @@
 """What one response head comes to, worked out once: hosts that answer alike within the same second pay for one of them.
+It comes as bytes of HTTP/1, or decoded of HTTP/2.
 
 As `express_request`: the general path's functions decide, their result is kept with one hole, the service time.
 """
@@ -9,9 +10,11 @@ import abc
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
-from proxy.http import h1_connection, h1_head, h1_outgoing
+from proxy.config.cluster import Cluster
+from proxy.http import h1_connection, h1_head, h1_outgoing, header_case
 from proxy.http.codec import CodecError
 from proxy.http.h1_writer import render_head
+from proxy.http.h2_heads import ResponseHead as DecodedHead
 from proxy.http.headers import Headers, KeyFormat
 from proxy.http.response_head import ResponseRules, http_date
 
@@ -33,12 +36,12 @@ class Shelf:
     __slots__ = ("_all", "_count")
 
     def __init__(self) -> None:
-        self._all: list[dict[bytes, Any]] = []
+        self._all: list[dict[Any, Any]] = []
         self._count = 0
 
-    def board(self) -> dict[bytes, Any]:
+    def board(self) -> dict[Any, Any]:
         """A dict that is emptied with the others; `count` is called for each entry."""
-        board: dict[bytes, Any] = {}
+        board: dict[Any, Any] = {}
         self._all.append(board)
         return board
 
@@ -52,8 +55,8 @@ class Shelf:
 
 
 class ResponsePlan:
-    """A response with the head `head_size` bytes long and `content_length` bytes of body. Its `headers` are those for
-    the client; if `timed`, they have a service time of 0.
+    """A response with the head `head_size` bytes long, 0 if it came decoded, and `content_length` bytes of body, -1 if
+    it does not say. Its `headers` are those for the client; if `timed`, they have a service time of 0.
     """
 
     __slots__ = ("_date", "content_length", "head_size", "headers", "size", "status", "timed")
@@ -107,6 +110,7 @@ class ResponsePlans(abc.ABC, Generic[Plan]):
 
     __slots__ = (
         "_closing",
+        "_decoded",
         "_edits",
         "_max_bytes",
         "_max_count",
@@ -140,6 +144,7 @@ class ResponsePlans(abc.ABC, Generic[Plan]):
         self._shelf = shelf
         self._plans: dict[bytes, Plan | None] = shelf.board()
         self._closing: dict[bytes, Plan | None] = shelf.board()
+        self._decoded: dict[tuple[DecodedHead, bool, bool], Plan | None] = shelf.board()
 
     def find(self, data: bytes, *, close: bool = False) -> Plan | None:
         """The plan for the response that begins with `data`; None if that is not of the plainest kind, or not all of
@@ -157,6 +162,19 @@ class ResponsePlans(abc.ABC, Generic[Plan]):
             plan = plans[head] = self._plan(head, close=close)
         return plan
 
+    def find_decoded(self, head: DecodedHead, *, ended: bool, close: bool = False) -> Plan | None:
+        """The same for a response of HTTP/2; `ended`: it is its head alone."""
+        key = (head, ended, close)
+        plan = self._decoded.get(key)
+        if plan is None or not plan.fresh:
+            if key not in self._decoded:
+                if sum([len(name) + len(value) for name, value in head.items]) > self._max_bytes:
+                    return None
+                self._shelf.count()
+            headers, length = Headers(head.items), head.content_length
+            plan = self._decoded[key] = self._judge(head.status, headers, length, 0, ended=ended, close=close)
+        return plan
+
     def _plan(self, head: bytes, *, close: bool) -> Plan | None:
         try:
             parsed = h1_head.parse_response(
@@ -164,10 +182,15 @@ class ResponsePlans(abc.ABC, Generic[Plan]):
             )
         except CodecError:
             return None
-        status, headers, length = parsed.status, parsed.headers, parsed.content_length
-        if status < 200 or status in (204, 304) or length is None:
+        headers, length = parsed.headers, parsed.content_length
+        if length is None or h1_connection.closes(headers, parsed.version):
             return None
-        if h1_connection.closes(headers, parsed.version) or any(name in headers for name in _ABOUT_THE_HOST):
+        return self._judge(parsed.status, headers, length, len(head), ended=not length, close=close)
+
+    def _judge(
+        self, status: int, headers: Headers, length: int, head_size: int, *, ended: bool, close: bool
+    ) -> Plan | None:
+        if status < 200 or status in (204, 304) or any(name in headers for name in _ABOUT_THE_HOST):
             return None
         if self._refused is not None and self._refused(status, headers):
             return None
@@ -175,12 +198,14 @@ class ResponsePlans(abc.ABC, Generic[Plan]):
             headers.set(SERVICE_TIME, b"0")
         for edit in self._edits:
             edit(headers)
-        if headers.get_all(b"content-length") != [b"%d" % length]:
+        if headers.get_all(b"content-length") != ([b"%d" % length] if length >= 0 else []):
             return None
+        if ended:
+            length = 0
         date = None if b"date" in headers else http_date()
         self._rules.clean(headers, close=False)
         timed = self._service_time and headers.get_all(SERVICE_TIME) == [b"0"]
-        return self._finished(status, length, len(head), headers, timed=timed, date=date, close=close)
+        return self._finished(status, length, head_size, headers, timed=timed, date=date, ended=ended, close=close)
 
     @abc.abstractmethod
     def _finished(
@@ -192,9 +217,50 @@ class ResponsePlans(abc.ABC, Generic[Plan]):
         *,
         timed: bool,
         date: bytes | None,
+        ended: bool,
         close: bool,
     ) -> Plan | None:
-        """The plan of a response with these headers; None if they cannot be written."""
+        """The plan of a response with these headers, which are all of it if it has `ended`; None if they cannot be
+        written.
+        """
+
+
+def written(status: int, headers: Headers, key_format: KeyFormat | None, *, end_stream: bool, close: bool) -> bytes:
+    """The head of a response to GET, or the like, on the wire. One that must not be sent raises `CodecError` (502)."""
+    fields, framing, _ = h1_outgoing.frame_response(
+        status, headers, method=b"GET", version=b"1.1", opens_tunnel=False, end_stream=end_stream
+    )
+    if close:
+        fields.append((b"connection", b"close"))
+    line = h1_outgoing.status_line(status, reason=headers.reason)
+    return render_head(line, fields + framing, status=502, key_format=key_format)
+
+
+class _Untouched(ResponseRules):
+    """Rules of heads that are kept as they came."""
+
+    def clean(self, headers: Headers, **options: Any) -> None:
+        """Nothing."""
+
+
+class ReadPlans(ResponsePlans[ResponsePlan]):
+    """Of heads as they came: what becomes of them is worked out anew with each response."""
+
+    @classmethod
+    def of_cluster(cls, shelf: Shelf, cluster: Cluster) -> ReadPlans:
+        return cls(
+            shelf,
+            _Untouched(),
+            max_bytes=cluster.max_response_headers_kb * 1024,
+            max_count=cluster.max_response_headers_count,
+            service_time=False,
+            remember=header_case.reader(cluster.http1.header_case),
+        )
+
+    def _finished(
+        self, status: int, content_length: int, head_size: int, headers: Headers, **options: Any
+    ) -> ResponsePlan:
+        return ResponsePlan(status, content_length, head_size, headers, timed=False, date=None)
 
 
 class WrittenPlans(ResponsePlans[WrittenPlan]):
@@ -213,17 +279,14 @@ class WrittenPlans(ResponsePlans[WrittenPlan]):
         *,
         timed: bool,
         date: bytes | None,
+        ended: bool,
         close: bool,
     ) -> WrittenPlan | None:
-        fields, framing, _ = h1_outgoing.frame_response(
-            status, headers, method=b"GET", version=b"1.1", opens_tunnel=False, end_stream=not content_length
-        )
-        if close:
-            fields.append((b"connection", b"close"))
+        if content_length < 0:  # its chunks depend on the pieces in which it comes
+            return None
         key_format = headers.key_format or self._key_format
-        line = h1_outgoing.status_line(status, reason=headers.reason)
         try:
-            rendered = render_head(line, fields + framing, status=502, key_format=key_format)
+            rendered = written(status, headers, key_format, end_stream=ended, close=close)
         except CodecError:
             return None
         plan = WrittenPlan(status, content_length, head_size, headers, timed=timed, date=date)

@@ -1,4 +1,4 @@
-"""A response of HTTP/1 as a stream of HTTP/2 is sent it: as `express_response`, whose plans these are."""
+"""A response as a stream of HTTP/2 is sent it: as `express_response`, whose plans these are."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ class StreamPlans(ResponsePlans[StreamPlan]):
         *,
         timed: bool,
         date: bytes | None,
+        ended: bool,
         close: bool,
     ) -> StreamPlan | None:
         fields = h2_strict.without_connection(headers).items

@@ -1,4 +1,5 @@
-"""Fields whose value is another one with every request, and is only passed on: the ids of traces and of requests.
+"""Fields whose value is another one with every request, and is only passed on: the ids of traces and of requests, and
+what is left of a gRPC client's time.
 
 Between services each request has its own. So that its head is still "the same bytes" as the one before (DESIGN §4),
 their values are cut out of it: a plan is made of the head with marks in their place, which each request fills again.
@@ -11,9 +12,11 @@ import re
 import secrets
 from typing import NamedTuple
 
+from proxy.http.h2_heads import Pair
+
 _NAMES = (
     b"traceparent|tracestate|x-request-id|x-correlation-id|b3|x-b3-traceid|x-b3-spanid|x-b3-parentspanid|uber-trace-id"
-    b"|x-amzn-trace-id|x-cloud-trace-context|x-datadog-trace-id|x-datadog-parent-id|idempotency-key"
+    b"|x-amzn-trace-id|x-cloud-trace-context|x-datadog-trace-id|x-datadog-parent-id|idempotency-key|grpc-timeout"
 )
 NAMES = frozenset(_NAMES.decode().split("|"))
 _LINE = re.compile(rb"(?mi)^((?:%b): ?)([\x21-\x7e]+)(?=\r\n)" % _NAMES)
@@ -49,6 +52,11 @@ def marked(fields: bytes) -> bytes:
     parts = _LINE.split(fields)
     parts[2::3] = [mark(number) for number in range(len(parts) // 3)]
     return b"".join(parts)
+
+
+def templates(items: list[Pair]) -> list[tuple[int, bytes, bytes, tuple[int, ...]]]:
+    """Of those fields that have marks: the place, the name, and the `template` of the value."""
+    return [(at, name, *template(value)) for at, (name, value) in enumerate(items) if MARK in value]
 
 
 def template(text: bytes) -> tuple[bytes, tuple[int, ...]]:

@@ -1,12 +1,12 @@
 """One stream of an HTTP/2 connection, as whoever serves it sees it: what comes, and the wait for its windows.
 
 The connection's reader puts in what comes; how much that can be is the stream's window, which is given back as the body
-is read. So a stream that nobody reads stops by itself, and no other one does.
+is read: with the next piece that is asked for, since who asks has got rid of the one before. So a stream that nobody
+reads stops by itself, and no other one does.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -38,6 +38,7 @@ class H2Channel:
         "_heads",
         "_link",
         "_on_failure",
+        "_owed",
         "_sent",
         "codec",
         "error",
@@ -49,10 +50,11 @@ class H2Channel:
         self.codec = codec
         self.stream_id = stream_id
         self.error: Exception | None = None
-        self._heads: deque[Event] = deque()
+        self._heads: list[Event] = []  # one, as a rule; a deque has room for 64
         self._body = bytearray()
         self._end: StreamEnded | None = None
         self._burst = 0
+        self._owed = 0  # bytes of the piece that was taken last
         self._arrived = Bell()
         self._sent = Bell()
         self._on_failure: Callable[[], None] | None = None
@@ -87,6 +89,10 @@ class H2Channel:
     def pending(self) -> bool:
         return bool(self._heads or self._body or self._end)
 
+    def has_head(self) -> bool:
+        """Whether a head has come."""
+        return self.pending
+
     @property
     def read_size(self) -> int:
         """How many bytes for the peer are worth having at once."""
@@ -98,9 +104,11 @@ class H2Channel:
 
     async def receive(self, size: int = READ_SIZE) -> Event:
         """What came next, in pieces of `size` at most; raises `error` once all that came has been taken."""
+        if self._owed:
+            self._credit(0)
         while True:
             if self._heads:
-                return self._heads.popleft()
+                return self._heads.pop(0)
             if self._body:
                 return await self._next(size)
             if self._end is not None:
@@ -116,16 +124,25 @@ class H2Channel:
         if self._burst > FAIR_BURST:
             self._burst = 0
             await trio.lowlevel.checkpoint()
-        return DataReceived(self.stream_id, self._cut(size))
+        data = self._cut(size)
+        self._owed = len(data)
+        return DataReceived(self.stream_id, data)
 
     def _cut(self, size: int) -> bytes:
-        """The first bytes of what has come, for which the peer may send others."""
+        """The first bytes of what has come."""
         data = bytes(self._body[:size])
-        del self._body[:size]
-        self.codec.credit(self.stream_id, len(data))
+        if len(data) == len(self._body):
+            self._body = bytearray()  # which holds nothing; that one has room for what has gone
+        else:
+            del self._body[:size]
+        return data
+
+    def _credit(self, size: int) -> None:
+        """`size` bytes, and those that are owed, are used up: the peer may send others."""
+        size, self._owed = size + self._owed, 0
+        self.codec.credit(self.stream_id, size)
         if self.codec.has_output:
             self._link.wake_writer()
-        return data
 
     async def flush(self) -> None:
         """Until all that was queued of this stream is within the peer's windows and on its way."""
@@ -134,8 +151,8 @@ class H2Channel:
 
     def close(self) -> None:
         """The exchange is over: what it has not read, nobody will."""
-        if self._body:
-            self.codec.credit(self.stream_id, len(self._body))
+        if self._owed or self._body:
+            self._credit(len(self._body))
             self._body.clear()
 
     # --- a tunnel's side (`TunnelStream`) -----------------------------------------------------------------------------
@@ -150,7 +167,9 @@ class H2Channel:
 
     def take(self, size: int) -> bytes | None:
         if self._body:
-            return self._cut(size)
+            data = self._cut(size)
+            self._credit(len(data))
+            return data
         return b"" if self._end is not None else None
 
     def send(self, data: bytes) -> None:

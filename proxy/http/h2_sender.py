@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 
 from proxy.config.http2 import Http2Options
 from proxy.http import h2_frames as frames
@@ -22,12 +22,6 @@ OUTPUT_LIMIT = 256 * 1024
 
 MAX_OUTPUT = 4 * 1024 * 1024
 """All that may be written ahead of the socket, heads of responses above all; Envoy bounds frames alone."""
-
-_LARGE_WINDOW = 1024 * 1024
-_FIRST_WINDOW = 16 * 1024
-"""What a server may send on a stream at first where it may have a large window in the end, which doubles as what comes
-is taken. A thousand streams of clients that do not read would else have us hold that much for each, and fill the window
-of the connection, which others need."""
 
 _REMEMBERED = 512
 """Streams that are over, of which frames may still be on their way (RFC 9113 5.1, "closed")."""
@@ -56,8 +50,7 @@ class H2Sender:
         self.peer_max_streams = frames.MAX_STREAM_ID
         self.peer_takes_extended_connect = False
         self._now = 0.0
-        size = options.initial_stream_window_size
-        self.first_window = _FIRST_WINDOW if self.client and size > _LARGE_WINDOW else size
+        self.first_window = options.initial_stream_window_size
         self._budget = Budget(options)
         self._streams: dict[int, Stream] = {}
         self._over: OrderedDict[int, bool] = OrderedDict()
@@ -85,8 +78,7 @@ class H2Sender:
         return 0 if self.client else self._highest
 
     def _open(self, stream_id: int) -> Stream:
-        window = self.first_window
-        stream = self._streams[stream_id] = Stream(stream_id, self.peer_initial_window, window, self._now)
+        stream = self._streams[stream_id] = Stream(stream_id, self.peer_initial_window, self.first_window, self._now)
         self._budget.opened += 1
         self.stats.streams_active.add(1)
         return stream
@@ -107,7 +99,7 @@ class H2Sender:
         self._blocked.pop(stream.id, None)
         self.stats.streams_active.add(-1)
         self.stats.pending_send_bytes.add(-stream.queued)
-        stream.queue.clear()
+        stream.queue = None
         stream.queued = 0
         stream.local_ended = stream.remote_ended = True
         self._remember(stream.id, ours=ours)
@@ -161,6 +153,8 @@ class H2Sender:
         ):
             self._frame_data(stream, data)
             return
+        if stream.queue is None:
+            stream.queue = deque()
         stream.queue.append(data)
         stream.queued += size
         self.stats.pending_send_bytes.add(size)
@@ -204,19 +198,21 @@ class H2Sender:
 
     def _takes_whole(self, stream: Stream, size: int) -> bool:
         """Whether a body of `size` bytes may be framed at once, by all windows and bounds."""
+        return size <= stream.send_window and self._takes_framed(size)
+
+    def _takes_framed(self, size: int) -> bool:
         return (
-            size <= stream.send_window
-            and size <= self._send_window
+            size <= self._send_window
             and size <= OUTPUT_LIMIT - self.output_size
             and self._unsent_frames + 2 + size // self.peer_frame_size <= self.options.max_outbound_frames
         )
 
-    def _frame_body(self, stream: Stream, body: bytes | memoryview) -> None:
-        """All DATA frames of `body`, of which the last one ends our side of the stream."""
+    def _frame_body(self, stream: Stream, body: bytes | memoryview, *, end_stream: bool = True) -> None:
+        """All DATA frames of `body`; `end_stream`: the last one ends our side of the stream."""
         size, limit = len(body), self.peer_frame_size
         pieces = [body] if size <= limit else [body[at : at + limit] for at in range(0, size, limit)]
         for piece in pieces:
-            self._frame_data(stream, piece, end_stream=piece is pieces[-1])
+            self._frame_data(stream, piece, end_stream=end_stream and piece is pieces[-1])
 
     @property
     def _may_frame(self) -> bool:
@@ -243,6 +239,7 @@ class H2Sender:
 
     def _pump_one(self, stream: Stream) -> None:
         limit = min(stream.send_window, self._send_window, self.peer_frame_size, OUTPUT_LIMIT - self.output_size)
+        assert stream.queue is not None
         piece = stream.queue[0]
         if len(piece) <= limit:
             stream.queue.popleft()

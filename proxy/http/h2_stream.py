@@ -27,7 +27,8 @@ class Stream:
     of it; `ends`: what waits is the last, but for `trailers`. `local_ended` and `remote_ended` say which side has sent
     its end. `expected`: body bytes that the head promised, -1 if none; `promised`: those of ours that are still to be
     sent. `informational` counts 1xx responses. `opened_at` is the time that `receive` was given. `tunnel`: its data is
-    a tunnel's, or would be; `protocol`: which one an extended CONNECT of ours has asked for.
+    a tunnel's, or would be; `protocol`: which one an extended CONNECT of ours has asked for. `tells_head`: its response
+    is told as an `AnswerReceived`.
     """
 
     __slots__ = (
@@ -50,6 +51,7 @@ class Stream:
         "received",
         "remote_ended",
         "send_window",
+        "tells_head",
         "trailers",
         "tunnel",
         "window",
@@ -60,7 +62,7 @@ class Stream:
         self.send_window = send_window
         self.receive_window = self.window = receive_window
         self.consumed = 0
-        self.queue: deque[bytes | memoryview] = deque()
+        self.queue: deque[bytes | memoryview] | None = None  # most streams never need one
         self.queued = 0
         self.ends = False
         self.trailers: Headers | None = None
@@ -74,6 +76,7 @@ class Stream:
         self.answered = False  # its response's head went out, or came
         self.headed = False  # its request's head went out, or came
         self.no_body = False  # its response has none, whatever content-length says
+        self.tells_head = False
         self.tunnel = False
         self.protocol = b""
         self.meter = Meter()

@@ -11,7 +11,7 @@ import re
 from typing import NamedTuple
 
 from proxy.http.h1_strict import AUTHORITY, TOKEN, VALUE
-from proxy.http.h2_heads import Pair, RequestHead
+from proxy.http.h2_heads import Pair, RequestHead, ResponseHead
 from proxy.http.headers import Headers
 from proxy.http.trailers import may_trail
 
@@ -40,14 +40,6 @@ FIELD = "http2.invalid.header.field"
 RULE = "http2.violation.of.messaging.rule"
 TOO_MANY = "http2.too_many_headers"
 TOO_LARGE = "http2.header_list_size_too_large"
-
-
-class ResponseHead(NamedTuple):
-    """A checked response head. `content_length` is -1 if it says none. `items` are shared, and must not be changed."""
-
-    status: int
-    items: list[Pair]
-    content_length: int
 
 
 _SHORT = 128

@@ -41,7 +41,7 @@ class Connection:
     `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone. `tls` is what is known of a peer that
     speaks TLS with us, None for one that does not. `hello` is its first message, None where nobody looked at it, or it
     is not of TLS; then `not_tls` says so in Envoy's words. `info` is what the listener's access log will say of it,
-    None if there is no such log.
+    None if there is no such log. `restored`: `local` is what the peer had asked for, not ours.
     """
 
     __slots__ = (
@@ -69,6 +69,7 @@ class Connection:
         "on_end",
         "opened_at",
         "protocol",
+        "restored",
         "scope",
         "sending",
         "stateful",
@@ -90,6 +91,7 @@ class Connection:
         self._trio_knows = False  # that trio may be waiting for the descriptor
         self._remote: Address | None = None
         self._local: Address | None = None
+        self.restored = False
         self.scope = scope
         self.on_end: Callable[[], None] | None = None
         self.opened_at = trio.current_time()
@@ -160,6 +162,10 @@ class Connection:
             self._local = address_of(self._socket, peer=False)
         return self._local
 
+    def restore(self, address: Address) -> None:
+        """`address` is where the peer wanted to connect to, before it was led here."""
+        self._local, self.restored = address, True
+
     def count_bytes(self, received: Counter, sent: Counter) -> None:
         """Count into these stats as well from now on."""
         self._rx, self._tx = received, sent
@@ -176,10 +182,10 @@ class Connection:
 
     def end(self) -> None:
         """Whoever serves this connection stops now, and closes it."""
+        if self.scope is None and self.on_end is not None:
+            self.on_end()  # which begins a task for what is in progress
         if self.scope is not None:
             self.scope.cancel()
-        elif self.on_end is not None:
-            self.on_end()
 
     async def wait_readable(self) -> None:
         """Until there are bytes, or the peer has closed: where a keep-alive connection spends its life."""
@@ -270,14 +276,14 @@ class Connection:
             sent += self._send(memoryview(data)[sent:])
         self.sending = False
 
-    def send_now(self, head: bytes, body: memoryview) -> int:
+    def send_now(self, head: bytes, body: bytes | memoryview) -> int:
         """How much of both the kernel takes without waiting; nothing if the peer is gone."""
         try:
             return self._send(head + body) if len(body) <= _WORTH_COPYING else self._send(head, body)
         except ProxyError:
             return 0
 
-    def _send(self, data: bytes | memoryview, more: memoryview | None = None) -> int:
+    def _send(self, data: bytes | memoryview, more: bytes | memoryview | None = None) -> int:
         try:
             sent = self._socket.send(data) if more is None else self._socket.sendmsg((data, more))
         except BlockingIOError:

@@ -20,7 +20,7 @@ from proxy.stats import Stats
 from proxy.upstream import failures
 from proxy.upstream.background import Background
 from proxy.upstream.circuit_breaker import CircuitBreaker
-from proxy.upstream.cluster_balancer import ClusterBalancer, HostsOf, nobody
+from proxy.upstream.cluster_balancer import ClusterBalancer, HostsOf, PicksHosts, nobody
 from proxy.upstream.codecs import Codecs
 from proxy.upstream.connect import agreed
 from proxy.upstream.health.fast_failure import FastFailure
@@ -56,6 +56,12 @@ class Cluster:
     `open_log` opens logs of events. `hosts_of` knows the hosts of other clusters.
     """
 
+    cluster_of: Callable[[str], Cluster | None] = staticmethod(lambda name: None)
+    """Other clusters, by name."""
+
+    picks_by_request = False
+    """Whether the host depends on more of a request than the express lane's plans know."""
+
     def __init__(
         self,
         config: ClusterConfig,
@@ -89,7 +95,7 @@ class Cluster:
             self.fast_failure = FastFailure(config.health_check, self.status, counts)
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
-        self.balancer = ClusterBalancer(config, stats, self.stats, tables.hosts, seed=seed, hosts_of=hosts_of)
+        self.balancer: PicksHosts = self._new_balancer(stats, tables, seed, hosts_of)
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
         self.sockets = TransportSockets(config, stats)
@@ -110,6 +116,10 @@ class Cluster:
         )
         self.endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
+
+    def _new_balancer(self, stats: Stats, tables: Tables, seed: int, hosts_of: HostsOf) -> PicksHosts:
+        """Other types of clusters have one of their own (`types/`)."""
+        return ClusterBalancer(self.config, stats, self.stats, tables.hosts, seed=seed, hosts_of=hosts_of)
 
     def outcomes(self, *, internal: bool) -> Outcomes:
         """What responses count in; see `ClusterStats.outcomes`."""

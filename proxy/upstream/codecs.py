@@ -7,6 +7,7 @@ import functools
 from proxy.config.cluster import Cluster
 from proxy.http.codec_h1_client import H1ClientCodec
 from proxy.http.codec_h2_client import H2ClientCodec
+from proxy.http.h2_first_window import Crowd
 from proxy.http.h2_stats import Http2Stats
 from proxy.stats import Stats
 
@@ -17,6 +18,7 @@ class Codecs:
     def __init__(self, config: Cluster, stats: Stats) -> None:
         self._config = config
         self._stats = stats
+        self._crowd = Crowd()
 
     @functools.cached_property
     def http2_stats(self) -> Http2Stats:
@@ -38,4 +40,5 @@ class Codecs:
             self.http2_stats,
             max_headers_bytes=config.max_response_headers_kb * 1024,
             max_headers_count=config.max_response_headers_count,
+            crowd=self._crowd,
         )

@@ -28,6 +28,7 @@ class Checked(enum.IntFlag):
     PENDING_ACTIVE_HC = 4  # added while others served: it is in no ratio until it was checked
     ACTIVE_HC_TIMEOUT = 8
     EXCLUDED_VIA_IMMEDIATE_HC_FAIL = 16
+    HAD_TRAFFIC = 64  # its cluster had, so whoever takes it over checks it as often, be it after a hot restart
     KNOWN = 128  # somebody has checked it: without this bit nothing was ever said
 
 

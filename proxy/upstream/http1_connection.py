@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 
 from proxy.http.codec import ClientCodec
 from proxy.http.stream_info import UpstreamConnection
@@ -27,3 +28,7 @@ class Http1Connection(Connection):
     ) -> None:
         super().__init__(sock, stats, buffer_limit=buffer_limit, identity=identity)
         self.codec = codec
+
+    def listen(self, listener: Callable[[], None] | None) -> None:
+        """`listener` is called whenever something has come, in place of waking a task; it must not raise."""
+        self.watch.on_ready = listener

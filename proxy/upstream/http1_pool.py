@@ -59,9 +59,8 @@ class Http1Pool(Pool):
         self._begin_request()
         return connection
 
-    def take(self, now: float) -> Http1Connection | None:
-        """A free connection for one request, as `acquire` gives it; None if there is none, or no more requests may run:
-        `acquire` then tells why. Responses of canaries count elsewhere, so they are not had like this."""
+    def take(self, now: float, size: int = 0) -> Http1Connection | None:
+        """A free connection for one request, as `acquire` gives it."""
         connection = None if self.canary else self._take_idle(now)
         if connection is None:
             return None
@@ -84,6 +83,15 @@ class Http1Pool(Pool):
             self._close(connection, remote=False)
         else:
             self._put(connection, now)
+
+    def put_back(self, upstream: Http1Connection, now: float) -> None:
+        upstream.watch.on_ready = None
+        self.release(upstream, now)
+
+    def go_on(
+        self, upstream: Http1Connection, outcomes: Outcomes, *, sent_at: float, judge: Judge | None = None
+    ) -> Http1Stream:
+        return Http1Stream.going_on(self, upstream, outcomes, sent_at=sent_at, judge=judge)
 
     def discard(self, connection: Http1Connection, *, remote: bool, with_active_rq: bool) -> None:
         """The exchange ended otherwise: the connection is closed. `remote`: the peer closed first."""

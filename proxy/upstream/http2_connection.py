@@ -9,7 +9,6 @@ import trio
 
 from proxy.http.codec_h2_client import H2ClientCodec
 from proxy.http.events import Event, GoawayReceived, StreamReset
-from proxy.http.h2_channel import H2Channel
 from proxy.http.h2_frames import ErrorCode
 from proxy.http.h2_keepalive import Keepalive
 from proxy.http.h2_sender import OUTPUT_LIMIT
@@ -41,6 +40,17 @@ class Owner(Protocol):
         """Its host takes no new streams on it."""
 
 
+class Receiver(Protocol):
+    """Who gets what comes of a stream: a channel, or an express lane."""
+
+    stream_id: int
+    error: Exception | None
+
+    def put(self, event: Event) -> None: ...
+    def ring(self) -> None: ...
+    def fail(self, error: Exception) -> None: ...
+
+
 class Http2Connection:
     """It begins before there is a socket: `serve` is given one.
 
@@ -61,7 +71,7 @@ class Http2Connection:
         self.gone: StreamGone | None = None
         self.leaving = False
         self._connection: Connection | None = None
-        self._channels: dict[int, H2Channel] = {}
+        self._channels: dict[int, Receiver] = {}
         self.settled = trio.Event()
         self._scope = trio.CancelScope()
         self._writer = Bell()
@@ -225,15 +235,14 @@ class Http2Connection:
         if self.codec.failure is not None:
             self.close()
 
-    def add(self, channel: H2Channel) -> None:
-        """What comes of the channel's stream goes there from now on."""
+    def add(self, channel: Receiver, now: float) -> None:
+        """What comes of the channel's stream, which begins `now`, goes there from now on."""
         self._channels[channel.stream_id] = channel
-        now = trio.current_time()
         if self._keepalive.doubts(now, self._heard_at):
             self._ask(now)
             self._clock.ring()
 
-    def remove(self, channel: H2Channel) -> None:
+    def remove(self, channel: Receiver) -> None:
         """Nobody wants it any more."""
         self._channels.pop(channel.stream_id, None)
 

@@ -26,6 +26,7 @@ from proxy.upstream.connect import ConnectFailed, agreed
 from proxy.upstream.connection import Connection
 from proxy.upstream.happy_eyeballs import connect_to
 from proxy.upstream.http2_connection import Http2Connection
+from proxy.upstream.http2_express import ExpressStream
 from proxy.upstream.http2_stream import Http2Stream
 from proxy.upstream.judge import Judge
 from proxy.upstream.pool import Common, Pool, milliseconds
@@ -97,6 +98,25 @@ class Http2Pool(Pool):
             self._grow()
         return Http2Stream(self, connection, outcomes, judge)
 
+    def take(self, now: float, size: int = 0) -> ExpressStream | None:
+        connection = None if self.canary else self._with_room()
+        if connection is None or not connection.codec.takes_whole(size) or not self._breaker.try_claim_request():
+            return None
+        self._claim(connection)
+        self._begin_request()
+        if self._config.preconnect_ratio > 1.0:
+            self._grow()
+        return ExpressStream(connection)
+
+    def put_back(self, upstream: ExpressStream, now: float) -> None:
+        upstream.connection.remove(upstream)
+        self.release(upstream.connection)
+
+    def go_on(
+        self, upstream: ExpressStream, outcomes: Outcomes, *, sent_at: float, judge: Judge | None = None
+    ) -> Http2Stream:
+        return Http2Stream.going_on(self, upstream, outcomes, sent_at=sent_at, judge=judge)
+
     def release(self, connection: Http2Connection) -> None:
         """A stream of `connection` is over."""
         self._end_request()
@@ -132,13 +152,19 @@ class Http2Pool(Pool):
 
     # --- who gets which connection ------------------------------------------------------------------------------------
 
-    def _take(self) -> Http2Connection | None:
-        """Claim a stream of a connection that has room."""
+    def _with_room(self) -> Http2Connection | None:
+        """The first connection that takes another stream."""
         for connection in self._connections:
             if connection.room > 0:
-                self._claim(connection)
                 return connection
         return None
+
+    def _take(self) -> Http2Connection | None:
+        """Claim a stream of a connection that has room."""
+        connection = self._with_room()
+        if connection is not None:
+            self._claim(connection)
+        return connection
 
     def _claim(self, connection: Http2Connection) -> None:
         connection.claimed += 1

@@ -19,6 +19,7 @@ from proxy.http.stream_info import UpstreamConnection
 from proxy.limits import READ_SIZE
 from proxy.net.relay_end import End
 from proxy.upstream.http2_connection import Http2Connection, StreamGone
+from proxy.upstream.http2_express import ExpressStream
 from proxy.upstream.judge import Judge
 from proxy.upstream.stats import Outcomes
 from proxy.upstream.stream import UpstreamStream, unwritable
@@ -42,6 +43,22 @@ class Http2Stream(UpstreamStream):
         self._channel = H2Channel(connection, connection.codec)
         self._meter = Meter()
         self._piece = READ_SIZE
+
+    @classmethod
+    def going_on(
+        cls,
+        pool: Http2Pool,
+        sent: ExpressStream,
+        outcomes: Outcomes,
+        *,
+        sent_at: float,
+        judge: Judge | None = None,
+    ) -> Http2Stream:
+        """As `Http1Stream`."""
+        stream = cls(pool, sent.connection, outcomes, judge)
+        stream._channel, stream._meter = sent.go_on(), sent.meter
+        stream.gone_out_at = sent_at
+        return stream
 
     @property
     def local(self) -> Address:
@@ -87,6 +104,10 @@ class Http2Stream(UpstreamStream):
         scheme: bytes = b"http",
     ) -> None:
         self._note_request(headers)
+        if self.gone_out_at is not None:
+            if end_stream:
+                self._end_request(self.gone_out_at)
+            return
         connection, codec = self._connection, self._connection.codec
         if method != b"CONNECT" and b"upgrade" in headers:
             await self._wait_for_offer()
@@ -104,11 +125,11 @@ class Http2Stream(UpstreamStream):
         except CodecError as error:
             raise unwritable(error) from error
         self._meter = codec.meter(stream_id)
-        connection.add(self._channel)
+        connection.add(self._channel, now)
         if flush:
             connection.wake_writer()
         if end_stream:
-            self._request_ended_at = now
+            self._end_request(now)
 
     async def _wait_for_offer(self) -> None:
         """RFC 8441 section 3: an upstream must have said that it takes upgrades. Raises `ProxyError` (503)."""
@@ -118,7 +139,7 @@ class Http2Stream(UpstreamStream):
             raise ProxyError("upgrade_not_offered_by_upstream", side="upstream", status=503)
 
     async def send_data(self, data: bytes, *, flush: bool = True) -> None:
-        if self._channel.error is None:
+        if self._channel.error is None and self.gone_out_at is None:
             try:
                 self._connection.codec.send_data(self._channel.stream_id, data)
             except CodecError as error:
@@ -127,14 +148,20 @@ class Http2Stream(UpstreamStream):
                 await self._channel.flush()
 
     async def send_end(self, trailers: Headers | None = None) -> None:
-        if self._channel.error is None:
+        if self.gone_out_at is not None:
+            self._end_request(self.gone_out_at)
+        elif self._channel.error is None:
             try:
                 self._connection.codec.send_end(self._channel.stream_id, trailers)
             except CodecError as error:
                 raise unwritable(error) from error
             await self._channel.flush()
             if self._channel.error is None:
-                self._request_ended_at = trio.current_time()
+                self._end_request(trio.current_time())
+
+    def _end_request(self, now: float) -> None:
+        self._request_ended_at = now
+        self.gone_out_at = None
 
     async def _next(self) -> Event:
         """UR if the host has reset the stream, UC if the connection ended, UPE if the response is broken."""

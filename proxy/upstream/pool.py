@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import socket
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import trio
 
@@ -23,7 +23,6 @@ from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.tables import HostColumn, Table
 
 if TYPE_CHECKING:
-    from proxy.upstream.http1_connection import Http1Connection
     from proxy.upstream.stream import UpstreamStream
 
 
@@ -69,9 +68,20 @@ class Pool(abc.ABC):
         Waiting for a busy connection has no limit of its own, as in Envoy: the route's timeout is the caller's.
         """
 
-    def take(self, now: float) -> Http1Connection | None:
-        """For the express lane: a free connection for one request; None if there is none."""
+    def take(self, now: float, size: int = 0) -> Any:
+        """For the express lane: a place for one request with a body of `size` bytes, which is an `Http1Connection` or
+        an `ExpressStream`; None if there is none at once, or no more requests may run: `open` then tells why. Responses
+        of canaries count elsewhere, so they are not had like this.
+        """
         return None
+
+    def put_back(self, upstream: Any, now: float) -> None:
+        """The lane has its response: the place that `take` gave may serve another request."""
+        raise AssertionError("nothing was taken")
+
+    def go_on(self, upstream: Any, outcomes: Outcomes, *, sent_at: float, judge: Judge | None = None) -> UpstreamStream:
+        """A stream whose whole request went out at `sent_at` in the place that `take` gave."""
+        raise AssertionError("nothing was taken")
 
     @abc.abstractmethod
     def reap(self, now: float) -> None:

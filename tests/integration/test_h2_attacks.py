@@ -16,7 +16,7 @@ import pytest
 
 from tests.kit import h2_attacks
 from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, static_cluster, virtual_host
-from tests.kit.h2_attacks import ATTACKS, Attack, mount
+from tests.kit.h2_attacks import ATTACKS, OVER_HTTP2, Attack, mount
 from tests.kit.h2_client import H2Client
 from tests.kit.h2_origin import H2Origin
 from tests.kit.large_origin import LargeOrigin
@@ -35,6 +35,8 @@ HTTP2 = {
     }
 }
 GROWTH = 20 * 1024 * 1024  # bytes
+LARGE = next(at for at, attack in enumerate(ATTACKS) if attack.heads)
+TESTED = (*ATTACKS[:LARGE], OVER_HTTP2, *ATTACKS[LARGE:])  # before its like, whose memory it would find free
 
 
 class Bed(NamedTuple):
@@ -55,13 +57,14 @@ def bed() -> Iterator[Bed]:
         routes = (
             heady(),
             route(h2_attacks.LARGE, "large"),
+            route(h2_attacks.LARGE_OVER_HTTP2.partition("?")[0], "large-over-http2"),
             route(h2_attacks.SLOW, "origin", idle_timeout="0.5s"),
             route("/h2", "h2"),
             route("/", "origin"),
         )
         listener = http_listener(virtual_host("all", ["*"], *routes), codec_type="HTTP2")
         clusters = [static_cluster("large", large.port), static_cluster("origin", origin.port)]
-        clusters.append(static_cluster("h2", h2.port, **HTTP2))
+        clusters += [static_cluster(name, h2.port, **HTTP2) for name in ("h2", "large-over-http2")]
         with Proxy(bootstrap([listener], clusters)) as proxy:
             (pid,) = [process["pid"] for process in proxy.processes() if process["role"] == "worker"]
             with H2Client(proxy.address()) as client:
@@ -113,7 +116,7 @@ def told(bed: Bed, attack: Attack) -> int:
     return sum(stats.get(name, 0) for name in attack.stats)
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=[attack.name for attack in ATTACKS])
+@pytest.mark.parametrize("attack", TESTED, ids=lambda attack: attack.name)
 def test_attack(bed: Bed, attack: Attack) -> None:
     counted = told(bed, attack)
     before = bed.worker.memory_info().rss

@@ -34,6 +34,9 @@ VICTIM = "test"
 LARGE = "/large"
 """What an attacker asks for where the answer matters: 4 MiB."""
 
+LARGE_OVER_HTTP2 = "/over-http2?body=4194304"
+"""The same from an upstream of HTTP/2 (`h2_origin`)."""
+
 HEADY = "/heady"
 """The answer has headers of 16 KiB, and no body."""
 
@@ -243,7 +246,10 @@ _OPEN = request(1, POST, end=False)
 _PING = frame(PING, 0, 0, bytes(8))
 _SETTINGS = frame(SETTINGS, 0, 0, setting(INITIAL_WINDOW, 65535))
 _NO_WINDOW = setting(INITIAL_WINDOW, 0)
-_STALLED = _each(STREAMS, lambda stream: request(stream, asked(path=LARGE)))
+_STALLED, _STALLED_OVER_HTTP2 = (
+    _each(STREAMS, lambda stream, path=path: request(stream, asked(path=path)))  # type: ignore[misc]
+    for path in (LARGE, LARGE_OVER_HTTP2)
+)
 _CRUMB = literals([("cookie", "a")])
 
 FLOODS = (
@@ -419,6 +425,15 @@ MALFORMED = (
 )
 
 ATTACKS = (*FLOODS, *MALFORMED)
+
+OVER_HTTP2 = Attack(
+    "33 1,000 streams without a window ask an HTTP/2 upstream for 4 MiB each",
+    once(_STALLED_OVER_HTTP2),
+    ("http.main.downstream_cx_destroy_remote_active_rq",),
+    heads=STREAMS,
+    settings=_NO_WINDOW,
+)
+"""Beside the table, as it needs an upstream of its own."""
 
 
 def main(name: str, host: str, port: str) -> None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import hashlib
 import heapq
 import itertools
@@ -47,6 +48,7 @@ from tests.kit.process import KitProcess
 
 Script = dict[str, list[str]]
 _serial = itertools.count(1)
+_pattern = functools.lru_cache(maxsize=1)(pattern)  # many streams may ask for the same
 _served: dict[str, int] = {}
 _told: list[dict[str, Any]] = []
 
@@ -67,7 +69,7 @@ class _Stream:
         self.body_length = 0
         self.digest = hashlib.sha256()
         self.script = self._script()
-        self.queue = b""
+        self.queue = memoryview(b"")
         self.ending: list[tuple[str, str]] | None = None
         self.half: Callable[[], None] | None = None
         self.half_at = 0
@@ -212,12 +214,12 @@ class _Connection:
             return
         headers = [(":status", stream.one("status", "200"))]
         headers += [_pair(text) for text in script.get("header", [])]
-        body = pattern(int(stream.one("body"))) if "body" in script else self._body(stream_id, stream)
+        body = _pattern(int(stream.one("body"))) if "body" in script else self._body(stream_id, stream)
         if stream.pseudo.get(":method") == "HEAD" or stream.one("status") in ("204", "304"):
             self.h2.send_headers(stream_id, headers, end_stream=True)
             return
         self.h2.send_headers(stream_id, headers)
-        stream.queue = body
+        stream.queue = memoryview(body)
         stream.ending = [_pair(text) for text in script.get("trailer", [])]
         if "reset" in script or "close" in script:
             stream.half_at = len(body) // 2
@@ -244,7 +246,7 @@ class _Connection:
                 return
             if stream.half is not None:
                 room = min(room, max(1, len(stream.queue) - stream.half_at))
-            self.h2.send_data(stream_id, stream.queue[:room])
+            self.h2.send_data(stream_id, bytes(stream.queue[:room]))
             stream.queue = stream.queue[room:]
         if stream.ending:
             self.h2.send_headers(stream_id, stream.ending, end_stream=True)

@@ -12,11 +12,11 @@ from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, socket_
 from tests.kit.client import Connection, Response, fetch
 from tests.kit.envoy import Envoy
 from tests.kit.grpc_server import GrpcServer
+from tests.kit.health_origin import CLOSE, HANG, HealthOrigin
 from tests.kit.parity import Pair, run_pair
 from tests.kit.process import wait_for
 from tests.kit.proxy import Proxy
 from tests.kit.routing import head
-from tests.parity.health_origin import CLOSE, HANG, HealthOrigin
 from tests.parity.rules import of
 
 CHECK = "config.core.v3.HealthCheck"

@@ -21,28 +21,28 @@ from proxy.config.http1 import HeaderCase, Http1Options, UpstreamHttp1Options
 from proxy.config.identity import Identity
 from proxy.filters.http.header_mutation import HeaderMutation
 from proxy.filters.network.hcm_express_stream import StreamLane
-from tests.property.test_express import (
+from tests.property.express.proxied import TLS, Outcome, run
+from tests.property.express.routings import (
     CASES,
     CONSTANT,
     CONSTANT_ROUTING,
     EDITS,
-    GET,
     HEADER_MUTATION,
+    PLAIN_ROUTING,
+    REWRITTEN,
+    ROUTINGS,
+    Routing,
+)
+from tests.property.express.traffic import (
+    GET,
     LONG,
     OF_MANY_PATHS,
     PLAIN,
-    PLAIN_ROUTING,
     POST,
-    REWRITTEN,
-    ROUTINGS,
     SCRIPTS,
-    TLS,
     TRACED,
     Answer,
-    Outcome,
-    Routing,
     Step,
-    run,
     sized,
 )
 from tests.unit.proxy.h2_rig import Peer

@@ -18,6 +18,7 @@ from proxy.http.identity import Hop
 from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo
 from proxy.net.connection import Connection
+from proxy.upstream.http2_express import ExpressStream
 
 if TYPE_CHECKING:
     from proxy.filters.network.hcm_plans import Destination
@@ -60,6 +61,7 @@ class _HeadsLog:
         "_got",
         "_info",
         "_logs",
+        "_multiplexed",
         "_plan",
         "_planned",
         "_repeats",
@@ -82,6 +84,7 @@ class _HeadsLog:
         self._logs = logs
         self._plan = plan
         self._planned: list[PlannedLog] | None = None
+        self._multiplexed = destination.multiplexed
         self._upstreamed = destination.head
         self._again = False
         info = self._info = StreamInfo(0.0)
@@ -99,7 +102,8 @@ class _HeadsLog:
         # With its end, and that of the head.
         self._status_line = answer.before.index(b"\r\n") + 4 if isinstance(answer, WrittenPlan) else 0
         self._request_line = len(request.method) + len(b"  HTTP/1.1\r\n\r\n")  # the same, less the path
-        info.response_heads = (progress.received[: answer.head_size],)
+        if answer.head_size:
+            info.response_heads = (progress.received[: answer.head_size],)
         info.stream_id = 1
         info.status, info.detail = answer.status, "via_upstream"
         info.bytes_received, info.bytes_sent = plan.content_length, answer.content_length
@@ -122,10 +126,10 @@ class _HeadsLog:
         self._log(progress, connection, hop, now)
 
     def log_stream(
-        self, stream_id: int, meter: Meter, progress: Handover, connection: Connection, hop: Hop, now: float
+        self, stream_id: int, meter: Meter, size: int, progress: Handover, connection: Connection, hop: Hop, now: float
     ) -> None:
-        """The same for a stream of HTTP/2."""
-        self._info.stream_id, self._info.meter = stream_id, meter
+        """The same for a stream of HTTP/2, whose request has a body of `size` bytes."""
+        self._info.stream_id, self._info.meter, self._info.bytes_received = stream_id, meter, size
         self._log(progress, connection, hop, now)
 
     def _log(self, progress: Handover, connection: Connection, hop: Hop, now: float) -> None:
@@ -152,9 +156,16 @@ class _HeadsLog:
         info.upstream_host = info.upstream_tried = progress.pool.host.address
         info.upstream_remote = progress.upstream.identity.remote or info.upstream_host
         info.upstream_local = progress.upstream.local
-        info.upstream_bytes_sent = progress.sent
-        info.upstream_bytes_received = len(progress.received)
-        info.upstream_header_bytes_sent = progress.sent - info.bytes_received - len(progress.path) - self._request_line
+        if self._multiplexed:
+            upstream: ExpressStream = progress.upstream
+            meter = upstream.meter
+            info.bytes_sent, info.response_trailers = upstream.size, upstream.trailers
+            info.upstream_bytes_sent, info.upstream_header_bytes_sent = meter.sent, meter.header_sent
+            info.upstream_bytes_received, info.upstream_header_bytes_received = meter.received, meter.header_received
+        else:
+            info.upstream_bytes_sent, info.upstream_bytes_received = progress.sent, len(progress.received)
+            head_sent = progress.sent - info.bytes_received - len(progress.path)
+            info.upstream_header_bytes_sent = head_sent - self._request_line
         info.upstream_hostname = progress.pool.host.hostname
         info.upstream_connection = progress.upstream.identity
         info.attempt_begun = info.pool_ready = sent_at

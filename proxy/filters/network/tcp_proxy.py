@@ -163,7 +163,7 @@ class TcpProxy:
             self._stats.cx_no_route.inc()
             raise ProxyError("cluster_not_found", side="internal", status=0, flag=Flag.NO_CLUSTER_FOUND)
         number = address_hash(info.connection.remote) if self._config.hash_source_ip and info.connection else None
-        return cluster, LoadBalancerContext(choice.labels, number)
+        return cluster, LoadBalancerContext(choice.labels, number, info=info)
 
     def _directions(self, connection: Connection, upstream: Upstream) -> tuple[Direction, Direction]:
         stats = self._stats

@@ -19,7 +19,6 @@ from proxy.http.deadlines import Phase
 from proxy.http.events import ResponseReceived
 from proxy.http.stream_info import Attempt, UpstreamConnection
 from proxy.net.peer import cut_off
-from proxy.upstream.http1_stream import Http1Stream
 from proxy.upstream.judge import Followed, Judge
 from proxy.upstream.pool import Pool
 from proxy.upstream.stream import UpstreamStream
@@ -153,9 +152,9 @@ class UpstreamRequest:
         host = handover.pool.host
         info.upstream_tried, info.upstream_hostname = host.address, host.hostname
         info.upstream_connection, info.pool_ready = handover.upstream.identity, handover.sent_at
-        return Http1Stream.going_on(
-            handover.pool, handover.upstream, cluster.outcomes_of(info), sent_at=handover.sent_at, judge=self._judge
-        )
+        pool, outcomes = handover.pool, cluster.outcomes_of(info)
+        stream: UpstreamStream = pool.go_on(handover.upstream, outcomes, sent_at=handover.sent_at, judge=self._judge)
+        return stream
 
     def _request_sent(self, now: float) -> None:
         """The whole request has been received (and sent, or is about to be): the route's timeout begins."""
@@ -237,6 +236,8 @@ class UpstreamRequest:
             headers = self._handshake.ask(headers)
         head = request.method, request.path, request.authority, headers
         scheme = request.told_scheme if stream.tells_scheme else b""
+        if self._forwarding.context.tcp and (greeting := self._forwarding.greeting()):
+            await stream.send_data(greeting)
         await stream.send_request(*head, end_stream=ended, flush=flush, scheme=scheme)
         if ended:
             if not info.upgrade:  # which has no end

@@ -15,7 +15,10 @@ from proxy.upstream.health.stats import HealthCheckStats
 from proxy.upstream.health.verdicts import Event, Failure, Result, Transition, Verdicts, interval
 from proxy.upstream.host_status import Checked, HostStatus
 
-log = logging.getLogger("upstream")
+log = logging.getLogger("proxy.upstream")
+
+WAIT_MS = 100
+"""Until another look at a host that another worker is asking for the first time."""
 
 TIMED_OUT = Result(Failure.NETWORK_TIMEOUT)
 BROKEN = Result(Failure.NETWORK)
@@ -95,7 +98,7 @@ class Session:
             self._verdicts.interrupted()
         verdict = self._verdicts.of(status.checked(host), result)
         self._stats.charge(result)
-        status.set_checked(host, verdict.flags)
+        status.set_checked(host, verdict.flags | (Checked.HAD_TRAFFIC if self._traffic() else Checked(0)))
         self._word = status.word(host)
         self._due = status.now() + self._until_next(verdict.transition, healthy=result.failure is None)
         self._told(host, verdict.events)
@@ -118,8 +121,9 @@ class Session:
         if begun == self._begun:
             return self._due
         flags = self._status.checked(self.host)
-        if not flags & Checked.KNOWN:  # it may have been about to say
-            return begun + round(self._config.timeout * 1000) if begun else 0
+        if not flags & Checked.KNOWN:  # whoever has begun may be about to say
+            given_up = begun + round(self._config.timeout * 1000) if begun else 0
+            return min(given_up, self._status.now() + WAIT_MS)
         self._verdicts.first = False
         self._begun = begun
         self._due = begun + self._until_next(Transition.UNCHANGED, healthy=not flags & Checked.FAILED_ACTIVE_HC)

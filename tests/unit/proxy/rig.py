@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import trio
@@ -54,18 +54,20 @@ def compiled(
     virtual_host: dict[str, Any] | None = None,
     last: PluginConfig | None = None,
     upstream: UpstreamHttp1Options = UpstreamHttp1Options(),  # noqa: B008 (frozen)
+    protocol: Literal["http1", "http2"] = "http1",
     lb: LoadBalancing = LoadBalancing(),  # noqa: B008 (frozen)
     **hcm: Any,
 ) -> CompiledConfig:
-    """One listener `l`, stat prefix `in`, one cluster `origin` with `upstream` options and `lb`; `last` replaces the
-    router; `hcm` are further fields of the connection manager."""
+    """One listener `l`, stat prefix `in`, one cluster `origin` with `upstream` options and `lb` that speaks `protocol`;
+    `last` replaces the router; `hcm` are further fields of the connection manager."""
     hosts = () if origin is None else (Host(0, origin),)
     vhost = VirtualHost("v", ("*",), tuple(routes) or (route(),), **(virtual_host or {}))
     config = HcmConfig("in", RouteConfiguration("r", (vhost,)), (*filters, last or router()), **hcm)
     chain = FilterChain("", (plugin("hcm", HCM, config),))
     endpoints = Endpoints(1, {"origin": ClusterEndpoints("origin", 1, (LocalityHosts(0, hosts),))})
     listener = Listener("l", (SocketAddress("127.0.0.1", 0),), "127.0.0.1_0", (chain,))
-    return CompiledConfig(1, Node(), (listener,), (Cluster("origin", "STATIC", http1=upstream, lb=lb),), endpoints)
+    cluster = Cluster("origin", "STATIC", http1=upstream, protocol=protocol, lb=lb)
+    return CompiledConfig(1, Node(), (listener,), (cluster,), endpoints)
 
 
 class Rig:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shm.processes import ProcessTable, Role, Word
+from shm.processes import ProcessTable, Role, State, Word
 from workers import owners
 from workers.owners import LiveWorkers
 
@@ -61,3 +61,28 @@ def test_what_a_dead_worker_had_is_taken_over(table: ProcessTable, monkeypatch: 
 def test_a_worker_alone_looks_after_everything_before_its_first_sign_of_life(table: ProcessTable) -> None:
     register(table, 2, silent=100)
     assert owned(table, 2) == set(KEYS)
+
+
+def test_nothing_is_anybodys_before_the_controller_has_taken_over_what_was_known(
+    table: ProcessTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owners, "LOOK_NS", 0)
+    register(table, 0, generation=2)
+    register(table, 1, role=Role.CONTROLLER, generation=1)
+    table.write(1, Word.STATE, State.SERVING)
+    live = LiveWorkers(table, generation=2, slot=0, inherits=True)
+    assert not any(map(live.mine, KEYS))
+    register(table, 2, role=Role.CONTROLLER, generation=2)
+    assert not any(map(live.mine, KEYS))
+    table.write(2, Word.STATE, State.STARTING)
+    assert all(map(live.mine, KEYS))
+    table.clear(2)
+    assert all(map(live.mine, KEYS))  # it has been there
+
+
+def test_a_controller_that_does_not_come_is_not_waited_for_for_ever(
+    table: ProcessTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owners, "PATIENCE_NS", 0)
+    register(table, 0, generation=2)
+    assert all(map(LiveWorkers(table, generation=2, slot=0, inherits=True).mine, KEYS))

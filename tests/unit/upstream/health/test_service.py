@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 import trio
@@ -14,6 +14,7 @@ from proxy.config.common import SocketAddress
 from proxy.config.health_check import EndpointCheck, HealthCheck, TcpCheck
 from proxy.stats import MemoryStats
 from proxy.upstream import host_status
+from proxy.upstream.cluster import Cluster as RunningCluster
 from proxy.upstream.health import checkers
 from proxy.upstream.health.checkers import Checker
 from proxy.upstream.health.service import Tools
@@ -83,14 +84,17 @@ class Worker:
         self.manager = ClusterManager(self.stats, tables, owners=self.owners, tools=tools)
         worlds.names[id(self.manager._background)] = name
 
-    def configure(self, endpoints: Endpoints, *configs: Cluster) -> None:
+    def prepared(self, endpoints: Endpoints, *configs: Cluster) -> Mapping[str, RunningCluster]:
         steps = self.manager.prepare(configs, endpoints, [])
         while True:
             try:
                 next(steps)
             except StopIteration as done:
-                self.manager.commit(done.value, endpoints)
-                return
+                found: Mapping[str, RunningCluster] = done.value
+                return found
+
+    def configure(self, endpoints: Endpoints, *configs: Cluster) -> None:
+        self.manager.commit(self.prepared(endpoints, *configs), endpoints)
 
     def hosts(self) -> dict[int, Checked]:
         cluster = self.manager.now["c"]
@@ -243,6 +247,32 @@ async def test_a_reload_begins_and_ends_checks(worlds: Worlds) -> None:
 
 
 @run_trio(virtual_time=True, deadline=1000)
+async def test_hosts_that_a_reload_brings_are_asked_before_they_serve(worlds: Worlds) -> None:
+    worker = Worker("one", worlds, MemoryTables(), 1, 2)
+    worker.configure(endpoints(1), config(check(TcpCheck(), interval=30.0)))
+    worlds.down = {2}
+    async with running(worker):
+        await trio.sleep(1)
+        following = worker.prepared(endpoints(1, 2), config())
+        await worker.manager.health_checks.prepare(following.values())
+        assert worlds.asked == [("one", 1), ("one", 2)]
+        picked = {following["c"].pick().host.slot for _ in range(9)}  # type: ignore[union-attr]
+        assert picked == {1}
+
+
+@run_trio(virtual_time=True, deadline=1000)
+async def test_what_is_prepared_and_forgotten_is_checked_no_more(worlds: Worlds) -> None:
+    worker = Worker("one", worlds, MemoryTables(), 1, 2)
+    worker.configure(endpoints(1), config(None))
+    async with running(worker):
+        following = worker.prepared(endpoints(1, 2), config())
+        await worker.manager.health_checks.prepare(following.values())
+        worker.manager.health_checks.follow(worker.manager.now.values())
+        await trio.sleep(200)
+        assert sorted(worlds.asked) == [("one", 1), ("one", 2)]
+
+
+@run_trio(virtual_time=True, deadline=1000)
 async def test_events_are_written(worlds: Worlds) -> None:
     log: list[str] = []
     worker = Worker("one", worlds, MemoryTables(), 1, log=log)
@@ -264,3 +294,23 @@ async def test_a_cluster_without_traffic_is_checked_seldom(worlds: Worlds) -> No
         tables.hosts.add(1, HostColumn.CX_TOTAL, 1)
         await trio.sleep(55 + 35)
         assert len(worlds.asked) == 2 + 1 + 3
+
+
+@run_trio(virtual_time=True, deadline=1000)
+async def test_whoever_takes_over_knows_that_there_was_traffic(worlds: Worlds) -> None:
+    """As after a hot restart, which takes along what is known of hosts, and not what they have served."""
+    before = MemoryTables()
+    before.hosts.add(1, HostColumn.CX_TOTAL, 1)
+    one = Worker("one", worlds, before, 1)
+    one.configure(endpoints(1), config())
+    async with running(one):
+        await trio.sleep(5)
+    after = MemoryTables()
+    for column in (HostColumn.CHECKED, HostColumn.CHECK_BEGUN):
+        after.hosts.set(1, column, before.hosts.get(1, column))
+    worlds.asked.clear()
+    two = Worker("two", worlds, after, 1)
+    two.configure(endpoints(1), config())
+    async with running(two):
+        await trio.sleep(28)
+    assert worlds.asked == [("two", 1)] * 3

@@ -49,8 +49,8 @@ SAMPLES: dict[str, tuple[str, ...]] = {
     ),
     f"{HTTP}.set_metadata.v3.Config": ("metadata: [{metadata_namespace: a, value: {b: 1}}]",),
     f"{HTTP}.stateful_session.v3.StatefulSession": (
-        f"stat_prefix: s, session_state: {{name: c, typed_config: {{"
-        f"'@type': {SESSION}.cookie.v3.CookieBasedSessionState, cookie: {{name: k}}}}}}",
+        "stat_prefix: s, session_state: {name: c, typed_config: "
+        f"{{'@type': {SESSION}.cookie.v3.CookieBasedSessionState, cookie: {{name: k}}}}}}",
     ),
 }
 """A configuration of each filter that lets requests pass."""

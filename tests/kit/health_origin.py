@@ -4,7 +4,8 @@ The path of a check is `/<name of the host>`, the header `x-instance` tells whos
 status, with header lines behind it; `HANG` is none, `CLOSE` the end of the connection. The last one is repeated.
 
 A request for `/app/ok` is answered with the number of its connection (`x-connection`); one for `/app/fail` is told,
-too, that the host wants no more of them.
+too, that the host wants no more of them. `requests` counts these by the address of 127.0.0.0/8 that they came to,
+`checks` all checks by name and address.
 """
 
 from __future__ import annotations
@@ -22,15 +23,20 @@ Script = Sequence[str]
 
 
 class HealthOrigin:
-    """`with HealthOrigin(scripts) as origin: origin.port`. `heads` are the first check of each host, by name."""
+    """`with HealthOrigin(scripts) as origin: origin.port`. `heads` are the first check of each host, by name.
+    Who is asked for by the name `down` is not well.
+    """
 
-    def __init__(self, scripts: Mapping[str, Script]) -> None:
+    def __init__(self, scripts: Mapping[str, Script], *, down: str = "") -> None:
+        self._down = down
         self._scripts = dict(scripts)
+        self.checks: Counter[tuple[str, str]] = Counter()
+        self.requests: Counter[str] = Counter()
         self._checks: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
         self.heads: dict[tuple[str, str], list[str]] = {}
         self._numbers = itertools.count(1)
-        self._sock = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._sock = socket.create_server(("", 0), backlog=256)
         self.port: int = self._sock.getsockname()[1]
 
     def say(self, name: str, *script: str) -> None:
@@ -66,7 +72,7 @@ class HealthOrigin:
                 while len(data) < length:
                     data += client.recv(65536)
                 body, data = data[:length], data[length:]
-                answer = self._answer(lines, body, number)
+                answer = self._answer(lines, body, number, client.getsockname()[0])
                 if answer == CLOSE:
                     return
                 if answer != HANG:
@@ -77,14 +83,19 @@ class HealthOrigin:
                         f"HTTP/1.1 {status} X\r\ncontent-length: {len(content)}\r\n{text}\r\n{content}".encode()
                     )
 
-    def _answer(self, lines: list[str], body: bytes, number: int) -> str:
+    def _answer(self, lines: list[str], body: bytes, number: int, address: str) -> str:
         name = lines[0].split()[1].strip("/")
         if name.startswith("app/"):
+            with self._lock:
+                self.requests[address] += 1
             failing = "\nx-envoy-immediate-health-check-fail: true" if name == "app/fail" else ""
             return f"200\nx-connection: {number}{failing}"
         whose = next((line[12:] for line in lines if line.startswith("x-instance: ")), "")
         with self._lock:
+            self.checks[name, address] += 1
             self.heads.setdefault((name, whose), [*(line for line in lines if "x-instance" not in line), body.decode()])
+            if self._down and f"host: {self._down}" in lines:
+                return "500"
             at = self._checks[name, whose]
             self._checks[name, whose] += 1
             script = self._scripts[name]
