@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, NamedTuple
 
-from proxy.config.cluster import RequestNames
+from proxy.config.cluster import Cluster, RequestNames
 from proxy.http import authority
 from proxy.http.request import Request
 
@@ -44,6 +44,12 @@ def of_request(names: RequestNames | None, request: Request, owner: Connection |
         sans=(name,) if names.sans else (),
         owner=owner,
     )
+
+
+def of_client(cluster: Cluster, client: Connection | None) -> TransportOptions | None:
+    """What bytes of `client`, which are no request, ask for; None in most clusters."""
+    own = client is not None and cluster.pool_per_downstream_connection
+    return TransportOptions(owner=client) if own else None
 
 
 def _host(named: bytes) -> tuple[bool, str]:
