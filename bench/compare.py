@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bench.figures import Spread, Table, ratio, spread
 from bench.report import shown
 
-METRICS = ("cpu", "p99", "connection", "neighbour", "rest", "start", "replace")
+METRICS = ("cpu", "p99", "connection", "neighbour", "rest", "start", "replace", "change", "host", "cluster")
 
 
 def changes(old: Table, new: Table) -> Iterator[tuple[str, Spread, Spread, str]]:

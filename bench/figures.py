@@ -27,6 +27,9 @@ METRICS = {
     "neighbour": "ms, the longest time of a request beside attackers; `beside …` is that for one kind of them",
     "rest": "ms of CPU per second without any request",
     "start": "ms from the start of the program to the first response",
+    "change": "ms from a change in DNS until all workers send requests to the new host",
+    "host": "bytes of memory per host",
+    "cluster": "bytes of memory per cluster with one host",
     "replace": "ms from SIGKILL of the worker to the next response on its socket",
 }
 

@@ -15,8 +15,15 @@ _OTHERS = {
     "rest": "ms of CPU per s",
     "start": "ms to the first response",
     "replace": "ms to the next response",
+    "change": "ms until all workers know",
+    "host": "bytes per host",
+    "cluster": "bytes per cluster",
 }
-_RATIOS = {"5-filters": ("cpu", "trireme"), "stats": ("cpu", "no-stats"), "2-workers": ("rps", "trireme")}
+_RATIOS = {
+    "5-filters": ("cpu", "trireme"),
+    "stats": ("cpu", "no-stats"),
+    "2-workers": ("rps", "trireme"),
+} | dict.fromkeys(("clusters-start", "clusters-change", "host-memory", "cluster-memory"), ("cpu", "envoy-json"))
 """What a scenario's ratios are of, and to whom, where it is not CPU time and Envoy."""
 
 

@@ -14,6 +14,7 @@ KINDS = (
     "proxy/filters/network",
     "proxy/upstream/health/checkers",
     "proxy/upstream/lb",
+    "proxy/upstream/types",
     "master/admin/pages",
 )
 

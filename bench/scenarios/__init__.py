@@ -10,6 +10,7 @@ from bench.client import Way
 from bench.figures import Sample
 from bench.scenarios.effort import Effort
 from bench.scenarios.idle import BesideIdle, Idle
+from bench.scenarios.many_clusters import Change, ClusterMemory, HostMemory
 from bench.scenarios.neighbour import Neighbour
 from bench.scenarios.replace import Replace
 from bench.scenarios.rest import Rest
@@ -18,6 +19,7 @@ from bench.scenarios.under_load import Calls, Downloads, Handshakes, Http2Reques
 from bench.subjects import Subject
 
 _PAIR = ("trireme", "envoy")
+_MANY_CLUSTERS = ("trireme-json", "envoy-json")
 _REFERENCES = ("haproxy", "nginx")
 
 
@@ -85,10 +87,10 @@ SCENARIOS = (
     Scenario("access-log", "small GET, 32 connections, access log to a file", Requests(_SMALL, listener="log")),
     Scenario(
         "5-filters",
-        "small GET, 32 connections, with 5 filters in Python and without",
+        "small GET, 32 connections, with 5 filters in Python, with 5 that have hooks, and without",
         Requests(_SMALL),
         pair=("trireme",),
-        extra=("5-filters",),
+        extra=("5-filters", "5-hooks"),
         references=(),
     ),
     Scenario(
@@ -180,5 +182,41 @@ SCENARIOS = (
         pair=("trireme",),
         references=(),
         quick=False,
+    ),
+    Scenario(
+        "clusters-start",
+        "start with 1,000 clusters of 100 hosts, from JSON and from YAML, 2 workers",
+        Start(),
+        pair=_MANY_CLUSTERS,
+        extra=("trireme-yaml",),
+        references=(),
+        quick=False,
+        fresh=True,
+    ),
+    Scenario(
+        "clusters-change",
+        "the hosts of one of 1,000 clusters change: when do all of 2 workers know?",
+        Change(),
+        pair=_MANY_CLUSTERS,
+        references=(),
+        quick=False,
+    ),
+    Scenario(
+        "host-memory",
+        "memory of a host, 100,000 of them in 1,000 clusters, 2 workers",
+        HostMemory(),
+        pair=_MANY_CLUSTERS,
+        references=(),
+        quick=False,
+        fresh=True,
+    ),
+    Scenario(
+        "cluster-memory",
+        "memory of a cluster, 1,000 of them with one host, 2 workers",
+        ClusterMemory(),
+        pair=_MANY_CLUSTERS,
+        references=(),
+        quick=False,
+        fresh=True,
     ),
 )

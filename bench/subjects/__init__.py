@@ -13,7 +13,7 @@ from typing import Protocol
 from bench import machine
 from bench.figures import Unfit
 from bench.load import Address
-from bench.subjects import bare, envoy, haproxy, nginx, trireme
+from bench.subjects import bare, envoy, haproxy, many_clusters, nginx, trireme
 from bench.upstreams import Upstreams
 
 
@@ -47,8 +47,12 @@ STARTERS = {
     "bare": Starter(bare.Bare),
     "no-stats": Starter(trireme.without_stats),
     "5-filters": Starter(trireme.with_filters),
+    "5-hooks": Starter(trireme.with_hooks),
     "trireme-2": Starter(trireme.with_two_workers, cores=2),
     "envoy-2": Starter(envoy.with_two_workers, cores=2),
+    "trireme-json": Starter(many_clusters.from_json, cores=2),
+    "trireme-yaml": Starter(many_clusters.from_yaml, cores=2),
+    "envoy-json": Starter(many_clusters.of_envoy, cores=2),
 }
 
 

@@ -9,6 +9,7 @@ from master.config import compile as bootstrap
 from master.config.compile import (
     access_log,
     address,
+    aggregate,
     circuit_breakers,
     cluster,
     data_source,
@@ -28,6 +29,7 @@ from master.config.compile import (
     matching,
     metadata,
     metadata_match,
+    original_dst,
     outlier,
     plugins,
     proxy_protocol,
@@ -52,6 +54,7 @@ from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
 from proxy.filters.network import NETWORK_FILTERS
 from proxy.http.original_ip import ORIGINAL_IP_DETECTIONS
 from proxy.http.request_id import REQUEST_IDS
+from proxy.http.session_states import SESSION_STATES
 
 TABLES = (
     NETWORK_FILTERS,
@@ -62,6 +65,7 @@ TABLES = (
     ORIGINAL_IP_DETECTIONS,
     REQUEST_IDS,
     EARLY_HEADER_MUTATIONS,
+    SESSION_STATES,
 )
 
 
@@ -145,6 +149,7 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         bootstrap,
         access_log,
         address,
+        aggregate,
         circuit_breakers,
         cluster,
         data_source,
@@ -164,6 +169,7 @@ def _all_fields() -> Iterator[Mapping[str, tuple[str, ...]]]:
         matching,
         metadata,
         metadata_match,
+        original_dst,
         outlier,
         plugins,
         proxy_protocol,

@@ -104,14 +104,13 @@ class Discovery:
 
     def _refresh(self, cluster: Cluster) -> _ClusterRefresh | None:
         """None if there is nothing to look up."""
-        if cluster.dns is None or cluster.type == "STATIC":
+        kind = cluster.type
+        if cluster.dns is None or (kind != "STRICT_DNS" and kind != "LOGICAL_DNS"):
             return None
         if self._resolver is None:
             self._resolver = _new_resolvers(self._stats)
         before = self.endpoints.clusters.get(cluster.name)
-        return _ClusterRefresh(
-            cluster, cluster.type, cluster.dns, before, self._stats, self._resolver, self._rng, self._wake
-        )
+        return _ClusterRefresh(cluster, kind, cluster.dns, before, self._stats, self._resolver, self._rng, self._wake)
 
     def _kept_or_new(self, cluster: Cluster) -> _ClusterRefresh | None:
         found = self._names.get(cluster.name)

@@ -13,6 +13,7 @@ from proxy.config.http1 import UpstreamHttp1Options
 from proxy.config.http2 import Http2Options
 from proxy.config.lb import LoadBalancing
 from proxy.config.lb_subsets import Labels, LbSubsets
+from proxy.config.original_dst import OriginalDst
 from proxy.config.outlier import OutlierDetection
 from proxy.config.tls import UpstreamTls
 from proxy.config.upstream_socket import HappyEyeballs, UpstreamSocket
@@ -20,8 +21,8 @@ from proxy.config.upstream_socket import HappyEyeballs, UpstreamSocket
 HealthStatus = Literal["HEALTHY", "DEGRADED", "UNHEALTHY", "DRAINING", "TIMEOUT"]
 """`config.core.v3.HealthStatus`; UNKNOWN is HEALTHY, as in Envoy."""
 
-ClusterType = Literal["STATIC", "STRICT_DNS", "LOGICAL_DNS"]
-"""`Cluster.DiscoveryType`."""
+ClusterType = Literal["STATIC", "STRICT_DNS", "LOGICAL_DNS", "ORIGINAL_DST", "AGGREGATE"]
+"""`Cluster.DiscoveryType`, and the extensions that are clusters of another kind (`Cluster.cluster_type`)."""
 
 OVERPROVISIONING = 140
 """`ClusterLoadAssignment.Policy.overprovisioning_factor` in percent, by default."""
@@ -172,8 +173,9 @@ class Cluster(msgspec.Struct, frozen=True):
     """One cluster. Durations in seconds.
 
     `alt_stat_name` is what stats use: `cluster.<alt_stat_name or name>.*`. `dns` is set for the DNS types alone;
-    the hosts of every type travel in `Endpoints`. `protocol` is what its hosts speak; "downstream": whatever the client
-    speaks; "alpn": what they choose in TLS. Without `subsets` nobody asks what requests want of a host.
+    the hosts of every type travel in `Endpoints`; an AGGREGATE has those of its `members`. `protocol` is what its hosts
+    speak; "downstream": whatever the client speaks; "alpn": what they choose in TLS. Without `subsets` nobody asks what
+    requests want of a host.
     `proxy_protocol`: its hosts hear first whose connection it is, in a header of this version.
     """
 
@@ -195,6 +197,8 @@ class Cluster(msgspec.Struct, frozen=True):
     breaker: CircuitBreaker = CircuitBreaker()
     high_breaker: CircuitBreaker = CircuitBreaker()
     dns: Dns | None = None
+    original_dst: OriginalDst | None = None
+    members: tuple[str, ...] = ()
     outlier: OutlierDetection | None = None
     subsets: LbSubsets | None = None
     tls: UpstreamTls | None = None
@@ -207,7 +211,6 @@ class Cluster(msgspec.Struct, frozen=True):
     preconnect_ratio: float = 1.0
     health_check: HealthCheck | None = None
     close_connections_on_host_health_failure: bool = False
-    ignore_health_on_host_removal: bool = False
     ignore_new_hosts_until_first_hc: bool = False
 
     @property

@@ -69,7 +69,8 @@ class Listener(msgspec.Struct, frozen=True):
     `traffic_direction` is what `/drain_listeners?inboundonly` asks for; `drain_type` MODIFY_ONLY means that a failed
     health check does not drain it. `access_log` has an entry for each connection. `default_filter_chain` serves whom no
     other chain wants. `listener_filters_timeout` (seconds, 0 for none) is how long the client's first message may take;
-    `continue_on_listener_filters_timeout`: then it is as if it had said nothing.
+    `continue_on_listener_filters_timeout`: then it is as if it had said nothing. `original_dst`: a connection's own
+    address is the one that its client had asked for.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Listener(msgspec.Struct, frozen=True):
     drain_type: DrainType = "DEFAULT"
     default_filter_chain: FilterChain | None = None
     tls_inspector: TlsInspector | None = None
+    original_dst: bool = False
     listener_filters_timeout: float = 15.0
     continue_on_listener_filters_timeout: bool = False
     access_log: tuple[AccessLog, ...] = ()

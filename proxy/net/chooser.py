@@ -9,6 +9,7 @@ from proxy.errors import ProxyError
 from proxy.net.chain_match import Arrival, ChainTree
 from proxy.net.client_hello import ClientHello
 from proxy.net.connection import Connection
+from proxy.net.original_dst import original_destination
 from proxy.net.tls_inspector import TlsInspector
 from proxy.stats import Stats
 
@@ -25,10 +26,13 @@ class Chooser:
         self._timed_out = stats.counter(f"{prefix}downstream_pre_cx_timeout")
         self._waiting = stats.gauge(f"{prefix}downstream_pre_cx_active")
         self._unmatched = stats.counter(f"{prefix}no_filter_chain_match")
-        self.unconditional = self._inspector is None and matches == [ChainMatch()]
+        self._restores = config.original_dst
+        self.unconditional = self._inspector is None and not self._restores and matches == [ChainMatch()]
 
     async def choose(self, connection: Connection) -> int | None:
         """The index of the chain; None if none wants it. Raises `ProxyError` if the client has gone or is late."""
+        if self._restores and (wanted := original_destination(connection.socket)) is not None:
+            connection.restore(wanted)
         hello = None
         if self._inspector is not None:
             self._waiting.add(1)

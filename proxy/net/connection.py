@@ -41,7 +41,7 @@ class Connection:
     `receive` and `send` raise `ProxyError` (flag DC) when the peer is gone. `tls` is what is known of a peer that
     speaks TLS with us, None for one that does not. `hello` is its first message, None where nobody looked at it, or it
     is not of TLS; then `not_tls` says so in Envoy's words. `info` is what the listener's access log will say of it,
-    None if there is no such log.
+    None if there is no such log. `restored`: `local` is what the peer had asked for, not ours.
     """
 
     __slots__ = (
@@ -69,6 +69,7 @@ class Connection:
         "on_end",
         "opened_at",
         "protocol",
+        "restored",
         "scope",
         "sending",
         "stateful",
@@ -90,6 +91,7 @@ class Connection:
         self._trio_knows = False  # that trio may be waiting for the descriptor
         self._remote: Address | None = None
         self._local: Address | None = None
+        self.restored = False
         self.scope = scope
         self.on_end: Callable[[], None] | None = None
         self.opened_at = trio.current_time()
@@ -159,6 +161,10 @@ class Connection:
         if self._local is None:
             self._local = address_of(self._socket, peer=False)
         return self._local
+
+    def restore(self, address: Address) -> None:
+        """`address` is where the peer wanted to connect to, before it was led here."""
+        self._local, self.restored = address, True
 
     def count_bytes(self, received: Counter, sent: Counter) -> None:
         """Count into these stats as well from now on."""

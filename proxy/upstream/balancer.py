@@ -83,15 +83,18 @@ class Balancer:
             for level, panic in zip(self._levels, self._loads.panic, strict=False)  # without hosts there are no levels
         )
 
-    def pick(self, number: int | None = None, attempt: int = 0) -> Host | None:
+    def pick(
+        self, number: int | None = None, attempt: int = 0, *, level: tuple[int, bool] | None = None
+    ) -> Host | None:
         """The next host; None if there is none. `number` (64 bits) stands for the request where the policy hashes, any
-        one if it is None; `attempt` counts the hosts that were found and not wanted.
+        one if it is None; `attempt` counts the hosts that were found and not wanted; `level`: priority and whether
+        degraded hosts are meant, where that was drawn already.
         """
-        if self._only is not None:
+        if self._only is not None and level is None:
             return self._only.pick()
         if number is None or not self._hashes:
             number = self._surroundings.random.getrandbits(64)
-        priority, degraded = self._loads.choose(number)
+        priority, degraded = level or self._loads.choose(number)
         source = self._sources.get((priority, degraded))
         if source is None:
             return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -20,7 +19,7 @@ from proxy.stats import Stats
 from proxy.upstream import failures
 from proxy.upstream.background import Background
 from proxy.upstream.circuit_breaker import CircuitBreaker
-from proxy.upstream.cluster_balancer import ClusterBalancer, HostsOf, nobody
+from proxy.upstream.cluster_balancer import ClusterBalancer, HostsOf, PicksHosts, nobody
 from proxy.upstream.codecs import Codecs
 from proxy.upstream.connect import agreed
 from proxy.upstream.health.fast_failure import FastFailure
@@ -32,6 +31,7 @@ from proxy.upstream.judge import Judge
 from proxy.upstream.load_balancer_context import ANYBODY, LoadBalancerContext
 from proxy.upstream.observed import Hidden, Together
 from proxy.upstream.outlier.detector import OpenLog, detector_of
+from proxy.upstream.override_host import OverrideHost
 from proxy.upstream.owners import Owners
 from proxy.upstream.pool import Pool
 from proxy.upstream.pools import Pools
@@ -42,9 +42,6 @@ from proxy.upstream.tcp import TcpConnection
 from proxy.upstream.transport_options import TransportOptions, of_request
 from proxy.upstream.transport_sockets import TransportSockets
 
-if TYPE_CHECKING:
-    from proxy.net.connection import Connection as DownstreamConnection
-
 
 class Cluster:
     """Opens streams to the hosts of `config`, for as long as that stays the same; endpoints change while it lives.
@@ -54,6 +51,12 @@ class Cluster:
     its hosts are: who changes that calls `follow_status`. `owners` says which clusters this worker looks after for all;
     `open_log` opens logs of events. `hosts_of` knows the hosts of other clusters.
     """
+
+    cluster_of: Callable[[str], Cluster | None] = staticmethod(lambda name: None)
+    """Other clusters, by name."""
+
+    picks_by_request = False
+    """Whether the host depends on more of a request than the express lane's plans know."""
 
     def __init__(
         self,
@@ -88,7 +91,7 @@ class Cluster:
             self.fast_failure = FastFailure(config.health_check, self.status, counts)
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
-        self.balancer = ClusterBalancer(config, stats, self.stats, tables.hosts, seed=seed, hosts_of=hosts_of)
+        self.balancer: PicksHosts = self._new_balancer(stats, tables, seed, hosts_of)
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
         self.sockets = TransportSockets(config, stats)
@@ -110,6 +113,10 @@ class Cluster:
         self.endpoints: ClusterEndpoints | None = None
         self.update_endpoints(endpoints)
 
+    def _new_balancer(self, stats: Stats, tables: Tables, seed: int, hosts_of: HostsOf) -> PicksHosts:
+        """Other types of clusters have one of their own (`types/`)."""
+        return ClusterBalancer(self.config, stats, self.stats, tables.hosts, seed=seed, hosts_of=hosts_of)
+
     def outcomes(self, *, internal: bool) -> Outcomes:
         """What responses count in; see `ClusterStats.outcomes`."""
         return self.stats.outcomes(internal=internal)
@@ -119,12 +126,10 @@ class Cluster:
         outcomes = self.stats.outcomes(internal=info is not None and info.internal)
         return Together((outcomes, *info.observed)) if info is not None and info.observed else outcomes
 
-    def transport_options(
-        self, request: Request, client: DownstreamConnection | None = None
-    ) -> TransportOptions | None:
-        """What `request` of `client`, as it comes to the router, asks of its connection; None in most clusters."""
-        names, owner = self.config.request_names, client if self.config.pool_per_downstream_connection else None
-        return None if names is None and owner is None else of_request(names, request, owner)
+    def transport_options(self, request: Request) -> TransportOptions | None:
+        """What `request`, as it comes to the router, asks of its connection; None in most clusters."""
+        names = self.config.request_names
+        return None if names is None else of_request(names, request)
 
     def pick(self, context: LoadBalancerContext = ANYBODY) -> Pool | None:
         """The pool of the balancer's next host for the request of `context`; None if none is healthy, or if there may
@@ -183,6 +188,20 @@ class Cluster:
             info.upstream_connection = stream.identity
         return stream
 
+    def pick_wanted(
+        self, wanted: OverrideHost, context: LoadBalancerContext, info: StreamInfo | None = None
+    ) -> Pool | None:
+        """The pool of that host; None if it is not to be had and any will do. Raises `ProxyError` (UH) if not."""
+        host = self.balancer.hosts.by_address.get(wanted.address)
+        if host is not None and self.status.reported(host) in self.config.lb.override_status:
+            return self._pools.get(host, context)
+        if not wanted.strict:
+            return None
+        self.stats.cx_none_healthy.inc()
+        error = failures.no_healthy_upstream()
+        self.outcomes_of(info).charge(error.status)
+        raise error
+
     def pick_another(
         self, rejects: Callable[[Host], bool], attempts: int, context: LoadBalancerContext = ANYBODY
     ) -> Pool | None:
@@ -214,7 +233,7 @@ class Cluster:
             raise failures.reset("overflow")
         info.upstream_host = info.upstream_tried = host.address
         info.upstream_hostname = host.hostname
-        tls = self.sockets.towards(host, context.transport)
+        tls = self.sockets.towards(host, context.asked(own=self.config.pool_per_downstream_connection))
         monitor = self.outlier.monitor(host) if self.outlier is not None else None
         connection = TcpConnection(host, self.config, self.stats, breaker, self._hosts, self._tcp.discard, tls, monitor)
         self._tcp.add(connection)

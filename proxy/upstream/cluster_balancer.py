@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from random import Random
+from typing import Protocol
 
 from proxy.config.cluster import Cluster as ClusterConfig
 from proxy.config.cluster import Host
@@ -28,6 +29,34 @@ HostsOf = Callable[[str], HostSet | None]
 def nobody(name: str) -> HostSet | None:
     """`HostsOf` where there are no other clusters."""
     return None
+
+
+class PicksHosts(Protocol):
+    """What a cluster finds hosts with: `ClusterBalancer`, or that of a type of its own (`types/`)."""
+
+    @property
+    def hosts(self) -> HostSet: ...
+    def choose(self, context: LoadBalancerContext) -> Picks: ...
+    def update(self, hosts: HostSet) -> None: ...
+    def follow_proxies(self) -> None: ...
+    def charge_none_healthy(self, labels: Labels) -> None: ...
+    def begin(self) -> None: ...
+    def end(self) -> None: ...
+
+
+class AtLevel:
+    """A balancer for a request whose priority was drawn elsewhere (`types/aggregate.py`)."""
+
+    def __init__(self, balancer: Balancer, level: tuple[int, bool]) -> None:
+        self._balancer = balancer
+        self._level = level
+        self.in_panic = balancer.in_panic
+        self.serves = balancer.serves
+        self.update = balancer.update
+
+    def pick(self, number: int | None = None, attempt: int = 0) -> Host | None:
+        """As `Balancer.pick`."""
+        return self._balancer.pick(number, attempt, level=self._level)
 
 
 class ClusterBalancer:
@@ -60,7 +89,8 @@ class ClusterBalancer:
 
     def choose(self, context: LoadBalancerContext) -> Picks:
         """The balancer of the hosts that a request is for."""
-        return self._all if self._subsets is None else self._subsets.choose(context.labels)
+        found = self._all if self._subsets is None else self._subsets.choose(context.labels)
+        return found if context.level is None or not isinstance(found, Balancer) else AtLevel(found, context.level)
 
     def update(self, hosts: HostSet) -> None:
         """Balance over `hosts` from now on."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 
 import trio
 
+from proxy import registry
 from proxy.config.cluster import Cluster as ClusterConfig
 from proxy.config.cluster import ClusterEndpoints, Endpoints
 from proxy.config.endpoints_delta import EndpointsDelta, newer
@@ -20,6 +21,7 @@ from proxy.upstream.health.service import NO_TOOLS, HealthChecks, Tools
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.owners import Alone, Owners
 from proxy.upstream.tables import Tables
+from proxy.upstream.types import TYPES
 
 REAP_INTERVAL = 1.0  # seconds: how late an idle connection may be closed
 STATUS_INTERVAL = 0.05  # seconds: how late a worker hears what another one has found out about a host
@@ -178,7 +180,8 @@ class ClusterManager:
     def _new(self, config: ClusterConfig, endpoints: Endpoints) -> Cluster:
         hosts = endpoints.clusters.get(config.name)
         seed = random.getrandbits(32)
-        return Cluster(
+        kind: type[Cluster] = registry.load(TYPES, config.type) if config.type in TYPES else Cluster
+        made = kind(
             config,
             hosts,
             self._stats,
@@ -190,6 +193,8 @@ class ClusterManager:
             open_log=self._open_log,
             hosts_of=self._hosts_of,
         )
+        made.cluster_of = self.get
+        return made
 
     def _ensure_rows(self, clusters: Collection[ClusterEndpoints]) -> None:
         hosts = (host.slot for cluster in clusters for locality in cluster.localities for host in locality.hosts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, NamedTuple
 
-from proxy.config.cluster import Cluster, RequestNames
+from proxy.config.cluster import RequestNames
 from proxy.http import authority
 from proxy.http.request import Request
 
@@ -33,23 +33,14 @@ class TransportOptions(NamedTuple):
 NO_OPTIONS = TransportOptions()
 
 
-def of_request(names: RequestNames | None, request: Request, owner: Connection | None = None) -> TransportOptions:
+def of_request(names: RequestNames, request: Request) -> TransportOptions:
     """What `request` asks for as it comes to the router, before its route rewrites it."""
-    if names is None:
-        return TransportOptions(owner=owner)
     named = request.headers.joined(names.header) if names.header else b""
     is_address, name = _host(named or request.authority)
     return TransportOptions(
         server_name=name if names.sni and not is_address else None,
         sans=(name,) if names.sans else (),
-        owner=owner,
     )
-
-
-def of_client(cluster: Cluster, client: Connection | None) -> TransportOptions | None:
-    """What bytes of `client`, which are no request, ask for; None in most clusters."""
-    own = client is not None and cluster.pool_per_downstream_connection
-    return TransportOptions(owner=client) if own else None
 
 
 def _host(named: bytes) -> tuple[bool, str]:

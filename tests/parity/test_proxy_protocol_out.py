@@ -31,6 +31,12 @@ def behind(version: str, inner: Fields | None = None) -> Fields:
     return {"transport_socket": {"name": "proxy", "typed_config": typed}}
 
 
+def aggregate(name: str, *members: str) -> Fields:
+    kind = "type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig"
+    config = {"name": "envoy.clusters.aggregate", "typed_config": {"@type": kind, "clusters": [*members]}}
+    return {"name": name, "connect_timeout": "1s", "lb_policy": "CLUSTER_PROVIDED", "cluster_type": config}
+
+
 class Running(NamedTuple):
     pair: Pair
     plain: ProxyReceiver
@@ -56,6 +62,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             static_cluster("v2", plain.port, **behind("V2")),
             static_cluster("secure", secure.port, **behind("V2", tls())),
             matched,
+            aggregate("all", "v2"),
             static_cluster("raw1", raw.port, **behind("V1")),
             static_cluster("raw2", raw.port, **behind("V2")),
         ]
@@ -86,7 +93,7 @@ def masked(client: Connection, header: bytes) -> bytes:
 
 
 @pytest.mark.parity(*of(KIND, "config", "transport_socket"), "config.core.v3.ProxyProtocolConfig.version")
-@pytest.mark.parametrize("cluster", ["v1", "v2", "secure", "matched"])
+@pytest.mark.parametrize("cluster", ["v1", "v2", "secure", "matched", "all"])
 def test_requests(running: Running, cluster: str) -> None:
     both: list[Envoy | Proxy] = [running.pair.envoy, running.pair.ours]
     before = len(running.plain.headers)

@@ -6,17 +6,21 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from master.config.compile import dns, endpoints
+from master.config.compile import aggregate, dns, endpoints
+from master.config.compile.aggregate import compile_aggregate
 from master.config.compile.circuit_breakers import compile_breakers
 from master.config.compile.health_check import compile_health_check
 from master.config.compile.lb_policies import compile_balancing
+from master.config.compile.original_dst import compile_original_dst
 from master.config.compile.outlier import compile_outlier_detection
 from master.config.compile.proxy_protocol import Transport, compile_transport
 from master.config.compile.socket_matches import compile_socket_matches
 from master.config.compile.upstream_http import compile_http_options
 from master.config.compile.upstream_socket import compile_happy_eyeballs, compile_upstream_socket
 from master.config.walk import unpack
-from proxy.config.cluster import Cluster, ClusterEndpoints, ClusterType, Dns, LocalityHosts
+from proxy.config.cluster import Cluster, ClusterEndpoints, ClusterType, Dns, Host, LocalityHosts
+from proxy.config.common import SocketAddress
+from proxy.config.original_dst import OriginalDst
 from proxy.config.tls import UpstreamTls
 
 if TYPE_CHECKING:
@@ -50,6 +54,13 @@ class Discovery(NamedTuple):
 
     type: ClusterType = "STATIC"
     dns: Dns | None = None
+    original_dst: OriginalDst | None = None
+    members: tuple[str, ...] = ()
+
+    @property
+    def balances(self) -> bool:
+        """Whether it finds the host of a request itself (`lb_policy: CLUSTER_PROVIDED`)."""
+        return self.type in ("ORIGINAL_DST", "AGGREGATE")
 
 
 def _dns_cluster(cluster: Any, message: Any, context: Context) -> Discovery:
@@ -57,13 +68,21 @@ def _dns_cluster(cluster: Any, message: Any, context: Context) -> Discovery:
     return Discovery(kind, dns.compile_dns_cluster(cluster, message, context))
 
 
-TYPES: dict[int, ClusterType] = {0: "STATIC", 1: "STRICT_DNS", 2: "LOGICAL_DNS"}
+def _aggregate(cluster: Any, message: Any, context: Context) -> Discovery:
+    return Discovery("AGGREGATE", members=compile_aggregate(cluster, message, context))
+
+
+TYPES: dict[int, ClusterType] = {0: "STATIC", 1: "STRICT_DNS", 2: "LOGICAL_DNS", 4: "ORIGINAL_DST"}
 """`Cluster.DiscoveryType`, those that are ours."""
 
 CLUSTER_TYPES: dict[str, Callable[[Any, Any, Context], Discovery]] = {
+    aggregate.AGGREGATE: _aggregate,
     dns.DNS_CLUSTER: _dns_cluster,
 }
 """What a `cluster_type` of this type is, by the cluster, the message, and the cluster's context."""
+
+EVERYWHERE = SocketAddress("0.0.0.0", 0)
+"""Stands for all hosts of a cluster whose hosts come from requests: it has their row."""
 
 DEFAULT_CONNECT_TIMEOUT = 5.0
 
@@ -88,10 +107,13 @@ def compile_clusters(
         localities: tuple[LocalityHosts, ...] = ()
         if _is_static(message):
             localities = endpoints.compile_hosts(message.load_assignment, slots, here.at("load_assignment"))
+        elif cluster.type == "ORIGINAL_DST":
+            localities = (LocalityHosts(0, (Host(next(slots), EVERYWHERE),)),)
         clusters[message.name] = cluster
         hosts[message.name] = ClusterEndpoints(
             message.name, 1, localities, index, *endpoints.compile_policy(message.load_assignment.policy)
         )
+    aggregate.check_members(clusters, [context.at(index) for index in range(len(messages))])
     return tuple(clusters.values()), hosts
 
 
@@ -113,11 +135,20 @@ def _discovery(message: Any, context: Context) -> Discovery:
     kind = TYPES.get(message.type, "STATIC")
     if kind in ("STRICT_DNS", "LOGICAL_DNS"):
         return Discovery(kind, dns.compile_dns(message, logical=kind == "LOGICAL_DNS", context=context))
+    if kind == "ORIGINAL_DST":
+        return Discovery(kind, original_dst=compile_original_dst(message, context))
     return Discovery(kind)
+
+
+def _check_policy(message: Any, discovery: Discovery, context: Context) -> None:
+    if discovery.balances != (message.lb_policy == message.CLUSTER_PROVIDED) and not context.incomplete():
+        expected = "CLUSTER_PROVIDED" if discovery.balances else "a policy"
+        context.error(("lb_policy",), f"not for a cluster of type {discovery.type}", expected)
 
 
 def _cluster(message: Any, manager: Any, context: Context) -> Cluster:
     discovery = _discovery(message, context)
+    _check_policy(message, discovery, context)
     connect_timeout = DEFAULT_CONNECT_TIMEOUT
     if message.HasField("connect_timeout"):
         connect_timeout = context.duration(message.connect_timeout, "connect_timeout")
@@ -141,6 +172,8 @@ def _cluster(message: Any, manager: Any, context: Context) -> Cluster:
         breaker=breaker,
         high_breaker=high_breaker,
         dns=discovery.dns,
+        original_dst=discovery.original_dst,
+        members=discovery.members,
         outlier=compile_outlier_detection(message, context, event_log_path=manager.outlier_detection.event_log_path),
         lb=balancing.lb,
         subsets=balancing.subsets,
@@ -159,7 +192,6 @@ def _cluster(message: Any, manager: Any, context: Context) -> Cluster:
             message.health_checks, context.at("health_checks"), http2=http_options.get("protocol") == "http2"
         ),
         close_connections_on_host_health_failure=message.close_connections_on_host_health_failure,
-        ignore_health_on_host_removal=message.ignore_health_on_host_removal,
         ignore_new_hosts_until_first_hc=message.common_lb_config.ignore_new_hosts_until_first_hc,
         **http_options,
     )

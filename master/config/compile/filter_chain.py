@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from master.config.compile.context import Context
 
 _INSPECTOR = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
+_ORIGINAL_DST = "envoy.extensions.filters.listener.original_dst.v3.OriginalDst"
 FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.listener.v3.FilterChain": (
         "name",
@@ -44,6 +45,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "enable_ja4_fingerprinting",
         "close_connection_on_client_hello_parsing_errors",
     ),
+    _ORIGINAL_DST: (),
 }
 
 _SOURCE_TYPES: dict[int, SourceType] = {0: "ANY", 1: "SAME_IP_OR_LOOPBACK", 2: "EXTERNAL"}
@@ -127,6 +129,12 @@ def _match(message: Any, context: Context) -> ChainMatch:
     )
 
 
+def restores_destination(message: Any) -> bool:
+    """Whether a listener has the filter `original_dst`."""
+    urls = (any_types.split_url(each.typed_config.type_url) for each in message.listener_filters)
+    return _ORIGINAL_DST in urls
+
+
 def compile_inspector(message: Any, chains: tuple[FilterChain, ...], context: Context) -> TlsInspector | None:
     """What a listener's `listener_filters` say; `context` stands for the listener. A chain that wants to know what
     nobody looks at would never be chosen.
@@ -144,10 +152,13 @@ def compile_inspector(message: Any, chains: tuple[FilterChain, ...], context: Co
             )
             if found.HasField("max_client_hello_size"):
                 inspector = msgspec.structs.replace(inspector, max_client_hello_size=found.max_client_hello_size.value)
+        elif type_url == _ORIGINAL_DST:
+            continue
         elif not listener_filter.HasField("typed_config") and not here.incomplete():
             here.error((), f"listener filter {listener_filter.name!r} has no typed_config", "typed_config")
         elif found is not None and here.at("typed_config").path not in context.unsupported:
-            here.error(("typed_config",), f"no listener filter has the type {type_url}", _INSPECTOR, kind="reference")
+            expected = f"one of {_ORIGINAL_DST}, {_INSPECTOR}"
+            here.error(("typed_config",), f"no listener filter has the type {type_url}", expected, kind="reference")
     blind = [index for index, chain in enumerate(chains) if chain.match.asks_tls]
     if inspector is None and blind and not context.incomplete():
         context.error(

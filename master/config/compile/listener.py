@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from master.config.compile.access_log import compile_access_logs
 from master.config.compile.address import compile_address
-from master.config.compile.filter_chain import compile_chains, compile_inspector
+from master.config.compile.filter_chain import compile_chains, compile_inspector, restores_destination
 from proxy.config.common import Address, SocketAddress
 from proxy.config.listener import DrainType, Listener, TrafficDirection
 
@@ -82,6 +82,7 @@ def _listener(message: Any, context: Context) -> Listener | None:
         filter_chains=chains,
         default_filter_chain=default,
         tls_inspector=compile_inspector(message, chains, context),
+        original_dst=restores_destination(message),
         listener_filters_timeout=timeout,
         continue_on_listener_filters_timeout=message.continue_on_listener_filters_timeout,
         enable_reuse_port=message.enable_reuse_port.value if message.HasField("enable_reuse_port") else True,

@@ -24,7 +24,6 @@ from proxy.route.hash_policy import address_hash
 from proxy.route.weighted import Weighted
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.load_balancer_context import LoadBalancerContext
-from proxy.upstream.transport_options import of_client
 
 
 class TcpProxy:
@@ -164,8 +163,7 @@ class TcpProxy:
             self._stats.cx_no_route.inc()
             raise ProxyError("cluster_not_found", side="internal", status=0, flag=Flag.NO_CLUSTER_FOUND)
         number = address_hash(info.connection.remote) if self._config.hash_source_ip and info.connection else None
-        transport = of_client(cluster.config, info.connection)
-        return cluster, LoadBalancerContext(choice.labels, number, transport=transport)
+        return cluster, LoadBalancerContext(choice.labels, number, info=info)
 
     def _directions(self, connection: Connection, upstream: Upstream) -> tuple[Direction, Direction]:
         stats = self._stats

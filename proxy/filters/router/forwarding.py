@@ -80,6 +80,7 @@ class Forwarding:
             high=options.high_priority,
             transport=transport,
             http2=exchange.request.protocol == "HTTP/2",
+            info=exchange.info,
             tcp=options.tcp_posts and exchange.request.method == b"POST",
         )
         self.cookies = hashed.cookies

@@ -93,11 +93,12 @@ class Shadow:
         stream = None
         info = StreamInfo(trio.current_time())
         info.internal = True
+        info.request = self._request
         try:
             with self._scope as scope:
                 transport = self._cluster.transport_options(self._request)
                 stream = await self._cluster.open_stream(
-                    info, context=LoadBalancerContext(self._labels, transport=transport)
+                    info, context=LoadBalancerContext(self._labels, transport=transport, info=info)
                 )
                 await self._send(stream)
                 await self._drop_answer(stream)

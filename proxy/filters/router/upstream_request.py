@@ -139,9 +139,13 @@ class UpstreamRequest:
         handover, info, cluster = self._exchange.handover, self._exchange.info, self._forwarding.cluster
         forwarding = self._forwarding
         if handover is None or handover.upstream is None:
+            if handover is not None:
+                pool = handover.pool
+            if info.override_host is not None and info.upstream_attempts == 1:
+                pool = cluster.pick_wanted(info.override_host, forwarding.context, info)
             return await cluster.open_stream(
                 info,
-                pool if handover is None else handover.pool,
+                pool,
                 self._judge,
                 context=forwarding.context,
             )
