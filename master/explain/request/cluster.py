@@ -77,7 +77,7 @@ def cluster(
     if known.type == "AGGREGATE":
         hosts = tuple(host for one in known.members for host in _hosts(endpoints.clusters.get(one), counts, None))
         note = f"its hosts are those of {', '.join(known.members)}, in this order"
-    elif known.type == "ORIGINAL_DST":
+    elif known.type in ("ORIGINAL_DST", "DYNAMIC_FORWARD_PROXY"):
         hosts, note = (), "each request says which its host is"
     elif not hosts and not (slots is not None and found is not None and HostSet.of(found).hosts):
         unresolved = known.dns is not None and counts is None
