@@ -51,7 +51,7 @@ def bootstrap(ports: Ports, filters: tuple[str, ...] = ()) -> str:
 
 
 def tree(ports: Ports, filters: tuple[str, ...] = ()) -> Fields:
-    """`filters` are classes of `filters/bench_filters.py`."""
+    """`filters` are classes of modules in `filters/`: `module.Class`."""
     log: Fields = {"name": "file", "typed_config": {"@type": _FILE_LOG, "path": "{directory}/access.log"}}
     tcp: Fields = {"@type": _TCP_PROXY, "stat_prefix": "tcp", "cluster": "origin", "idle_timeout": "3600s"}
     listeners = [
@@ -142,8 +142,9 @@ def _header_rules() -> Fields:
     return _filter("header_mutation", {"@type": _HEADER_MUTATION, "mutations": mutations})
 
 
-def _python_filter(name: str) -> Fields:
-    module = {"name": "bench_filters"}
+def _python_filter(path: str) -> Fields:
+    module_name, _, name = path.rpartition(".")
+    module = {"name": module_name}
     return {
         "name": name,
         "typed_config": {"@type": _DYNAMIC_MODULE, "dynamic_module_config": module, "filter_name": name},

@@ -196,8 +196,16 @@ class Server:
         return start
 
     async def prepare(self, config: CompiledConfig, endpoints: Endpoints) -> Snapshot:
-        """What `commit` takes. Nothing has changed yet, and whatever cannot be built raises here."""
-        return await self._builder.follow(self._snapshot, config, endpoints)
+        """What `commit` takes, or `forget`. Nothing has changed yet, and whatever cannot be built raises here. New
+        hosts that have health checks have been asked once.
+        """
+        snapshot = await self._builder.follow(self._snapshot, config, endpoints)
+        await self._clusters.health_checks.prepare(snapshot.clusters.values())
+        return snapshot
+
+    def forget(self) -> None:
+        """What was prepared will not be served."""
+        self._clusters.health_checks.follow(self._clusters.now.values())
 
     def commit(self, snapshot: Snapshot, drain: ListenerDraining) -> None:
         """Serve `snapshot`, which was prepared for the present one. Connections of listeners that are replaced or

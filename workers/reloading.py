@@ -62,6 +62,7 @@ class Reloading:
     def abort(self) -> None:
         """Forget what is being prepared."""
         self._scope.cancel()
+        self._server.forget()
         self._version, self._snapshot = 0, None
         self._built.set()
 

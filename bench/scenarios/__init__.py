@@ -87,10 +87,10 @@ SCENARIOS = (
     Scenario("access-log", "small GET, 32 connections, access log to a file", Requests(_SMALL, listener="log")),
     Scenario(
         "5-filters",
-        "small GET, 32 connections, with 5 filters in Python and without",
+        "small GET, 32 connections, with 5 filters in Python, with 5 that have hooks, and without",
         Requests(_SMALL),
         pair=("trireme",),
-        extra=("5-filters",),
+        extra=("5-filters", "5-hooks"),
         references=(),
     ),
     Scenario(

@@ -47,6 +47,7 @@ STARTERS = {
     "bare": Starter(bare.Bare),
     "no-stats": Starter(trireme.without_stats),
     "5-filters": Starter(trireme.with_filters),
+    "5-hooks": Starter(trireme.with_hooks),
     "trireme-2": Starter(trireme.with_two_workers, cores=2),
     "envoy-2": Starter(envoy.with_two_workers, cores=2),
     "trireme-json": Starter(many_clusters.from_json, cores=2),

@@ -12,7 +12,9 @@ from bench.upstreams import Upstreams
 from tests.kit.proxy import Proxy
 
 _HERE = Path(__file__).resolve().parents[1]
-FILTERS = ("Look", "EditRequest", "EditResponse", "Time", "Count")
+_FILTERS = ("Look", "EditRequest", "EditResponse", "Time", "Count")
+FILTERS = tuple(f"bench_filters.{name}" for name in _FILTERS)
+HOOKS = tuple(f"bench_hooks.{name}" for name in _FILTERS)
 
 
 class Trireme:
@@ -67,6 +69,10 @@ def without_stats(upstreams: Upstreams) -> Trireme:
 
 def with_filters(upstreams: Upstreams) -> Trireme:
     return Trireme(upstreams, filters=FILTERS)
+
+
+def with_hooks(upstreams: Upstreams) -> Trireme:
+    return Trireme(upstreams, filters=HOOKS)
 
 
 def with_two_workers(upstreams: Upstreams) -> Trireme:

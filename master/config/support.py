@@ -54,6 +54,7 @@ from proxy.filters.http import HTTP_FILTERS, HTTP_ROUTE_CONFIGS
 from proxy.filters.network import NETWORK_FILTERS
 from proxy.http.original_ip import ORIGINAL_IP_DETECTIONS
 from proxy.http.request_id import REQUEST_IDS
+from proxy.http.session_states import SESSION_STATES
 
 TABLES = (
     NETWORK_FILTERS,
@@ -64,6 +65,7 @@ TABLES = (
     ORIGINAL_IP_DETECTIONS,
     REQUEST_IDS,
     EARLY_HEADER_MUTATIONS,
+    SESSION_STATES,
 )
 
 

@@ -95,7 +95,7 @@ DETAILS: dict[str, Detail] = {
         "upgrade_configs of the connection manager or route",
     ),
     "tunnel_refused_by_upstream": Detail(
-        "the other proxy did not agree to the tunnel that was asked of it (CONNECT)", "upstream",
+        "the other proxy did not agree to the tunnel that was asked of it (CONNECT or POST)", "upstream",
         "`tunneling_config` of the TCP proxy, and what the other proxy allows; the log's "
         "`%UPSTREAM_TRANSPORT_FAILURE_REASON%` has its status",
     ),

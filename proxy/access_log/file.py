@@ -33,19 +33,25 @@ class FileAccessLog(LineLogger):
     @classmethod
     def from_proto(cls, message: Any, context: CompileContext) -> Config:
         """Compiles a `FileAccessLog`; a file that we could not write to is reported."""
-        made_later = context.will_exist(str(Path(message.path).parent))
-        if message.path and not made_later and (fault := unwritable(message.path)):
-            context.error(("path",), fault, "a path that the proxy's user may write to")
+        check_path(message.path, context, "path")
         return cls.Config(message.path, log_format_from_proto(message, context))
 
     def __init__(self, config: Config, sinks: Sinks) -> None:
         super().__init__(compile_format(config.format), sinks.writer.queue(file_output(config.path)))
 
 
+def check_path(path: str, context: CompileContext, *place: str | int) -> None:
+    """Report that lines could not be written to the file at `path`, which stands at `place` below `context`."""
+    if path and not context.will_exist(str(Path(path).parent)) and (fault := unwritable(path)):
+        context.error(place, fault, "a path that the proxy's user may write to")
+
+
 def unwritable(path: str) -> str:
     """Why `path` cannot be opened for writing by this process, whose user is the workers'; "" if it can."""
     if path in STANDARD:
         return ""
+    if "\0" in path:
+        return f"{path!r} cannot be the name of a file"
     try:
         mode = Path(path).stat().st_mode
     except FileNotFoundError:

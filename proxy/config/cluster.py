@@ -208,7 +208,6 @@ class Cluster(msgspec.Struct, frozen=True):
     preconnect_ratio: float = 1.0
     health_check: HealthCheck | None = None
     close_connections_on_host_health_failure: bool = False
-    ignore_health_on_host_removal: bool = False
     ignore_new_hosts_until_first_hc: bool = False
 
     @property

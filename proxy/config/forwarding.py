@@ -86,7 +86,8 @@ class Forwarding(msgspec.Struct, frozen=True, gc=False):
     `max_grpc_timeout`: a gRPC client's own timeout, less `grpc_timeout_offset`, counts up to this one, instead of the
     route's timeout; 0 is no limit, None: it does not count.
     `internal_redirect`: which redirects of the upstream are followed here. `tcp_posts`: the body of a POST becomes the
-    bytes of a TCP connection (`ConnectConfig.allow_post`).
+    bytes of a TCP connection (`ConnectConfig.allow_post`). `proxy_protocol`: such a connection, and that of a CONNECT
+    that ends here, begins with a PROXY header of this version.
     """
 
     idle_timeout: float | None = None
@@ -103,6 +104,7 @@ class Forwarding(msgspec.Struct, frozen=True, gc=False):
     max_grpc_timeout: float | None = None
     grpc_timeout_offset: float = 0.0
     tcp_posts: bool = False
+    proxy_protocol: Literal["", "V1", "V2"] = ""
 
     def upgrade(self, kind: str) -> RouteUpgrade | None:
         """What the route says about `kind` (lower case); None if nothing."""

@@ -53,7 +53,8 @@ class ZoneAware(msgspec.Struct, frozen=True):
 
 class LoadBalancing(msgspec.Struct, frozen=True):
     """How requests are spread over the hosts of a cluster. `panic_threshold` in percent, 0 for never; `fail_on_panic`:
-    a request that meets panic gets no host. Of `locality_weighted` and `zone_aware` there is one at most.
+    a request that meets panic gets no host. Of `locality_weighted` and `zone_aware` there is one at most. A filter may
+    choose a host that is as `override_status` says.
     """
 
     policy: Policy = "ROUND_ROBIN"
@@ -64,6 +65,7 @@ class LoadBalancing(msgspec.Struct, frozen=True):
     slow_start: SlowStart | None = None
     zone_aware: ZoneAware | None = None
     fail_on_panic: bool = False
+    override_status: tuple[str, ...] = ("HEALTHY", "DEGRADED")
 
     @property
     def hashes(self) -> bool:

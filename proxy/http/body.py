@@ -114,6 +114,15 @@ class RequestBody:
         self._transforms += (transform,)
 
     @property
+    def transformed(self) -> bool:
+        """Whether what is read passes a transform."""
+        return bool(self._transforms)
+
+    def move_to(self, downstream: Downstream) -> None:
+        """It comes from `downstream` now; nothing of it has been read."""
+        self._downstream = downstream
+
+    @property
     def splices(self) -> bool:
         return self._downstream.splices
 

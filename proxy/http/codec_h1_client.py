@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from proxy.config.http1 import UpstreamHttp1Options
 from proxy.http import h1_connection, h1_head, h1_outgoing, h1_target, header_case
 from proxy.http.codec import CodecError
@@ -19,15 +17,39 @@ from proxy.http.h1_framing import BodyReader, ChunkedReader, SizedReader, UntilC
 from proxy.http.h1_head import HeadReader, ResponseHead
 from proxy.http.h1_inbox import Inbox
 from proxy.http.h1_sender import H1Sender
-from proxy.http.h1_strict import AUTHORITY, TOKEN
-from proxy.http.h1_writer import RawWriter, render_head, unwritable
-from proxy.http.headers import Headers
+from proxy.http.h1_strict import AUTHORITY, PATH, TOKEN
+from proxy.http.h1_writer import BodyWriter, RawWriter, render_head, unwritable
+from proxy.http.headers import Headers, KeyFormat
 
 # An origin that answers 1xx for ever would hold the exchange without ever answering it (Go's transport stops at 5).
 MAX_INFORMATIONAL = 16
 
-# RFC 9112 3.2: origin-form (no "#") or asterisk-form. A path that says "http://…" would rename the host (3.2.2).
-_PATH = re.compile(rb"/[\x21\x22\x24-\x7e]*|\*")
+
+def written_request(
+    method: bytes,
+    path: bytes,
+    authority: bytes,
+    headers: Headers,
+    *,
+    end_stream: bool,
+    whole_url: bool = False,
+    key_format: KeyFormat | None = None,
+) -> tuple[bytes, BodyWriter]:
+    """A request's head on the wire, and what writes its body. One that must not be sent raises `CodecError` (400)."""
+    if not TOKEN.fullmatch(method):
+        raise unwritable("method", status=400)
+    if not AUTHORITY.fullmatch(authority):
+        raise unwritable("authority", status=400)
+    target = authority if method == b"CONNECT" else path
+    if method != b"CONNECT" and not PATH.fullmatch(path):
+        raise unwritable("path", status=400)
+    fields, framing, writer = h1_outgoing.frame_request(method, headers, end_stream=end_stream)
+    if whole_url and method != b"CONNECT":
+        target = h1_target.absolute(headers.get(b"x-forwarded-proto"), authority, path)
+    key_format = headers.key_format or key_format
+    host = b"host" if key_format is None else key_format(b"host")
+    first_line = b"%b %b HTTP/1.1\r\n%b: %b\r\n" % (method, target, host, authority)
+    return render_head(first_line, fields + framing, status=400, key_format=key_format), writer
 
 
 class H1ClientCodec(H1Sender):
@@ -81,20 +103,15 @@ class H1ClientCodec(H1Sender):
     ) -> int:
         if not self.reusable:
             raise RuntimeError("the connection cannot carry another request")
-        if not TOKEN.fullmatch(method):
-            raise unwritable("method", status=400)
-        if not AUTHORITY.fullmatch(authority):
-            raise unwritable("authority", status=400)
-        target = authority if method == b"CONNECT" else path
-        if method != b"CONNECT" and not _PATH.fullmatch(path):
-            raise unwritable("path", status=400)
-        fields, framing, writer = h1_outgoing.frame_request(method, headers, end_stream=end_stream)
-        if self._options.send_fully_qualified_url and method != b"CONNECT":
-            target = h1_target.absolute(headers.get(b"x-forwarded-proto"), authority, path)
-        key_format = headers.key_format or self._key_format
-        host = b"host" if key_format is None else key_format(b"host")
-        first_line = b"%b %b HTTP/1.1\r\n%b: %b\r\n" % (method, target, host, authority)
-        head = render_head(first_line, fields + framing, status=400, key_format=key_format)
+        head, writer = written_request(
+            method,
+            path,
+            authority,
+            headers,
+            end_stream=end_stream,
+            whole_url=self._options.send_fully_qualified_url,
+            key_format=self._key_format,
+        )
         self._output.append(head)
         self._header_bytes_sent = len(head) - head.index(b"\r\n") - 4
         self._stream_id += 1

@@ -38,6 +38,7 @@ class Deadlines:
     __slots__ = (
         "_armed",
         "_client_gone",
+        "_deadline",
         "_ended",
         "_idle",
         "_idle_at",
@@ -64,6 +65,7 @@ class Deadlines:
         self.asked_timeout: float | None = None
         self.asked_per_try_timeout: float | None = None
         self.no_content_on_timeout = False
+        self._deadline = self._idle_at  # the scope's: trio takes 0.5 µs to tell it
         self.scope = trio.CancelScope(deadline=self._idle_at)
 
     def touch(self) -> None:
@@ -150,7 +152,9 @@ class Deadlines:
         return phase if self._armed.get(phase, NEVER) < self._idle_at else idle
 
     def _apply(self) -> None:
-        self.scope.deadline = min(self._idle_at, *self._armed.values()) if self._armed else self._idle_at
+        earliest = min(self._idle_at, *self._armed.values()) if self._armed else self._idle_at
+        if earliest != self._deadline:
+            self.scope.deadline = self._deadline = earliest
 
 
 def _failure(phase: Phase, *, request_complete: bool, timeout_status: int) -> ProxyError | None:

@@ -58,6 +58,10 @@ class Downstream(Protocol):
         """Whether `receive` has an event at hand and will not wait."""
         ...
 
+    def has_head(self) -> bool:
+        """Whether the request's head is here already, or what is wrong with it, so that `receive` will not wait."""
+        ...
+
     def whole_within(self, size: int) -> bool:
         """Whether the rest of the request is here already and is at most `size` bytes."""
         ...
@@ -111,12 +115,6 @@ class H1Downstream:
     def torn(self) -> bool:
         return self.connection.sending
 
-    async def wait_begin(self) -> bool:
-        """Wait for the first bytes of a request; False if the client closes instead."""
-        await self.connection.wait_readable()
-        self._arrived = await self.connection.receive()
-        return bool(self._arrived)
-
     def take_over(self, arrived: bytes, unsent: bytes) -> None:
         """Go on where the express lane stopped: `arrived` has been read. If `unsent` is not empty, a part of the answer
         is with the client, and `unsent` is what the next flush has to send instead of all of it."""
@@ -136,6 +134,16 @@ class H1Downstream:
     def received(self) -> int:
         """How many bytes of the connection the exchanges up to here have taken."""
         return self.connection.bytes_received - len(self._arrived) - self.codec.held
+
+    def has_head(self) -> bool:
+        """Whether the request's head is here already, or what is wrong with it, so that `receive` will not wait."""
+        if self._arrived:
+            arrived, self._arrived = self._arrived, b""
+            try:
+                self._events.extend(self.codec.receive(arrived))
+            except CodecError as error:
+                self._failure = error
+        return bool(self._events) or self._failure is not None
 
     async def receive(self) -> Event:
         """The next event of the exchange; raises `ProxyError` (DPE, or DC when the client went away within it)."""

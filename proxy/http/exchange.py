@@ -21,6 +21,7 @@ from proxy.http.filter_failures import FilterFailures
 from proxy.http.handover import Handover
 from proxy.http.headers import Headers
 from proxy.http.hop_by_hop import HOP_BY_HOP
+from proxy.http.received import Received
 from proxy.http.redirected import Redirected
 from proxy.http.request import Request
 from proxy.http.response_edits import Passed, ResponseEdit, ResponseEdits, ResponseHead, opens_tunnel
@@ -65,21 +66,6 @@ class Routing(Protocol):
     def choose(self, exchange: Exchange) -> RouteEntry | None:
         """The route of the exchange's request as it is now, with all that follows from it; None if there is none."""
         ...
-
-
-class Received:
-    """A request's head as it came. Later edits of the headers make a new list, or append to this one."""
-
-    __slots__ = ("_count", "_items", "authority", "path")
-
-    def __init__(self, event: RequestReceived) -> None:
-        self.authority, self.path = event.authority, event.path
-        self._items = event.headers.items
-        self._count = len(event.headers.items)
-
-    @property
-    def headers(self) -> Headers:
-        return Headers(self._items[: self._count])
 
 
 class Exchange:
@@ -161,6 +147,31 @@ class Exchange:
         elif event.expect_continue:
             event.headers.set(b"expect", b"100-continue")
         self.body = RequestBody(self._downstream, self.deadlines, self.info, expect_continue=asks)
+
+    def begin_planned(self, request: Request, received: Received, head: bytes, *, end_stream: bool) -> None:
+        """The request's head has arrived, which was `received` and became `request`, by a plan of the express lane."""
+        info = self.info
+        info.stream_id = 1
+        info.request_complete = end_stream
+        if end_stream:
+            info.request_received = info.started
+        self.received = received
+        self.request = info.request = request
+        info.request_head = head
+
+    def move_to(self, downstream: Downstream) -> None:
+        """The express lane leaves the exchange: from now on `downstream` is what it has of its client."""
+        self._downstream = downstream
+        self.body.move_to(downstream)
+
+    @property
+    def touches_bodies(self) -> bool:
+        """Whether a filter wants to see the body of the request or of the response."""
+        return self._edits.touch_bodies or self.body.transformed
+
+    def edit_head(self, head: ResponseHead, *, end_stream: bool) -> None:
+        """Run the hooks of the response's head, all of them that are left. Raises what they do."""
+        self._edits.head(head, self.request.method, end_stream=end_stream)
 
     def resume(self, before: Exchange, followed: Redirected) -> None:
         """Begin with what `before` was redirected to. Who asks is known already."""

@@ -22,6 +22,7 @@ from proxy.http.express_upstreamed import ListedHead, WrittenHead
 from proxy.http.h2_request_fields import request_fields
 from proxy.http.headers import Headers
 from proxy.http.identity import REQUEST_ID, Hop, Identities
+from proxy.http.received import Received
 from proxy.http.request import Request
 from proxy.http.target import Target
 
@@ -32,7 +33,7 @@ _TARGET = re.compile(rb"/[\x21\x22\x24-\x7e]*")
 # RFC 9112 3: method SP origin-form SP HTTP/1.1. HEAD and CONNECT answer in ways of their own.
 _LINE = re.compile(rb"(%b) (/[\x21\x22\x24-\x7e]*) HTTP/1\.1\r\n" % _METHODS)
 
-_FRAMING = frozenset({b"connection", b"expect", b"host", b"transfer-encoding", b"upgrade"})
+FRAMING = frozenset({b"connection", b"expect", b"host", b"transfer-encoding", b"upgrade"})
 
 # Options that heads are read with.
 _OF_HEADS = (
@@ -48,7 +49,9 @@ _NOT_PLAIN = re.compile(rb"(?i)(?:^|\r\n)(?:expect|http2-settings|transfer-encod
 
 
 class Understood(NamedTuple):
-    """What a head says. `closes`: the client wants no more than this."""
+    """What a head says. `content_length`: -1 if there is a body and it does not say. `closes`: the client wants no more
+    than this.
+    """
 
     event: RequestReceived
     content_length: int
@@ -57,10 +60,11 @@ class Understood(NamedTuple):
 
 class Arrival:
     """A request that came in one piece, `data`: `fields` are its header lines with the final empty line, `varying` the
-    values that its plan has holes for.
+    values that its plan has holes for. Those of another `kind` have plans of their own.
     """
 
     protocol = "HTTP/1.1"
+    kind = "HTTP/1.1"
     __slots__ = ("body", "data", "fields", "method", "path", "varying")
 
     def __init__(self, data: bytes, method: bytes, path: bytes, fields: bytes, body: bytes) -> None:
@@ -112,14 +116,16 @@ def plain_path(path: bytes | None) -> bytes | None:
 
 class RequestPlan:
     """A head, understood and edited. `request.path` is its user's to set. `generates_id`: each request gets an id of
-    ours. `closes`: the client wants no more than this. `internal`: it comes from inside.
+    ours. `closes`: the client wants no more than this. `internal`: it comes from inside. `received` is the head as it
+    came.
     """
 
-    __slots__ = ("_address", "_varying", "closes", "content_length", "generates_id", "internal", "request")
+    __slots__ = ("_address", "_varying", "closes", "content_length", "generates_id", "internal", "received", "request")
 
     def __init__(
         self,
         request: Request,
+        received: Received,
         *,
         internal: bool,
         address: Address | None,
@@ -129,6 +135,7 @@ class RequestPlan:
         varying: int,
     ) -> None:
         self.request = request
+        self.received = received
         self.internal = internal
         self._address = address
         self.content_length = content_length
@@ -155,7 +162,7 @@ class RequestPlan:
         headers, theirs = request.headers, self.request.headers
         # Filters have edited them since.
         length, ids = headers.get_all(b"content-length"), headers.get_all(REQUEST_ID)
-        if length != theirs.get_all(b"content-length") or any(name in _FRAMING for name, _ in headers):
+        if length != theirs.get_all(b"content-length") or any(name in FRAMING for name, _ in headers):
             return None
         if self.generates_id and ids != theirs.get_all(REQUEST_ID):
             return None
@@ -164,6 +171,8 @@ class RequestPlan:
             headers.set(REQUEST_ID, express_varying.mark(self._varying))
         method, path, authority = request.method, request.path, request.authority
         try:
+            if http1 is not None and self.content_length < 0:
+                return None  # it would come in chunks
             if http1 is None:
                 fields, _ = request_fields(method, path, authority, headers, request.told_scheme)
                 return ListedHead(fields, headers, authority)
@@ -181,7 +190,7 @@ def plan(understood: Understood, hop: Hop, identities: Identities, target: Targe
     event = understood.event
     headers = event.headers
     theirs = headers.get(REQUEST_ID)
-    request = Request(event)
+    received, request = Received(event), Request(event)
     target.apply_to_host(request, hop.port)
     try:
         caller = identities.admit(headers, hop)
@@ -194,6 +203,7 @@ def plan(understood: Understood, hop: Hop, identities: Identities, target: Targe
     ours = headers.get(REQUEST_ID)
     return RequestPlan(
         request,
+        received,
         internal=caller.internal,
         address=None if caller.address is hop.peer.address else caller.address,
         closes=understood.closes,

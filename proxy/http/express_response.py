@@ -10,7 +10,8 @@ import abc
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
-from proxy.http import h1_connection, h1_head, h1_outgoing
+from proxy.config.cluster import Cluster
+from proxy.http import h1_connection, h1_head, h1_outgoing, header_case
 from proxy.http.codec import CodecError
 from proxy.http.h1_writer import render_head
 from proxy.http.h2_heads import ResponseHead as DecodedHead
@@ -224,6 +225,44 @@ class ResponsePlans(abc.ABC, Generic[Plan]):
         """
 
 
+def written(status: int, headers: Headers, key_format: KeyFormat | None, *, end_stream: bool, close: bool) -> bytes:
+    """The head of a response to GET, or the like, on the wire. One that must not be sent raises `CodecError` (502)."""
+    fields, framing, _ = h1_outgoing.frame_response(
+        status, headers, method=b"GET", version=b"1.1", opens_tunnel=False, end_stream=end_stream
+    )
+    if close:
+        fields.append((b"connection", b"close"))
+    line = h1_outgoing.status_line(status, reason=headers.reason)
+    return render_head(line, fields + framing, status=502, key_format=key_format)
+
+
+class _Untouched(ResponseRules):
+    """Rules of heads that are kept as they came."""
+
+    def clean(self, headers: Headers, **options: Any) -> None:
+        """Nothing."""
+
+
+class ReadPlans(ResponsePlans[ResponsePlan]):
+    """Of heads as they came: what becomes of them is worked out anew with each response."""
+
+    @classmethod
+    def of_cluster(cls, shelf: Shelf, cluster: Cluster) -> ReadPlans:
+        return cls(
+            shelf,
+            _Untouched(),
+            max_bytes=cluster.max_response_headers_kb * 1024,
+            max_count=cluster.max_response_headers_count,
+            service_time=False,
+            remember=header_case.reader(cluster.http1.header_case),
+        )
+
+    def _finished(
+        self, status: int, content_length: int, head_size: int, headers: Headers, **options: Any
+    ) -> ResponsePlan:
+        return ResponsePlan(status, content_length, head_size, headers, timed=False, date=None)
+
+
 class WrittenPlans(ResponsePlans[WrittenPlan]):
     """Those of HTTP/1. `key_format` is how names are written to clients."""
 
@@ -245,15 +284,9 @@ class WrittenPlans(ResponsePlans[WrittenPlan]):
     ) -> WrittenPlan | None:
         if content_length < 0:  # its chunks depend on the pieces in which it comes
             return None
-        fields, framing, _ = h1_outgoing.frame_response(
-            status, headers, method=b"GET", version=b"1.1", opens_tunnel=False, end_stream=ended
-        )
-        if close:
-            fields.append((b"connection", b"close"))
         key_format = headers.key_format or self._key_format
-        line = h1_outgoing.status_line(status, reason=headers.reason)
         try:
-            rendered = render_head(line, fields + framing, status=502, key_format=key_format)
+            rendered = written(status, headers, key_format, end_stream=ended, close=close)
         except CodecError:
             return None
         plan = WrittenPlan(status, content_length, head_size, headers, timed=timed, date=date)

@@ -56,6 +56,27 @@ def build_chain(filters: Sequence[HttpFilter | HookFilter | ConditionalFilter]) 
     return chain
 
 
+def never_waits(http_filter: object) -> bool:
+    """Whether it is a `HookFilter`, and runs always."""
+    return not hasattr(http_filter, "wrapped") and (
+        hasattr(http_filter, "on_request_headers") or hasattr(http_filter, "on_response_headers")
+    )
+
+
+def build_hooks(filters: Sequence[HookFilter]) -> Callable[[Exchange], Awaitable[None] | None]:
+    """What these `filters` do before the next one in the chain is called: None if that is to be called now, else what
+    settles the exchange instead.
+    """
+    chain: Any = _nothing_to_await
+    for hook_filter in reversed(filters):
+        chain = _link_any(hook_filter, chain)
+    return chain  # type: ignore[no-any-return]
+
+
+def _nothing_to_await(exchange: Exchange) -> None:
+    """All hooks have run."""
+
+
 def _link_any(http_filter: Any, call_next: CallNext) -> CallNext:
     wrapped = getattr(http_filter, "wrapped", None)
     if wrapped is not None:

@@ -54,6 +54,10 @@ _CONTENT_LENGTH = re.compile(rb"[0-9]{1,18}")
 # A comma is a sub-delim, but here it is what two merged Host lines look like: refused.
 AUTHORITY = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})+)(?::[0-9]{0,5})?")
 
+# RFC 9112 3.2, RFC 9113 8.3.1: origin-form (no "#") or asterisk-form, as we send it. A path that says "http://…" would
+# rename the host (3.2.2).
+PATH = re.compile(rb"/[\x21\x22\x24-\x7e]*|\*")
+
 # The methods that Envoy knows; others need `allow_custom_methods`.
 KNOWN_METHODS = frozenset(
     b"ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MOVE MSEARCH NOTIFY "

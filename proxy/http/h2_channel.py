@@ -89,6 +89,10 @@ class H2Channel:
     def pending(self) -> bool:
         return bool(self._heads or self._body or self._end)
 
+    def has_head(self) -> bool:
+        """Whether a head has come."""
+        return self.pending
+
     @property
     def read_size(self) -> int:
         """How many bytes for the peer are worth having at once."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 from proxy.http import h2_strict
 from proxy.http.codec import CodecError
-from proxy.http.h1_strict import AUTHORITY, TOKEN
+from proxy.http.h1_strict import AUTHORITY, PATH, TOKEN
 from proxy.http.h2_heads import Pair
 from proxy.http.headers import Headers
 
-# A path without its fragment, or "*".
-_PATH = re.compile(rb"/[\x21\x22\x24-\x7e]*|\*")
 _SCHEMES = frozenset({b"http", b"https"})
 
 
@@ -40,7 +36,7 @@ def _pseudo(method: bytes, path: bytes, authority: bytes, scheme: bytes, protoco
         raise unwritable("authority")
     if method == b"CONNECT":
         return ((b":method", method), (b":authority", authority))
-    if not _PATH.fullmatch(path):
+    if not PATH.fullmatch(path):
         raise unwritable("path")
     if scheme not in _SCHEMES:
         raise unwritable("scheme")

@@ -110,7 +110,8 @@ class StreamInfo:
     `attempts` are those that failed, `cause` is what lies behind a failure: the text of an error, or a traceback.
     `upstream_close_type` says how the upstream's connection ended (`%UPSTREAM_DETECTED_CLOSE_TYPE%`).
     `observed` are the stats of the virtual cluster and of the route that the request counts in
-    (`proxy.upstream.observed.Observed`).
+    (`proxy.upstream.observed.Observed`). `override_host` is the host that a filter wants for the first attempt
+    (`proxy.upstream.override_host.OverrideHost`), None for any.
 
     `dynamic_metadata` (namespace → struct) and `filter_state` (key → object) are what filters have left here, None as
     long as none has: to be read, and to be written by `set_dynamic_metadata`, `merge_dynamic_metadata` and
@@ -141,6 +142,7 @@ class StreamInfo:
         "log_type",
         "meter",
         "observed",
+        "override_host",
         "pool_ready",
         "received_before",
         "request",
@@ -210,6 +212,7 @@ class StreamInfo:
         self.attempts: tuple[Attempt, ...] = ()
         self.cause = ""
         self.observed: tuple[Any, ...] = ()
+        self.override_host: Any = None
         self.upstream_tried: Address | None = None
         self.upstream_remote: Address | None = None
         self.upstream_local: Address | None = None

@@ -12,6 +12,7 @@ import xxhash
 
 from proxy.config.common import Address, SocketAddress
 from proxy.config.hash_policy import CookieMaker, HashPolicy
+from proxy.http.cookies import cookie
 from proxy.http.headers import Headers
 from proxy.http.stream_data import HashableText, StateObject
 from proxy.route.conditions import first_value
@@ -62,32 +63,11 @@ class RequestHash:
         return self._by_head and all(cookie(headers, name) for name in self._made)
 
 
-def cookie(headers: Headers, name: bytes) -> bytes:
-    """The value of a cookie, without quotation marks around it; empty if there is none (`parseCookieValue`)."""
-    for line in headers.get_all(b"cookie"):
-        for crumb in line.split(b";"):
-            key, found, value = crumb.partition(b"=")
-            if found and key.lstrip(b" ") == name:
-                return value[1:-1] if len(value) >= 2 and value[:1] == value[-1:] == b'"' else value
-    return b""
-
-
 def address_hash(address: Address | None) -> int | None:
     """The hash of an IP address without its port; None if there is none."""
     return (
         xxhash.xxh64_intdigest(address.host.encode()) if isinstance(address, SocketAddress) and address.host else None
     )
-
-
-def set_cookie(name: str, value: bytes, maker: CookieMaker) -> bytes:
-    """The value of a `set-cookie` header (`makeSetCookieValue`)."""
-    parts = [f'{name}="{value.decode()}"']
-    if maker.max_age:
-        parts.append(f"Max-Age={maker.max_age}")
-    if maker.path:
-        parts.append(f"Path={maker.path}")
-    parts += [f"{key}={said}" if said else key for key, said in maker.attributes]
-    return "; ".join((*parts, "HttpOnly")).encode()
 
 
 def _by_header_lines(policy: HashPolicy) -> bool:

@@ -32,6 +32,7 @@ from proxy.upstream.judge import Judge
 from proxy.upstream.load_balancer_context import ANYBODY, LoadBalancerContext
 from proxy.upstream.observed import Hidden, Together
 from proxy.upstream.outlier.detector import OpenLog, detector_of
+from proxy.upstream.override_host import OverrideHost
 from proxy.upstream.owners import Owners
 from proxy.upstream.pool import Pool
 from proxy.upstream.pools import Pools
@@ -193,6 +194,20 @@ class Cluster:
         if info is not None:
             info.upstream_connection = stream.identity
         return stream
+
+    def pick_wanted(
+        self, wanted: OverrideHost, context: LoadBalancerContext, info: StreamInfo | None = None
+    ) -> Pool | None:
+        """The pool of that host; None if it is not to be had and any will do. Raises `ProxyError` (UH) if not."""
+        host = self.balancer.hosts.by_address.get(wanted.address)
+        if host is not None and self.status.reported(host) in self.config.lb.override_status:
+            return self._pools.get(host, context)
+        if not wanted.strict:
+            return None
+        self.stats.cx_none_healthy.inc()
+        error = failures.no_healthy_upstream()
+        self.outcomes_of(info).charge(error.status)
+        raise error
 
     def pick_another(
         self, rejects: Callable[[Host], bool], attempts: int, context: LoadBalancerContext = ANYBODY

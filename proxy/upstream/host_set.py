@@ -6,7 +6,7 @@ Immutable: a change of endpoints, or of a host's health, is a new `HostSet`.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple, Self
 
 from proxy.config.cluster import OVERPROVISIONING, ClusterEndpoints, Host
@@ -104,7 +104,7 @@ class Priority:
 class HostSet:
     """Hosts by priority, lowest number first. `overprovisioning_factor` is in percent."""
 
-    __slots__ = ("_weighted", "hosts", "levels", "overprovisioning_factor", "priorities")
+    __slots__ = ("_by_address", "_weighted", "hosts", "levels", "overprovisioning_factor", "priorities")
 
     def __init__(
         self,
@@ -118,6 +118,14 @@ class HostSet:
         self._weighted = weighted
         self.levels = tuple(one.level(weighted=weighted) for one in self.priorities)
         self.hosts: frozenset[Host] = frozenset(host for one in self.priorities for host in one.hosts)
+        self._by_address: dict[str, Host] | None = None
+
+    @property
+    def by_address(self) -> Mapping[str, Host]:
+        """By what Envoy calls it: `127.0.0.1:80`. Of several the last one, made when somebody asks."""
+        if self._by_address is None:
+            self._by_address = {str(host.address): host for one in self.priorities for host in one.hosts}
+        return self._by_address
 
     def __eq__(self, other: object) -> bool:
         """Whether there are the same hosts in the same places, and they do as well."""

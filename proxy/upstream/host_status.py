@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from proxy.config.cluster import Cluster, Host
+from proxy.config.cluster import Cluster, HealthStatus, Host
 from proxy.upstream.host_set import Health, told_health
 from proxy.upstream.tables import Cells, ClusterColumn, HostColumn, Table, Tables
 
@@ -71,6 +71,14 @@ class HostVerdicts:
         if checked & Checked.FAILED_ACTIVE_HC or self.ejected(host):
             return Health.UNHEALTHY
         return Health.DEGRADED if checked & Checked.DEGRADED_ACTIVE_HC else told
+
+    def reported(self, host: Host) -> HealthStatus:
+        """How `host` is in the words of its endpoint (Envoy's `HostImplBase::healthStatus`)."""
+        checked = self.checked(host)
+        if checked & Checked.FAILED_ACTIVE_HC or self.ejected(host):
+            return "UNHEALTHY"
+        degraded = checked & Checked.DEGRADED_ACTIVE_HC and host.health_status == "HEALTHY"
+        return "DEGRADED" if degraded else host.health_status
 
     def checked(self, host: Host) -> Checked:
         """What health checks say. A host of which they have said nothing yet has failed, as in Envoy."""

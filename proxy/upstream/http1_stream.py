@@ -12,6 +12,7 @@ from proxy.config.common import Address
 from proxy.errors import ProxyError
 from proxy.http.codec import CodecError
 from proxy.http.events import ConnectionEnded, DataReceived, Event, InformationalReceived, ResponseReceived, StreamEnded
+from proxy.http.h1_body_end import BodyEnd
 from proxy.http.h1_connection import closes
 from proxy.http.headers import Headers
 from proxy.http.stream_info import UpstreamConnection
@@ -203,17 +204,32 @@ class Http1Stream(UpstreamStream):
         data = b"".join(event.data for event in self._events if isinstance(event, DataReceived))
         self._events.clear()
         connection = self._connection
-
-        def received(count: int) -> None:
-            connection.count_received(count)
-            self.bytes_received += count
-
-        def sent(count: int) -> None:
-            connection.count_sent(count)
-            self.bytes_sent += count
-
         connection.leave_watch()
-        return SocketEnd(connection.socket, connection.buffer_limit, received, sent), data
+        return SocketEnd(connection.socket, connection.buffer_limit, self._received, self._sent), data
+
+    def leave_to_bodies(self) -> tuple[End, bytes]:
+        connection = self._connection
+        connection.leave_watch()
+        events = [*self._events, StreamEnded(self._stream_id)] if self._response_ended else list(self._events)
+        self._events.clear()
+        end = BodyEnd(
+            connection.socket,
+            connection.codec,
+            self._stream_id,
+            events,
+            connection.buffer_limit,
+            self._received,
+            self._sent,
+        )
+        return end, b""
+
+    def _received(self, count: int) -> None:
+        self._connection.count_received(count)
+        self.bytes_received += count
+
+    def _sent(self, count: int) -> None:
+        self._connection.count_sent(count)
+        self.bytes_sent += count
 
     def end_tunnel(self, *, by_upstream: bool) -> ProxyError | None:
         """To HTTP/1 the upstream's end is none of a response, though its bytes have gone on."""

@@ -232,6 +232,10 @@ class UpstreamStream(abc.ABC):
     def leave_http(self) -> tuple[End, bytes]:
         """The upstream's end of a tunnel, once it is open, and what has come of the tunnel's bytes already."""
 
+    def leave_to_bodies(self) -> tuple[End, bytes]:
+        """The same of a request with a body, for whom its bytes are the tunnel: the messages go on to their ends."""
+        return self.leave_http()
+
     @abc.abstractmethod
     def end_tunnel(self, *, by_upstream: bool) -> ProxyError | None:
         """The tunnel is over. `by_upstream`: it was the first to end it. Returns what has failed, if anything."""

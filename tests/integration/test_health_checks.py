@@ -4,18 +4,20 @@ nothing.
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from tests.integration.processes.family import wait_for_workers, workers
+from tests.integration.reload.reloading import apply
 from tests.integration.restart.restarting import restart
 from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, socket_address, virtual_host
 from tests.kit.client import fetch
 from tests.kit.health_origin import HealthOrigin
 from tests.kit.process import wait_for
-from tests.kit.proxy import Proxy
+from tests.kit.proxy import Proxy, proxyctl
 from tests.kit.routing import head
 
 WORKERS = 3
@@ -24,11 +26,11 @@ WELL = [f"127.0.0.{number}" for number in range(1, 6)]
 DOWN = "127.0.0.9"
 
 
-def cluster(name: str, port: int, interval: float) -> Fields:
+def cluster(name: str, port: int, interval: float, well: Sequence[str] = WELL, down: str = DOWN) -> Fields:
     """Hosts that are well, and one whose checks get another answer."""
-    endpoints: list[Fields] = [{"endpoint": {"address": socket_address(host, port)}} for host in WELL]
+    endpoints: list[Fields] = [{"endpoint": {"address": socket_address(host, port)}} for host in well]
     own = {"hostname": "down.test"}
-    endpoints.append({"endpoint": {"address": socket_address(DOWN, port), "health_check_config": own}})
+    endpoints.append({"endpoint": {"address": socket_address(down, port), "health_check_config": own}})
     often = dict.fromkeys(("interval", "no_traffic_interval"), f"{interval}s")
     kind = {"path": f"/{name}", "expected_statuses": [{"start": 200, "end": 201}]}
     check = {**often, "timeout": "5s", "healthy_threshold": 2, "unhealthy_threshold": 2, "http_health_check": kind}
@@ -42,16 +44,22 @@ def cluster(name: str, port: int, interval: float) -> Fields:
 
 @pytest.fixture(scope="module")
 def origin() -> Iterator[HealthOrigin]:
-    with HealthOrigin({"often": ["200"], "seldom": ["200"]}, down="down.test") as running:
+    with HealthOrigin(dict.fromkeys(("often", "seldom", "fresh"), ("200",)), down="down.test") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def proxy(origin: HealthOrigin) -> Iterator[Proxy]:
-    hosts = [virtual_host(name, [name], route("/", name)) for name in ("often", "seldom")]
-    clusters = [cluster("often", origin.port, INTERVAL), cluster("seldom", origin.port, 600)]
-    with Proxy(bootstrap([http_listener(*hosts)], clusters), concurrency=WORKERS) as running:
+    with Proxy(bootstrap([listener("often", "seldom")], clusters(origin)), concurrency=WORKERS) as running:
         yield running
+
+
+def listener(*names: str) -> Fields:
+    return http_listener(*(virtual_host(name, [name], route("/", name)) for name in names))
+
+
+def clusters(origin: HealthOrigin) -> list[Fields]:
+    return [cluster("often", origin.port, INTERVAL), cluster("seldom", origin.port, 600)]
 
 
 def flags(proxy: Proxy, name: str) -> dict[str, str]:
@@ -74,6 +82,14 @@ def test_who_serves_knows_which_hosts_are_well(proxy: Proxy, origin: HealthOrigi
     assert get(proxy, "seldom", 12) == {200}
     assert DOWN not in origin.requests
     assert flags(proxy, "seldom") == flags(proxy, "often") == EXPECTED
+
+
+def test_whoever_asks_is_told_which_hosts_are_out(proxy: Proxy) -> None:
+    answer = json.loads(proxy.admin("/explain?method=GET&url=http://seldom/&format=json").body)
+    hosts = {host["address"].partition(":")[0]: host["health"] for host in answer["cluster"]["hosts"]}
+    assert hosts == EXPECTED
+    lines = proxyctl("clusters", "--filter", "seldom", runtime=proxy.runtime).stdout.splitlines()
+    assert [line.split()[2] for line in lines[1:]] == ["healthy"] * len(WELL) + ["failed_active_health_check"]
 
 
 def test_each_host_is_checked_once_for_all_workers(proxy: Proxy, origin: HealthOrigin) -> None:
@@ -102,6 +118,14 @@ def test_another_worker_goes_on_when_one_dies(proxy: Proxy, origin: HealthOrigin
         wait_for_workers(proxy, WORKERS, but=frozenset([victim.pid]))
     assert flags(proxy, "often") == flags(proxy, "seldom") == EXPECTED
     assert sum(origin.checks["seldom", host] for host in EXPECTED) == len(EXPECTED)
+
+
+def test_a_reload_asks_new_hosts_before_they_serve(proxy: Proxy, origin: HealthOrigin) -> None:
+    fresh = cluster("fresh", origin.port, 600, well=["127.0.0.20"], down="127.0.0.21")
+    apply(proxy, [listener("often", "seldom", "fresh")], [*clusters(origin), fresh])
+    assert get(proxy, "fresh", 12) == {200}
+    assert origin.requests["127.0.0.20"] == 12
+    assert flags(proxy, "seldom") == flags(proxy, "often") == EXPECTED
 
 
 def test_a_hot_restart_goes_on_with_what_is_known(proxy: Proxy, origin: HealthOrigin) -> None:

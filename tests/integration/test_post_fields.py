@@ -9,7 +9,7 @@ import trio
 
 from tests.integration.test_fields import ROUTE, asked, proxy, routed, virtual
 
-ALLOW_POST = f"{ROUTE}.RouteAction.UpgradeConfig.ConnectConfig.allow_post"
+CONNECT_CONFIG = f"{ROUTE}.RouteAction.UpgradeConfig.ConnectConfig"
 ACTION = "cluster: origin, upgrade_configs: [{upgrade_type: CONNECT, connect_config: {allow_post: true}}]"
 CHUNKED = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
 START = b"4\r\nping\r\n"
@@ -24,7 +24,7 @@ async def echoing(stream: trio.SocketStream) -> None:
 
 
 @virtual
-@pytest.mark.field(ALLOW_POST)
+@pytest.mark.field(f"{CONNECT_CONFIG}.allow_post")
 async def test_bytes_both_ways() -> None:
     async with rig_of(echoing) as rig, await asked(rig, CHUNKED) as client:
         head = await client.until(b"\r\n\r\n")
@@ -36,6 +36,33 @@ async def test_bytes_both_ways() -> None:
         assert await client.rest() == b"4\r\n-bye\r\n0\r\n\r\n"
         assert rig.stats.value("cluster.origin.upstream_cx_rx_bytes_total") == 8
         assert rig.stats.value("cluster.origin.upstream_cx_tx_bytes_total") == 4
+
+
+@virtual
+@pytest.mark.field(f"{CONNECT_CONFIG}.proxy_protocol_config", "envoy.config.core.v3.ProxyProtocolConfig.version")
+async def test_a_proxy_header_goes_before_a_post() -> None:
+    action = ACTION.replace("allow_post: true", "allow_post: true, proxy_protocol_config: {version: V2}")
+    async with (
+        proxy(echoing, route_config=routed('prefix: "/"', action)) as rig,
+        await asked(rig, CHUNKED + START + b"0\r\n\r\n") as client,
+    ):
+        own = client.stream.socket.getsockname()[1]
+        found = await client.until(b"\r\n0\r\n\r\n")
+        assert b"QUIT\n\x21\x11\x00\x0c\x7f\x00\x00\x01\x7f\x00\x00\x01%b" % own.to_bytes(2, "big") in found
+        assert b"ping" in found
+
+
+@virtual
+async def test_a_proxy_header_goes_before_a_connect() -> None:
+    action = ACTION.replace("allow_post: true", "proxy_protocol_config: {}")
+    connect = b"CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\n\r\nping"
+    async with (
+        proxy(echoing, route_config=routed("connect_matcher: {}", action)) as rig,
+        await asked(rig, connect) as client,
+    ):
+        name = client.stream.socket
+        ports = name.getsockname()[1], name.getpeername()[1]
+        assert (await client.until(b"ping")).endswith(b"PROXY TCP4 127.0.0.1 127.0.0.1 %d %d\r\nping" % ports)
 
 
 @virtual

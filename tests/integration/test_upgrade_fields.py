@@ -145,8 +145,9 @@ async def test_informational_responses() -> None:
         ("", ", upgrade_configs: [{upgrade_type: a, connect_config: {}}]", "is not CONNECT"),
         (
             "",
-            ", upgrade_configs: [{upgrade_type: CONNECT, connect_config: {proxy_protocol_config: {version: V1}}}]",
-            "proxy_protocol_config",
+            ", upgrade_configs: [{upgrade_type: CONNECT,"
+            " connect_config: {proxy_protocol_config: {pass_through_tlvs: {match_type: INCLUDE_ALL}}}}]",
+            "pass_through_tlvs is not supported",
         ),
     ],
 )

@@ -119,6 +119,12 @@ class TunnelOrigin(Threaded):
         _echo(sock, rest)
         return False
 
+    def do_posted(self, sock: socket.socket, head: bytes, rest: bytes) -> bool:
+        """The request's chunks are those of the response."""
+        sock.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        _echo(sock, rest)
+        return False
+
     def do_digest(self, sock: socket.socket, head: bytes, rest: bytes) -> bool:
         sock.sendall(SWITCH % _asked(head))
         _digest(sock, rest)

@@ -106,7 +106,30 @@ BOTH_TAKE = {
     "LOGICAL_DNS of an address": endpoints("LOGICAL_DNS", IP),
     "the longest duration": cluster("connect_timeout: 9223372035s"),
 }
+TCP = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+
+
+def tcp_proxy(fields: str) -> str:
+    typed = f"{{'@type': {TCP}, stat_prefix: t, {fields}}}"
+    return listeners(f"{{name: a, address: {IP}, filter_chains: [{{filters: [{{name: t, typed_config: {typed}}}]}}]}}")
+
+
+def secret_of(path: str) -> str:
+    """A certificate that is in a file of secrets."""
+    asked = f"{{name: a, sds_config: {{path_config_source: {{path: {path}}}}}}}"
+    typed = (
+        "{'@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext, "
+        f"common_tls_context: {{tls_certificate_sds_secret_configs: [{asked}]}}}}"
+    )
+    chain = f"{{transport_socket: {{name: tls, typed_config: {typed}}}}}"
+    return f"node: {{id: a, cluster: b}}\n{listeners(f'{{name: a, address: {IP}, filter_chains: [{chain}]}}')}"
+
+
 BOTH_REFUSE = {
+    "a file of secrets that is not there": secret_of("/nowhere/secrets.json"),
+    "post_path without use_post": tcp_proxy("cluster: c, tunneling_config: {hostname: far, post_path: /a}").replace(
+        "static_resources: {", "static_resources: {clusters: [{name: c}], "
+    ),
     "RouteAction.cluster unknown (§13 rule 47)": bootstrap().replace("cluster: origin", "cluster: orign"),
     "Cluster.name twice": "static_resources: {clusters: [{name: a}, {name: a}]}",
     "two asterisks (§13 rule 1)": hosts("'*'", "'*'"),
@@ -160,16 +183,13 @@ BOTH_REFUSE = {
     ),
     "ClusterLoadAssignment without a name": cluster("load_assignment: {endpoints: []}"),
 }
-TCP = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 WE_REFUSE_MORE = {
     "a listener's name twice (Envoy drops one)": listeners(LISTENER % IP, LISTENER % (ADDRESS % ("127.0.0.1", 81))),
     "no HTTP filters (Envoy never answers)": bootstrap(http_filters="[]"),
     "buffers without a limit": cluster("per_connection_buffer_limit_bytes: 0"),
     "a Unix socket in a DNS cluster": endpoints("STRICT_DNS", PIPE),
-    "a TCP proxy to an unknown cluster": listeners(
-        f"{{name: a, address: {IP}, filter_chains: [{{filters: [{{name: t, typed_config: {{'@type': {TCP}, "
-        "stat_prefix: t, cluster: nope}}]}]}"
-    ),
+    "a TCP proxy to an unknown cluster": tcp_proxy("cluster: nope"),
+    "a file of secrets without the secret": secret_of("/dev/null"),
     "total_weight, which does nothing": bootstrap().replace(
         "{cluster: origin}", "{weighted_clusters: {total_weight: 5, clusters: [{name: origin, weight: 1}]}}"
     ),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, static_cluster, virtual_host
+from tests.kit.client import Connection
 from tests.kit.envoy import Envoy
 from tests.kit.h2_client import H2Client, Response
 from tests.kit.parity import VOLATILE, Pair, run_pair
@@ -24,9 +25,11 @@ TIMES = re.compile(rb"(date|x-envoy-upstream-service-time): [^\r]*")
 BYTES = re.compile(r"cluster\.(actor|dead)\.upstream_cx_[rt]x_bytes_total")
 
 
-def to(path: str, cluster: str, **action: Any) -> Fields:
-    upgrade = {"upgrade_type": "CONNECT", "connect_config": {"allow_post": action.pop("allow_post", True)}}
-    return route(path, cluster, upgrade_configs=[upgrade], **action)
+def to(path: Fields | str, cluster: str, *, allow_post: bool = True, version: str = "", **action: Any) -> Fields:
+    config: Fields = {"allow_post": allow_post}
+    if version:
+        config["proxy_protocol_config"] = {"version": version}
+    return route(path, cluster, upgrade_configs=[{"upgrade_type": "CONNECT", "connect_config": config}], **action)
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +49,15 @@ def pair() -> Iterator[Pair]:
             to("/none", "none"),
             to("/http", "actor", allow_post=False),
             to("/post", "actor"),
+            to("/v1", "actor", version="V1"),
+            to("/v2", "actor", version="V2"),
         ]
         clusters = [*(static_cluster(name, port) for name, port in ports.items()), static_cluster("none")]
-        listener = http_listener(virtual_host("all", ["*"], *routes))
+        hosts = [
+            virtual_host(version, [f"{version.lower()}:80"], to({"connect_matcher": {}}, "actor", version=version))
+            for version in ("V1", "V2")
+        ]
+        listener = http_listener(virtual_host("all", ["*"], *routes), *hosts)
         with run_pair(bootstrap([listener], clusters)) as found:
             yield found
 
@@ -142,7 +151,42 @@ def test_over_http2(pair: Pair, path: str, first: bytes, rest: bytes, ends: bool
 
 @pytest.mark.parity(*of(CONNECT, "allow_post"))
 def test_bytes_are_counted(pair: Pair) -> None:
+    """So far: no client has left while its host still had something to say."""
     theirs, ours = (
         {name: value for name, value in side.stats().items() if BYTES.match(name)} for side in (pair.envoy, pair.ours)
     )
     assert ours == theirs
+
+
+def header(proxy: Envoy | Proxy, data: bytes) -> bytes:
+    """The PROXY header that the host has echoed, without the ports."""
+    with Connection(proxy.address("main")) as client:
+        client.send(data)
+        found = b""
+        while not found.endswith((b"ping", b"\r\n0\r\n\r\n")):
+            found += client.sock.recv(4096)
+        assert b"ping" in found
+        ports = client.sock.getsockname()[1], client.sock.getpeername()[1]
+    begin = max(found.find(b"PROXY"), found.find(b"\r\n\r\n\0\r\nQUIT"))
+    assert begin > 0
+    found = found[begin : found.index(b"ping")]
+    for port in ports:
+        found = found.replace(b" %d" % port, b" *").replace(port.to_bytes(2, "big"), b"**")
+    return found.removesuffix(b"\r\n4\r\n")  # the actor's bytes may come in two pieces
+
+
+@pytest.mark.parity(*of(CONNECT, "proxy_protocol_config"), "config.core.v3.ProxyProtocolConfig.version")
+@pytest.mark.parametrize(
+    "data",
+    [
+        sized("/v1", b"ping"),
+        sized("/v2", b"ping"),
+        b"CONNECT v1:80 HTTP/1.1\r\nhost: v1:80\r\n\r\nping",
+        b"CONNECT v2:80 HTTP/1.1\r\nhost: v2:80\r\n\r\nping",
+    ],
+    ids=["POST, V1", "POST, V2", "CONNECT, V1", "CONNECT, V2"],
+)
+def test_proxy_header(pair: Pair, data: bytes) -> None:
+    theirs, ours = header(pair.envoy, data), header(pair.ours, data)
+    assert ours == theirs
+    assert b"*" in ours

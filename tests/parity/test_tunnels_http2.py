@@ -263,6 +263,11 @@ TCP: dict[str, tuple[str, Fields]] = {
     "tunneled to HTTP/2": ("two", {}),
     "refused by HTTP/2": ("two", {"hostname": "unauthorized.example:80"}),
     "reset by HTTP/2": ("two", {"hostname": "abort.example:80"}),
+    "posted": ("origin", {"use_post": True, "post_path": "/posted"}),
+    "posted and refused": ("origin", {"use_post": True, "post_path": "/unauthorized"}),
+    "posted to HTTP/2": ("two", {"use_post": True, "post_path": "/echo?a=b"}),
+    "posted to HTTP/2, to no path": ("two", {"use_post": True}),
+    "posted to HTTP/2 and refused": ("two", {"use_post": True, "post_path": "/unauthorized"}),
 }
 """Listeners of TCP: their cluster, and how they ask it for a tunnel."""
 
@@ -455,7 +460,7 @@ TUNNELING = "extensions.filters.network.tcp_proxy.v3.TcpProxy"
 
 @pytest.mark.parity(
     *of(TUNNELING, "tunneling_config", "TunnelingConfig.hostname", "TunnelingConfig.headers_to_add"),
-    *of(TUNNELING, "max_connect_attempts"),
+    *of(TUNNELING, "TunnelingConfig.use_post", "TunnelingConfig.post_path", "max_connect_attempts"),
 )
 @pytest.mark.parametrize("case", TCP)
 def test_tcp_in_a_tunnel(sides: tuple[Side, Side], case: str) -> None:

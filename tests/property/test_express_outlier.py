@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.outlier import OutlierDetection
 from proxy.upstream.tables import HostColumn
-from tests.property import test_express
-from tests.property.test_express import SCRIPTS, Answer, Step, assert_same, run, sized
+from tests.property.express import proxied
+from tests.property.express.proxied import assert_same, run
+from tests.property.express.traffic import SCRIPTS, Answer, Step, sized
 
 GET = b"GET /a HTTP/1.1\r\nhost: o\r\n\r\n"
 GRPC = b"GET /a HTTP/1.1\r\nhost: o\r\ncontent-type: application/grpc\r\n\r\n"
@@ -35,7 +36,7 @@ def test_the_lane_tells_what_it_has_seen(
     script: list[Step], split: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One host alone is never ejected by default, but it is found out."""
-    plain = test_express.compiled
+    plain = proxied.compiled
     detection = OutlierDetection(split_external_local_origin_errors=split, consecutive_5xx=3)
 
     def detecting(*arguments: Any, **options: Any) -> CompiledConfig:
@@ -44,7 +45,7 @@ def test_the_lane_tells_what_it_has_seen(
         return msgspec.structs.replace(config, clusters=clusters)
 
     with monkeypatch.context() as patch:
-        patch.setattr(test_express, "compiled", detecting)
+        patch.setattr(proxied, "compiled", detecting)
         with_lane, without = (
             run(script, tmp_path / "log", lane=lane, monkeypatch=monkeypatch) for lane in (True, False)
         )

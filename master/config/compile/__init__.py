@@ -16,6 +16,7 @@ from master.config.compile.listener import compile_listeners
 from master.config.compile.secrets import Read, Secrets
 from master.config.finding import Finding
 from master.config.walk import Path
+from proxy.access_log.file import check_path
 from proxy.config.bootstrap import CompiledConfig, Node
 from proxy.config.cluster import Endpoints
 from proxy.config.dns import MACHINE
@@ -59,6 +60,8 @@ def compile_bootstrap(
     here = context.at("static_resources")
     context.secrets.declare(resources.secrets, here.at("secrets"))
     listeners = compile_listeners(resources.listeners, here.at("listeners"))
+    events = message.cluster_manager.outlier_detection.event_log_path
+    check_path(events, context, "cluster_manager", "outlier_detection", "event_log_path")
     clusters, hosts = compile_clusters(resources.clusters, message.cluster_manager, here.at("clusters"))
     admin = None
     if message.admin.HasField("address"):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from master.config.compile import proxy_protocol
 from master.config.compile.circuit_breakers import HIGH
 from master.config.compile.internal_redirect import compile_internal_redirect
 from master.config.compile.retry import compile_retry_policy
@@ -30,7 +31,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.route.v3.HedgePolicy": ("hedge_on_per_try_timeout",),
     "envoy.config.route.v3.RouteConfiguration": ("request_mirror_policies",),
     "envoy.config.route.v3.RouteAction.UpgradeConfig": ("upgrade_type", "enabled", "connect_config"),
-    "envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig": ("allow_post",),
+    "envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig": ("allow_post", "proxy_protocol_config"),
+    **proxy_protocol.FIELDS,
     "envoy.config.route.v3.Route": ("per_request_buffer_limit_bytes", "request_body_buffer_limit"),
     "envoy.config.route.v3.VirtualHost": (
         "retry_policy",
@@ -107,6 +109,7 @@ def compile_forwarding(levels: Levels) -> Forwarding:
         hedge_on_per_try_timeout=hedging.hedge_policy.hedge_on_per_try_timeout,
         high_priority=action.priority == HIGH,
         internal_redirect=compile_internal_redirect(action, here),
+        proxy_protocol=_proxy_protocol(action.upgrade_configs),
         tcp_posts=any(upgrade.connect_config.allow_post for upgrade in action.upgrade_configs),
     )
 
@@ -123,6 +126,13 @@ def _upgrades(messages: Any, context: Context) -> tuple[RouteUpgrade, ...]:
         enabled = message.enabled.value if message.HasField("enabled") else True
         upgrades[kind] = RouteUpgrade(kind, enabled, terminates)
     return tuple(upgrades.values())
+
+
+def _proxy_protocol(messages: Any) -> Literal["", "V1", "V2"]:
+    for message in messages:
+        if message.connect_config.HasField("proxy_protocol_config"):
+            return proxy_protocol.version_of(message.connect_config.proxy_protocol_config)
+    return ""
 
 
 def _max_stream_duration(action: Any, context: Context) -> MaxStreamDuration | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from master.config.compile import rewrites
 from proxy.config.hash_policy import CookieMaker, HashPolicy
+from proxy.http.cookies import IN_A_COOKIE
 
 if TYPE_CHECKING:
     from master.config.compile.context import Context
@@ -21,8 +21,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     f"{_PACKAGE}.QueryParameter": ("name",),
     f"{_PACKAGE}.FilterState": ("key",),
 }
-
-_IN_A_COOKIE = re.compile(r"[^\x00-\x1f\x7f;]*")
 
 
 def compile_hash_policies(messages: Any, context: Context) -> tuple[HashPolicy, ...]:
@@ -58,7 +56,7 @@ def _header(message: Any, terminal: bool, context: Context) -> HashPolicy:
 def _cookie(message: Any, terminal: bool, context: Context) -> HashPolicy:
     """Without a `ttl` no cookie is made. Of a `ttl` whole seconds count, as in Envoy."""
     for field, value in (("name", message.name), ("path", message.path)):
-        if not _IN_A_COOKIE.fullmatch(value):
+        if not IN_A_COOKIE.fullmatch(value):
             context.error((field,), f"{value!r} cannot stand in a cookie", "text without ; and control characters")
     if message.HasField("ttl"):
         maker = CookieMaker(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 
 from master.config.compile.address import compile_address
 from master.config.walk import unpack
-from proxy.access_log.file import unwritable
+from proxy.access_log.file import check_path
 from proxy.config.header_mutation import Mutation
 from proxy.config.health_check import EndpointCheck, GrpcCheck, HealthCheck, HttpCheck, Statuses, TcpCheck
 from proxy.filters.header_edits import compile_option, compile_removal
@@ -209,9 +208,7 @@ def _event_logs(message: Any, context: Context) -> tuple[str, ...]:
         if sink is not None and sink.DESCRIPTOR.full_name == FILE_SINK:
             paths[sink.event_log_path] = context.at("event_logger", index, "typed_config", "event_log_path")
     for path, here in paths.items():
-        fault = "" if here.will_exist(str(Path(path).parent)) else unwritable(path)
-        if fault:
-            here.error((), fault, "a path that the proxy's user may write to")
+        check_path(path, here)
     return tuple(paths)
 
 

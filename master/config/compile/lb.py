@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from master.config.compile.endpoints import HEALTH
 from master.config.compile.lb_localities import localities, percent, slow_start
 from proxy.config.lb import Hashing, LeastRequest, LoadBalancing, Policy
 
@@ -32,6 +33,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     ),
     f"{CLUSTER}.CommonLbConfig": (
         "healthy_panic_threshold",
+        "override_host_status",
         "consistent_hashing_lb_config",
     ),
     f"{CLUSTER}.CommonLbConfig.ConsistentHashingLbConfig": ("use_hostname_for_hashing",),
@@ -45,6 +47,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     f"{CLUSTER}.MaglevLbConfig": ("table_size",),
     "envoy.config.core.v3.RuntimeDouble": ("default_value",),
     "envoy.type.v3.Percent": ("value",),
+    "envoy.config.core.v3.HealthStatusSet": ("statuses",),
 }
 
 POLICIES: dict[int, Policy] = {0: "ROUND_ROBIN", 1: "LEAST_REQUEST", 2: "RING_HASH", 3: "RANDOM", 5: "MAGLEV"}
@@ -82,6 +85,7 @@ def compile_lb(cluster: Any, context: Context) -> LoadBalancing:
     return LoadBalancing(
         policy=policy,
         panic_threshold=panic_threshold(common),
+        override_status=override_status(common),
         least_request=least_request(cluster.least_request_lb_config, context.at("least_request_lb_config")),
         hashing=msgspec.structs.replace(
             options,
@@ -91,6 +95,13 @@ def compile_lb(cluster: Any, context: Context) -> LoadBalancing:
         slow_start=slow_start(getattr(cluster, starting), context.at(starting)),
         **where,
     )
+
+
+def override_status(common: Any) -> tuple[str, ...]:
+    """Of a `CommonLbConfig`: how a host has to be that a filter chooses."""
+    if not common.HasField("override_host_status"):
+        return LoadBalancing().override_status
+    return tuple(sorted({HEALTH[status] for status in common.override_host_status.statuses}))
 
 
 def panic_threshold(common: Any) -> int:

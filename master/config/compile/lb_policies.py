@@ -11,7 +11,7 @@ import msgspec
 
 from master.config import any_types
 from master.config.compile.hash_policy import compile_hash_policies
-from master.config.compile.lb import compile_lb, least_request, maglev, panic_threshold, ring
+from master.config.compile.lb import compile_lb, least_request, maglev, override_status, panic_threshold, ring
 from master.config.compile.lb_localities import Localities, localities, slow_start
 from master.config.compile.lb_subsets import compile_subsets
 from master.config.walk import unpack
@@ -62,7 +62,10 @@ def compile_balancing(cluster: Any, context: Context) -> Balancing:
     if cluster.HasField("load_balancing_policy"):
         _check_alone(cluster, context)
         found = _first(cluster.load_balancing_policy, context.at("load_balancing_policy"), POLICIES)
-        lb = msgspec.structs.replace(found.lb, panic_threshold=panic_threshold(cluster.common_lb_config))
+        common = cluster.common_lb_config
+        lb = msgspec.structs.replace(
+            found.lb, panic_threshold=panic_threshold(common), override_status=override_status(common)
+        )
         found = found._replace(lb=lb)
     else:
         if cluster.lb_policy == cluster.LOAD_BALANCING_POLICY_CONFIG:

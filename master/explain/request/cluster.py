@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from random import Random
 from typing import NamedTuple
 
+import msgspec
+
+from master.admin.host_health import HostHealth
 from master.explain.request.answer import Breaker, Cluster, Host, Share, Subset
 from master.explain.request.paths import Paths, to_cluster
 from master.explain.request.place import DEFAULT, Path, Place, Places
@@ -20,7 +23,7 @@ from proxy.upstream.balancer import Balancer
 from proxy.upstream.host_set import HostSet
 from proxy.upstream.lb import Surroundings
 from proxy.upstream.subset_balancer import SubsetBalancer, Way
-from proxy.upstream.tables import ClusterColumn, HostColumn
+from proxy.upstream.tables import ClusterColumn, HostColumn, MemoryTable
 from shm.table import TableReader
 
 LIMITS = {
@@ -72,10 +75,11 @@ def cluster(
     at = to_cluster(places, config, name)
     found = endpoints.clusters.get(name)
     subset, slots = (None, None) if known.subsets is None else _subset(known.subsets, labels, found, places, at)
-    hosts = tuple(_hosts(found, counts, slots))
+    hosts = tuple(_hosts(known, found, counts, slots))
     note = ""
     if known.type == "AGGREGATE":
-        hosts = tuple(host for one in known.members for host in _hosts(endpoints.clusters.get(one), counts, None))
+        members = (one for name in known.members for one in config.clusters if one.name == name)
+        hosts = tuple(host for one in members for host in _hosts(one, endpoints.clusters.get(one.name), counts, None))
         note = f"its hosts are those of {', '.join(known.members)}, in this order"
     elif known.type in ("ORIGINAL_DST", "DYNAMIC_FORWARD_PROXY"):
         hosts, note = (), "each request says which its host is"
@@ -142,8 +146,21 @@ def _text(labels: Labels) -> tuple[str, ...]:
     return tuple(f"{key}={value}" for key, value in labels)
 
 
-def _hosts(endpoints: ClusterEndpoints | None, counts: Counts | None, slots: frozenset[int] | None) -> Iterator[Host]:
+def _health(config: ClusterConfig, counts: Counts | None) -> HostHealth:
+    """Of a proxy that does not run, what the endpoints say is all that is known."""
+    if counts is not None:
+        return HostHealth(config, counts.hosts)
+    return HostHealth(msgspec.structs.replace(config, health_check=None, outlier=None), MemoryTable())
+
+
+def _hosts(
+    config: ClusterConfig,
+    endpoints: ClusterEndpoints | None,
+    counts: Counts | None,
+    slots: frozenset[int] | None,
+) -> Iterator[Host]:
     """Those of `slots`, None for all."""
+    health = _health(config, counts)
     for locality in endpoints.localities if endpoints is not None else ():
         where = "/".join(filter(None, (locality.region, locality.zone, locality.sub_zone)))
         for host in locality.hosts:
@@ -154,8 +171,9 @@ def _hosts(endpoints: ClusterEndpoints | None, counts: Counts | None, slots: fro
                 cx_active = max(0, counts.hosts.total(host.slot, HostColumn.CX_ACTIVE))
                 rq_active = max(0, counts.hosts.total(host.slot, HostColumn.RQ_ACTIVE))
             # As in /clusters.
+            told = health.text(host)
             yield Host(
-                str(host.address), host.hostname, "healthy", host.weight, where, locality.priority, cx_active, rq_active
+                str(host.address), host.hostname, told, host.weight, where, locality.priority, cx_active, rq_active
             )
 
 

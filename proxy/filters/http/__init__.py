@@ -26,6 +26,9 @@ HTTP_FILTERS: dict[str, str] = {
     "envoy.extensions.filters.http.router.v3.Router": "proxy.filters.http.router:Router",
     "envoy.extensions.filters.http.set_filter_state.v3.Config": "proxy.filters.http.set_filter_state:SetFilterState",
     "envoy.extensions.filters.http.set_metadata.v3.Config": "proxy.filters.http.set_metadata:SetMetadata",
+    "envoy.extensions.filters.http.stateful_session.v3.StatefulSession": (
+        "proxy.filters.http.stateful_session:StatefulSession"
+    ),
 }
 
 HTTP_ROUTE_CONFIGS: dict[str, str] = {
@@ -47,6 +50,9 @@ HTTP_ROUTE_CONFIGS: dict[str, str] = {
     ),
     "envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute": (
         "proxy.filters.http.header_mutation:HeaderMutation"
+    ),
+    "envoy.extensions.filters.http.stateful_session.v3.StatefulSessionPerRoute": (
+        "proxy.filters.http.stateful_session:StatefulSessionPerRoute"
     ),
 }
 """Per-route configuration (`typed_per_filter_config`): type URL → a class with `from_proto` and `Config`."""

@@ -110,8 +110,11 @@ class Router:
         self._rq_total.inc()
 
     async def __call__(self, exchange: Exchange, call_next: CallNext) -> None:
-        forwarding = self.prepare(exchange)
-        options = forwarding.options
+        await self.forward(self.prepare(exchange))
+
+    async def forward(self, forwarding: Forwarding) -> None:
+        """Send a request that is prepared, and pass the response on. Raises `ProxyError`."""
+        exchange, options = forwarding.exchange, forwarding.options
         if exchange.request.method == b"CONNECT":
             connect = options.upgrade("connect")
             if connect is not None and connect.terminates:

@@ -24,6 +24,7 @@ from proxy.filters.network.hcm_plans import PlannedHead, Plans
 from proxy.http import express_request
 from proxy.http.express_request import Arrival
 from proxy.http.express_response import WrittenPlan
+from proxy.http.filter_chain import never_waits
 from proxy.http.handover import Handover
 from proxy.limits import EXPRESS_REQUEST
 from proxy.net.connection import Connection
@@ -40,7 +41,7 @@ def suits(config: Config, filters: Sequence[object]) -> bool:
     return (
         isinstance(last, Router)
         and last.upstream_logs is None
-        and all(hasattr(other, "express") for other in before)
+        and all(edits_by_constants(other) or never_waits(other) for other in before)
         and not config.identity.always_set_request_id_in_response
         and config.identity.underscores == "ALLOW"
         and not config.identity.detections  # a plan does not know the peer
@@ -48,6 +49,11 @@ def suits(config: Config, filters: Sequence[object]) -> bool:
         and not config.log_options.new_requests
         and all(limit == 0 or limit >= LEAST_TIMEOUT for limit in _times(config))
     )
+
+
+def edits_by_constants(http_filter: object) -> bool:
+    """Whether it may tell what it does to headers, so that a plan may do it once (`HookFilter.express`)."""
+    return hasattr(http_filter, "express")
 
 
 def suits_connection(config: Config) -> bool:

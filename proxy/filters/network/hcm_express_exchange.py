@@ -22,6 +22,7 @@ from proxy.upstream.pool import Pool
 if TYPE_CHECKING:
     from proxy.filters.network.http_connection_manager import HttpConnectionManager
     from proxy.http.identity import Hop
+    from proxy.upstream.http1_connection import Http1Connection
 
 
 class PlainExchange(abc.ABC):
@@ -50,7 +51,7 @@ class PlainExchange(abc.ABC):
         self._hop = hop
         self._arrival: Any = None
         self._head: PlannedHead | None = None
-        self._destination: Destination | None = None
+        self._destination: Any = None  # a Destination, or a Sent
         self._answer: Any = None
         self._most = EXPRESS_RESPONSE
         self.progress: Handover | None = None
@@ -69,7 +70,7 @@ class PlainExchange(abc.ABC):
 
     def _send_upstream(self, arrival: Arrival, progress: Handover, now: float) -> bool:
         """Send the request that `arrival` is, `now`; False if the general path has to take it from here."""
-        destination = self._destination = self._route(arrival, progress)
+        self._destination = destination = self._route(arrival, progress)
         if destination is None or self._head is None:
             return False
         path: bytes | None = arrival.path
@@ -90,29 +91,38 @@ class PlainExchange(abc.ABC):
         head = destination.head
         if isinstance(head, ListedHead):
             upstream.send(head.render(path, values), arrival.body, now)
-        else:
-            data = head.render(arrival.method, path, values) + arrival.body
-            if not upstream.send_now(data):
-                # The host has left since we last heard of it. It got nothing whole, so another one may be asked.
-                progress.pool.discard(upstream, remote=True, with_active_rq=True)
-                progress.pool = None
-                return False
+        elif not self._sent(progress, upstream, head.render(arrival.method, path, values) + arrival.body):
+            return False
+        self._went_out(progress, upstream, now)
+        self._plans.router.charge()
+        return True
+
+    @staticmethod
+    def _sent(progress: Handover, upstream: Http1Connection, data: bytes) -> bool:
+        """Send the request's `data` on the connection that was taken; False if its host has left."""
+        if upstream.send_now(data):
             progress.sent = len(data)
-        if pool.monitor is not None:
-            pool.monitor.connected()
+            return True
+        # The host has left since we last heard of it. It got nothing whole, so another connection may be asked.
+        progress.pool.discard(upstream, remote=True, with_active_rq=True)
+        progress.pool = None
+        return False
+
+    def _went_out(self, progress: Handover, upstream: Any, now: float) -> None:
+        """The whole request is with its host: the exchange counts as begun."""
+        if progress.pool.monitor is not None:
+            progress.pool.monitor.connected()
         progress.upstream = upstream
         progress.sent_at = now
         upstream.listen(self._advance)
         self._answer = None
         self._manager.begin_exchange(http2=self.http2)
         self._manager.express.add(self)
-        self._plans.router.charge()
-        return True
 
     def _route(self, arrival: Arrival, progress: Handover) -> Destination | None:
         """Where this request goes; None if not by this lane. A weighted cluster is drawn once, whatever comes of it."""
         head = self._head = self._planned(arrival)
-        if head is None or len(arrival.body) != head.plan.content_length:
+        if head is None or len(arrival.body) != head.plan.content_length >= 0:
             return None
         entry = progress.entry = head.route(arrival.path)
         return head.destination(entry) if entry is not None else None
@@ -142,8 +152,9 @@ class PlainExchange(abc.ABC):
 
     def _collected(self, upstream: ExpressStream, destination: Destination) -> bool:
         """The same of a stream."""
-        head = upstream.head
-        if upstream.plain and head is not None and (upstream.head_alone or upstream.size) and not upstream.trailers:
+        head, trailers = upstream.head, upstream.trailers
+        plain = upstream.plain and (trailers is None or self.http2)
+        if plain and head is not None and (upstream.head_alone or upstream.size or (trailers and trailers.items)):
             assert self._head is not None
             self._answer = destination.responses.find_decoded(
                 head, ended=upstream.head_alone, close=self._head.plan.closes

@@ -11,7 +11,6 @@ import logging
 from typing import TYPE_CHECKING
 
 from proxy.filters.context import Keeper, Resume
-from proxy.filters.network.hcm_express import Lane
 from proxy.filters.network.hcm_session import Session
 from proxy.http.handover import Handover
 from proxy.net.connection import Connection
@@ -33,7 +32,7 @@ class Front:
         self._connection = connection
         self._keeper = keeper
         self._hop = manager.identities.hop(connection.remote, connection.local, manager.scheme, connection.tls)
-        self._lane = Lane(manager, plans, connection, self._hop, self)
+        self._lane = manager.lane(manager, plans, connection, self._hop, self)
         connection.on_end = self.end
 
     def begin(self) -> None:

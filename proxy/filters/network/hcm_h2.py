@@ -86,7 +86,7 @@ class Http2Session:
         data = arrived[: connection.read_size]
         arrived = arrived[connection.read_size :]
         while data:
-            codec.tells_heads = self._manager.plans is not None
+            codec.tells_heads = self._manager.stream_plans is not None
             began = trio.current_time()
             for event in codec.receive(data, began):
                 self._dispatch(event, began)

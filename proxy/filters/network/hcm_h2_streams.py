@@ -59,7 +59,7 @@ class Http2Streams:
     def begin(self, event: RequestReceived | HeadReceived, now: float) -> None:
         """A request has come; it starts with `start`."""
         stream_id = event.stream_id
-        plans = self._manager.plans
+        plans = self._manager.stream_plans
         if isinstance(event, RequestReceived):
             self._add(H2Downstream(self._link, stream_id, event, self.codec.meter(stream_id)), now)
         elif plans is not None:
@@ -72,6 +72,10 @@ class Http2Streams:
         downstream = self._downstreams.get(event.stream_id)
         if downstream is not None:
             downstream.put(event)
+            return
+        lane = self._lanes.get(event.stream_id)
+        if lane is not None:
+            lane.more.append(event)
 
     def drained(self, stream_id: int) -> None:
         """What was queued of the stream has gone."""
@@ -172,8 +176,11 @@ class Http2Streams:
         """Go on where the lane stands."""
         stream_id, head = lane.request.stream_id, lane.request.head
         del self._lanes[stream_id]
-        event = self.codec.request_of(stream_id, head)
-        self._add(H2Downstream(self._link, stream_id, event, lane.meter), lane.started, lane.progress)
+        event = self.codec.request_of(stream_id, head, end_stream=lane.request.end_stream)
+        downstream = H2Downstream(self._link, stream_id, event, lane.meter)
+        for more in lane.more:
+            downstream.put(more)
+        self._add(downstream, lane.started, lane.progress)
         if lane.progress is not None:  # else it waits for its start
             self._spawn(stream_id)
 
@@ -191,8 +198,7 @@ class Http2Streams:
     ) -> ActiveStream:
         if handover is None or handover.upstream is None:
             self._manager.begin_exchange(http2=True)
-        stream = ActiveStream(self._manager, self.connection, self.hop, downstream, started)
-        stream.exchange.handover = handover
+        stream = ActiveStream(self._manager, self.connection, self.hop, downstream, started, handover)
         stream.exchange.info.meter = downstream.meter
         return stream
 

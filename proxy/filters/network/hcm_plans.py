@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from proxy.config.forwarding import Forwarding
 from proxy.config.route import ClusterAction
@@ -14,10 +14,10 @@ from proxy.filters.http.router import Router
 from proxy.filters.http.router_headers import Terms, finish_terms, settle
 from proxy.filters.network.hcm_express_hash import NotShared, shared_hash
 from proxy.filters.network.hcm_route_stats import observed
-from proxy.http import express_request, express_varying, grpc, header_case
+from proxy.http import express_request, express_varying, grpc, grpc_timeout, header_case
 from proxy.http.exchange import Policy
 from proxy.http.express_request import Arrival, RequestPlan
-from proxy.http.express_response import ResponsePlans, Shelf, WrittenPlans
+from proxy.http.express_response import ReadPlans, ResponsePlans, Shelf, WrittenPlans
 from proxy.http.express_stream_response import StreamPlans
 from proxy.http.express_upstreamed import ListedHead, WrittenHead
 from proxy.http.headers import Headers
@@ -68,6 +68,14 @@ class Destination:
         self.multiplexed = isinstance(head, ListedHead)
         self.responses = responses
         self.outcomes = outcomes
+
+
+class Sent(NamedTuple):
+    """Where a request has gone whose head no plan was for (`hcm_express_hooks`)."""
+
+    responses: ResponsePlans[Any]
+    outcomes: Outcomes
+    multiplexed: bool = False
 
 
 class PlannedHead:
@@ -145,8 +153,11 @@ class Plans:
         target: Target,
         codec_options: dict[str, Any],
         scheme: bytes,
+        whole: bool = False,
     ) -> None:
+        """`whole`: a plan knows every value of its head."""
         self.router = router
+        self._whole = whole
         self._editors = editors
         self._policy = policy
         self._routes = routes
@@ -183,12 +194,12 @@ class Plans:
         arrival.varying = ()
         if len(arrival.fields) > _MAX_FIELDS:
             return self._plan(arrival, hop)
-        key: tuple[object, ...] = (arrival.protocol, arrival.method, arrival.fields, hop.kind)
+        key: tuple[object, ...] = (arrival.kind, arrival.method, arrival.fields, hop.kind)
         if key in self._plans:
             return self._plans[key]
-        skeleton = express_varying.skeleton(arrival.fields)
+        skeleton = None if self._whole else express_varying.skeleton(arrival.fields)
         if skeleton is not None:
-            whole, key = key, (arrival.protocol, arrival.method, *skeleton.key, hop.kind)
+            whole, key = key, (arrival.kind, arrival.method, *skeleton.key, hop.kind)
             if key not in self._plans:
                 self._keep(key, self._plan_with_marks(arrival, hop, skeleton.values))
             planned = self._plans[key]
@@ -229,6 +240,13 @@ class Plans:
         self._given.add(planned)
         return planned
 
+    def heads_of(self, cluster: Cluster) -> ResponsePlans[Any]:
+        """The plans for what the hosts of `cluster` answer, as it comes."""
+        kind = cluster, None, False
+        if kind not in self._responses:
+            self._responses[kind] = ReadPlans.of_cluster(self._shelf, cluster.config)
+        return self._responses[kind]
+
     def _destination(self, hop: Hop, plan: RequestPlan, entry: RouteEntry) -> Destination | None:
         """`hop` is that of a connection of the plan's kind."""
         action, router = entry.route.action, self.router
@@ -258,6 +276,10 @@ class Plans:
             number = shared_hash(plan, request, hop, entry, cluster)
         except NotShared:
             return None
+        if action.forwarding.max_grpc_timeout is not None and express_varying.MARK in (
+            request.headers.get(grpc_timeout.NAME) or b""
+        ):
+            return None  # each has a time of its own
         terms = settle(
             request, action, entry.retry, tell=router.envoy_headers, respect_expected=router.respects_expected
         )
@@ -269,7 +291,7 @@ class Plans:
         protocol, streams = cluster.config.protocol, request.protocol == "HTTP/2"
         multiplexed = protocol == "http2" or (protocol == "downstream" and streams)
         head = plan.upstreamed(request, None if multiplexed else cluster.config.http1)
-        if head is None or not _plain(entry, action.forwarding, terms, cluster):
+        if head is None or not plain(entry, action.forwarding, terms, cluster):
             return None
         edits = [edit_response for _, edit_response in reversed(editing)]
         if entry.finish_response is not None:
@@ -292,7 +314,7 @@ class Plans:
         return Destination(entry, cluster, head, responses, outcomes, context)
 
 
-def _plain(entry: RouteEntry, options: Forwarding, terms: Terms, cluster: Cluster) -> bool:
+def plain(entry: RouteEntry, options: Forwarding, terms: Terms, cluster: Cluster) -> bool:
     """Whether the lane can hold `terms`: it keeps no time below `LEAST_TIMEOUT`, and makes one attempt, of one kind for
     all paths. A response that is to be retried has no plan (`ResponsePlans`), so it is handed over.
     """

@@ -142,9 +142,8 @@ class Session:
         """One exchange, from its beginning to its place in the logs. `before` has been redirected to it."""
         manager, connection = self._manager, self._connection
         started = handover.started if handover is not None else trio.current_time()
-        stream = ActiveStream(manager, connection, self._hop, self._downstream, started)
+        stream = ActiveStream(manager, connection, self._hop, self._downstream, started, handover)
         exchange = stream.exchange
-        exchange.handover = handover
         exchange.info.received_before = self._received
         exchange.info.sent_before = connection.bytes_sent - (handover.answered if handover is not None else 0)
         if self._lifetime is not None:

@@ -11,17 +11,17 @@ import trio
 
 from proxy.access_log.log import log_meanwhile
 from proxy.access_log.periodic import Ticking
-from proxy.config.route import ClusterAction
 from proxy.errors import ProxyError
-from proxy.filters.network import hcm_record, hcm_route_timeouts
+from proxy.filters.network import hcm_record
+from proxy.filters.network.hcm_routing import Routing, new_exchange
 from proxy.flight_recorder import FAILED_STATUS, own_failure
-from proxy.http.deadlines import NEVER, Deadlines, Phase
+from proxy.http.deadlines import NEVER, Phase
 from proxy.http.downstream import Downstream
 from proxy.http.events import ConnectionEnded, RequestReceived
 from proxy.http.exchange import Exchange
+from proxy.http.handover import Handover
 from proxy.http.identity import REQUEST_ID, Hop
 from proxy.http.request import Request
-from proxy.http.stream_info import StreamInfo
 from proxy.http.target import REDIRECT_STATUS
 from proxy.http.underscores import drop_underscores, refuse_underscores
 from proxy.net.connection import Connection
@@ -35,12 +35,20 @@ log = logging.getLogger("proxy.http")
 
 
 class ActiveStream:
-    """`run` once, then `end`, in `finally`. The exchange began at `started` (`trio.current_time()`)."""
+    """`run` once, then `end`, in `finally`. The exchange began at `started` (`trio.current_time()`), or `handover` has
+    begun it.
+    """
 
     __slots__ = ("_config", "_connection", "_downstream", "_hop", "_manager", "exchange")
 
     def __init__(
-        self, manager: HttpConnectionManager, connection: Connection, hop: Hop, downstream: Downstream, started: float
+        self,
+        manager: HttpConnectionManager,
+        connection: Connection,
+        hop: Hop,
+        downstream: Downstream,
+        started: float,
+        handover: Handover | None = None,
     ) -> None:
         config = manager.config
         self._manager = manager
@@ -48,9 +56,12 @@ class ActiveStream:
         self._connection = connection
         self._hop = hop
         self._downstream = downstream
-        deadlines = Deadlines(config.stream_idle_timeout, started, config.stream_flush_timeout)
-        deadlines.arm_from(Phase.STREAM_DURATION, started, config.max_stream_duration)
-        self.exchange = Exchange(downstream, deadlines, StreamInfo(started, connection), manager.policy)
+        if handover is not None and handover.begun is not None:
+            self.exchange = handover.begun.exchange
+            self.exchange.move_to(downstream)
+        else:
+            self.exchange = new_exchange(manager, connection, downstream, started)
+        self.exchange.handover = handover
 
     async def run(self, before: Exchange | None = None) -> None:
         """Read the head, run the filters, and see to it that there is an answer. `before` has been redirected to it."""
@@ -84,7 +95,6 @@ class ActiveStream:
         if info.flags or info.status >= FAILED_STATUS or now - info.started >= manager.recorder.slow:
             hcm_record.add(exchange, connection, manager)
             manager.activity.failed += own_failure(info)
-        exchange.routing = None  # it refers to us: nobody waits for the garbage collector
 
     async def _answer(self, exchange: Exchange, before: Exchange | None) -> None:
         """Read the head and run the filters, which answer; reply to what fails outside of them, or in all of them."""
@@ -115,18 +125,24 @@ class ActiveStream:
     async def _read_head(self, exchange: Exchange) -> None:
         config = self._config
         deadlines = exchange.deadlines
-        deadlines.arm(Phase.REQUEST_HEADERS, config.request_headers_timeout)
-        deadlines.arm(Phase.REQUEST, config.request_timeout)
+        at_hand = self._downstream.has_head()
+        if not at_hand:
+            deadlines.arm(Phase.REQUEST_HEADERS, config.request_headers_timeout)
+            deadlines.arm(Phase.REQUEST, config.request_timeout)
         event = await self._downstream.receive()
         if isinstance(event, ConnectionEnded):
             raise disconnected()
         if not isinstance(event, RequestReceived):
             raise AssertionError(f"{event!r} before a request")
         deadlines.disarm(Phase.REQUEST_HEADERS)
-        deadlines.touch()
-        exchange.begin(event)
         if event.end_stream:
             deadlines.disarm(Phase.REQUEST)
+        elif at_hand:
+            deadlines.arm(Phase.REQUEST, config.request_timeout)
+        deadlines.touch()
+        if exchange.handover is not None and exchange.handover.begun is not None:
+            return
+        exchange.begin(event)
         request = exchange.request
         exchange.info.upgrade = event.upgrade or ("connect" if event.method == b"CONNECT" else "")
         self._admit(exchange)
@@ -145,42 +161,15 @@ class ActiveStream:
 
     def _route(self, exchange: Exchange, entry: RouteEntry | None) -> None:
         """Give the exchange a route: `entry`, if that has been chosen."""
-        exchange.routes = self._manager.routes
-        exchange.clusters = self._manager.clusters.now
-        exchange.routing = self
-        if entry is None:
-            exchange.route = self.choose(exchange)
-        else:
-            exchange.route = entry
-            self._enter(exchange, entry)
+        Routing(self._manager).begin(exchange, entry)
         if self._config.log_options.new_requests:
             log_meanwhile(self._manager.access_logs, exchange.info, b"DownstreamStart")
 
-    def choose(self, exchange: Exchange) -> RouteEntry | None:
-        """As `Routing`."""
-        assert exchange.routes is not None
-        entry = exchange.routes.match(exchange.request, exchange.info)
-        exchange.info.route_name = exchange.info.upstream_cluster = ""
-        exchange.info.entry = None
-        if entry is not None:
-            self._enter(exchange, entry)
-        return entry
-
-    def _enter(self, exchange: Exchange, entry: RouteEntry) -> None:
-        """What follows from a route at once, whatever the filters do."""
-        exchange.info.entry = entry
-        exchange.info.route_name = entry.route.name
-        exchange.info.upstream_cluster = entry.cluster_name(exchange.request)
-        action = entry.route.action
-        if isinstance(action, ClusterAction):
-            hcm_route_timeouts.apply(exchange, action.forwarding, self._config.max_stream_duration)
-        if self._manager.route_stats.observes:
-            observed = exchange.info.observed = self._manager.route_stats.of(entry, exchange.request)
-            exchange.info.virtual_cluster = observed[-1].virtual_cluster if observed else ""
-
     async def _chain(self, exchange: Exchange) -> None:
-        manager = self._manager
-        if not exchange.info.upgrade:
+        manager, handover = self._manager, exchange.handover
+        if handover is not None and handover.begun is not None:
+            await handover.begun.rest()
+        elif not exchange.info.upgrade:
             await manager.chain(exchange)
         else:
             await manager.upgrades.serve(exchange, manager.chain)

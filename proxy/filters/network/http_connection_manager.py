@@ -18,6 +18,7 @@ from proxy.filters.early_header_mutations import EARLY_HEADER_MUTATIONS
 from proxy.filters.header_edits import RouteEdits
 from proxy.filters.http_filters import Overrides, build_filter, decode, decode_overrides
 from proxy.filters.network import hcm_config, hcm_express
+from proxy.filters.network.hcm_express_hooks import HookedLane
 from proxy.filters.network.hcm_express_log import ExpressLogs
 from proxy.filters.network.hcm_front import Front
 from proxy.filters.network.hcm_idle import IdleLanes
@@ -27,8 +28,9 @@ from proxy.filters.network.hcm_route_stats import RouteStats
 from proxy.filters.network.hcm_session import Session
 from proxy.filters.network.hcm_stats import HcmStats
 from proxy.filters.network.hcm_upgrades import Upgrades
+from proxy.http.codec_h1_server import H1ServerCodec
 from proxy.http.exchange import Policy
-from proxy.http.filter_chain import build_chain
+from proxy.http.filter_chain import build_chain, build_hooks
 from proxy.http.filter_failures import FilterFailures
 from proxy.http.h2_stats import Http2Stats
 from proxy.http.identity import Identities
@@ -103,7 +105,15 @@ class HttpConnectionManager:
             proxy_status=config.proxy_status,
             rewrite_reply=None if config.local_reply is None else LocalReplies(config.local_reply).rewrite,
         )
-        self.plans = self._plans(filters) if hcm_express.suits(config, filters) else None
+        self.plans: Plans | None = None
+        self.lane: Callable[..., hcm_express.Lane] = hcm_express.Lane
+        if hcm_express.suits(config, filters):
+            hooked = not all(map(hcm_express.edits_by_constants, filters[:-1]))
+            self.plans = self._plans(filters, whole=hooked)
+            if hooked:
+                codec = H1ServerCodec(**self.codec_options)
+                self.lane = functools.partial(HookedLane, hooks=build_hooks(filters[:-1]), codec=codec)
+        self.stream_plans = self.plans if self.lane is hcm_express.Lane else None
         self._needs_task = self.plans is None or not hcm_express.suits_connection(config)
 
     @functools.cached_property
@@ -111,7 +121,7 @@ class HttpConnectionManager:
         """`http2.*`, which exist from the first connection on that needs them, as in Envoy."""
         return Http2Stats(self._all_stats)
 
-    def _plans(self, filters: list[Any]) -> Plans:
+    def _plans(self, filters: list[Any], *, whole: bool) -> Plans:
         """For the express lane."""
         return Plans(
             router=filters[-1],
@@ -123,6 +133,7 @@ class HttpConnectionManager:
             target=self.target,
             codec_options=self.codec_options,
             scheme=self.scheme,
+            whole=whole,
         )
 
     @staticmethod

@@ -13,7 +13,7 @@ from proxy.config.context import CompileContext
 from proxy.config.header_mutation import Mutation
 from proxy.config.lb_subsets import Labels
 from proxy.filters.header_edits import OPTION_FIELDS, compile_option
-from proxy.http.h1_strict import AUTHORITY
+from proxy.http.h1_strict import AUTHORITY, PATH
 from proxy.route.labels import LB, labels_of, merged
 
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -31,7 +31,12 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "hash_policy",
     ),
     "envoy.type.v3.HashPolicy": ("source_ip",),
-    "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig": ("hostname", "headers_to_add"),
+    "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig": (
+        "hostname",
+        "use_post",
+        "post_path",
+        "headers_to_add",
+    ),
     **OPTION_FIELDS,
     "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TcpAccessLogOptions": (
         "flush_access_log_on_connected",
@@ -55,10 +60,11 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
 
 
 class Tunneling(msgspec.Struct, frozen=True, gc=False):
-    """`TunnelingConfig`. `hostname` may have command operators."""
+    """`TunnelingConfig`. `hostname` may have command operators. `post_path`: asked by a POST to it; else by CONNECT."""
 
     hostname: str
     headers: tuple[Mutation, ...] = ()
+    post_path: str = ""
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -110,12 +116,17 @@ def _tunneling(message: Any, context: CompileContext) -> Tunneling | None:
         context.error(("hostname",), error.message, error.expected)
     if "%" not in config.hostname and not AUTHORITY.fullmatch(config.hostname.encode()):
         context.error(("hostname",), f"{config.hostname!r} is no target of a CONNECT", "a host and its port")
+    if config.post_path and not config.use_post:
+        context.error(("post_path",), "a path of no POST", "use_post: true")
+    if config.post_path and not PATH.fullmatch(config.post_path.encode()):
+        context.error(("post_path",), f"{config.post_path!r} is no path", "a path that begins with a slash")
     return Tunneling(
         config.hostname,
         tuple(
             compile_option(option, context.at("headers_to_add", index))
             for index, option in enumerate(config.headers_to_add)
         ),
+        post_path=(config.post_path or "/") if config.use_post else "",
     )
 
 

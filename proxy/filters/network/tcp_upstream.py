@@ -89,17 +89,18 @@ class Direct:
 
 
 class Tunneled:
-    """A CONNECT that the host has agreed to."""
+    """A CONNECT that the host has agreed to, or a POST (`in_bodies`), whose body and response are the tunnel."""
 
-    def __init__(self, stream: UpstreamStream, info: StreamInfo, limit: int) -> None:
+    def __init__(self, stream: UpstreamStream, info: StreamInfo, limit: int, *, in_bodies: bool) -> None:
         self._stream = stream
         self._info = info
+        self._in_bodies = in_bodies
         self.address: Address = stream.identity.remote or stream.host.address
         self.local: Address = stream.local
         self.limit = limit
 
     def leave(self) -> tuple[End, bytes]:
-        return self._stream.leave_http()
+        return self._stream.leave_to_bodies() if self._in_bodies else self._stream.leave_http()
 
     def when_abandoned(self, cancel: Callable[[], None]) -> None:
         """It has a stream of a connection that is not its own, which ends with its last one."""
@@ -117,6 +118,7 @@ class Tunnels:
     def __init__(self, config: Tunneling) -> None:
         self._hostname = compile_text(config.hostname)
         self._edits = LevelEdits(config.headers)
+        self._post_path = config.post_path.encode()
 
     async def open(self, cluster: Cluster, info: StreamInfo, context: LoadBalancerContext) -> Tunneled:
         """Raises `ProxyError`: UF if there is no connection, or the host has not agreed."""
@@ -132,13 +134,18 @@ class Tunnels:
             stream.forgo_reuse()  # whoever was asked to leave HTTP may not be in it any more
             stream.close()
             raise
-        return Tunneled(stream, info, cluster.config.per_connection_buffer_limit_bytes)
+        limit = cluster.config.per_connection_buffer_limit_bytes
+        return Tunneled(stream, info, limit, in_bodies=bool(self._post_path))
 
     async def _ask(self, stream: UpstreamStream, info: StreamInfo) -> None:
         headers = Headers()
         self._edits.apply(headers, info)
+        path, scheme = self._post_path, b"https" if stream.identity.tls is not None else b"http"
         try:
-            await stream.send_request(b"CONNECT", b"", self._hostname(info), headers, end_stream=True)
+            if path:
+                await stream.send_request(b"POST", path, self._hostname(info), headers, end_stream=False, scheme=scheme)
+            else:
+                await stream.send_request(b"CONNECT", b"", self._hostname(info), headers, end_stream=True)
             head = await stream.receive()
             while isinstance(head, InformationalReceived):
                 head = await stream.receive()

@@ -29,7 +29,7 @@ async def run(forwarding: Forwarding) -> None:
             info.status, info.response_headers = 200, headers
             finish(headers, info)
         await exchange.send_headers(200, headers, end_stream=False)
-        relay = await tunnels.over_tcp(exchange, upstream, forwarding.pipes)
+        relay = await tunnels.over_tcp(exchange, upstream, forwarding.pipes, forwarding.greeting())
     finally:
         # The client's stream knows the end of one side from that of both; its connection does not.
         whole = exchange.multiplexed and info.response_complete

@@ -15,6 +15,7 @@ from proxy.http.deadlines import Phase
 from proxy.http.exchange import Exchange
 from proxy.http.headers import Headers
 from proxy.http.stream_info import StreamInfo
+from proxy.net import proxy_protocol
 from proxy.net.pipe import PipePool
 from proxy.route.entry import RouteEntry
 from proxy.route.labels import LB, labels_of, merged
@@ -94,6 +95,13 @@ class Forwarding:
     def breaker(self) -> CircuitBreaker:
         """The cluster's, of the request's priority."""
         return self.cluster.high_breaker if self.context.high else self.cluster.breaker
+
+    def greeting(self) -> bytes:
+        """What a host that is spoken TCP to hears before all else (`proxy_protocol_config`)."""
+        version, client = self.options.proxy_protocol, self.exchange.info.connection
+        if not version or client is None:
+            return b""
+        return proxy_protocol.header(version, client.remote, client.local)
 
     def request_complete(self, now: float) -> None:
         """The whole request has been received. Only the first call counts."""

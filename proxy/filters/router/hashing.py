@@ -7,9 +7,10 @@ from typing import NamedTuple
 import xxhash
 
 from proxy.config.hash_policy import CookieMaker
+from proxy.http.cookies import set_cookie
 from proxy.http.exchange import Exchange
 from proxy.route.entry import RouteEntry
-from proxy.route.hash_policy import RequestHash, Subject, set_cookie
+from proxy.route.hash_policy import RequestHash, Subject
 from proxy.upstream.cluster import Cluster
 
 

@@ -44,8 +44,8 @@ async def over_stream(
     _note(exchange, stream.end_tunnel(by_upstream=_by_upstream(exchange, relay)))
 
 
-async def over_tcp(exchange: Exchange, upstream: TcpConnection, pipes: PipePool) -> Relay:
-    """The tunnel to the far end of a CONNECT that we terminate."""
+async def over_tcp(exchange: Exchange, upstream: TcpConnection, pipes: PipePool, greeting: bytes) -> Relay:
+    """The tunnel to the far end of a CONNECT that we terminate, which hears the `greeting` first."""
     info, stats = exchange.info, upstream.stats
 
     def received(count: int) -> None:
@@ -60,7 +60,7 @@ async def over_tcp(exchange: Exchange, upstream: TcpConnection, pipes: PipePool)
     relay = None
     with trio.CancelScope() as wanted:
         upstream.on_abandoned = wanted.cancel
-        relay = await _run(exchange, far, b"", pipes, exchange.deadlines)
+        relay = await _run(exchange, far, b"", pipes, exchange.deadlines, told=greeting)
     upstream.on_abandoned = None
     if relay is None:
         raise failures.reset("connection termination", response_started=True)
@@ -69,10 +69,13 @@ async def over_tcp(exchange: Exchange, upstream: TcpConnection, pipes: PipePool)
     return relay
 
 
-async def _run(exchange: Exchange, far: End, greeting: bytes, pipes: PipePool, touched: Touched) -> Relay:
+async def _run(
+    exchange: Exchange, far: End, greeting: bytes, pipes: PipePool, touched: Touched, told: bytes = b""
+) -> Relay:
+    """`greeting` has come of `far` already; `told` goes there before all else."""
     exchange.deadlines.disarm(Phase.ROUTE)
     near, early = exchange.leave_http()
-    up = Direction("downstream", near, far, first=early)
+    up = Direction("downstream", near, far, first=told + early)
     relay = Relay(up, Direction("upstream", far, near, first=greeting), pipes, touched)
     await relay.run()
     if relay.reset_by == "downstream" and (failure := exchange.failure()) is not None:

@@ -139,9 +139,13 @@ class UpstreamRequest:
         handover, info, cluster = self._exchange.handover, self._exchange.info, self._forwarding.cluster
         forwarding = self._forwarding
         if handover is None or handover.upstream is None:
+            if handover is not None:
+                pool = handover.pool
+            if info.override_host is not None and info.upstream_attempts == 1:
+                pool = cluster.pick_wanted(info.override_host, forwarding.context, info)
             return await cluster.open_stream(
                 info,
-                pool if handover is None else handover.pool,
+                pool,
                 self._judge,
                 context=forwarding.context,
             )
@@ -232,6 +236,8 @@ class UpstreamRequest:
             headers = self._handshake.ask(headers)
         head = request.method, request.path, request.authority, headers
         scheme = request.told_scheme if stream.tells_scheme else b""
+        if self._forwarding.context.tcp and (greeting := self._forwarding.greeting()):
+            await stream.send_data(greeting)
         await stream.send_request(*head, end_stream=ended, flush=flush, scheme=scheme)
         if ended:
             if not info.upgrade:  # which has no end

@@ -65,12 +65,27 @@ class HealthChecks:
         wanted = {cluster for cluster in clusters if cluster.config.health_check is not None}
         for gone in self._clusters.keys() - wanted:
             self._clusters.pop(gone).stop()
-        for new in wanted - self._clusters.keys():
-            assert new.config.health_check is not None
-            means = self._means(new, new.config.health_check)
-            log = EventLog(new.config.name, new.config.health_check, self._tools.open_log)
-            self._clusters[new] = ClusterChecks(new, means, self._hosts, self._owners, log)
+        self._begin(wanted)
+        for checks in self._clusters.values():
+            checks.serve()
+
+    async def prepare(self, clusters: Iterable[Cluster]) -> None:
+        """Ask for the first time, before these serve: `follow` comes next, with them or without."""
+        new = self._begin(cluster for cluster in clusters if cluster.config.health_check is not None)
+        await self._warm(new)
+
+    def _begin(self, clusters: Iterable[Cluster]) -> list[Cluster]:
+        """Those of `clusters` that are new."""
+        new = [cluster for cluster in clusters if cluster not in self._clusters]
+        for cluster in new:
+            check = cluster.config.health_check
+            assert check is not None
+            log = EventLog(cluster.config.name, check, self._tools.open_log)
+            self._clusters[cluster] = ClusterChecks(
+                cluster, self._means(cluster, check), self._hosts, self._owners, log
+            )
         self._changed.ring()
+        return new
 
     def update(self) -> None:
         """Some have other hosts."""
@@ -89,8 +104,12 @@ class HealthChecks:
 
     async def warm(self) -> None:
         """Until something is known of each host, or its first check is overdue."""
+        await self._warm(list(self._clusters))
+
+    async def _warm(self, clusters: Iterable[Cluster]) -> None:
         began = trio.current_time()
-        for cluster, checks in list(self._clusters.items()):
+        for cluster in clusters:
+            checks = self._clusters[cluster]
             deadline = began + min(checks.first_within, WARM_DEADLINE)
             while not checks.known and trio.current_time() < deadline:  # noqa: ASYNC110 - the words are shared memory
                 await trio.sleep(WARM_POLL)
@@ -109,7 +128,9 @@ class HealthChecks:
 
 
 class ClusterChecks:
-    """Of one cluster, for as long as it has its name."""
+    """Of one cluster, for as long as it has its name. Before it serves, those hosts alone are checked of which nothing
+    is known: the others may be those of a cluster that does, and that is checked otherwise.
+    """
 
     def __init__(self, cluster: Cluster, means: Means, hosts: Table, owners: Owners, log: EventLog) -> None:
         self._cluster = cluster
@@ -124,6 +145,7 @@ class ClusterChecks:
         self._sessions: dict[Host, Session] = {}
         self._scope = trio.CancelScope()
         self._had_traffic = False
+        self._serves = False
         self.look_again = Bell()
 
     @property
@@ -135,6 +157,11 @@ class ClusterChecks:
     def known(self) -> bool:
         """Whether something is known of every host."""
         return all(self._cluster.status.checked(host) & Checked.KNOWN for host in self._checked())
+
+    def serve(self) -> None:
+        """The cluster has its name from now on."""
+        self._serves = True
+        self.look_again.ring()
 
     def stop(self) -> None:
         """No more checks."""
@@ -154,7 +181,7 @@ class ClusterChecks:
         name = self._cluster.config.name
         self._log.places = self._checked()
         hosts = set(self._log.places)
-        ours = {host for host in hosts if self._owners.mine(f"{name}/{host.address}")}
+        ours = {host for host in hosts if self._owners.mine(f"{name}/{host.address}") and self._may_check(host)}
         for host in self._sessions.keys() - hosts:
             self._sessions[host].stop()
         for host in (self._sessions.keys() & hosts) - ours:
@@ -162,6 +189,9 @@ class ClusterChecks:
         for host in ours - self._sessions.keys():
             session = self._sessions[host] = self._session(host)
             nursery.start_soon(self._run, session)
+
+    def _may_check(self, host: Host) -> bool:
+        return self._serves or host in self._sessions or not self._cluster.status.checked(host) & Checked.KNOWN
 
     async def _run(self, session: Session) -> None:
         try:

@@ -106,7 +106,13 @@ class Outcome(NamedTuple):
 _VARIABLE = [
     (re.compile(rb"(?i)(x-request-id: )(?!7a1d3f9e)[0-9a-f-]{36}"), rb"\1ID"),
     (re.compile(rb"(?i)(x-envoy-upstream-service-time: )\d+"), rb"\g<1>0"),
-    (re.compile(rb"(?i)(x-envoy-expected-rq-timeout-ms: )(?:14|8|4)\d{3}"), rb"\1LEFT"),  # of 15, 9 or 5 s, to a retry
+    *[  # what is left to a retry
+        (
+            re.compile(rb"(?i)(x-envoy-expected-rq-timeout-ms: )(?:%d000|%d\d{3})\b" % (of, of - 1)),
+            rb"\1LEFT OF %d" % of,
+        )
+        for of in (15, 9, 5)
+    ],
     (re.compile(rb"(?i)(set-cookie: made=)\"[0-9a-f]{16}"), rb'\1"VALUE'),
     (re.compile(rb"(?i)(date: )(?!Mon, 23 Nov 2026 00:00:00)[^\r]*"), rb"\1NOW"),
 ]

@@ -61,5 +61,7 @@ def test_what_varies_from_request_to_request_is_no_difference() -> None:
 def test_the_filters_directory_holds_what_the_configuration_names() -> None:
     from bench.subjects import trireme
 
-    source = (Path(trireme.__file__).parents[1] / "filters" / "bench_filters.py").read_text()
-    assert all(f"class {name}(Filter)" in source for name in trireme.FILTERS)
+    for path in (*trireme.FILTERS, *trireme.HOOKS):
+        module, _, name = path.rpartition(".")
+        source = (Path(trireme.__file__).parents[1] / "filters" / f"{module}.py").read_text()
+        assert f"class {name}(Filter)" in source

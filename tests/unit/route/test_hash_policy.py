@@ -9,7 +9,7 @@ from proxy.config.common import PipeAddress, SocketAddress
 from proxy.config.hash_policy import CookieMaker, HashPolicy
 from proxy.http.headers import Headers
 from proxy.http.stream_data import HashableText
-from proxy.route.hash_policy import RequestHash, Subject, cookie, set_cookie
+from proxy.route.hash_policy import RequestHash, Subject
 from tests.unit.route.requests import request
 
 KEY = HashPolicy("header", "x-key")
@@ -72,29 +72,6 @@ def test_a_cookie_is_made_where_somebody_makes_it() -> None:
     assert policy.number(Subject(request(), None, bake=lambda name, maker: b"value")) == xx(b"value")
     there = request(headers=(("cookie", "k=theirs"),))
     assert policy.number(Subject(there, None, bake=lambda name, maker: b"value")) == xx(b"theirs")
-
-
-@pytest.mark.parametrize(
-    ("lines", "value"),
-    [
-        (["a=b; k=v"], b"v"),
-        (['k="v"'], b"v"),
-        (["k=a=b"], b"a=b"),
-        (["k"], b""),
-        (["K=v"], b""),
-        (['k="'], b'"'),
-        (["a=b", "k=second", "k=third"], b"second"),
-        ([], b""),
-    ],
-)
-def test_cookies(lines: list[str], value: bytes) -> None:
-    assert cookie(Headers((b"cookie", line.encode()) for line in lines), b"k") == value
-
-
-def test_a_cookie_for_the_client() -> None:
-    assert set_cookie("k", b"v", CookieMaker()) == b'k="v"; HttpOnly'
-    maker = CookieMaker(60, "/p", (("SameSite", "Lax"), ("Secure", "")))
-    assert set_cookie("k", b"v", maker) == b'k="v"; Max-Age=60; Path=/p; SameSite=Lax; Secure; HttpOnly'
 
 
 @pytest.mark.parametrize(

@@ -37,10 +37,14 @@ class Bench:
         return self
 
     endpoints = Endpoints(5, {})
+    forgotten = 0
 
     def commit(self, snapshot: Any, drain: Any) -> None:
         assert drain == DRAIN
         self.notes.append("changed over")
+
+    def forget(self) -> None:
+        self.forgotten += 1
 
     async def send(self, message: dict[str, Any]) -> None:
         self.notes.append((message["type"], message.get("reason", "")))
@@ -111,7 +115,9 @@ async def test_what_cannot_be_built_is_refused_and_cannot_be_changed_over_to(
 async def test_what_is_dropped_is_forgotten(bench: Bench, nursery: trio.Nursery) -> None:
     bench.begin(2, nursery)
     await trio.sleep(0.1)
+    before = bench.forgotten
     bench.reloading.abort()
+    assert bench.forgotten == before + 1
     with pytest.raises(NotPreparedError):
         await bench.reloading.commit(bench.order(2))
     bench.begin(3, nursery)

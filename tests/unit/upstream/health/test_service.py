@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 import trio
@@ -14,6 +14,7 @@ from proxy.config.common import SocketAddress
 from proxy.config.health_check import EndpointCheck, HealthCheck, TcpCheck
 from proxy.stats import MemoryStats
 from proxy.upstream import host_status
+from proxy.upstream.cluster import Cluster as RunningCluster
 from proxy.upstream.health import checkers
 from proxy.upstream.health.checkers import Checker
 from proxy.upstream.health.service import Tools
@@ -83,14 +84,17 @@ class Worker:
         self.manager = ClusterManager(self.stats, tables, owners=self.owners, tools=tools)
         worlds.names[id(self.manager._background)] = name
 
-    def configure(self, endpoints: Endpoints, *configs: Cluster) -> None:
+    def prepared(self, endpoints: Endpoints, *configs: Cluster) -> Mapping[str, RunningCluster]:
         steps = self.manager.prepare(configs, endpoints, [])
         while True:
             try:
                 next(steps)
             except StopIteration as done:
-                self.manager.commit(done.value, endpoints)
-                return
+                found: Mapping[str, RunningCluster] = done.value
+                return found
+
+    def configure(self, endpoints: Endpoints, *configs: Cluster) -> None:
+        self.manager.commit(self.prepared(endpoints, *configs), endpoints)
 
     def hosts(self) -> dict[int, Checked]:
         cluster = self.manager.now["c"]
@@ -240,6 +244,32 @@ async def test_a_reload_begins_and_ends_checks(worlds: Worlds) -> None:
         worker.configure(hosts, config(None))
         await trio.sleep(200)
         assert worlds.asked == [("one", 1)]
+
+
+@run_trio(virtual_time=True, deadline=1000)
+async def test_hosts_that_a_reload_brings_are_asked_before_they_serve(worlds: Worlds) -> None:
+    worker = Worker("one", worlds, MemoryTables(), 1, 2)
+    worker.configure(endpoints(1), config(check(TcpCheck(), interval=30.0)))
+    worlds.down = {2}
+    async with running(worker):
+        await trio.sleep(1)
+        following = worker.prepared(endpoints(1, 2), config())
+        await worker.manager.health_checks.prepare(following.values())
+        assert worlds.asked == [("one", 1), ("one", 2)]
+        picked = {following["c"].pick().host.slot for _ in range(9)}  # type: ignore[union-attr]
+        assert picked == {1}
+
+
+@run_trio(virtual_time=True, deadline=1000)
+async def test_what_is_prepared_and_forgotten_is_checked_no_more(worlds: Worlds) -> None:
+    worker = Worker("one", worlds, MemoryTables(), 1, 2)
+    worker.configure(endpoints(1), config(None))
+    async with running(worker):
+        following = worker.prepared(endpoints(1, 2), config())
+        await worker.manager.health_checks.prepare(following.values())
+        worker.manager.health_checks.follow(worker.manager.now.values())
+        await trio.sleep(200)
+        assert sorted(worlds.asked) == [("one", 1), ("one", 2)]
 
 
 @run_trio(virtual_time=True, deadline=1000)

@@ -208,3 +208,10 @@ def test_what_cannot_be(policy: str, options: Fields, place: str) -> None:
     (finding,) = findings(text(group(endpoint(1)), lb_policy=policy, **options))
     assert place in finding.field_path, json.dumps(options)
     assert finding.expected
+
+
+@pytest.mark.field(f"{COMMON}.override_host_status", "envoy.config.core.v3.HealthStatusSet.statuses")
+def test_hosts_that_a_filter_may_choose() -> None:
+    statuses = {"override_host_status": {"statuses": ["UNKNOWN", "HEALTHY", "DRAINING"]}}
+    (found,) = compiled(text(group(endpoint(1)), common_lb_config=statuses)).clusters
+    assert found.lb.override_status == ("DRAINING", "HEALTHY")

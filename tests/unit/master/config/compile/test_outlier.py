@@ -64,3 +64,9 @@ def test_other_monitors_are_an_error() -> None:
     monitor = '{name: m, typed_config: {"@type": type.googleapis.com/google.protobuf.Struct}}'
     text = f"static_resources: {{clusters: [{{name: c, outlier_detection: {{monitors: [{monitor}]}}}}]}}"
     assert any("monitors" in fault.field_path for fault in findings(text))
+
+
+@pytest.mark.parametrize("path", ["/nowhere/at/all/events", "a\\0b"])
+def test_an_event_log_that_cannot_be_written_to_is_reported(path: str) -> None:
+    (found,) = findings(f'cluster_manager: {{outlier_detection: {{event_log_path: "{path}"}}}}')
+    assert found.path == ("cluster_manager", "outlier_detection", "event_log_path")

@@ -20,6 +20,7 @@ from tests.unit.proxy.test_cancellation import POST, large, once, small
 from tests.unit.upstream.rig import OK, answering, origin, read_head
 
 HTTP = "envoy.extensions.filters.http"
+SESSION = "type.googleapis.com/envoy.extensions.http.stateful_session"
 OWN_MODULE = "dynamic_module_config: {name: tests.unit.proxy.filters.http.conforming}"
 ONE_LINE = "append: {header: {key: x-seen, value: '1'}}"
 SAMPLES: dict[str, tuple[str, ...]] = {
@@ -47,6 +48,10 @@ SAMPLES: dict[str, tuple[str, ...]] = {
         "format_string: {text_format_source: {inline_string: '%REQ(:PATH)%'}}}]",
     ),
     f"{HTTP}.set_metadata.v3.Config": ("metadata: [{metadata_namespace: a, value: {b: 1}}]",),
+    f"{HTTP}.stateful_session.v3.StatefulSession": (
+        "stat_prefix: s, session_state: {name: c, typed_config: "
+        f"{{'@type': {SESSION}.cookie.v3.CookieBasedSessionState, cookie: {{name: k}}}}}}",
+    ),
 }
 """A configuration of each filter that lets requests pass."""
 

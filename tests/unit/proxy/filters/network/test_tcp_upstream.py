@@ -154,7 +154,9 @@ async def test_a_stream_of_http2() -> None:
     [
         ("hostname: 'far away:443'", "is no target of a CONNECT"),
         ("hostname: '%NOTHING%'", "NOTHING"),
-        ("hostname: far, use_post: true", "use_post is not supported"),
+        ("hostname: far, post_path: /a", "a path of no POST"),
+        ("hostname: far, use_post: true, post_path: 'http://a'", "is no path"),
+        ("hostname: far, propagate_response_headers: true", "propagate_response_headers is not supported"),
         ("hostname: far, headers_to_add: [{header: {key: host, value: a}}]", "host headers may not be modified"),
     ],
 )

@@ -69,7 +69,7 @@ class Host:
             case h2.events.RequestReceived():
                 self.heads.append(dict(event.headers))
                 self.last = event.stream_id
-                if self.heads[-1][":method"] == "CONNECT":
+                if self.heads[-1][":method"] in ("CONNECT", "POST"):
                     self.h2.send_headers(self.last, [(":status", "200")])
                 else:
                     self.h2.send_headers(self.last, [(":status", "204")], end_stream=True)
