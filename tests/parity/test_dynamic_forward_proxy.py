@@ -14,20 +14,13 @@ from tests.kit.parity import Pair, run_pair
 from tests.parity.rules import of
 
 FILTER = "envoy.extensions.filters.http.dynamic_forward_proxy.v3"
-pytestmark = [
-    pytest.mark.parity(
-        "rule 70",
-        "config.cluster.v3.Cluster.cluster_type",
-        *of("extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig", "dns_cache_config"),
-        *of("extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig", "dns_query_timeout", "max_hosts"),
-        *of(FILTER.removeprefix("envoy.") + ".PerRouteConfig", "host_rewrite_literal", "host_rewrite_header"),
-    ),
-    pytest.mark.field(
-        f"{FILTER}.FilterConfig.dns_cache_config",
-        f"{FILTER}.PerRouteConfig.host_rewrite_literal",
-        f"{FILTER}.PerRouteConfig.host_rewrite_header",
-    ),
-]
+pytestmark = pytest.mark.parity(
+    "rule 70",
+    "config.cluster.v3.Cluster.cluster_type",
+    *of("extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig", "dns_cache_config"),
+    *of("extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig", "dns_query_timeout", "max_hosts"),
+    *of(FILTER.removeprefix("envoy.") + ".PerRouteConfig", "host_rewrite_literal", "host_rewrite_header"),
+)
 TYPES = "type.googleapis.com/envoy.extensions"
 CASES = {
     "found": ("/", "web.example:%d"),
