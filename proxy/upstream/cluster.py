@@ -92,6 +92,7 @@ class Cluster:
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
         self.balancer: PicksHosts = self._new_balancer(stats, tables, seed, hosts_of)
+        self._background = background or Background()
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
         self.sockets = TransportSockets(config, stats)
@@ -105,7 +106,7 @@ class Cluster:
             self.sockets,
             Codecs(config, stats),
             self._numbers,
-            background or Background(),
+            self._background,
             weakref.ref(self),
             self.outlier.monitor if self.outlier is not None else None,
             self.fast_failure,
