@@ -237,6 +237,20 @@ def test_the_same_hosts(pair: Pair, name: str) -> None:
     assert ours == envoy
 
 
+@pytest.mark.parity(
+    *of(f"{PACKAGE}.ring_hash.v3.RingHash", "minimum_ring_size"), *of(f"{PACKAGE}.maglev.v3.Maglev", "table_size")
+)
+def test_the_same_gauges_of_tables(pair: Pair) -> None:
+    def gauges(proxy: Any) -> dict[str, int]:
+        stats = proxy.stats().items()
+        return {name: value for name, value in stats if "hash_lb." in name or "maglev_lb." in name}
+
+    envoy, ours = (gauges(proxy) for proxy in (pair.envoy, pair.ours))
+    of_subsets = "cluster.of_subsets."
+    assert ours == {name: value for name, value in envoy.items() if not name.startswith(of_subsets)}
+    assert ours["cluster.ring.ring_hash_lb.size"]
+
+
 @pytest.mark.parity(*of(f"{PACKAGE}.common.v3.ConsistentHashingLbConfig", "hash_policy"))
 def test_a_cluster_makes_cookies(pair: Pair) -> None:
     answers = pair.send(b"GET /cookies/ HTTP/1.1\r\nhost: h\r\n\r\n")
