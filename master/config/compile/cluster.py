@@ -42,6 +42,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "connection_pool_per_downstream_connection",
         "preconnect_policy",
         "close_connections_on_host_health_failure",
+        "ignore_health_on_host_removal",
     ),
     "envoy.config.cluster.v3.Cluster.CommonLbConfig": ("ignore_new_hosts_until_first_hc",),
     "envoy.config.cluster.v3.Cluster.PreconnectPolicy": ("per_upstream_preconnect_ratio",),
@@ -187,6 +188,7 @@ def _cluster(message: Any, manager: Any, context: Context) -> Cluster:
             message.health_checks, context.at("health_checks"), http2=http_options.get("protocol") == "http2"
         ),
         close_connections_on_host_health_failure=message.close_connections_on_host_health_failure,
+        ignore_health_on_host_removal=message.ignore_health_on_host_removal,
         ignore_new_hosts_until_first_hc=message.common_lb_config.ignore_new_hosts_until_first_hc,
         **http_options,
     )
