@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from proxy import registry
 from proxy.config.cluster import Host
 from proxy.upstream import localities, priority_load
+from proxy.upstream.bounded_load import BoundedLoad
 from proxy.upstream.host_set import Hosts, HostSet, Priority
 from proxy.upstream.lb import POLICIES, HashingLoadBalancer, LoadBalancer, Surroundings
 from proxy.upstream.localities import WeightedLocalities, effective_weight
@@ -157,6 +158,8 @@ class Balancer:
         known = before.get(index)
         if known is None or known[0] != shares:
             table: HashingLoadBalancer = self._policy(self._surroundings)
+            if self._config.hashing.balance_factor:
+                table = BoundedLoad(self._surroundings, table)
             table.update(shares)
             known = shares, table
         self._kept[index] = known
