@@ -125,6 +125,7 @@ class HookedLane(Lane):
         if (
             exchange.touches_bodies
             or exchange.info.observed
+            or exchange.info.health_check
             or exchange.info.override_host is not None
             or request.method != arrival.method
             or forwarding.entry.auto_host
