@@ -37,7 +37,8 @@ class Host(msgspec.Struct, frozen=True, gc=False):
     `slot` is its row in the shared hosts table (assigned by the controller; reused only after every worker has
     acknowledged endpoints without it). `hostname` is the DNS name or `Endpoint.hostname`, else "". `metadata` and
     `health_status` are those of the `LbEndpoint`. `additional` are other addresses of the same host: whichever answers
-    first is connected to (`upstream/happy_eyeballs.py`). `check` is how its health check differs from the cluster's.
+    first is connected to (`upstream/happy_eyeballs.py`). `check` is how its health check differs from the
+    cluster's. `leaving`: discovery has it no more, but it is well, so it stays until it fails.
     """
 
     slot: int
@@ -48,6 +49,7 @@ class Host(msgspec.Struct, frozen=True, gc=False):
     health_status: HealthStatus = "HEALTHY"
     additional: tuple[SocketAddress, ...] = ()
     check: EndpointCheck | None = None
+    leaving: bool = False
 
 
 class LocalityHosts(msgspec.Struct, frozen=True):
@@ -134,11 +136,14 @@ class RequestNames(msgspec.Struct, frozen=True, gc=False):
 
 
 class SocketMatch(msgspec.Struct, frozen=True):
-    """`Cluster.TransportSocketMatch`: hosts whose metadata has all `labels` are spoken to by `tls`, None: plain TCP."""
+    """`Cluster.TransportSocketMatch`: hosts whose metadata has all `labels` are spoken to by `tls`, None: plain TCP.
+    `proxy_protocol` as that of `Cluster`.
+    """
 
     name: str
     labels: Labels
     tls: UpstreamTls | None = None
+    proxy_protocol: Literal["", "V1", "V2"] = ""
 
 
 class RetryBudget(msgspec.Struct, frozen=True, gc=False):
@@ -173,6 +178,7 @@ class Cluster(msgspec.Struct, frozen=True):
     the hosts of every type travel in `Endpoints`; an AGGREGATE has those of its `members`. `protocol` is what its hosts
     speak; "downstream": whatever the client speaks; "alpn": what they choose in TLS. Without `subsets` nobody asks what
     requests want of a host.
+    `proxy_protocol`: its hosts hear first whose connection it is, in a header of this version.
     """
 
     name: str
@@ -198,6 +204,7 @@ class Cluster(msgspec.Struct, frozen=True):
     outlier: OutlierDetection | None = None
     subsets: LbSubsets | None = None
     tls: UpstreamTls | None = None
+    proxy_protocol: Literal["", "V1", "V2"] = ""
     socket_matches: tuple[SocketMatch, ...] = ()
     request_names: RequestNames | None = None
     socket: UpstreamSocket | None = None
@@ -206,6 +213,7 @@ class Cluster(msgspec.Struct, frozen=True):
     preconnect_ratio: float = 1.0
     health_check: HealthCheck | None = None
     close_connections_on_host_health_failure: bool = False
+    ignore_health_on_host_removal: bool = False
     ignore_new_hosts_until_first_hc: bool = False
 
     @property
