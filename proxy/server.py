@@ -154,6 +154,10 @@ class Server:
             self._log_writer.close(LOG_CLOSE_DEADLINE)
             self._pipes.close()
 
+    def follow_hosts(self) -> None:
+        """Balance by all that is known of hosts now."""
+        self._clusters.follow_status()
+
     async def warm(self) -> None:
         """Until something is known of all hosts that have health checks, or their first check is overdue."""
         await self._clusters.health_checks.warm()

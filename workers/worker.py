@@ -97,6 +97,7 @@ class Worker:
         if kind == "topology" and not self._draining:
             first = self._processes.read(self._slot).state != State.SERVING
             self._set_state(State.SERVING)
+            self._server.follow_hosts()
             acceptors.set_topology(count=message["count"], listening=message["listening"], among=message.get("among"))
             if first:
                 nursery.start_soon(acceptors.watch, lambda: not self._draining)

@@ -52,6 +52,8 @@ class HostHealth:
             yield "degraded_active_hc"
         if host.health_status == "DEGRADED":
             yield "degraded_eds_health"
+        if host.leaving:
+            yield "pending_dynamic_removal"
         if checked & Checked.PENDING_ACTIVE_HC:
             yield "pending_active_hc"
         if checked & Checked.EXCLUDED_VIA_IMMEDIATE_HC_FAIL:

@@ -31,6 +31,7 @@ from master.controller.sds_stats import SdsStats
 from master.controller.secrets_watch import SecretsWatch
 from master.controller.standing import StandingOrders
 from master.controller.tls_stats import TlsStats
+from master.controller.warming import warm
 from master.dns.refresh import Discovery
 from master.dns.rows import Rows
 from proxy.config.cluster import Endpoints
@@ -86,7 +87,9 @@ class Controller:
         self._carried = Carried.of(inherited, self.config)
         self._carry(endpoints)
         self._rows = Rows(endpoints, host_rows=self.hosts.rows, cluster_rows=self.clusters.rows)
-        self._discovery = Discovery(self.config, endpoints, self._stats, self.publish, rows=self._rows)
+        self._discovery = Discovery(
+            self.config, endpoints, self._stats, self.publish, rows=self._rows, hosts=self.hosts
+        )
         self._reloading = Reloading(link, self._discovery, self._publication, self._make_room)
         self._secrets = SecretsWatch(lambda: self.config, self._ask_for_rotation, SdsStats(self._stats))
         self._requests: dict[int, trio.MemorySendChannel[str | None]] = {}
@@ -250,8 +253,11 @@ class Controller:
         await self._link.send({"type": "retired"})
 
     async def _initialise(self, nursery: trio.Nursery) -> None:
-        """Ready is who knows the hosts of every cluster: each name has had a first answer, be it a failure."""
+        """Ready is who knows the hosts of every cluster: each name has had a first answer, be it a failure, and each
+        host that is checked a first verdict.
+        """
         await nursery.start(self._discovery.run)
+        await warm(self.config, lambda: self.endpoints, self.hosts)
         self._processes.write(self._slot, Word.STATE, ProcessState.SERVING)
         await self._link.send({"type": "ready"})
 

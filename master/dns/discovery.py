@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
+from types import MappingProxyType
 from typing import Literal
 
-from master.dns.result import Resolved, Result
 from proxy.config.cluster import Dns, DnsEndpoint, Host, LocalityHosts
 from proxy.config.common import SocketAddress
+from proxy.dns.result import Resolved, Result
 
 ClusterType = Literal["STRICT_DNS", "LOGICAL_DNS"]
 Target = tuple[int, int]  # number of the locality, number of the endpoint in it
@@ -53,20 +54,32 @@ def refresh_after(dns: Dns, cluster_type: ClusterType, result: Resolved, rng: Ra
     return rate + rng.randrange(jitter) / 1000 if jitter else rate
 
 
+Found = Mapping[Target, tuple[str, ...]]
+"""What each name has come to."""
+
+
 def localities(
-    dns: Dns, cluster_type: ClusterType, found: Mapping[Target, tuple[str, ...]], slot_of: Callable[[str], int]
+    dns: Dns,
+    cluster_type: ClusterType,
+    found: Found,
+    slot_of: Callable[[str], int],
+    leaving: Found = MappingProxyType({}),
 ) -> tuple[LocalityHosts, ...]:
     """The hosts of a cluster. Every host has its endpoint's whole weight, as in Envoy.
 
-    `slot_of` gives the slot of an address with port. The one locality of LOGICAL_DNS always has priority 0.
+    `slot_of` gives the slot of an address with port. The one locality of LOGICAL_DNS always has priority 0. Those of
+    `leaving` have been found before.
     """
     return tuple(
         LocalityHosts(
             priority=0 if cluster_type == "LOGICAL_DNS" else locality.priority,
             hosts=tuple(
-                _host(endpoint, addresses, slot_of)
+                one
                 for number, endpoint in enumerate(locality.endpoints)
-                for addresses in _of_hosts(cluster_type, found.get((at, number), ()))
+                for one in (
+                    *(host(endpoint, each, slot_of) for each in _of_hosts(cluster_type, found.get((at, number), ()))),
+                    *(host(endpoint, (each,), slot_of, leaving=True) for each in leaving.get((at, number), ())),
+                )
             ),
             region=locality.region,
             zone=locality.zone,
@@ -77,8 +90,9 @@ def localities(
     )
 
 
-def found_in(dns: Dns, hosts: Sequence[LocalityHosts]) -> dict[Target, tuple[str, ...]]:
-    """The inverse of `localities`: what a predecessor had found for each name, by hostname and port.
+def found_in(dns: Dns, hosts: Sequence[LocalityHosts], *, leaving: bool = False) -> dict[Target, tuple[str, ...]]:
+    """The inverse of `localities`: what a predecessor had found for each name, by hostname and port; or what was
+    `leaving` there.
 
     Without it a new controller would drop the hosts of a name that fails to resolve while another one does.
     """
@@ -89,7 +103,8 @@ def found_in(dns: Dns, hosts: Sequence[LocalityHosts]) -> dict[Target, tuple[str
             dict.fromkeys(
                 address.host
                 for host in hosts[at].hosts
-                if isinstance(host.address, SocketAddress)
+                if host.leaving is leaving
+                and isinstance(host.address, SocketAddress)
                 and (host.hostname, host.address.port) == (endpoint.hostname or endpoint.name, endpoint.port)
                 for address in (host.address, *host.additional)
             )
@@ -104,7 +119,10 @@ def _of_hosts(cluster_type: ClusterType, found: tuple[str, ...]) -> Iterable[tup
     return (found,) if cluster_type == "LOGICAL_DNS" and found else ((address,) for address in found)
 
 
-def _host(endpoint: DnsEndpoint, addresses: Sequence[str], slot_of: Callable[[str], int]) -> Host:
+def host(
+    endpoint: DnsEndpoint, addresses: Sequence[str], slot_of: Callable[[str], int], *, leaving: bool = False
+) -> Host:
+    """One host at `addresses`, of which the first one is its own."""
     first, *others = (SocketAddress(address, endpoint.port) for address in addresses)
     return Host(
         slot=slot_of(str(first)),
@@ -115,4 +133,5 @@ def _host(endpoint: DnsEndpoint, addresses: Sequence[str], slot_of: Callable[[st
         health_status=endpoint.health_status,
         additional=tuple(others),
         check=endpoint.check,
+        leaving=leaving,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import random
 from collections.abc import Awaitable, Callable
@@ -10,14 +11,16 @@ from typing import NamedTuple, Protocol
 import trio
 from msgspec.structs import replace
 
-from master.dns.backoff import FailureBackoff
+from master.dns.departures import Departures
 from master.dns.discovery import ClusterType, Target, addresses, alike, found_in, localities, refresh_after, targets
-from master.dns.result import Failed, Resolved, Result
 from master.dns.rows import Rows
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Cluster, ClusterEndpoints, Dns, DnsEndpoint, Endpoints, LocalityHosts
 from proxy.config.dns import DnsResolver, LookupFamily
+from proxy.dns.backoff import FailureBackoff
+from proxy.dns.result import Failed, Resolved, Result
 from proxy.stats import Stats
+from proxy.upstream.tables import Cells, MemoryTable
 
 log = logging.getLogger("dns")
 
@@ -35,6 +38,7 @@ class Discovery:
     last; changes that come while `publish` runs go into the next one. `publish` lets the tables grow to what `rows`
     needs and clears the rows that it reuses before any worker hears of the new endpoints.
     Hosts that `endpoints` has already (of a controller that died) stay until their name resolves to something else.
+    `hosts` is the shared table, for what health checks say of hosts that are to leave.
     """
 
     def __init__(
@@ -45,10 +49,12 @@ class Discovery:
         publish: Callable[[Endpoints], Awaitable[None]],
         *,
         rows: Rows,
+        hosts: Cells | None = None,
         resolver: Lookup | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self.endpoints = endpoints
+        self._hosts = hosts or MemoryTable()
         self._stats = stats
         self._publish = publish
         self._rows = rows
@@ -110,7 +116,11 @@ class Discovery:
         if self._resolver is None:
             self._resolver = _new_resolvers(self._stats)
         before = self.endpoints.clusters.get(cluster.name)
-        return _ClusterRefresh(cluster, kind, cluster.dns, before, self._stats, self._resolver, self._rng, self._wake)
+        slot_of = functools.partial(self._rows.hosts.slot, cluster.name)
+        departures = Departures(cluster, self._hosts, slot_of)
+        return _ClusterRefresh(
+            cluster, kind, cluster.dns, before, self._stats, self._resolver, self._rng, self._wake, departures
+        )
 
     def _kept_or_new(self, cluster: Cluster) -> _ClusterRefresh | None:
         found = self._names.get(cluster.name)
@@ -173,7 +183,7 @@ class Next(NamedTuple):
 
 def _new_resolvers(stats: Stats) -> Lookup:
     # dnspython is most of what a controller imports; without DNS clusters it starts, and comes back, sooner.
-    from master.dns.resolvers import Resolvers
+    from proxy.dns.resolvers import Resolvers
 
     return Resolvers(stats)
 
@@ -191,6 +201,7 @@ class _ClusterRefresh:
         resolver: Lookup,
         rng: random.Random,
         wake: Callable[[], None],
+        departures: Departures,
     ) -> None:
         self.name = cluster.name
         self.cluster = cluster
@@ -203,6 +214,8 @@ class _ClusterRefresh:
         self._rng = rng
         self._backoff = FailureBackoff(dns.refresh_rate, dns.failure_refresh_base, dns.failure_refresh_max, rng)
         self._found: dict[Target, tuple[str, ...]] = found_in(dns, before.localities) if before else {}
+        self._leaving: dict[Target, tuple[str, ...]] = found_in(dns, before.localities, leaving=True) if before else {}
+        self._departures = departures
         self._failing: set[Target] = set()
         self._changed = False
         prefix = f"cluster.{cluster.stat_name}."
@@ -240,13 +253,22 @@ class _ClusterRefresh:
             return self._backoff.next()
         self._success.inc()
         self._backoff.reset()
-        if alike(self._type, found, self._found.get(target, ())):
-            self._no_rebuild.inc()
-        else:
-            self._found[target] = found
-            self._membership_change.inc()
-            self._changed = True
+        self._take(target, found)
         return refresh_after(self._dns, self._type, result, self._rng)
+
+    def _take(self, target: Target, found: tuple[str, ...]) -> None:
+        """These addresses are those of a name now."""
+        before, leaving = self._found.get(target, ()), self._leaving.get(target, ())
+        stay = self._departures.staying(targets(self._dns)[target], (*before, *leaving), found)
+        same = alike(self._type, found, before)
+        if same and set(stay) == set(leaving):
+            self._no_rebuild.inc()
+            return
+        self._found[target], self._leaving[target], self._changed = found, stay, True
+        if self._type == "STRICT_DNS" and {*before, *leaving} == {*found, *stay}:
+            self._no_rebuild.inc()  # they only leave, or do not any more
+        else:
+            self._membership_change.inc()
 
     def _report(self, target: Target, endpoint: DnsEndpoint, result: Result) -> None:
         """Logs that a name began to fail, with the reason, and that it resolves again."""
@@ -270,4 +292,5 @@ class _ClusterRefresh:
 
     def hosts(self, rows: Rows) -> tuple[LocalityHosts, ...]:
         """Those there are now."""
-        return localities(self._dns, self._type, self._found, lambda address: rows.hosts.slot(self.name, address))
+        slot_of = functools.partial(rows.hosts.slot, self.name)
+        return localities(self._dns, self._type, self._found, slot_of, self._leaving)

@@ -8,6 +8,7 @@ import msgspec
 
 from proxy.config.common import Address, SocketAddress
 from proxy.config.dns import MACHINE, DnsResolver, LookupFamily
+from proxy.config.dns_cache import DnsCache
 from proxy.config.health_check import EndpointCheck, HealthCheck
 from proxy.config.http1 import UpstreamHttp1Options
 from proxy.config.http2 import Http2Options
@@ -21,7 +22,7 @@ from proxy.config.upstream_socket import HappyEyeballs, UpstreamSocket
 HealthStatus = Literal["HEALTHY", "DEGRADED", "UNHEALTHY", "DRAINING", "TIMEOUT"]
 """`config.core.v3.HealthStatus`; UNKNOWN is HEALTHY, as in Envoy."""
 
-ClusterType = Literal["STATIC", "STRICT_DNS", "LOGICAL_DNS", "ORIGINAL_DST", "AGGREGATE"]
+ClusterType = Literal["STATIC", "STRICT_DNS", "LOGICAL_DNS", "ORIGINAL_DST", "AGGREGATE", "DYNAMIC_FORWARD_PROXY"]
 """`Cluster.DiscoveryType`, and the extensions that are clusters of another kind (`Cluster.cluster_type`)."""
 
 OVERPROVISIONING = 140
@@ -37,7 +38,8 @@ class Host(msgspec.Struct, frozen=True, gc=False):
     `slot` is its row in the shared hosts table (assigned by the controller; reused only after every worker has
     acknowledged endpoints without it). `hostname` is the DNS name or `Endpoint.hostname`, else "". `metadata` and
     `health_status` are those of the `LbEndpoint`. `additional` are other addresses of the same host: whichever answers
-    first is connected to (`upstream/happy_eyeballs.py`). `check` is how its health check differs from the cluster's.
+    first is connected to (`upstream/happy_eyeballs.py`). `check` is how its health check differs from the
+    cluster's. `leaving`: discovery has it no more, but it is well, so it stays until it fails.
     """
 
     slot: int
@@ -48,6 +50,7 @@ class Host(msgspec.Struct, frozen=True, gc=False):
     health_status: HealthStatus = "HEALTHY"
     additional: tuple[SocketAddress, ...] = ()
     check: EndpointCheck | None = None
+    leaving: bool = False
 
 
 class LocalityHosts(msgspec.Struct, frozen=True):
@@ -134,11 +137,14 @@ class RequestNames(msgspec.Struct, frozen=True, gc=False):
 
 
 class SocketMatch(msgspec.Struct, frozen=True):
-    """`Cluster.TransportSocketMatch`: hosts whose metadata has all `labels` are spoken to by `tls`, None: plain TCP."""
+    """`Cluster.TransportSocketMatch`: hosts whose metadata has all `labels` are spoken to by `tls`, None: plain TCP.
+    `proxy_protocol` as that of `Cluster`.
+    """
 
     name: str
     labels: Labels
     tls: UpstreamTls | None = None
+    proxy_protocol: Literal["", "V1", "V2"] = ""
 
 
 class RetryBudget(msgspec.Struct, frozen=True, gc=False):
@@ -173,6 +179,7 @@ class Cluster(msgspec.Struct, frozen=True):
     the hosts of every type travel in `Endpoints`; an AGGREGATE has those of its `members`. `protocol` is what its hosts
     speak; "downstream": whatever the client speaks; "alpn": what they choose in TLS. Without `subsets` nobody asks what
     requests want of a host.
+    `proxy_protocol`: its hosts hear first whose connection it is, in a header of this version.
     """
 
     name: str
@@ -195,9 +202,11 @@ class Cluster(msgspec.Struct, frozen=True):
     dns: Dns | None = None
     original_dst: OriginalDst | None = None
     members: tuple[str, ...] = ()
+    dns_cache: DnsCache | None = None
     outlier: OutlierDetection | None = None
     subsets: LbSubsets | None = None
     tls: UpstreamTls | None = None
+    proxy_protocol: Literal["", "V1", "V2"] = ""
     socket_matches: tuple[SocketMatch, ...] = ()
     request_names: RequestNames | None = None
     socket: UpstreamSocket | None = None
@@ -206,6 +215,7 @@ class Cluster(msgspec.Struct, frozen=True):
     preconnect_ratio: float = 1.0
     health_check: HealthCheck | None = None
     close_connections_on_host_health_failure: bool = False
+    ignore_health_on_host_removal: bool = False
     ignore_new_hosts_until_first_hc: bool = False
 
     @property

@@ -32,8 +32,8 @@ class H2ServerCodec(H2Connection):
     * A request whose head is refused is a `StreamReset` alone, and so is the end of one that breaks later.
     * An extended CONNECT (RFC 8441) is told as HTTP/1.1 would have it: a GET with `upgrade`. The 101 that answers it
       is sent as a 200, and from then on data passes both ways until both have ended.
-    * `tells_heads`: a request without a body is told as a `HeadReceived`, unless it is a CONNECT; `request_of` makes
-      of that what it would have been.
+    * `tells_heads`: a request is told as a `HeadReceived`, unless it is a CONNECT; `request_of` makes of that what it
+      would have been.
     * The request of a tunnel, which any CONNECT is, has no body: its data is the tunnel's, and so is its end.
     * Who resets too many streams before their answer, or makes us do it, loses the connection (`h2_budget.py`).
     """
@@ -103,8 +103,8 @@ class H2ServerCodec(H2Connection):
         stream.remote_ended = end_stream
         stream.no_body = head.method == b"HEAD"
         stream.tunnel = head.method == b"CONNECT"
-        if self.tells_heads and end_stream and not stream.tunnel:
-            self._events.append(HeadReceived(stream_id, head))
+        if self.tells_heads and not stream.tunnel:
+            self._events.append(HeadReceived(stream_id, head, end_stream))
             return
         self._events.append(self.request_of(stream_id, head, end_stream=end_stream or stream.tunnel))
         if stream.tunnel and end_stream:
@@ -188,7 +188,9 @@ class H2ServerCodec(H2Connection):
         block = self._encoder.encode(((b":status", b"%d" % status), *fields))
         self._queue_block(stream, block, end_stream=end_stream)
 
-    def send_whole(self, stream_id: int, fields: Sequence[Pair], body: bytes | memoryview) -> bool:
+    def send_whole(
+        self, stream_id: int, fields: Sequence[Pair], body: bytes | memoryview, trailers: Headers | None = None
+    ) -> bool:
         """Queue a whole response, if all of it may go at once; queues nothing and says False if it may not. `fields`
         begin with `:status` and may be sent (`h2_strict.is_field`).
         """
@@ -196,9 +198,12 @@ class H2ServerCodec(H2Connection):
         if stream is None or stream.queued or not self._takes_whole(stream, len(body)):
             return False
         stream.answered = True
-        self._queue_block(stream, self._encoder.encode(fields), end_stream=not body)
+        last = trailers is None or not trailers.items
+        self._queue_block(stream, self._encoder.encode(fields), end_stream=last and not body)
         if body:
-            self._frame_body(stream, body)
+            self._frame_body(stream, body, end_stream=last)
+        if not last and trailers is not None:
+            self._queue_block(stream, self._encoder.encode(trailers), end_stream=True)
         self._end_local(stream)
         return True
 

@@ -33,10 +33,11 @@ class RequestReceived(msgspec.Struct, frozen=True, gc=False):
 
 
 class HeadReceived(msgspec.Struct, frozen=True, gc=False):
-    """A request of HTTP/2 that is its head alone, for who has asked to be told such like this (`H2ServerCodec`)."""
+    """The head of a request of HTTP/2, for who has asked to be told such like this (`H2ServerCodec`)."""
 
     stream_id: int
     head: RequestHead
+    end_stream: bool
 
 
 class AnswerReceived(msgspec.Struct, frozen=True, gc=False):

@@ -26,11 +26,11 @@ from proxy.http.received import Received
 from proxy.http.request import Request
 from proxy.http.target import Target
 
-_METHODS = rb"GET|POST|PUT|DELETE|PATCH|OPTIONS"
+_METHODS = rb"GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS"
 
 _TARGET = re.compile(rb"/[\x21\x22\x24-\x7e]*")
 
-# RFC 9112 3: method SP origin-form SP HTTP/1.1. HEAD and CONNECT answer in ways of their own.
+# RFC 9112 3: method SP origin-form SP HTTP/1.1. CONNECT is no exchange.
 _LINE = re.compile(rb"(%b) (/[\x21\x22\x24-\x7e]*) HTTP/1\.1\r\n" % _METHODS)
 
 FRAMING = frozenset({b"connection", b"expect", b"host", b"transfer-encoding", b"upgrade"})
@@ -49,7 +49,9 @@ _NOT_PLAIN = re.compile(rb"(?i)(?:^|\r\n)(?:expect|http2-settings|transfer-encod
 
 
 class Understood(NamedTuple):
-    """What a head says. `closes`: the client wants no more than this."""
+    """What a head says. `content_length`: -1 if there is a body and it does not say. `closes`: the client wants no more
+    than this.
+    """
 
     event: RequestReceived
     content_length: int
@@ -58,10 +60,11 @@ class Understood(NamedTuple):
 
 class Arrival:
     """A request that came in one piece, `data`: `fields` are its header lines with the final empty line, `varying` the
-    values that its plan has holes for.
+    values that its plan has holes for. Those of another `kind` have plans of their own.
     """
 
     protocol = "HTTP/1.1"
+    kind = "HTTP/1.1"
     __slots__ = ("body", "data", "fields", "method", "path", "varying")
 
     def __init__(self, data: bytes, method: bytes, path: bytes, fields: bytes, body: bytes) -> None:
@@ -168,6 +171,8 @@ class RequestPlan:
             headers.set(REQUEST_ID, express_varying.mark(self._varying))
         method, path, authority = request.method, request.path, request.authority
         try:
+            if http1 is not None and self.content_length < 0:
+                return None  # it would come in chunks
             if http1 is None:
                 fields, _ = request_fields(method, path, authority, headers, request.told_scheme)
                 return ListedHead(fields, headers, authority)

@@ -21,13 +21,18 @@ _EXPECTS = re.compile(rb"\r\nexpect: ")
 
 
 class StreamArrival(Arrival):
-    """A request without a body. `planned` is what was found for it last, for who has the same head again."""
+    """A request whose body, if it has one, is each user's to set. `planned` is what was found for it last, for who has
+    the same head again.
+    """
 
     protocol = "HTTP/2"
-    __slots__ = ("planned",)
+    __slots__ = ("_length", "kind", "planned")
 
-    def __init__(self, method: bytes, path: bytes, fields: bytes) -> None:
-        super().__init__(b"", method, path, fields, b"")
+    def __init__(self, head: RequestHead, *, end_stream: bool) -> None:
+        lines = [(b"authority", head.authority), (b"scheme", head.scheme), *head.items]
+        super().__init__(b"", head.method, head.path, b"".join([b"%b: %b\r\n" % pair for pair in lines]), b"")
+        self.kind = "HTTP/2" if end_stream else "HTTP/2 with a body"
+        self._length = 0 if end_stream else head.content_length
         self.planned: Any = None
 
     def understand(self, fields: bytes, options: dict[str, Any], scheme: bytes) -> Understood | None:
@@ -36,9 +41,9 @@ class StreamArrival(Arrival):
             return None
         (_, authority), (_, scheme), *pairs = (_pair(line) for line in fields.split(b"\r\n")[:-1])
         event = RequestReceived(
-            1, self.method, scheme, authority, self.path, self.protocol, Headers(pairs), end_stream=True
+            1, self.method, scheme, authority, self.path, self.protocol, Headers(pairs), not self._length
         )
-        return Understood(event, 0, closes=False)
+        return Understood(event, self._length, closes=False)
 
 
 def _pair(line: bytes) -> tuple[bytes, bytes]:
@@ -46,12 +51,15 @@ def _pair(line: bytes) -> tuple[bytes, bytes]:
     return name, value
 
 
-def arrival(head: RequestHead) -> StreamArrival | None:
-    """What `head` is to the lane; None if it is not of the plainest kind."""
-    known: StreamArrival | None = head.arrival
+def arrival(head: RequestHead, *, end_stream: bool) -> StreamArrival | None:
+    """What `head` is to the lane; None if it is not of the plainest kind. `end_stream`: it is all of its request."""
+    known: StreamArrival | None = head.arrival if end_stream else head.arrival_with_body
     if known is None:
         if head.method not in _METHODS or plain_path(head.path) is None:
             return None
-        lines = [(b"authority", head.authority), (b"scheme", head.scheme), *head.items]
-        known = head.arrival = StreamArrival(head.method, head.path, b"".join([b"%b: %b\r\n" % pair for pair in lines]))
+        known = StreamArrival(head, end_stream=end_stream)
+        if end_stream:
+            head.arrival = known
+        else:
+            head.arrival_with_body = known
     return known

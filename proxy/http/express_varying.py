@@ -1,4 +1,5 @@
-"""Fields whose value is another one with every request, and is only passed on: the ids of traces and of requests.
+"""Fields whose value is another one with every request, and is only passed on: the ids of traces and of requests, and
+what is left of a gRPC client's time.
 
 Between services each request has its own. So that its head is still "the same bytes" as the one before (DESIGN §4),
 their values are cut out of it: a plan is made of the head with marks in their place, which each request fills again.
@@ -15,7 +16,7 @@ from proxy.http.h2_heads import Pair
 
 _NAMES = (
     b"traceparent|tracestate|x-request-id|x-correlation-id|b3|x-b3-traceid|x-b3-spanid|x-b3-parentspanid|uber-trace-id"
-    b"|x-amzn-trace-id|x-cloud-trace-context|x-datadog-trace-id|x-datadog-parent-id|idempotency-key"
+    b"|x-amzn-trace-id|x-cloud-trace-context|x-datadog-trace-id|x-datadog-parent-id|idempotency-key|grpc-timeout"
 )
 NAMES = frozenset(_NAMES.decode().split("|"))
 _LINE = re.compile(rb"(?mi)^((?:%b): ?)([\x21-\x7e]+)(?=\r\n)" % _NAMES)

@@ -10,10 +10,21 @@ Pair = tuple[bytes, bytes]
 
 class RequestHead:
     """Decoded and checked. `content_length` is -1 if it says none. `items` are shared, and must not be changed.
-    `arrival` is what the express lane has made of it (`express_stream`), for the next one with the same block.
+    `arrival` is what the express lane has made of it (`express_stream`), for the next one with the same block, and
+    `arrival_with_body` the same of requests that do not end with it.
     """
 
-    __slots__ = ("arrival", "authority", "content_length", "items", "method", "path", "protocol", "scheme")
+    __slots__ = (
+        "arrival",
+        "arrival_with_body",
+        "authority",
+        "content_length",
+        "items",
+        "method",
+        "path",
+        "protocol",
+        "scheme",
+    )
 
     def __init__(
         self,
@@ -33,6 +44,7 @@ class RequestHead:
         self.items = items
         self.content_length = content_length
         self.arrival: Any = None
+        self.arrival_with_body: Any = None
 
 
 class ResponseHead:

@@ -207,12 +207,12 @@ class H2Sender:
             and self._unsent_frames + 2 + size // self.peer_frame_size <= self.options.max_outbound_frames
         )
 
-    def _frame_body(self, stream: Stream, body: bytes | memoryview) -> None:
-        """All DATA frames of `body`, of which the last one ends our side of the stream."""
+    def _frame_body(self, stream: Stream, body: bytes | memoryview, *, end_stream: bool = True) -> None:
+        """All DATA frames of `body`; `end_stream`: the last one ends our side of the stream."""
         size, limit = len(body), self.peer_frame_size
         pieces = [body] if size <= limit else [body[at : at + limit] for at in range(0, size, limit)]
         for piece in pieces:
-            self._frame_data(stream, piece, end_stream=piece is pieces[-1])
+            self._frame_data(stream, piece, end_stream=end_stream and piece is pieces[-1])
 
     @property
     def _may_frame(self) -> bool:

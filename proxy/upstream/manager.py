@@ -136,6 +136,11 @@ class ClusterManager:
             nursery.start_soon(self._follow_status)
             nursery.start_soon(self.health_checks.run)
 
+    def follow_status(self) -> None:
+        """Balance by what any worker has found out about hosts."""
+        for cluster in self._watched:
+            cluster.follow_status()
+
     async def _follow_status(self) -> None:
         """Balance by what any worker has found out about hosts, and find out what is this worker's to."""
         while True:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, socket_address, static_cluster, virtual_host
 from tests.kit.client import Connection, Response, fetch
+from tests.kit.dns_server import DnsServer
 from tests.kit.envoy import Envoy
 from tests.kit.grpc_server import GrpcServer
 from tests.kit.health_origin import CLOSE, HANG, HealthOrigin
@@ -24,6 +25,7 @@ HTTP = f"{CHECK}.HttpHealthCheck"
 SINK = "type.googleapis.com/envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink"
 OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 HTTP2 = {OPTIONS: {"@type": f"type.googleapis.com/{OPTIONS}", "explicit_http_config": {"http2_protocol_options": {}}}}
+CARES = "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
 TCP_PROXY = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 
 DEGRADED, FAIL = "200\nx-envoy-degraded: 1", "503\nx-envoy-immediate-health-check-fail: true"
@@ -49,7 +51,7 @@ SCRIPTS: dict[str, tuple[list[str], Fields]] = {
     "edits": (["200"], {"request_headers_to_remove": ["user-agent"]}),
     "once": (["200"], {}),
 }
-AFTERWARDS = ("fast", "closes", "keeps", "two")
+AFTERWARDS = ("fast", "closes", "keeps", "two", "stays", "leaves")
 """Hosts that begin well: what becomes of their requests and connections."""
 
 SETTLED = {name: len(script) for name, (script, _) in SCRIPTS.items()}
@@ -125,7 +127,14 @@ def grpc_server() -> Iterator[GrpcServer]:
 
 
 @pytest.fixture(scope="module")
-def pair(origin: HealthOrigin, grpc_server: GrpcServer) -> Iterator[Pair]:
+def names() -> Iterator[DnsServer]:
+    with DnsServer() as server:
+        server.add("hosts.example", "A", "127.0.0.1", "127.0.0.2", ttl=0)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def pair(origin: HealthOrigin, grpc_server: GrpcServer, names: DnsServer) -> Iterator[Pair]:
     def of_grpc(name: str) -> Fields:
         checks = [check({"grpc_health_check": {"service_name": name}})]
         return static_cluster(
@@ -146,11 +155,28 @@ def pair(origin: HealthOrigin, grpc_server: GrpcServer) -> Iterator[Pair]:
         ),
         static_cluster("two", origin.port, 1, health_checks=[often["two"]]),
     ]
+    clusters += [named("stays", origin, names), named("leaves", origin, names, ignore_health_on_host_removal=True)]
     hosts = [virtual_host(name, [name], route("/", name)) for name in ("fast", "two")]
     listeners = [http_listener(*hosts, name="http"), *(tcp_listener(name) for name in ("keeps", "closes"))]
     text = bootstrap(listeners, clusters)
     with run_pair(text, apart="each checks in its own time") as running:
         yield running
+
+
+def named(name: str, origin: HealthOrigin, names: DnsServer, **fields: Any) -> Fields:
+    """The hosts of a name that is looked up again and again."""
+    resolver = {"@type": CARES, "resolvers": [socket_address("127.0.0.1", names.port)]}
+    endpoint = {"endpoint": {"address": socket_address("hosts.example", origin.port)}}
+    return {
+        "name": name,
+        "type": "STRICT_DNS",
+        "dns_lookup_family": "V4_ONLY",
+        "dns_refresh_rate": "0.05s",
+        "typed_dns_resolver_config": {"name": "cares", "typed_config": resolver},
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "health_checks": [check(http_check(name, {}), unhealthy_threshold=1)],
+        **fields,
+    }
 
 
 def tcp_listener(cluster: str) -> Fields:
@@ -276,3 +302,35 @@ def test_a_host_that_was_never_well_gets_no_request(pair: Pair) -> None:
     for proxy in (pair.envoy, pair.ours):
         assert [fetch(proxy.address("http"), head("/app/ok", "two")).status for _ in range(8)] == [200] * 8
     assert tell(pair.ours, "two") == tell(pair.envoy, "two")
+
+
+@pytest.mark.parity("rule 58", "config.cluster.v3.Cluster.ignore_health_on_host_removal")
+def test_hosts_that_discovery_has_no_more_stay_while_they_are_well(
+    pair: Pair, origin: HealthOrigin, names: DnsServer
+) -> None:
+    def lookups() -> list[int]:
+        return [
+            proxy.stats()[f"cluster.{name}.update_success"]
+            for proxy in (pair.envoy, pair.ours)
+            for name in ("stays", "leaves")
+        ]
+
+    def hosts(proxy: Envoy | Proxy) -> list[str]:
+        lines = proxy.admin("/clusters").body.decode().splitlines()
+        return sorted(line for line in lines if line.startswith(("stays::", "leaves::")) and "::health_flags::" in line)
+
+    seen = []
+    for addresses, status in ((1, 2), "200"), ((1,), "200"), ((1, 2), "200"), ((1,), "200"), ((1,), "500"):
+        names.add("hosts.example", "A", *(f"127.0.0.{number}" for number in addresses), ttl=0)
+        for name in ("stays", "leaves"):
+            origin.say(name, status)
+        before = lookups()
+        wait_for(
+            lambda before=before: all(now >= then + 3 for now, then in zip(lookups(), before, strict=True)),
+            deadline=10,
+            what="looked up three times",
+        )  # the first one to end may have begun before
+        wait_for(lambda: hosts(pair.ours) == hosts(pair.envoy), deadline=5, what="the same hosts")
+        seen.append(len(hosts(pair.envoy)))
+        assert tell(pair.ours, "stays")[2] == tell(pair.envoy, "stays")[2]
+    assert seen == [4, 3, 4, 3, 2]

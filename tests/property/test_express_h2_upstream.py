@@ -20,7 +20,17 @@ from proxy.config.identity import Identity
 from proxy.filters.http.header_mutation import HeaderMutation
 from proxy.filters.network.hcm_express import Lane
 from proxy.filters.network.hcm_express_stream import StreamLane
-from tests.property.express.h2_upstream import CALLED, HELLO, SCRIPTS, UNSIZED, Http2Origin, Reply, head, replied
+from tests.property.express.h2_upstream import (
+    CALLED,
+    HELLO,
+    SCRIPTS,
+    TRAILERS,
+    UNSIZED,
+    Http2Origin,
+    Reply,
+    head,
+    replied,
+)
 from tests.property.express.proxied import TLS, Outcome, one_answer, run
 from tests.property.express.routings import (
     CONSTANT,
@@ -67,6 +77,7 @@ def of(*replies: Reply, request: bytes = GET) -> list[Step]:
     return [Step(request, HELLO), *[Step(request, reply) for reply in replies]]
 
 
+OF_MANY_SIZES = [replied(b"a" * size, TRAILERS, "end") for size in range(1, 6)]
 TOGETHER = settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -75,6 +86,8 @@ TOGETHER = settings(deadline=None, max_examples=20, suppress_health_check=[Healt
 @example(script=of(*[HELLO] * 3), remote=True, suppress=False, edits=CONSTANT, over_http2=False)
 @example(script=of(UNSIZED, CALLED, HELLO), remote=True, suppress=False, edits=(), over_http2=True)
 @example(script=of(*[HELLO] * 2, request=POST), remote=False, suppress=True, edits=(), over_http2=False)
+@example(script=of(CALLED, HELLO, CALLED, request=POST), remote=True, suppress=False, edits=(), over_http2=True)
+@example(script=of(*OF_MANY_SIZES), remote=True, suppress=False, edits=(), over_http2=True)
 @example(script=of(Reply((("goaway before",),))), remote=False, suppress=True, edits=(), over_http2=True)
 def test_the_lane_changes_nothing(
     script: list[Step],
@@ -121,7 +134,8 @@ def test_plain_requests_take_the_lane(
     query = Step(GET.replace(b"/ ", b"/a?b "), HELLO)
     script = [*of(HELLO, HELLO), query, *[Step(step.request, HELLO) for step in TRACED]]
     script += of(replied("end", status=404), Reply(((head(content_length="9"), b"in "), (b"pieces", "end"))))
-    script += of(request=POST) if not over_http2 else of(UNSIZED)
+    script += of(HELLO, request=POST)
+    script += of(UNSIZED, CALLED, *OF_MANY_SIZES) if over_http2 else []
     assert taken(script, tmp_path, monkeypatch, routing=routing, over_http2=over_http2) == len(script) - 1
 
 

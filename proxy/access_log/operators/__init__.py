@@ -61,8 +61,8 @@ become Envoy's own.
 
 _OF_HEADS = frozenset(
     {
-        "BYTES_RECEIVED", "BYTES_SENT", "ENVIRONMENT", "HOSTNAME", "PROTOCOL", "RESPONSE_CODE", "RESPONSE_CODE_DETAILS",
-        "RESPONSE_FLAGS", "RESPONSE_FLAGS_LONG", "ROUTE_NAME", "UPSTREAM_CLUSTER",
+        "ENVIRONMENT", "HOSTNAME", "PROTOCOL", "RESPONSE_CODE", "RESPONSE_CODE_DETAILS", "RESPONSE_FLAGS",
+        "RESPONSE_FLAGS_LONG", "ROUTE_NAME", "UPSTREAM_CLUSTER",
     }
 )  # fmt: skip
 _HOLES = express_varying.NAMES | {":path", "x-envoy-original-path", "x-envoy-upstream-service-time"}

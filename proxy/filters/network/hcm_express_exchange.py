@@ -122,7 +122,7 @@ class PlainExchange(abc.ABC):
     def _route(self, arrival: Arrival, progress: Handover) -> Destination | None:
         """Where this request goes; None if not by this lane. A weighted cluster is drawn once, whatever comes of it."""
         head = self._head = self._planned(arrival)
-        if head is None or len(arrival.body) != head.plan.content_length:
+        if head is None or len(arrival.body) != head.plan.content_length >= 0:
             return None
         entry = progress.entry = head.route(arrival.path)
         return head.destination(entry) if entry is not None else None
@@ -152,8 +152,9 @@ class PlainExchange(abc.ABC):
 
     def _collected(self, upstream: ExpressStream, destination: Destination) -> bool:
         """The same of a stream."""
-        head = upstream.head
-        if upstream.plain and head is not None and (upstream.head_alone or upstream.size) and not upstream.trailers:
+        head, trailers = upstream.head, upstream.trailers
+        plain = upstream.plain and (trailers is None or self.http2)
+        if plain and head is not None and (upstream.head_alone or upstream.size or (trailers and trailers.items)):
             assert self._head is not None
             self._answer = destination.responses.find_decoded(
                 head, ended=upstream.head_alone, close=self._head.plan.closes

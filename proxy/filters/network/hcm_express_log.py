@@ -18,6 +18,7 @@ from proxy.http.identity import Hop
 from proxy.http.request import Request
 from proxy.http.stream_info import StreamInfo
 from proxy.net.connection import Connection
+from proxy.upstream.http2_express import ExpressStream
 
 if TYPE_CHECKING:
     from proxy.filters.network.hcm_plans import Destination
@@ -125,10 +126,10 @@ class _HeadsLog:
         self._log(progress, connection, hop, now)
 
     def log_stream(
-        self, stream_id: int, meter: Meter, progress: Handover, connection: Connection, hop: Hop, now: float
+        self, stream_id: int, meter: Meter, size: int, progress: Handover, connection: Connection, hop: Hop, now: float
     ) -> None:
-        """The same for a stream of HTTP/2."""
-        self._info.stream_id, self._info.meter = stream_id, meter
+        """The same for a stream of HTTP/2, whose request has a body of `size` bytes."""
+        self._info.stream_id, self._info.meter, self._info.bytes_received = stream_id, meter, size
         self._log(progress, connection, hop, now)
 
     def _log(self, progress: Handover, connection: Connection, hop: Hop, now: float) -> None:
@@ -156,8 +157,9 @@ class _HeadsLog:
         info.upstream_remote = progress.upstream.identity.remote or info.upstream_host
         info.upstream_local = progress.upstream.local
         if self._multiplexed:
-            meter: Meter = progress.upstream.meter
-            info.bytes_sent = progress.upstream.size
+            upstream: ExpressStream = progress.upstream
+            meter = upstream.meter
+            info.bytes_sent, info.response_trailers = upstream.size, upstream.trailers
             info.upstream_bytes_sent, info.upstream_header_bytes_sent = meter.sent, meter.header_sent
             info.upstream_bytes_received, info.upstream_header_bytes_received = meter.received, meter.header_received
         else:
@@ -167,7 +169,8 @@ class _HeadsLog:
         info.upstream_hostname = progress.pool.host.hostname
         info.upstream_connection = progress.upstream.identity
         info.attempt_begun = info.pool_ready = sent_at
-        info.response_body_begun = info.response_out = now
+        info.response_body_begun = now if info.bytes_sent else 0.0
+        info.response_out = now
         self._write(info)
         info.connection = None  # which may end, while this is kept
 

@@ -72,6 +72,10 @@ class Http2Streams:
         downstream = self._downstreams.get(event.stream_id)
         if downstream is not None:
             downstream.put(event)
+            return
+        lane = self._lanes.get(event.stream_id)
+        if lane is not None:
+            lane.more.append(event)
 
     def drained(self, stream_id: int) -> None:
         """What was queued of the stream has gone."""
@@ -172,8 +176,11 @@ class Http2Streams:
         """Go on where the lane stands."""
         stream_id, head = lane.request.stream_id, lane.request.head
         del self._lanes[stream_id]
-        event = self.codec.request_of(stream_id, head)
-        self._add(H2Downstream(self._link, stream_id, event, lane.meter), lane.started, lane.progress)
+        event = self.codec.request_of(stream_id, head, end_stream=lane.request.end_stream)
+        downstream = H2Downstream(self._link, stream_id, event, lane.meter)
+        for more in lane.more:
+            downstream.put(more)
+        self._add(downstream, lane.started, lane.progress)
         if lane.progress is not None:  # else it waits for its start
             self._spawn(stream_id)
 

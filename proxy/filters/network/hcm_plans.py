@@ -14,10 +14,11 @@ from proxy.filters.http.router import Router
 from proxy.filters.http.router_headers import Terms, finish_terms, settle
 from proxy.filters.network.hcm_express_hash import NotShared, shared_hash
 from proxy.filters.network.hcm_route_stats import observed
-from proxy.http import express_request, express_varying, grpc, header_case
+from proxy.http import express_request, express_varying, grpc, grpc_timeout, header_case
 from proxy.http.exchange import Policy
+from proxy.http.express_read_response import ReadPlans
 from proxy.http.express_request import Arrival, RequestPlan
-from proxy.http.express_response import ReadPlans, ResponsePlans, Shelf, WrittenPlans
+from proxy.http.express_response import ResponsePlans, Shelf, WrittenPlans
 from proxy.http.express_stream_response import StreamPlans
 from proxy.http.express_upstreamed import ListedHead, WrittenHead
 from proxy.http.headers import Headers
@@ -172,7 +173,7 @@ class Plans:
         )
         self._plans: dict[tuple[object, ...], PlannedHead | None] = {}
         self._shelf = Shelf()
-        self._responses: dict[tuple[Cluster, RouteEntry | None, bool], ResponsePlans[Any]] = {}
+        self._responses: dict[tuple[Cluster, RouteEntry | None, bool, bool], ResponsePlans[Any]] = {}
         self._given: weakref.WeakSet[PlannedHead] = weakref.WeakSet()
 
     def renew(self, policy: Policy, routes: RouteTable) -> None:
@@ -194,12 +195,12 @@ class Plans:
         arrival.varying = ()
         if len(arrival.fields) > _MAX_FIELDS:
             return self._plan(arrival, hop)
-        key: tuple[object, ...] = (arrival.protocol, arrival.method, arrival.fields, hop.kind)
+        key: tuple[object, ...] = (arrival.kind, arrival.method, arrival.fields, hop.kind)
         if key in self._plans:
             return self._plans[key]
         skeleton = None if self._whole else express_varying.skeleton(arrival.fields)
         if skeleton is not None:
-            whole, key = key, (arrival.protocol, arrival.method, *skeleton.key, hop.kind)
+            whole, key = key, (arrival.kind, arrival.method, *skeleton.key, hop.kind)
             if key not in self._plans:
                 self._keep(key, self._plan_with_marks(arrival, hop, skeleton.values))
             planned = self._plans[key]
@@ -240,11 +241,11 @@ class Plans:
         self._given.add(planned)
         return planned
 
-    def heads_of(self, cluster: Cluster) -> ResponsePlans[Any]:
-        """The plans for what the hosts of `cluster` answer, as it comes."""
-        kind = cluster, None, False
+    def heads_of(self, cluster: Cluster, *, to_head: bool) -> ResponsePlans[Any]:
+        """The plans for what the hosts of `cluster` answer, to HEAD or to what is not, as it comes."""
+        kind = cluster, None, False, to_head
         if kind not in self._responses:
-            self._responses[kind] = ReadPlans.of_cluster(self._shelf, cluster.config)
+            self._responses[kind] = ReadPlans.of_cluster(self._shelf, cluster.config, to_head=to_head)
         return self._responses[kind]
 
     def _destination(self, hop: Hop, plan: RequestPlan, entry: RouteEntry) -> Destination | None:
@@ -276,6 +277,10 @@ class Plans:
             number = shared_hash(plan, request, hop, entry, cluster)
         except NotShared:
             return None
+        if action.forwarding.max_grpc_timeout is not None and express_varying.MARK in (
+            request.headers.get(grpc_timeout.NAME) or b""
+        ):
+            return None  # each has a time of its own
         terms = settle(
             request, action, entry.retry, tell=router.envoy_headers, respect_expected=router.respects_expected
         )
@@ -286,13 +291,16 @@ class Plans:
         finish_terms(request, terms, entry)
         protocol, streams = cluster.config.protocol, request.protocol == "HTTP/2"
         multiplexed = protocol == "http2" or (protocol == "downstream" and streams)
+        to_head = request.method == b"HEAD"
+        if to_head and (multiplexed or streams):  # which end in ways of their own
+            return None
         head = plan.upstreamed(request, None if multiplexed else cluster.config.http1)
         if head is None or not plain(entry, action.forwarding, terms, cluster):
             return None
         edits = [edit_response for _, edit_response in reversed(editing)]
         if entry.finish_response is not None:
             edits.insert(0, _of_the_first_attempt(entry.finish_response))
-        kind = cluster, entry if edits or terms.retry is not None else None, streams
+        kind = cluster, entry if edits or terms.retry is not None else None, streams, to_head
         responses = self._responses.get(kind)
         if responses is None:
             responses = self._responses[kind] = (StreamPlans if streams else self._written)(
@@ -304,6 +312,7 @@ class Plans:
                 service_time=router.envoy_headers,
                 remember=header_case.reader(cluster.config.http1.header_case),
                 refused=terms.retry.wants_response if terms.retry is not None else None,
+                to_head=to_head,
             )
         context = LoadBalancerContext(entry.labels, number, transport=transport, http2=streams)
         outcomes = cluster.outcomes(internal=plan.internal)

@@ -37,6 +37,11 @@ WARM_DEADLINE: Final = 15.0
 WARM_POLL: Final = 0.02
 
 
+def first_within(config: HealthCheck) -> float:
+    """Seconds in which the first check of each host has ended."""
+    return config.initial_jitter + config.timeout + GRACE
+
+
 class Tools(NamedTuple):
     """What stands on higher floors: `compile` makes header mutations, `open_log` opens a file for lines."""
 
@@ -110,7 +115,7 @@ class HealthChecks:
         began = trio.current_time()
         for cluster in clusters:
             checks = self._clusters[cluster]
-            deadline = began + min(checks.first_within, WARM_DEADLINE)
+            deadline = began + min(first_within(checks.config), WARM_DEADLINE)
             while not checks.known and trio.current_time() < deadline:  # noqa: ASYNC110 - the words are shared memory
                 await trio.sleep(WARM_POLL)
             cluster.follow_status()
@@ -134,7 +139,7 @@ class ClusterChecks:
 
     def __init__(self, cluster: Cluster, means: Means, hosts: Table, owners: Owners, log: EventLog) -> None:
         self._cluster = cluster
-        self._config = means.check
+        self.config = means.check
         self._means = means
         self._hosts = hosts
         self._owners = owners
@@ -147,11 +152,6 @@ class ClusterChecks:
         self._had_traffic = False
         self._serves = False
         self.look_again = Bell()
-
-    @property
-    def first_within(self) -> float:
-        """Seconds in which the first check of each host has ended."""
-        return self._config.initial_jitter + self._config.timeout + GRACE
 
     @property
     def known(self) -> bool:
@@ -173,7 +173,7 @@ class ClusterChecks:
             async with trio.open_nursery() as nursery:
                 while True:
                     self._look(nursery)
-                    with trio.move_on_after(min(LOOK, self._config.interval)):
+                    with trio.move_on_after(min(LOOK, self.config.interval)):
                         await self.look_again.wait()
 
     def _look(self, nursery: trio.Nursery) -> None:
@@ -203,9 +203,9 @@ class ClusterChecks:
         means = self._means
         return Session(
             host,
-            self._config,
+            self.config,
             self._cluster.status,
-            checkers.make(self._config.kind, Target(means, host)),
+            checkers.make(self.config.kind, Target(means, host)),
             means.stats,
             self._random,
             traffic=self._has_traffic,

@@ -22,7 +22,7 @@ Fields = list[tuple[str, str]]
 _PIECE = 4000
 """Bytes in a DATA frame, at most."""
 
-_VARIABLE = re.compile(rb"(?!7a1d3f9e)[0-9a-f]{8}-[0-9a-f-]{27}|(?:14|8|4)\d{3}")
+_VARIABLE = re.compile(rb"(?!7a1d3f9e)[0-9a-f]{8}-[0-9a-f-]{27}|(?:14\d|150|[84]\d|[95]0)\d\d")
 """In a header block: the id of a request, and what is left of 15, 9 or 5 s to a retry."""
 
 

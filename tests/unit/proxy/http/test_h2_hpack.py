@@ -13,7 +13,7 @@ from proxy.http.h2_hpack import BlockDecoder, BlockEncoder
 NAMES = st.sampled_from(
     [b"x", b"y", b"accept", b"x-request-id", b"content-length", b"cookie", b"x-envoy-upstream-service-time"]
 )
-FIELDS = st.lists(st.tuples(NAMES, st.sampled_from([b"", b"1", b"2", b"a" * 100])), max_size=6)
+FIELDS = st.lists(st.tuples(NAMES, st.sampled_from([b"", b"1", b"2", b"a" * 100, b"b" * 126, b"c" * 127])), max_size=6)
 
 
 @given(lists=st.lists(FIELDS, max_size=20), sizes=st.lists(st.sampled_from([0, 64, 300, 4096]), max_size=20))

@@ -236,15 +236,18 @@ def test_event_logs(tmp_path: Path) -> None:
 
 @pytest.mark.field(
     f"{CLUSTER}.close_connections_on_host_health_failure",
+    f"{CLUSTER}.ignore_health_on_host_removal",
     f"{CLUSTER}.CommonLbConfig.ignore_new_hosts_until_first_hc",
 )
 def test_what_a_cluster_does_with_hosts_that_fail() -> None:
     cluster = cluster_of(
         PATH,
         close_connections_on_host_health_failure=True,
+        ignore_health_on_host_removal=True,
         common_lb_config={"ignore_new_hosts_until_first_hc": True},
     )
     assert cluster.close_connections_on_host_health_failure
+    assert cluster.ignore_health_on_host_removal
     assert cluster.ignore_new_hosts_until_first_hc
 
 

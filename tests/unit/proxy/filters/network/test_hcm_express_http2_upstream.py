@@ -15,6 +15,7 @@ import h2.exceptions
 import pytest
 import trio
 
+from proxy.config.http2 import Http2Options
 from proxy.filters.network.hcm_express import Lane
 from proxy.net.connection import Connection
 from tests.unit.proxy.filters.network.test_hcm_express_stream import (
@@ -28,21 +29,22 @@ from tests.unit.proxy.filters.network.test_hcm_express_stream import (
     status,
     without_lane,
 )
-from tests.unit.proxy.h2_rig import Peer, connect
+from tests.unit.proxy.h2_rig import GET, Peer, connect
 from tests.unit.proxy.rig import Client, Rig, compiled, serving, until, virtual_clock
 from tests.unit.upstream.rig import origin
 
 
 class Host:
     """One connection. Paths are those of `test_hcm_express_stream.serve`, and `/N/reset` (with code N), `/N/hints`: a
-    103 and the answer in one packet, after N seconds, `/0/leave`: a GOAWAY before the answer, `/0/refuse`: one that has
-    not seen the request.
+    103 and the answer in one packet, after N seconds, `/N/echo`: the request's body, then, `/0/leave`: a GOAWAY before
+    the answer, `/0/refuse`: one that has not seen the request.
     """
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
         self._credit = trio.Event()
+        self._asked: dict[int, tuple[str, bytearray]] = {}
         self._sending = trio.Lock()
         self._over = trio.CancelScope()
 
@@ -57,8 +59,12 @@ class Host:
             while data := await self._stream.receive_some(65536):
                 for event in self._h2.receive_data(data):
                     if isinstance(event, h2.events.RequestReceived):
-                        path = dict(event.headers)[":path"]
-                        nursery.start_soon(self._answer, event.stream_id, path)
+                        self._asked[event.stream_id] = dict(event.headers)[":path"], bytearray()
+                    elif isinstance(event, h2.events.DataReceived):
+                        self._asked[event.stream_id][1].extend(event.data)
+                        self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                    elif isinstance(event, h2.events.StreamEnded):
+                        nursery.start_soon(self._answer, event.stream_id, *self._asked.pop(event.stream_id))
                 self._credit.set()
                 self._credit = trio.Event()
                 await self._flush()
@@ -69,9 +75,9 @@ class Host:
             with contextlib.suppress(trio.BrokenResourceError):
                 await self._stream.send_all(self._h2.data_to_send())
 
-    async def _answer(self, stream: int, path: str) -> None:
+    async def _answer(self, stream: int, path: str, body: bytes) -> None:
         number, _, what = path.strip("/").partition("/")
-        if what in ("late", "hints"):
+        if what in ("late", "hints", "echo"):
             await trio.sleep(float(number))
         with contextlib.suppress(h2.exceptions.StreamClosedError):
             match what:
@@ -90,7 +96,7 @@ class Host:
                         await self._stream.send_all(b"\0\0\x08\x07\0\0\0\0\0" + last.to_bytes(4) + bytes(4))
                     if what == "refuse":
                         return
-            await self._send(stream, bytes(int(number) if what == "of" else 2))
+            await self._send(stream, body if what == "echo" else bytes(int(number) if what == "of" else 2))
 
     async def _send(self, stream: int, body: bytes) -> None:
         self._h2.send_headers(stream, [(":status", "200"), ("content-length", str(len(body)))])
@@ -138,7 +144,73 @@ async def client_has_little_credit_for_a_long_one(rig: Rig, peer: Peer) -> Told:
     return [await status(peer, stream)]
 
 
+async def post(peer: Peer, path: str, *pieces: bytes, trailers: bool = False) -> int:
+    """The first piece in one packet with the head."""
+    stream: int = peer.h2.get_next_available_stream_id()
+    peer.h2.send_headers(stream, [(":method", "POST"), *GET[1:3], (":path", path)])
+    for piece in pieces:
+        peer.h2.send_data(stream, piece, end_stream=piece is pieces[-1] and not trailers)
+        if not trailers:
+            await peer.flush()
+    if trailers:
+        peer.h2.send_headers(stream, [("x", "y")], end_stream=True)
+    await peer.flush()
+    return stream
+
+
+async def echoed(peer: Peer, stream: int) -> bytes:
+    await peer.until(h2.events.StreamEnded, stream)
+    data = [event for event in peer.events if isinstance(event, h2.events.DataReceived) and event.stream_id == stream]
+    for event in data:
+        peer.events.remove(event)
+        peer.h2.acknowledge_received_data(event.flow_controlled_length, stream)
+    await peer.flush()
+    return b"".join(bytes(event.data) for event in data)
+
+
+async def body_sent_on(rig: Rig, peer: Peer) -> Told:
+    """And given back to the client: together they are more than its window for the connection."""
+    told = [await echoed(peer, await post(peer, "/0/echo", b"%d" % number * 9000)) for number in range(9)]
+    return [body[:9] + b"%d" % len(body) for body in told]
+
+
+async def body_echoed_late(rig: Rig, peer: Peer) -> Told:
+    return [await echoed(peer, await post(peer, "/0.7/echo", b"abc"))]
+
+
+async def body_in_two_packets(rig: Rig, peer: Peer) -> Told:
+    return [await echoed(peer, await post(peer, "/0/echo", b"abc", b"def"))]
+
+
+async def body_with_trailers(rig: Rig, peer: Peer) -> Told:
+    return [await echoed(peer, await post(peer, "/0/echo", b"abc", trailers=True))]
+
+
+async def body_too_long_for_the_lane(rig: Rig, peer: Peer) -> Told:
+    return [len(await echoed(peer, await post(peer, "/0/echo", b"a" * 10000, b"b" * 10000)))]
+
+
+async def body_whose_stream_is_reset(rig: Rig, peer: Peer) -> Told:
+    stream = await post(peer, "/600/echo", b"abc")
+    await until(lambda: active(rig) == 1)
+    peer.h2.reset_stream(stream)
+    await peer.flush()
+    await until(lambda: active(rig) == 0)
+    return []
+
+
+async def body_that_the_host_resets(rig: Rig, peer: Peer) -> Told:
+    return [await status(peer, await post(peer, "/8/reset", b"abc"))]
+
+
 OWN = [
+    body_sent_on,
+    body_echoed_late,
+    body_in_two_packets,
+    body_with_trailers,
+    body_too_long_for_the_lane,
+    body_whose_stream_is_reset,
+    body_that_the_host_resets,
     hints_and_answer_together,
     reset_by_the_host,
     host_leaves,
@@ -149,7 +221,8 @@ OWN = [
 
 @pytest.mark.parametrize("scenario", [*SCENARIOS, *OWN], ids=lambda scenario: scenario.__name__)
 def test_it_ends_as_it_would_have(scenario: Scenario, tmp_path: Path) -> None:
-    assert_same(scenario, tmp_path, host=serve, protocol="http2")
+    options = {"http2": Http2Options(initial_connection_window_size=65535)} if scenario is body_sent_on else {}
+    assert_same(scenario, tmp_path, host=serve, protocol="http2", **options)
 
 
 # --- clients of HTTP/1 ------------------------------------------------------------------------------------------------
