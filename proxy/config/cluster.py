@@ -8,6 +8,7 @@ import msgspec
 
 from proxy.config.common import Address, SocketAddress
 from proxy.config.dns import MACHINE, DnsResolver, LookupFamily
+from proxy.config.dns_cache import DnsCache
 from proxy.config.health_check import EndpointCheck, HealthCheck
 from proxy.config.http1 import UpstreamHttp1Options
 from proxy.config.http2 import Http2Options
@@ -21,7 +22,7 @@ from proxy.config.upstream_socket import HappyEyeballs, UpstreamSocket
 HealthStatus = Literal["HEALTHY", "DEGRADED", "UNHEALTHY", "DRAINING", "TIMEOUT"]
 """`config.core.v3.HealthStatus`; UNKNOWN is HEALTHY, as in Envoy."""
 
-ClusterType = Literal["STATIC", "STRICT_DNS", "LOGICAL_DNS", "ORIGINAL_DST", "AGGREGATE"]
+ClusterType = Literal["STATIC", "STRICT_DNS", "LOGICAL_DNS", "ORIGINAL_DST", "AGGREGATE", "DYNAMIC_FORWARD_PROXY"]
 """`Cluster.DiscoveryType`, and the extensions that are clusters of another kind (`Cluster.cluster_type`)."""
 
 OVERPROVISIONING = 140
@@ -136,11 +137,14 @@ class RequestNames(msgspec.Struct, frozen=True, gc=False):
 
 
 class SocketMatch(msgspec.Struct, frozen=True):
-    """`Cluster.TransportSocketMatch`: hosts whose metadata has all `labels` are spoken to by `tls`, None: plain TCP."""
+    """`Cluster.TransportSocketMatch`: hosts whose metadata has all `labels` are spoken to by `tls`, None: plain TCP.
+    `proxy_protocol` as that of `Cluster`.
+    """
 
     name: str
     labels: Labels
     tls: UpstreamTls | None = None
+    proxy_protocol: Literal["", "V1", "V2"] = ""
 
 
 class RetryBudget(msgspec.Struct, frozen=True, gc=False):
@@ -175,6 +179,7 @@ class Cluster(msgspec.Struct, frozen=True):
     the hosts of every type travel in `Endpoints`; an AGGREGATE has those of its `members`. `protocol` is what its hosts
     speak; "downstream": whatever the client speaks; "alpn": what they choose in TLS. Without `subsets` nobody asks what
     requests want of a host.
+    `proxy_protocol`: its hosts hear first whose connection it is, in a header of this version.
     """
 
     name: str
@@ -197,9 +202,11 @@ class Cluster(msgspec.Struct, frozen=True):
     dns: Dns | None = None
     original_dst: OriginalDst | None = None
     members: tuple[str, ...] = ()
+    dns_cache: DnsCache | None = None
     outlier: OutlierDetection | None = None
     subsets: LbSubsets | None = None
     tls: UpstreamTls | None = None
+    proxy_protocol: Literal["", "V1", "V2"] = ""
     socket_matches: tuple[SocketMatch, ...] = ()
     request_names: RequestNames | None = None
     socket: UpstreamSocket | None = None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import weakref
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -19,7 +19,7 @@ from proxy.route.hash_policy import RequestHash
 from proxy.stats import Stats
 from proxy.upstream import failures
 from proxy.upstream.background import Background
-from proxy.upstream.circuit_breaker import CircuitBreaker
+from proxy.upstream.circuit_breaker import CircuitBreaker, active_requests
 from proxy.upstream.cluster_balancer import ClusterBalancer, HostsOf, PicksHosts, nobody
 from proxy.upstream.codecs import Codecs
 from proxy.upstream.connect import agreed
@@ -42,9 +42,6 @@ from proxy.upstream.tables import Tables
 from proxy.upstream.tcp import TcpConnection
 from proxy.upstream.transport_options import TransportOptions, of_request
 from proxy.upstream.transport_sockets import TransportSockets
-
-if TYPE_CHECKING:
-    from proxy.net.connection import Connection as DownstreamConnection
 
 
 class Cluster:
@@ -96,6 +93,7 @@ class Cluster:
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
         self.balancer: PicksHosts = self._new_balancer(stats, tables, seed, hosts_of)
+        self._background = background or Background()
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
         self.sockets = TransportSockets(config, stats)
@@ -109,7 +107,7 @@ class Cluster:
             self.sockets,
             Codecs(config, stats),
             self._numbers,
-            background or Background(),
+            self._background,
             weakref.ref(self),
             self.outlier.monitor if self.outlier is not None else None,
             self.fast_failure,
@@ -119,7 +117,10 @@ class Cluster:
 
     def _new_balancer(self, stats: Stats, tables: Tables, seed: int, hosts_of: HostsOf) -> PicksHosts:
         """Other types of clusters have one of their own (`types/`)."""
-        return ClusterBalancer(self.config, stats, self.stats, tables.hosts, seed=seed, hosts_of=hosts_of)
+        active = functools.partial(active_requests, self.breaker, self.high_breaker)
+        return ClusterBalancer(
+            self.config, stats, self.stats, tables.hosts, seed=seed, hosts_of=hosts_of, active=active
+        )
 
     def outcomes(self, *, internal: bool) -> Outcomes:
         """What responses count in; see `ClusterStats.outcomes`."""
@@ -130,12 +131,10 @@ class Cluster:
         outcomes = self.stats.outcomes(internal=info is not None and info.internal)
         return Together((outcomes, *info.observed)) if info is not None and info.observed else outcomes
 
-    def transport_options(
-        self, request: Request, client: DownstreamConnection | None = None
-    ) -> TransportOptions | None:
-        """What `request` of `client`, as it comes to the router, asks of its connection; None in most clusters."""
-        names, owner = self.config.request_names, client if self.config.pool_per_downstream_connection else None
-        return None if names is None and owner is None else of_request(names, request, owner)
+    def transport_options(self, request: Request) -> TransportOptions | None:
+        """What `request`, as it comes to the router, asks of its connection; None in most clusters."""
+        names = self.config.request_names
+        return None if names is None else of_request(names, request)
 
     def pick(self, context: LoadBalancerContext = ANYBODY) -> Pool | None:
         """The pool of the balancer's next host for the request of `context`; None if none is healthy, or if there may
@@ -239,7 +238,7 @@ class Cluster:
             raise failures.reset("overflow")
         info.upstream_host = info.upstream_tried = host.address
         info.upstream_hostname = host.hostname
-        tls = self.sockets.towards(host, context.transport)
+        tls = self.sockets.towards(host, context.asked(own=self.config.pool_per_downstream_connection))
         monitor = self.outlier.monitor(host) if self.outlier is not None else None
         connection = TcpConnection(host, self.config, self.stats, breaker, self._hosts, self._tcp.discard, tls, monitor)
         self._tcp.add(connection)

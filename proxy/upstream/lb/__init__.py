@@ -5,11 +5,10 @@ What comes before a policy is `proxy/upstream/balancer.py`: which priority, whos
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import NamedTuple, Protocol
-
-import trio
 
 from proxy.config.cluster import Host
 from proxy.config.lb import LoadBalancing
@@ -29,16 +28,18 @@ Weighted = Sequence[tuple[Host, float]]
 
 class Surroundings(NamedTuple):
     """What a policy may know. `seed` is another one in each worker, so that not all start at the same host; `random`
-    draws; `active` says how many requests a host has, over all workers; `now` tells the time in seconds. `slow_start`:
-    what part of their weights hosts get that have just become healthy; None: all of it.
+    draws; `active` says how many requests a host has, `active_in_cluster` how many all of them, over all workers; `now`
+    tells the time in seconds. `slow_start`: what part of their weights hosts get that have just become healthy; None:
+    all of it.
     """
 
     config: LoadBalancing
     seed: int
     random: Random
     active: Callable[[Host], int]
-    now: Callable[[], float] = trio.current_time
+    now: Callable[[], float] = time.monotonic
     slow_start: SlowStart | None = None
+    active_in_cluster: Callable[[], int] = lambda: 0
 
 
 class LoadBalancer(Protocol):
