@@ -50,6 +50,19 @@ DETAILS: dict[str, Detail] = {
     ),
     # --- routing
     "route_not_found": Detail("no virtual host or route takes this request", "client"),
+    "dns_resolution_failure{*}": Detail(
+        "the host that the request names could not be resolved", "client",
+        "in braces: `no_records`: the name servers know no such name; `server_failure`, `resolve_timeout`: they failed "
+        "or did not answer; `bad_name`: it is none. `dns_cache.<name>.*` counts",
+    ),
+    "dns_cache_overflow": Detail(
+        "requests have named more hosts than the DNS cache may hold", "client",
+        "DnsCacheConfig.max_hosts, and whether the route's domains let clients name whatever they like",
+    ),
+    "dynamic_forward_proxy_pending_request_overflow": Detail(
+        "too many requests wait for addresses of the hosts that they name", "us",
+        "DnsCacheCircuitBreakers.max_pending_requests; are the name servers slow?",
+    ),
     "cluster_not_found": Detail("the route or the TCP proxy names a cluster that does not exist", "us"),
     "filter_chain_not_found": Detail(
         "no filter chain of the listener matches the connection: not its server name, not its origin", "client",

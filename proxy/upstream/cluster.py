@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import weakref
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from proxy.route.hash_policy import RequestHash
 from proxy.stats import Stats
 from proxy.upstream import failures
 from proxy.upstream.background import Background
-from proxy.upstream.circuit_breaker import CircuitBreaker
+from proxy.upstream.circuit_breaker import CircuitBreaker, active_requests
 from proxy.upstream.cluster_balancer import ClusterBalancer, HostsOf, PicksHosts, nobody
 from proxy.upstream.codecs import Codecs
 from proxy.upstream.connect import agreed
@@ -92,6 +93,7 @@ class Cluster:
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
         self.balancer: PicksHosts = self._new_balancer(stats, tables, seed, hosts_of)
+        self._background = background or Background()
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
         self.sockets = TransportSockets(config, stats)
@@ -105,7 +107,7 @@ class Cluster:
             self.sockets,
             Codecs(config, stats),
             self._numbers,
-            background or Background(),
+            self._background,
             weakref.ref(self),
             self.outlier.monitor if self.outlier is not None else None,
             self.fast_failure,
@@ -115,7 +117,10 @@ class Cluster:
 
     def _new_balancer(self, stats: Stats, tables: Tables, seed: int, hosts_of: HostsOf) -> PicksHosts:
         """Other types of clusters have one of their own (`types/`)."""
-        return ClusterBalancer(self.config, stats, self.stats, tables.hosts, seed=seed, hosts_of=hosts_of)
+        active = functools.partial(active_requests, self.breaker, self.high_breaker)
+        return ClusterBalancer(
+            self.config, stats, self.stats, tables.hosts, seed=seed, hosts_of=hosts_of, active=active
+        )
 
     def outcomes(self, *, internal: bool) -> Outcomes:
         """What responses count in; see `ClusterStats.outcomes`."""

@@ -3,6 +3,9 @@
 HTTP_FILTERS: dict[str, str] = {
     "envoy.extensions.common.matching.v3.ExtensionWithMatcher": "proxy.filters.http.match_delegate:MatchDelegate",
     "envoy.extensions.filters.http.buffer.v3.Buffer": "proxy.filters.http.buffer:Buffer",
+    "envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig": (
+        "proxy.filters.http.dynamic_forward_proxy:DynamicForwardProxy"
+    ),
     "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter": (
         "proxy.filters.http.dynamic_modules:DynamicModule"
     ),
@@ -34,6 +37,9 @@ HTTP_ROUTE_CONFIGS: dict[str, str] = {
         "proxy.filters.http.match_delegate:MatchDelegatePerRoute"
     ),
     "envoy.extensions.filters.http.buffer.v3.BufferPerRoute": "proxy.filters.http.buffer:Buffer",
+    "envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig": (
+        "proxy.filters.http.dynamic_forward_proxy:DynamicForwardProxyPerRoute"
+    ),
     "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute": (
         "proxy.filters.http.dynamic_modules:DynamicModulePerRoute"
     ),
