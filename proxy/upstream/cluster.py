@@ -30,7 +30,7 @@ from proxy.upstream.host_set import HostSet
 from proxy.upstream.host_status import HostStatus
 from proxy.upstream.judge import Judge
 from proxy.upstream.load_balancer_context import ANYBODY, LoadBalancerContext
-from proxy.upstream.observed import Hidden, Together
+from proxy.upstream.observed import NOBODY, Hidden, Together
 from proxy.upstream.outlier.detector import OpenLog, detector_of
 from proxy.upstream.override_host import OverrideHost
 from proxy.upstream.owners import Owners
@@ -93,6 +93,7 @@ class Cluster:
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
         self.balancer: PicksHosts = self._new_balancer(stats, tables, seed, hosts_of)
+        self._background = background or Background()
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
         self.sockets = TransportSockets(config, stats)
@@ -106,7 +107,7 @@ class Cluster:
             self.sockets,
             Codecs(config, stats),
             self._numbers,
-            background or Background(),
+            self._background,
             weakref.ref(self),
             self.outlier.monitor if self.outlier is not None else None,
             self.fast_failure,
@@ -127,6 +128,8 @@ class Cluster:
 
     def outcomes_of(self, info: StreamInfo | None) -> Outcomes:
         """What responses to the request of `info` count in."""
+        if info is not None and info.health_check:
+            return NOBODY
         outcomes = self.stats.outcomes(internal=info is not None and info.internal)
         return Together((outcomes, *info.observed)) if info is not None and info.observed else outcomes
 

@@ -74,11 +74,11 @@ def test_every_unsupported_field_is_named_in_any_lists_and_maps_too() -> None:
 
 
 def test_only_some_values_of_an_enum_may_be_supported() -> None:
-    (finding,) = findings(bootstrap(clusters="- {name: origin, type: EDS}"))
-    assert finding.field_path == "static_resources.clusters[0].type"
-    assert finding.message == "envoy.config.cluster.v3.Cluster.type = EDS is not supported"
-    assert finding.expected.startswith("LOGICAL_DNS or ")
-    assert findings(bootstrap(clusters="- {name: origin, lb_policy: ROUND_ROBIN}")) == []
+    (finding,) = findings(bootstrap(hcm="codec_type: HTTP3"))
+    assert finding.field_path == f"{MANAGER}.codec_type"
+    assert finding.message.endswith("HttpConnectionManager.codec_type = HTTP3 is not supported")
+    assert finding.expected == "AUTO or HTTP1 or HTTP2"
+    assert findings(bootstrap(hcm="codec_type: HTTP2")) == []
 
 
 @pytest.mark.parametrize("severity", ["error", "warning"])
