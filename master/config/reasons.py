@@ -5,6 +5,7 @@ from __future__ import annotations
 _HTTP1 = "envoy.config.core.v3.Http1ProtocolOptions"
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _TLS = "envoy.extensions.transport_sockets.tls.v3"
+_NO_TLVS = "no listener takes the PROXY protocol, so there are no TLVs of clients"
 _CLOSES = "a message that is not HTTP closes its connection, since what follows it could be read in two ways"
 
 REASONS: dict[str, str] = {
@@ -15,6 +16,8 @@ REASONS: dict[str, str] = {
     f"{_HCM}.typed_header_validation_config": "heads are always checked against RFC 9110; Envoy has none built in",
     f"{_HCM}.path_normalization_options": "Envoy does not implement it either; use normalize_path and merge_slashes",
     f"{_HCM}.append_local_overload": "there is no overload manager that could shed load",
+    "envoy.config.core.v3.ProxyProtocolConfig.pass_through_tlvs": _NO_TLVS,
+    "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport.tlv_as_pool_key": _NO_TLVS,
     f"{_HCM}.add_proxy_protocol_connection_state": "no listener takes the PROXY protocol",
     f"{_TLS}.CertificateValidationContext.system_root_certs": (
         "Envoy ignores it and trusts everybody; name the system's file in trusted_ca"

@@ -137,11 +137,14 @@ class RequestNames(msgspec.Struct, frozen=True, gc=False):
 
 
 class SocketMatch(msgspec.Struct, frozen=True):
-    """`Cluster.TransportSocketMatch`: hosts whose metadata has all `labels` are spoken to by `tls`, None: plain TCP."""
+    """`Cluster.TransportSocketMatch`: hosts whose metadata has all `labels` are spoken to by `tls`, None: plain TCP.
+    `proxy_protocol` as that of `Cluster`.
+    """
 
     name: str
     labels: Labels
     tls: UpstreamTls | None = None
+    proxy_protocol: Literal["", "V1", "V2"] = ""
 
 
 class RetryBudget(msgspec.Struct, frozen=True, gc=False):
@@ -176,6 +179,7 @@ class Cluster(msgspec.Struct, frozen=True):
     the hosts of every type travel in `Endpoints`; an AGGREGATE has those of its `members`. `protocol` is what its hosts
     speak; "downstream": whatever the client speaks; "alpn": what they choose in TLS. Without `subsets` nobody asks what
     requests want of a host.
+    `proxy_protocol`: its hosts hear first whose connection it is, in a header of this version.
     """
 
     name: str
@@ -202,6 +206,7 @@ class Cluster(msgspec.Struct, frozen=True):
     outlier: OutlierDetection | None = None
     subsets: LbSubsets | None = None
     tls: UpstreamTls | None = None
+    proxy_protocol: Literal["", "V1", "V2"] = ""
     socket_matches: tuple[SocketMatch, ...] = ()
     request_names: RequestNames | None = None
     socket: UpstreamSocket | None = None

@@ -26,11 +26,11 @@ from proxy.http.received import Received
 from proxy.http.request import Request
 from proxy.http.target import Target
 
-_METHODS = rb"GET|POST|PUT|DELETE|PATCH|OPTIONS"
+_METHODS = rb"GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS"
 
 _TARGET = re.compile(rb"/[\x21\x22\x24-\x7e]*")
 
-# RFC 9112 3: method SP origin-form SP HTTP/1.1. HEAD and CONNECT answer in ways of their own.
+# RFC 9112 3: method SP origin-form SP HTTP/1.1. CONNECT is no exchange.
 _LINE = re.compile(rb"(%b) (/[\x21\x22\x24-\x7e]*) HTTP/1\.1\r\n" % _METHODS)
 
 FRAMING = frozenset({b"connection", b"expect", b"host", b"transfer-encoding", b"upgrade"})

@@ -23,6 +23,8 @@ SERVICE_TIME = b"x-envoy-upstream-service-time"
 _ABOUT_THE_HOST = (b"x-envoy-upstream-canary", b"x-envoy-immediate-health-check-fail")
 """What a cluster wants to know of a response is the general path's to tell it."""
 
+_BODILESS = (204, 304)
+
 _MAX_PLANS = 512
 _MAX_HEAD = 4096
 """Together, what the plans of one connection manager may hold: 2 MiB of heads, and about as much again of answers."""
@@ -105,8 +107,11 @@ Plan = TypeVar("Plan", bound=ResponsePlan)
 
 class ResponsePlans(abc.ABC, Generic[Plan]):
     """The plans for the responses of one cluster on a route; `edits` are what filters do to their heads. What `refused`
-    says true of has none.
+    says true of has none. `to_head`: they answer HEAD, so they have no body, whatever they say.
     """
+
+    knows_bodiless = True
+    """Whether 204 and 304 may have plans."""
 
     __slots__ = (
         "_closing",
@@ -120,6 +125,7 @@ class ResponsePlans(abc.ABC, Generic[Plan]):
         "_rules",
         "_service_time",
         "_shelf",
+        "_to_head",
     )
 
     def __init__(
@@ -133,7 +139,9 @@ class ResponsePlans(abc.ABC, Generic[Plan]):
         service_time: bool,
         refused: Callable[[int, Headers], bool] | None = None,
         remember: h1_head.Remember | None = None,
+        to_head: bool = False,
     ) -> None:
+        self._to_head = to_head
         self._remember = remember
         self._refused = refused
         self._rules = rules
@@ -172,7 +180,9 @@ class ResponsePlans(abc.ABC, Generic[Plan]):
                     return None
                 self._shelf.count()
             headers, length = Headers(head.items), head.content_length
-            plan = self._decoded[key] = self._judge(head.status, headers, length, 0, ended=ended, close=close)
+            if head.status not in _BODILESS:
+                plan = self._judge(head.status, headers, length, 0, ended=ended, close=close)
+            self._decoded[key] = plan
         return plan
 
     def _plan(self, head: bytes, *, close: bool) -> Plan | None:
@@ -182,15 +192,20 @@ class ResponsePlans(abc.ABC, Generic[Plan]):
             )
         except CodecError:
             return None
-        headers, length = parsed.headers, parsed.content_length
-        if length is None or h1_connection.closes(headers, parsed.version):
+        status, headers, length = parsed.status, parsed.headers, parsed.content_length
+        if status in _BODILESS and not self.knows_bodiless:
             return None
-        return self._judge(parsed.status, headers, length, len(head), ended=not length, close=close)
+        bodiless = self._to_head or status in _BODILESS
+        if length is None:
+            length = -1
+        if (length < 0 and not bodiless) or h1_connection.closes(headers, parsed.version):
+            return None
+        return self._judge(status, headers, length, len(head), ended=bodiless or not length, close=close)
 
     def _judge(
         self, status: int, headers: Headers, length: int, head_size: int, *, ended: bool, close: bool
     ) -> Plan | None:
-        if status < 200 or status in (204, 304) or any(name in headers for name in _ABOUT_THE_HOST):
+        if status < 200 or any(name in headers for name in _ABOUT_THE_HOST):
             return None
         if self._refused is not None and self._refused(status, headers):
             return None
@@ -225,10 +240,18 @@ class ResponsePlans(abc.ABC, Generic[Plan]):
         """
 
 
-def written(status: int, headers: Headers, key_format: KeyFormat | None, *, end_stream: bool, close: bool) -> bytes:
-    """The head of a response to GET, or the like, on the wire. One that must not be sent raises `CodecError` (502)."""
+def written(
+    status: int,
+    headers: Headers,
+    key_format: KeyFormat | None,
+    *,
+    end_stream: bool,
+    close: bool,
+    method: bytes = b"GET",
+) -> bytes:
+    """The head of a response to `method` on the wire. One that must not be sent raises `CodecError` (502)."""
     fields, framing, _ = h1_outgoing.frame_response(
-        status, headers, method=b"GET", version=b"1.1", opens_tunnel=False, end_stream=end_stream
+        status, headers, method=method, version=b"1.1", opens_tunnel=False, end_stream=end_stream
     )
     if close:
         fields.append((b"connection", b"close"))
@@ -247,7 +270,7 @@ class ReadPlans(ResponsePlans[ResponsePlan]):
     """Of heads as they came: what becomes of them is worked out anew with each response."""
 
     @classmethod
-    def of_cluster(cls, shelf: Shelf, cluster: Cluster) -> ReadPlans:
+    def of_cluster(cls, shelf: Shelf, cluster: Cluster, *, to_head: bool) -> ReadPlans:
         return cls(
             shelf,
             _Untouched(),
@@ -255,6 +278,7 @@ class ReadPlans(ResponsePlans[ResponsePlan]):
             max_count=cluster.max_response_headers_count,
             service_time=False,
             remember=header_case.reader(cluster.http1.header_case),
+            to_head=to_head,
         )
 
     def _finished(
@@ -284,9 +308,9 @@ class WrittenPlans(ResponsePlans[WrittenPlan]):
     ) -> WrittenPlan | None:
         if content_length < 0:  # its chunks depend on the pieces in which it comes
             return None
-        key_format = headers.key_format or self._key_format
+        key_format, method = headers.key_format or self._key_format, b"HEAD" if self._to_head else b"GET"
         try:
-            rendered = written(status, headers, key_format, end_stream=ended, close=close)
+            rendered = written(status, headers, key_format, end_stream=ended, close=close, method=method)
         except CodecError:
             return None
         plan = WrittenPlan(status, content_length, head_size, headers, timed=timed, date=date)

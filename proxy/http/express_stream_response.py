@@ -28,6 +28,8 @@ class StreamPlan(ResponsePlan):
 class StreamPlans(ResponsePlans[StreamPlan]):
     """Those for streams, whose end ends no connection."""
 
+    knows_bodiless = False
+
     def _finished(
         self,
         status: int,

@@ -14,13 +14,17 @@ _SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 _LOCAL, _PROXY = 0x20, 0x21  # version 2, and the command
 _TCP4, _TCP6 = 0x11, 0x21
 
+LOCAL = struct.pack("!12sBBH", _SIGNATURE, _LOCAL, 0, 0)
+"""Of a connection that is nobody's but ours."""
+
 
 def header(version: Version, remote: Address, local: Address) -> bytes:
-    """What says that the bytes behind it are those of a connection from `remote` to `local`. Of a Unix socket it says
-    that there is nothing to tell, and the receiver takes our own address for the client's.
+    """What says that the bytes behind it are those of a connection from `remote` to `local`. Of a Unix socket, and
+    of a client that has gone before anybody asked, it says that there is nothing to tell, and the receiver takes our
+    own address for the client's.
     """
-    if isinstance(remote, PipeAddress) or isinstance(local, PipeAddress):
-        return b"PROXY UNKNOWN\r\n" if version == "V1" else struct.pack("!12sBBH", _SIGNATURE, _LOCAL, 0, 0)
+    if isinstance(remote, PipeAddress) or isinstance(local, PipeAddress) or not remote.host:
+        return b"PROXY UNKNOWN\r\n" if version == "V1" else LOCAL
     sixth = ":" in remote.host
     if version == "V1":
         kind = "TCP6" if sixth else "TCP4"

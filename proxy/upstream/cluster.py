@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -42,9 +41,6 @@ from proxy.upstream.tables import Tables
 from proxy.upstream.tcp import TcpConnection
 from proxy.upstream.transport_options import TransportOptions, of_request
 from proxy.upstream.transport_sockets import TransportSockets
-
-if TYPE_CHECKING:
-    from proxy.net.connection import Connection as DownstreamConnection
 
 
 class Cluster:
@@ -131,12 +127,10 @@ class Cluster:
         outcomes = self.stats.outcomes(internal=info is not None and info.internal)
         return Together((outcomes, *info.observed)) if info is not None and info.observed else outcomes
 
-    def transport_options(
-        self, request: Request, client: DownstreamConnection | None = None
-    ) -> TransportOptions | None:
-        """What `request` of `client`, as it comes to the router, asks of its connection; None in most clusters."""
-        names, owner = self.config.request_names, client if self.config.pool_per_downstream_connection else None
-        return None if names is None and owner is None else of_request(names, request, owner)
+    def transport_options(self, request: Request) -> TransportOptions | None:
+        """What `request`, as it comes to the router, asks of its connection; None in most clusters."""
+        names = self.config.request_names
+        return None if names is None else of_request(names, request)
 
     def pick(self, context: LoadBalancerContext = ANYBODY) -> Pool | None:
         """The pool of the balancer's next host for the request of `context`; None if none is healthy, or if there may
@@ -240,7 +234,7 @@ class Cluster:
             raise failures.reset("overflow")
         info.upstream_host = info.upstream_tried = host.address
         info.upstream_hostname = host.hostname
-        tls = self.sockets.towards(host, context.transport)
+        tls = self.sockets.towards(host, context.asked(own=self.config.pool_per_downstream_connection))
         monitor = self.outlier.monitor(host) if self.outlier is not None else None
         connection = TcpConnection(host, self.config, self.stats, breaker, self._hosts, self._tcp.discard, tls, monitor)
         self._tcp.add(connection)

@@ -13,10 +13,12 @@ import trio
 
 from proxy.config.common import Address, PipeAddress, SocketAddress
 from proxy.config.upstream_socket import UpstreamSocket
+from proxy.upstream.announced import Announced
 
 if TYPE_CHECKING:
     from proxy.net.tls.client import Peer
     from proxy.net.tls.session import TlsSession
+    from proxy.upstream.announced import Manner
 
 
 _IP_BIND_ADDRESS_NO_PORT = 24
@@ -52,7 +54,7 @@ class ConnectFailed(Exception):
 
 
 async def connect(
-    address: Address, timeout: float, tls: Peer | None = None, settings: UpstreamSocket | None = None
+    address: Address, timeout: float, tls: Manner | None = None, settings: UpstreamSocket | None = None
 ) -> socket.socket:
     """A connected non-blocking socket to `address` that speaks `tls`, within `timeout` seconds; raises `ConnectFailed`.
 
@@ -62,6 +64,11 @@ async def connect(
         return await _connect(address, timeout, settings)
     end = trio.current_time() + timeout
     sock = await _connect(address, timeout, settings)
+    if isinstance(tls, Announced):
+        _announce(sock, tls)
+        if tls.peer is None:
+            return sock
+        tls = tls.peer
     with trio.move_on_at(end):
         return await _secure(sock, tls)
     raise ConnectFailed("", timed_out=True)
@@ -70,6 +77,15 @@ async def connect(
 def agreed(sock: socket.socket) -> TlsSession | None:
     """What was agreed on with the host of a connected socket; None if it speaks no TLS."""
     return getattr(sock, "agreed", None)
+
+
+def _announce(sock: socket.socket, host: Announced) -> None:
+    """Say whose connection it is. Nothing has been sent yet, so there is room. Raises `ConnectFailed`."""
+    try:
+        sock.send(host.header(sock))
+    except OSError as error:  # the host has accepted, and gone
+        sock.close()
+        raise ConnectFailed(f"delayed connect error: {error.strerror}", errno=error.errno) from error
 
 
 async def _secure(sock: socket.socket, tls: Peer) -> socket.socket:

@@ -14,13 +14,13 @@ from proxy.config.upstream_socket import HappyEyeballs
 from proxy.upstream.connect import ConnectFailed, connect
 
 if TYPE_CHECKING:
-    from proxy.net.tls.client import Peer
+    from proxy.upstream.announced import Manner
 
 NEXT_ATTEMPT: Final = 0.3
 """Seconds that an address has to itself; as in Envoy."""
 
 
-async def connect_to(host: Host, config: Cluster, tls: Peer | None, another: Callable[[], None]) -> socket.socket:
+async def connect_to(host: Host, config: Cluster, tls: Manner | None, another: Callable[[], None]) -> socket.socket:
     """A connection to `host`, as `connect` makes them. `another` is called for each attempt after the first one."""
     if not host.additional:
         return await connect(host.address, config.connect_timeout, tls, config.socket)
@@ -49,7 +49,7 @@ class _Race:
     """One attempt after the other, each beside those that have not failed yet, all within the connect timeout."""
 
     def __init__(
-        self, addresses: Sequence[SocketAddress], config: Cluster, tls: Peer | None, another: Callable[[], None]
+        self, addresses: Sequence[SocketAddress], config: Cluster, tls: Manner | None, another: Callable[[], None]
     ) -> None:
         self._addresses = addresses
         self._config = config

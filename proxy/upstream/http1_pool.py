@@ -23,7 +23,7 @@ from proxy.upstream.pool_core import OPEN, PoolCore
 from proxy.upstream.stats import Outcomes
 
 if TYPE_CHECKING:
-    from proxy.net.tls.client import Peer
+    from proxy.upstream.announced import Manner
 
 
 class Http1Pool(Pool):
@@ -32,7 +32,7 @@ class Http1Pool(Pool):
     `acquire` gives a connection with a claimed request; exactly one of `release` and `discard` takes it back.
     """
 
-    def __init__(self, common: Common, tls: Peer | None, make_codec: Callable[[], ClientCodec]) -> None:
+    def __init__(self, common: Common, tls: Manner | None, make_codec: Callable[[], ClientCodec]) -> None:
         super().__init__(common)
         self._tls = tls
         self._make_codec = make_codec

@@ -14,7 +14,7 @@ from proxy.upstream.http1_pool import Http1Pool
 from proxy.upstream.pool import Common
 
 if TYPE_CHECKING:
-    from proxy.net.tls.client import Peer
+    from proxy.upstream.announced import Manner
 
 AT_ONCE = 3
 """Connections that one request begins at most (`ConnPoolImplBase::tryCreateNewConnections`)."""
@@ -29,7 +29,7 @@ class PreconnectingHttp1Pool(Http1Pool):
     def __init__(
         self,
         common: Common,
-        tls: Peer | None,
+        tls: Manner | None,
         make_codec: Callable[[], ClientCodec],
         background: Background,
         cluster: Callable[[], object],

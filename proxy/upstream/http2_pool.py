@@ -33,7 +33,7 @@ from proxy.upstream.pool import Common, Pool, milliseconds
 from proxy.upstream.stats import Outcomes
 
 if TYPE_CHECKING:
-    from proxy.net.tls.client import Peer
+    from proxy.upstream.announced import Manner
 
 log = logging.getLogger("proxy.http")
 
@@ -63,7 +63,7 @@ class Http2Pool(Pool):
     def __init__(
         self,
         common: Common,
-        tls: Peer | None,
+        tls: Manner | None,
         make_codec: Callable[[], H2ClientCodec],
         background: Background,
         cluster: Callable[[], object],

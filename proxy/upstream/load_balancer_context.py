@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.config.lb_subsets import Labels
-from proxy.upstream.transport_options import TransportOptions
+from proxy.upstream.transport_options import NO_OPTIONS, TransportOptions
 
 if TYPE_CHECKING:
     from proxy.http.stream_info import StreamInfo
@@ -26,6 +26,12 @@ class LoadBalancerContext(NamedTuple):
     tcp: bool = False
     info: StreamInfo | None = None
     level: tuple[int, bool] | None = None
+
+    def asked(self, *, own: bool) -> TransportOptions | None:
+        """What it asks of its connection; `own`: of a cluster where each client has connections of its own."""
+        if not own or self.info is None or self.info.connection is None:
+            return self.transport
+        return (self.transport or NO_OPTIONS)._replace(owner=self.info.connection)
 
 
 ANYBODY: Final = LoadBalancerContext()

@@ -88,7 +88,7 @@ class Pools:
 
     def get(self, host: Host, context: LoadBalancerContext) -> Pool | None:
         """The pool for requests like that of `context` to `host`; None if there may be no more pools (`refused`)."""
-        protocol, transport = self.config.protocol, context.transport
+        protocol, transport = self.config.protocol, context.asked(own=self.config.pool_per_downstream_connection)
         multiplexed = protocol == "http2" or (protocol == "downstream" and context.http2)
         key = Key(self.identity(host), context.high, transport, multiplexed, context.tcp)
         pool = self._pools.get(key)

@@ -22,7 +22,7 @@ from proxy.upstream.stats import ClusterStats
 from proxy.upstream.tables import HostColumn, Table
 
 if TYPE_CHECKING:
-    from proxy.net.tls.client import Peer
+    from proxy.upstream.announced import Manner
 
 _RESET = struct.pack("ii", 1, 0)
 
@@ -58,7 +58,7 @@ class TcpConnection:
         breaker: CircuitBreaker,
         hosts: Table,
         forget: Callable[[TcpConnection], None],
-        tls: Peer | None = None,
+        tls: Manner | None = None,
         monitor: HostMonitor | None = None,
     ) -> None:
         self.host = host

@@ -5,8 +5,8 @@ from __future__ import annotations
 import trio
 
 from proxy.http.stream_info import UpstreamConnection
-from proxy.net.tls.client import Peer
 from proxy.upstream import failures
+from proxy.upstream.announced import Manner
 from proxy.upstream.connect import agreed
 from proxy.upstream.judge import Judge
 from proxy.upstream.pool import Common, Pool
@@ -18,7 +18,7 @@ from proxy.upstream.tcp_stream import TcpStream
 class TcpPool(Pool):
     """Gives out `TcpStream`s; their connections count as those of TCP do."""
 
-    def __init__(self, common: Common, tls: Peer | None) -> None:
+    def __init__(self, common: Common, tls: Manner | None) -> None:
         super().__init__(common)
         self._tls = tls
         self._open: set[TcpConnection] = set()

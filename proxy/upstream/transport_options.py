@@ -33,16 +33,13 @@ class TransportOptions(NamedTuple):
 NO_OPTIONS = TransportOptions()
 
 
-def of_request(names: RequestNames | None, request: Request, owner: Connection | None = None) -> TransportOptions:
+def of_request(names: RequestNames, request: Request) -> TransportOptions:
     """What `request` asks for as it comes to the router, before its route rewrites it."""
-    if names is None:
-        return TransportOptions(owner=owner)
     named = request.headers.joined(names.header) if names.header else b""
     is_address, name = _host(named or request.authority)
     return TransportOptions(
         server_name=name if names.sni and not is_address else None,
         sans=(name,) if names.sans else (),
-        owner=owner,
     )
 
 

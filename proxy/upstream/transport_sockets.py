@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from proxy.config.cluster import Cluster, Host
 from proxy.config.tls import UpstreamTls
 from proxy.stats import Stats
+from proxy.upstream.announced import Announced
 from proxy.upstream.socket_matches import place_of
 from proxy.upstream.transport_options import NO_OPTIONS, TransportOptions
 
 if TYPE_CHECKING:
-    from proxy.net.tls.client import ClientTls, Peer
+    from proxy.net.tls.client import ClientTls
     from proxy.net.tls.stats import TlsStats
+    from proxy.upstream.announced import Manner
 
 HTTP1 = ("http/1.1",)
 HTTP2 = ("h2",)
@@ -28,6 +30,7 @@ class TransportSockets:
         self._tls_stats: TlsStats | None = None
         self._matches = config.socket_matches
         self._configs = (*(match.tls for match in self._matches), config.tls)
+        self._announces = (*(match.proxy_protocol for match in self._matches), config.proxy_protocol)
         self._tls = [self._client_tls(each) for each in self._configs]
 
     def renew(self, config: Cluster) -> Callable[[], None]:
@@ -52,15 +55,14 @@ class TransportSockets:
 
     def towards(
         self, host: Host, options: TransportOptions | None = None, applications: tuple[str, ...] = ()
-    ) -> Peer | None:
+    ) -> Manner | None:
         """How to speak to `host` for a request with `options`; None for plain TCP. `applications` are offered by ALPN
         where the configuration names no protocol.
         """
-        tls = self._tls[self.place(host)]
-        if tls is None:
-            return None
-        asked = options or NO_OPTIONS
-        return tls.towards(host.hostname, asked.server_name, asked.sans, applications)
+        place, asked = self.place(host), options or NO_OPTIONS
+        tls, version = self._tls[place], self._announces[place]
+        peer = tls.towards(host.hostname, asked.server_name, asked.sans, applications) if tls is not None else None
+        return Announced(version, asked.owner, peer) if version else peer
 
     def _client_tls(self, config: UpstreamTls | None) -> ClientTls | None:
         """What is needed for TLS is loaded only by those who have it."""

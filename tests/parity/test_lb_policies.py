@@ -53,6 +53,10 @@ SHARED: dict[str, Fields] = {
     "full_scan": balanced(
         group(host("a"), host("b"), host("c")), by=extension("LeastRequest", selection_method="FULL_SCAN")
     ),
+    "slow_start": balanced(  # all begin together, and have equal shares
+        group(host("a"), host("b"), host("c", load_balancing_weight=2)),
+        by=extension("RoundRobin", slow_start_config={"slow_start_window": "600s"}),
+    ),
     "panic": balanced(
         group(host("a"), host("b", **DOWN), host("c", **DEGRADED)),
         by=extension("RoundRobin"),

@@ -13,8 +13,8 @@ from master.config.compile.health_check import compile_health_check
 from master.config.compile.lb_policies import compile_balancing
 from master.config.compile.original_dst import compile_original_dst
 from master.config.compile.outlier import compile_outlier_detection
+from master.config.compile.proxy_protocol import Transport, compile_transport
 from master.config.compile.socket_matches import compile_socket_matches
-from master.config.compile.tls import compile_upstream
 from master.config.compile.upstream_http import compile_http_options
 from master.config.compile.upstream_socket import compile_happy_eyeballs, compile_upstream_socket
 from master.config.walk import unpack
@@ -164,15 +164,15 @@ def _cluster(message: Any, manager: Any, context: Context) -> Cluster:
     connect_timeout = DEFAULT_CONNECT_TIMEOUT
     if message.HasField("connect_timeout"):
         connect_timeout = context.duration(message.connect_timeout, "connect_timeout")
-    tls, http_options = None, compile_http_options(message, context)
+    transport, http_options = Transport(), compile_http_options(message, context)
     if message.HasField("transport_socket"):
-        tls = compile_upstream(message.transport_socket, context.at("transport_socket"))
+        transport = compile_transport(message.transport_socket, context.at("transport_socket"))
     matches = compile_socket_matches(message.transport_socket_matches, context.at("transport_socket_matches"))
     if discovery.dns_cache is not None and tls is not None:
         http_options = dns_cache.with_names(message, http_options, context)
     names = http_options.get("request_names")
     if names is not None and names.sans:
-        _check_validates(tls, context.at("transport_socket"))
+        _check_validates(transport.tls, context.at("transport_socket"))
         for index, match in enumerate(matches):
             _check_validates(match.tls, context.at("transport_socket_matches", index, "transport_socket"))
     balancing = compile_balancing(message, context)
@@ -192,12 +192,17 @@ def _cluster(message: Any, manager: Any, context: Context) -> Cluster:
         outlier=compile_outlier_detection(message, context, event_log_path=manager.outlier_detection.event_log_path),
         lb=balancing.lb,
         subsets=balancing.subsets,
-        tls=tls,
+        tls=transport.tls,
+        proxy_protocol=transport.proxy_protocol,
         socket_matches=matches,
         socket=compile_upstream_socket(message, context),
         happy_eyeballs=compile_happy_eyeballs(message),
         preconnect_ratio=message.preconnect_policy.per_upstream_preconnect_ratio.value or 1.0,
-        pool_per_downstream_connection=message.connection_pool_per_downstream_connection,
+        pool_per_downstream_connection=(
+            message.connection_pool_per_downstream_connection
+            or transport.proxy_protocol != ""  # whose connection it is, they are told
+            or any(match.proxy_protocol for match in matches)
+        ),
         health_check=compile_health_check(
             message.health_checks, context.at("health_checks"), http2=http_options.get("protocol") == "http2"
         ),

@@ -32,7 +32,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.route.v3.RouteConfiguration": ("request_mirror_policies",),
     "envoy.config.route.v3.RouteAction.UpgradeConfig": ("upgrade_type", "enabled", "connect_config"),
     "envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig": ("allow_post", "proxy_protocol_config"),
-    **proxy_protocol.FIELDS,
     "envoy.config.route.v3.Route": ("per_request_buffer_limit_bytes", "request_body_buffer_limit"),
     "envoy.config.route.v3.VirtualHost": (
         "retry_policy",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from master.config.compile.metadata import labels_of
-from master.config.compile.tls import compile_upstream
+from master.config.compile.proxy_protocol import compile_transport
 from proxy.config.cluster import SocketMatch
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def compile_socket_matches(messages: Any, context: Context) -> tuple[SocketMatch
         SocketMatch(
             message.name,
             labels_of(message.match),
-            compile_upstream(message.transport_socket, context.at(index, "transport_socket")),
+            *compile_transport(message.transport_socket, context.at(index, "transport_socket")),
         )
         for index, message in enumerate(messages)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from master.config import any_types
+from master.config.compile.proxy_protocol import speaks_tls
 from master.config.walk import unpack
 from proxy.config.cluster import RequestNames
 from proxy.config.http1 import UpstreamHttp1Options
@@ -60,7 +61,7 @@ def compile_http_options(cluster: Any, context: Context) -> dict[str, Any]:
     """Fields of `proxy.config.cluster.Cluster` from a cluster's options, one of which may stand in the cluster itself,
     as it did before there were options.
     """
-    secure = cluster.transport_socket.typed_config.type_url.endswith("UpstreamTlsContext")
+    secure = speaks_tls(cluster.transport_socket)
     fields = _typed(cluster.typed_extension_protocol_options, context.at("typed_extension_protocol_options"), secure)
     if cluster.HasField("max_requests_per_connection"):
         if fields.get("max_requests_per_connection"):

@@ -164,7 +164,7 @@ class Router:
             tell=self.envoy_headers,
             respect_expected=self.respects_expected,
         )
-        transport = cluster.transport_options(exchange.request, exchange.info.connection)
+        transport = cluster.transport_options(exchange.request)
         policy = policy_of(entry, cluster)
         found = hashed(policy, exchange) if policy is not None else Hashed()
         if entry.finish_request is not None:

@@ -153,7 +153,8 @@ class HookedLane(Lane):
         if upstream is None or not self._sent(progress, upstream, data):
             return False
         self._went_out(progress, upstream, now)
-        self._destination = Sent(self._plans.heads_of(cluster), cluster.outcomes_of(exchange.info))
+        responses = self._plans.heads_of(cluster, to_head=exchange.request.method == b"HEAD")
+        self._destination = Sent(responses, cluster.outcomes_of(exchange.info))
         return True
 
     # --- the response -----------------------------------------------------------------------------------------------
@@ -218,17 +219,17 @@ class HookedLane(Lane):
             or exchange.touches_bodies
             or exchange.close
             or info.flags
-            or head.headers.get_all(b"content-length") != [b"%d" % answer.content_length]
+            or head.headers.get_all(b"content-length") != answer.headers.get_all(b"content-length")
         ):
             return None
         assert self._head is not None
         headers = info.response_headers = head.headers.copy()
         self._manager.policy.response.clean(headers, close=False)
         key_format = headers.key_format or header_case.written_here(self._manager.codec_options["header_case"])
-        end_stream, close = not answer.content_length, self._head.plan.closes
+        end_stream, close, method = not answer.content_length, self._head.plan.closes, exchange.request.method
         info.status = head.status
         try:
-            return written(head.status, headers, key_format, end_stream=end_stream, close=close)
+            return written(head.status, headers, key_format, end_stream=end_stream, close=close, method=method)
         except CodecError:
             return None
 

@@ -169,7 +169,8 @@ class _HeadsLog:
         info.upstream_hostname = progress.pool.host.hostname
         info.upstream_connection = progress.upstream.identity
         info.attempt_begun = info.pool_ready = sent_at
-        info.response_body_begun = info.response_out = now
+        info.response_body_begun = now if info.bytes_sent else 0.0
+        info.response_out = now
         self._write(info)
         info.connection = None  # which may end, while this is kept
 

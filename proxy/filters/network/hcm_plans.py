@@ -172,7 +172,7 @@ class Plans:
         )
         self._plans: dict[tuple[object, ...], PlannedHead | None] = {}
         self._shelf = Shelf()
-        self._responses: dict[tuple[Cluster, RouteEntry | None, bool], ResponsePlans[Any]] = {}
+        self._responses: dict[tuple[Cluster, RouteEntry | None, bool, bool], ResponsePlans[Any]] = {}
         self._given: weakref.WeakSet[PlannedHead] = weakref.WeakSet()
 
     def renew(self, policy: Policy, routes: RouteTable) -> None:
@@ -240,11 +240,11 @@ class Plans:
         self._given.add(planned)
         return planned
 
-    def heads_of(self, cluster: Cluster) -> ResponsePlans[Any]:
-        """The plans for what the hosts of `cluster` answer, as it comes."""
-        kind = cluster, None, False
+    def heads_of(self, cluster: Cluster, *, to_head: bool) -> ResponsePlans[Any]:
+        """The plans for what the hosts of `cluster` answer, to HEAD or to what is not, as it comes."""
+        kind = cluster, None, False, to_head
         if kind not in self._responses:
-            self._responses[kind] = ReadPlans.of_cluster(self._shelf, cluster.config)
+            self._responses[kind] = ReadPlans.of_cluster(self._shelf, cluster.config, to_head=to_head)
         return self._responses[kind]
 
     def _destination(self, hop: Hop, plan: RequestPlan, entry: RouteEntry) -> Destination | None:
@@ -290,13 +290,16 @@ class Plans:
         finish_terms(request, terms, entry)
         protocol, streams = cluster.config.protocol, request.protocol == "HTTP/2"
         multiplexed = protocol == "http2" or (protocol == "downstream" and streams)
+        to_head = request.method == b"HEAD"
+        if to_head and (multiplexed or streams):  # which end in ways of their own
+            return None
         head = plan.upstreamed(request, None if multiplexed else cluster.config.http1)
         if head is None or not plain(entry, action.forwarding, terms, cluster):
             return None
         edits = [edit_response for _, edit_response in reversed(editing)]
         if entry.finish_response is not None:
             edits.insert(0, _of_the_first_attempt(entry.finish_response))
-        kind = cluster, entry if edits or terms.retry is not None else None, streams
+        kind = cluster, entry if edits or terms.retry is not None else None, streams, to_head
         responses = self._responses.get(kind)
         if responses is None:
             responses = self._responses[kind] = (StreamPlans if streams else self._written)(
@@ -308,6 +311,7 @@ class Plans:
                 service_time=router.envoy_headers,
                 remember=header_case.reader(cluster.config.http1.header_case),
                 refused=terms.retry.wants_response if terms.retry is not None else None,
+                to_head=to_head,
             )
         context = LoadBalancerContext(entry.labels, number, transport=transport, http2=streams)
         outcomes = cluster.outcomes(internal=plan.internal)

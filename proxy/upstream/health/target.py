@@ -29,7 +29,7 @@ from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.tables import MemoryTable
 
 if TYPE_CHECKING:
-    from proxy.net.tls.client import Peer
+    from proxy.upstream.announced import Manner
     from proxy.upstream.transport_sockets import TransportSockets
 
 USER_AGENT: Final = b"Envoy/HC"
@@ -93,7 +93,7 @@ class Target(Generic[Kind]):
     def scheme(self) -> bytes:
         return b"http" if self.tls() is None else b"https"
 
-    def tls(self) -> Peer | None:
+    def tls(self) -> Manner | None:
         """How the host is spoken to; None for plain TCP."""
         peer = self._means.sockets.towards(self.host)
         alpn = self._means.check.alpn

@@ -5,11 +5,10 @@ What comes before a policy is `proxy/upstream/balancer.py`: which priority, whos
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import NamedTuple, Protocol
-
-import trio
 
 from proxy.config.cluster import Host
 from proxy.config.lb import LoadBalancing
@@ -37,7 +36,7 @@ class Surroundings(NamedTuple):
     seed: int
     random: Random
     active: Callable[[Host], int]
-    now: Callable[[], float] = trio.current_time
+    now: Callable[[], float] = time.monotonic
     slow_start: SlowStart | None = None
 
 

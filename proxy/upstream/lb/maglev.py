@@ -6,8 +6,11 @@ The table is Envoy's (`MaglevTable`), so both send the same request to the same 
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import xxhash
 
@@ -16,6 +19,7 @@ from proxy.upstream.hash_key import hash_key
 from proxy.upstream.lb import Surroundings, Weighted
 
 _LONGEST = 2**64
+_FEW_PASS = 8  # times as many, and it is quicker to know whose turn it is next
 
 
 class Maglev:
@@ -30,38 +34,20 @@ class Maglev:
         self.fewest = self.most = 0
 
     def update(self, hosts: Weighted) -> None:
-        """Fill the table: the heaviest host takes a place in every round, the others in proportion. Rounds are not gone
-        through, as light hosts have no part in most of them.
-        """
+        """Fill the table: the heaviest host takes a place in every round, the others in proportion."""
         size = self._config.table_size
         named = sorted(
             (hash_key(host, use_hostname=self._config.use_hostname), index) for index, (host, _) in enumerate(hosts)
         )
         self._hosts = [hosts[index][0] for _, index in named]
         self._table = array("i")
-        counts = [0] * len(named)
         self.fewest = self.most = 0
         if not hosts:
             return
         shares = [hosts[index][1] for _, index in named]
-        heaviest = max(shares)
-        places = [xxhash.xxh64_intdigest(name) % size for name, _ in named]
-        steps = [xxhash.xxh64_intdigest(name, seed=1) % (size - 1) + 1 for name, _ in named]
-        targets = [0.0] * len(named)
-        table = array("i", [-1]) * size
-        queue = [(1, index) for index in range(len(named))]  # by the round in which each has its next place
-        for _ in range(size):
-            turn, index = queue[0]
-            targets[index] += heaviest
-            place = places[index]
-            while table[place] >= 0:
-                place = (place + steps[index]) % size
-            table[place] = index
-            places[index] = (place + steps[index]) % size
-            counts[index] += 1
-            heapq.heapreplace(queue, (_due(turn + 1, targets[index], shares[index]), index))
-        self._table = table
-        self.fewest, self.most = min(counts), max(counts)
+        self._table = _filled([name for name, _ in named], _turns(shares, size), size)
+        counts = Counter(self._table)
+        self.fewest, self.most = min(counts[index] for index in range(len(named))), max(counts.values())
 
     def find(self, number: int, attempt: int = 0) -> Host | None:
         """The host in the place of `number`; another `attempt` turns most of its bits. None if there are none."""
@@ -70,6 +56,68 @@ class Maglev:
         if attempt:
             number ^= (_LONGEST - attempt) % _LONGEST
         return self._hosts[self._table[number % len(self._table)]]
+
+
+def _turns(shares: Sequence[float], size: int) -> Iterator[int]:
+    """Whose turn it is to take a place, `size` times."""
+    heaviest = max(shares)
+    if min(shares) == heaviest:
+        turns: Iterator[int] = itertools.cycle(range(len(shares)))
+    elif sum(shares) * _FEW_PASS > len(shares) * heaviest:
+        turns = _turns_by_rounds(shares, heaviest)
+    else:
+        turns = _turns_by_queue(shares, heaviest)
+    return itertools.islice(turns, size)
+
+
+def _turns_by_rounds(shares: Sequence[float], heaviest: float) -> Iterator[int]:
+    """Each in each round, unless it passes: what Envoy does."""
+    targets = [0.0] * len(shares)
+    for turn in itertools.count(1):
+        for index, share in enumerate(shares):
+            if turn * share >= targets[index]:
+                targets[index] += heaviest
+                yield index
+
+
+def _turns_by_queue(shares: Sequence[float], heaviest: float) -> Iterator[int]:
+    """The same where light hosts have no part in most of the rounds, which are not gone through."""
+    targets = [0.0] * len(shares)
+    queue = [(1, index) for index in range(len(shares))]  # by the round in which each has its next place
+    while True:
+        turn, index = queue[0]
+        targets[index] += heaviest
+        yield index
+        heapq.heapreplace(queue, (_due(turn + 1, targets[index], shares[index]), index))
+
+
+def _filled(names: Sequence[bytes], turns: Iterator[int], size: int) -> array[int]:
+    """Each takes the first free place of its own order, in which it goes on from one place by steps of equal length.
+
+    Most of the time to the end would go into the search for the last free places; of few, the one that comes first is
+    computed, as `size` is a prime number.
+    """
+    places = [xxhash.xxh64_intdigest(name) % size for name in names]
+    steps = [xxhash.xxh64_intdigest(name, seed=1) % (size - 1) + 1 for name in names]
+    table, taken = [0] * size, bytearray(size)
+    few = math.isqrt(size)
+    for index in itertools.islice(turns, size - few):
+        place, step = places[index], steps[index]
+        while taken[place]:
+            place += step
+            if place >= size:
+                place -= size
+        taken[place] = 1
+        table[place] = index
+        places[index] = (place + step) % size
+    free = [place for place in range(size) if not taken[place]]
+    for index in turns:
+        begin, inverse = places[index], pow(steps[index], -1, size)
+        place = min(free, key=lambda place: (place - begin) * inverse % size)
+        free.remove(place)
+        table[place] = index
+        places[index] = (place + steps[index]) % size
+    return array("i", table)
 
 
 def _due(turn: int, target: float, share: float) -> int:
