@@ -168,7 +168,7 @@ def _cluster(message: Any, manager: Any, context: Context) -> Cluster:
     if message.HasField("transport_socket"):
         transport = compile_transport(message.transport_socket, context.at("transport_socket"))
     matches = compile_socket_matches(message.transport_socket_matches, context.at("transport_socket_matches"))
-    if discovery.dns_cache is not None and tls is not None:
+    if discovery.dns_cache is not None and transport.tls is not None:
         http_options = dns_cache.with_names(message, http_options, context)
     names = http_options.get("request_names")
     if names is not None and names.sans:
