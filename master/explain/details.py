@@ -24,6 +24,26 @@ DETAILS: dict[str, Detail] = {
     # --- the upstream's answer, and ours that were configured
     "via_upstream": Detail("the upstream gave this answer; the proxy passed it on", "upstream", "the upstream's log"),
     "direct_response": Detail("the route itself gives this answer (direct_response, redirect)", "client"),
+    "health_check_ok": Detail("the health check filter says that the proxy is well", "client"),
+    "health_check_ok_cluster_healthy": Detail(
+        "the health check filter says that enough hosts of its clusters are well", "client"
+    ),
+    "health_check_cached": Detail(
+        "the health check filter says again what the upstream has said last", "upstream", "cache_time of the filter"
+    ),
+    "health_check_failed": Detail(
+        "the proxy's own health check is failed", "us", "`proxyctl healthcheck ok` takes /healthcheck/fail back"
+    ),
+    "health_check_failed_no_cluster_found": Detail(
+        "cluster_min_healthy_percentages of the health check filter names a cluster that there is not", "us",
+        "the filter's configuration",
+    ),
+    "health_check_failed_cluster_empty": Detail(
+        "a cluster of the health check filter has no hosts", "upstream", "`proxyctl clusters`"
+    ),
+    "health_check_failed_cluster_unhealthy": Detail(
+        "fewer hosts of a cluster are well than the health check filter wants", "upstream", "`proxyctl clusters`"
+    ),
     "internal_redirect": Detail(
         "the proxy followed this redirect itself: the next entry of the log is the request that it became", "client",
         "the route's internal_redirect_policy",

@@ -112,6 +112,13 @@ async def test_a_number_as_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @run_trio
+@pytest.mark.field(f"{CORE}.BindConfig.freebind")
+async def test_an_address_that_the_machine_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    bind = bound("192.0.2.7", freebind=True)
+    assert await seen(monkeypatch, lambda sock: sock.getsockname()[0], upstream_bind_config=bind) == "192.0.2.7"
+
+
+@run_trio
 @pytest.mark.field(f"{CORE}.SocketOption.buf_value")
 async def test_bytes_as_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
     bind = option(socket.SOL_SOCKET, socket.SO_PRIORITY, buf_value="BQAAAA==")

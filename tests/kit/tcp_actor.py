@@ -11,8 +11,8 @@ _LINGER = b"\1\0\0\0\0\0\0\0"
 
 
 class TcpActor(Threaded):
-    """`bye`: says `bye` and ends at once. `reset`: resets the connection. `silence`: says nothing. Else it echoes, and
-    says `end` once its client has ended.
+    """`bye`: says `bye` and ends at once. `reset`: resets the connection. `silence`: says nothing. Else it echoes:
+    up to what ends with `last`, which is the end, or to its client's end, and then says `end`.
     """
 
     def serve(self, sock: socket.socket) -> None:
@@ -29,4 +29,6 @@ class TcpActor(Threaded):
                     sock.recv(1)
                 return
             sock.sendall(data)
+            if data.endswith(b"last"):
+                return
         sock.sendall(b"end")

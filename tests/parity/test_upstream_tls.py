@@ -108,6 +108,7 @@ CLUSTERS: dict[str, Fields] = {
     "source": bound("127.0.0.2"),
     "source_any": bound("0.0.0.0"),
     "source_of_another": bound("192.0.2.1"),
+    "source_free": bound("192.0.2.1", freebind=True),
     "source_of_ipv6": bound("::1"),
     "source_of_both": bound("::1", extra_source_addresses=[{"address": {"address": "127.0.0.3", "port_value": 0}}]),
     "option": tls() | {"upstream_bind_config": {"socket_options": [{"level": 1, "name": 99999, "int_value": 1}]}},
@@ -236,6 +237,7 @@ def failures(side: Envoy | Proxy) -> Counter[tuple[str, ...]]:
 @pytest.mark.parity(
     *of("config.core.v3.UpstreamHttpProtocolOptions", "auto_sni", "auto_san_validation", "override_auto_sni_header"),
     *of("config.cluster.v3.Cluster", "transport_socket_matches", "upstream_bind_config", "upstream_connection_options"),
+    *of("config.core.v3.BindConfig", "freebind"),
     *of("extensions.transport_sockets.tls.v3.CertificateValidationContext", "trusted_ca", "crl"),
     *of("extensions.transport_sockets.tls.v3.UpstreamTlsContext", "sni", "auto_host_sni", "auto_sni_san_validation"),
     *of("extensions.transport_sockets.tls.v3.CommonTlsContext", "tls_certificates", "alpn_protocols", "tls_params"),

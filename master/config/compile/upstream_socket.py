@@ -21,7 +21,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "first_address_family_count",
     ),
     "envoy.config.core.v3.TcpKeepalive": ("keepalive_probes", "keepalive_time", "keepalive_interval"),
-    "envoy.config.core.v3.BindConfig": ("source_address", "extra_source_addresses", "socket_options"),
+    "envoy.config.core.v3.BindConfig": ("source_address", "freebind", "extra_source_addresses", "socket_options"),
     "envoy.config.core.v3.ExtraSourceAddress": ("address",),
     "envoy.config.core.v3.SocketOption": ("level", "name", "int_value", "buf_value"),
 }
@@ -31,6 +31,7 @@ _KEEPALIVE = (
     ("keepalive_interval", socket.TCP_KEEPINTVL),
     ("keepalive_time", socket.TCP_KEEPIDLE),
 )
+_IP_FREEBIND = 15  # of sockets of either version
 _VERSIONS: dict[int, Literal[0, 4, 6]] = {0: 0, 1: 4, 2: 6}
 _INT = range(-(2**31), 2**31)
 
@@ -42,6 +43,7 @@ def compile_upstream_socket(cluster: Any, context: Context) -> UpstreamSocket | 
         sources=tuple(_sources(bind, here)) if cluster.HasField("upstream_bind_config") else (),
         options=(
             *_keepalive(cluster.upstream_connection_options, context.at("upstream_connection_options")),
+            *((SocketOption(socket.IPPROTO_IP, _IP_FREEBIND, 1),) if bind.freebind.value else ()),
             *_options(bind.socket_options, here.at("socket_options")),
         ),
     )

@@ -23,6 +23,7 @@ HTTP_FILTERS: dict[str, str] = {
     "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation": (
         "proxy.filters.http.header_mutation:HeaderMutation"
     ),
+    "envoy.extensions.filters.http.health_check.v3.HealthCheck": "proxy.filters.http.health_check:HealthCheck",
     "envoy.extensions.filters.http.router.v3.Router": "proxy.filters.http.router:Router",
     "envoy.extensions.filters.http.set_filter_state.v3.Config": "proxy.filters.http.set_filter_state:SetFilterState",
     "envoy.extensions.filters.http.set_metadata.v3.Config": "proxy.filters.http.set_metadata:SetMetadata",

@@ -33,7 +33,7 @@ async def run(forwarding: Forwarding) -> None:
     finally:
         # The client's stream knows the end of one side from that of both; its connection does not.
         whole = exchange.multiplexed and info.response_complete
-        by = None if relay is None else relay.reset_by or relay.last if exchange.multiplexed else relay.ended_by
+        by = None if relay is None else relay.reset_by or (relay.last if exchange.multiplexed else None)
         upstream.close(remote=by == "upstream", with_active_rq=not whole)
 
 
