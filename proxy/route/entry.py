@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from proxy.config.common import PluginConfig
@@ -52,6 +54,7 @@ class RouteEntry:
         "_path_matches",
         "_shares",
         "_weight_header",
+        "_weight_of",
         "auto_host",
         "by_head",
         "by_path_alone",
@@ -82,6 +85,7 @@ class RouteEntry:
         self._shares: Weighted[RouteEntry] | None = None
         self.reply: Reply | None = None
         self._cluster, self._weight_header = "", b""
+        self._weight_of: Callable[[RequestHead], int | None] | None = None
         self._cluster_header: Lookup | None = None
         self.auto_host = False
         action = route.action
@@ -121,6 +125,8 @@ class RouteEntry:
         self.retry = RetryRules(policy) if policy is not None else None
         hashed = action.hash_policies if isinstance(action, ClusterAction) else ()
         self.request_hash = RequestHash(hashed) if hashed else None
+        if isinstance(action, ClusterAction) and action.weights_by_hash and self.request_hash is not None:
+            self._weight_of = self.request_hash.of_head
         self._path_matches: Predicate | None = None
         self.conditions: tuple[Condition, ...] = compile_conditions(route.match)
         self.by_path_alone = by_path_alone(route.match)
@@ -144,14 +150,23 @@ class RouteEntry:
         return self.path_matches(path) and self.accepts(request)
 
     def choose(self, request: RequestHead, drawn: int | None = None) -> RouteEntry:
-        """What a request that matches gets: this entry, or one of its shares: by the number in the header that the
-        route names for this, else by the one that was `drawn`, else at random."""
+        """What a request that matches gets: this entry, or one of its shares: by its hash, or the number in the header
+        that the route names for this, else by the one that was `drawn`, else at random."""
         shares = self._shares
         if shares is None:
             return self
-        number = parse_number(request.headers.get(self._weight_header)) if self._weight_header else None
+        number: int | None = None
+        if self._weight_header:
+            number = parse_number(request.headers.get(self._weight_header))
+        elif self._weight_of is not None:
+            number = self._weight_of(request)
         number = drawn if number is None else number
         return shares.pick() if number is None else shares.at(number % shares.total)
+
+    @property
+    def chooses_beyond_head(self) -> bool:
+        """Whether `choose` asks for `RequestHead.info`."""
+        return self._weight_of is not None
 
     def cluster_name(self, request: RequestHead) -> str:
         """The cluster that `request` goes to; empty if the route answers itself, or the header that names it is not

@@ -58,6 +58,13 @@ class RequestHash:
                 break
         return found
 
+    def of_head(self, request: RequestHead) -> int | None:
+        """The same of a request whose route is being looked for, and no cookie is made."""
+        info, client = request.info, None
+        if info is not None:
+            client = info.downstream_remote or (info.connection.remote if info.connection is not None else None)
+        return self.number(Subject(request, client, info.filter_state if info is not None else None))
+
     def settled(self, headers: Headers) -> bool:
         """Whether all requests of one client with these header lines have the same hash, and none gets a cookie."""
         return self._by_head and all(cookie(headers, name) for name in self._made)

@@ -50,7 +50,9 @@ class VirtualHostRoutes:
         self.to_tls: RouteEntry | None = None
         connect = [entry for entry in routes if entry.route.match.kind == "connect"]
         routes = [entry for entry in routes if entry.route.match.kind != "connect"] if connect else routes
-        self.beyond_head = any(beyond_head(entry.route.match) for entry in (*routes, *connect))
+        self.beyond_head = any(
+            beyond_head(entry.route.match) or entry.chooses_beyond_head for entry in (*routes, *connect)
+        )
         self.by_path_alone = all(entry.by_path_alone for entry in (*routes, *connect))
         self.reads_fields = any(entry.reads_fields for entry in (*routes, *connect))
         self.find: Find = _find_by_index(RouteIndex(routes), part, connect)
@@ -144,9 +146,9 @@ class RouteTable:
         request.info = info
         try:
             entry = self.find(request.authority, request.path, request)
+            return None if entry is None else entry.choose(request)
         finally:
             request.info = None
-        return None if entry is None else entry.choose(request)
 
 
 def _routes(config: RouteConfiguration, host: VirtualHost, compile_edits: CompileEdits) -> VirtualHostRoutes:

@@ -59,6 +59,8 @@ POLICIES: dict[str, list[Fields]] = {
     "terminal_first": [QUERY, {**KEY, "terminal": True}, SOURCE],
     "state": [{"filter_state": {"key": "hashable"}}],
 }
+WEIGHING = ["header", "source", "several", "terminal_first"]
+"""Those of which `KEYED` always has something to hash."""
 BAKING: dict[str, Fields] = {"baked": BAKED, "session": {"name": "k", "ttl": "0s"}}
 
 
@@ -76,6 +78,18 @@ def pair(origin: Origin) -> Iterator[Pair]:
         static_cluster("maglev", *ports, lb_policy="MAGLEV"),
         static_cluster("in_turn", *ports),
         static_cluster("nobody", lb_policy="MAGLEV"),
+        *(static_cluster(f"share{number}", port) for number, port in enumerate(ports)),
+    ]
+    shares = [{"name": f"share{number}", "weight": number + 1} for number in range(len(ports))]
+    weighted = [
+        {
+            "match": {"prefix": f"/weighted/{name}"},
+            "route": {
+                "weighted_clusters": {"clusters": shares, "use_hash_policy": True},
+                "hash_policy": POLICIES[name],
+            },
+        }
+        for name in WEIGHING
     ]
     routes = [
         route(f"/{cluster}/{name}", cluster, hash_policy=policies)
@@ -100,7 +114,7 @@ def pair(origin: Origin) -> Iterator[Pair]:
         {"name": "state", "typed_config": {"@type": FILTER_STATE, "on_request_headers": values}},
         {"name": "router", "typed_config": {"@type": ROUTER}},
     ]
-    everything = virtual_host("v", ["*"], *routes, *baking)
+    everything = virtual_host("v", ["*"], *routes, *baking, *weighted)
     listener = http_listener(everything, http_filters=filters)
     plain = http_listener(everything, name="plain")
     trusting = http_listener(everything, name="trusting", use_remote_address=True, xff_num_trusted_hops=1)
@@ -169,6 +183,18 @@ def test_the_same_host(pair: Pair, name: str, listener: str) -> None:
                 hosts(proxy.address(listener), f"/{cluster}/{name}", asked, source) for proxy in (pair.envoy, pair.ours)
             )
             assert ours == envoy, (cluster, source)
+
+
+@pytest.mark.parity(*of("config.route.v3.WeightedCluster", "use_hash_policy"))
+@pytest.mark.parametrize("listener", ["main", "plain"])
+@pytest.mark.parametrize("name", WEIGHING)
+def test_the_same_cluster(pair: Pair, name: str, listener: str) -> None:
+    """Of weighted ones."""
+    for source in ("127.0.0.1", "127.0.0.9", "127.1.2.3"):
+        envoy, ours = (
+            hosts(proxy.address(listener), f"/weighted/{name}", KEYED, source) for proxy in (pair.envoy, pair.ours)
+        )
+        assert ours == envoy, source
 
 
 @pytest.mark.parity(*of(f"{POLICY}.ConnectionProperties", "source_ip"))

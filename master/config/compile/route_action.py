@@ -31,7 +31,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "metadata_match",
         "hash_policy",
     ),
-    "envoy.config.route.v3.WeightedCluster": ("clusters", "header_name"),
+    "envoy.config.route.v3.WeightedCluster": ("clusters", "header_name", "use_hash_policy"),
     "envoy.config.route.v3.WeightedCluster.ClusterWeight": (
         "name",
         "cluster_header",
@@ -75,6 +75,8 @@ def compile_action(message: Any, match: Any, context: Context) -> ClusterAction 
         here = context.at("weighted_clusters")
         weighted = _shares(message.weighted_clusters.clusters, here)
         weight_header = rewrites.header_name(message.weighted_clusters.header_name, here, "header_name")
+        if message.weighted_clusters.use_hash_policy.value and not message.hash_policy and not context.incomplete():
+            here.error(("use_hash_policy",), "there is nothing to hash", "a hash_policy of the route")
     elif kind == "cluster":
         context.require_cluster(message.cluster, "cluster")
     host = rewrites.host_rewrite(message, context)
@@ -88,6 +90,7 @@ def compile_action(message: Any, match: Any, context: Context) -> ClusterAction 
         weighted=weighted,
         cluster_header=rewrites.header_name(message.cluster_header, context, "cluster_header", pseudo=True),
         weight_header=weight_header,
+        weights_by_hash=message.weighted_clusters.use_hash_policy.value,
         not_found_status=NOT_FOUND_STATUS[message.cluster_not_found_response_code],
         path_rewrite=rewrites.path_rewrite(message, match, context),
         host_rewrite=host,
