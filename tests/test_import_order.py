@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("shm", "proxy", "workers", "master")
 FLOORS_OF_PROXY = (
     ("config", "errors", "limits", "stats", "registry", "log"),
-    ("net", "http", "route", "matching", "flight_recorder", "sessions"),
+    ("net", "dns", "http", "route", "matching", "flight_recorder", "sessions"),
     ("upstream",),
     ("filters", "access_log", "python_filter"),
     ("changes", "explain", "filter_chain"),

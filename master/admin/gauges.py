@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from master.admin import hash_tables
 from master.admin.view import ServerView
 from proxy.config.cluster import Cluster
 from proxy.upstream.circuit_breaker import DEFAULT, HIGH, UNLIMITED
-from proxy.upstream.host_set import Health
+from proxy.upstream.host_set import Health, HostSet
 from proxy.upstream.host_status import Checked, HostVerdicts
 
 
@@ -39,6 +40,8 @@ def _membership(prefix: str, cluster: Cluster, view: ServerView) -> Iterator[tup
         flags = [verdicts.checked(host) for host in hosts if host.check is None or not host.check.disabled]
         yield f"{prefix}health_check.healthy", sum(not each & Checked.FAILED_ACTIVE_HC for each in flags)
         yield f"{prefix}health_check.degraded", sum(bool(each & Checked.DEGRADED_ACTIVE_HC) for each in flags)
+    if cluster.subsets is None:  # whose tables Envoy counts over each other
+        yield from hash_tables.gauges(prefix, cluster.lb, HostSet.of(endpoints, verdicts.health))
 
 
 def _breakers(prefix: str, cluster: Cluster, view: ServerView) -> Iterator[tuple[str, int]]:

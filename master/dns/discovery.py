@@ -7,9 +7,9 @@ from random import Random
 from types import MappingProxyType
 from typing import Literal
 
-from master.dns.result import Resolved, Result
 from proxy.config.cluster import Dns, DnsEndpoint, Host, LocalityHosts
 from proxy.config.common import SocketAddress
+from proxy.dns.result import Resolved, Result
 
 ClusterType = Literal["STRICT_DNS", "LOGICAL_DNS"]
 Target = tuple[int, int]  # number of the locality, number of the endpoint in it

@@ -11,14 +11,14 @@ from typing import NamedTuple, Protocol
 import trio
 from msgspec.structs import replace
 
-from master.dns.backoff import FailureBackoff
 from master.dns.departures import Departures
 from master.dns.discovery import ClusterType, Target, addresses, alike, found_in, localities, refresh_after, targets
-from master.dns.result import Failed, Resolved, Result
 from master.dns.rows import Rows
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Cluster, ClusterEndpoints, Dns, DnsEndpoint, Endpoints, LocalityHosts
 from proxy.config.dns import DnsResolver, LookupFamily
+from proxy.dns.backoff import FailureBackoff
+from proxy.dns.result import Failed, Resolved, Result
 from proxy.stats import Stats
 from proxy.upstream.tables import Cells, MemoryTable
 
@@ -183,7 +183,7 @@ class Next(NamedTuple):
 
 def _new_resolvers(stats: Stats) -> Lookup:
     # dnspython is most of what a controller imports; without DNS clusters it starts, and comes back, sooner.
-    from master.dns.resolvers import Resolvers
+    from proxy.dns.resolvers import Resolvers
 
     return Resolvers(stats)
 

@@ -24,12 +24,45 @@ DETAILS: dict[str, Detail] = {
     # --- the upstream's answer, and ours that were configured
     "via_upstream": Detail("the upstream gave this answer; the proxy passed it on", "upstream", "the upstream's log"),
     "direct_response": Detail("the route itself gives this answer (direct_response, redirect)", "client"),
+    "health_check_ok": Detail("the health check filter says that the proxy is well", "client"),
+    "health_check_ok_cluster_healthy": Detail(
+        "the health check filter says that enough hosts of its clusters are well", "client"
+    ),
+    "health_check_cached": Detail(
+        "the health check filter says again what the upstream has said last", "upstream", "cache_time of the filter"
+    ),
+    "health_check_failed": Detail(
+        "the proxy's own health check is failed", "us", "`proxyctl healthcheck ok` takes /healthcheck/fail back"
+    ),
+    "health_check_failed_no_cluster_found": Detail(
+        "cluster_min_healthy_percentages of the health check filter names a cluster that there is not", "us",
+        "the filter's configuration",
+    ),
+    "health_check_failed_cluster_empty": Detail(
+        "a cluster of the health check filter has no hosts", "upstream", "`proxyctl clusters`"
+    ),
+    "health_check_failed_cluster_unhealthy": Detail(
+        "fewer hosts of a cluster are well than the health check filter wants", "upstream", "`proxyctl clusters`"
+    ),
     "internal_redirect": Detail(
         "the proxy followed this redirect itself: the next entry of the log is the request that it became", "client",
         "the route's internal_redirect_policy",
     ),
     # --- routing
     "route_not_found": Detail("no virtual host or route takes this request", "client"),
+    "dns_resolution_failure{*}": Detail(
+        "the host that the request names could not be resolved", "client",
+        "in braces: `no_records`: the name servers know no such name; `server_failure`, `resolve_timeout`: they failed "
+        "or did not answer; `bad_name`: it is none. `dns_cache.<name>.*` counts",
+    ),
+    "dns_cache_overflow": Detail(
+        "requests have named more hosts than the DNS cache may hold", "client",
+        "DnsCacheConfig.max_hosts, and whether the route's domains let clients name whatever they like",
+    ),
+    "dynamic_forward_proxy_pending_request_overflow": Detail(
+        "too many requests wait for addresses of the hosts that they name", "us",
+        "DnsCacheCircuitBreakers.max_pending_requests; are the name servers slow?",
+    ),
     "cluster_not_found": Detail("the route or the TCP proxy names a cluster that does not exist", "us"),
     "filter_chain_not_found": Detail(
         "no filter chain of the listener matches the connection: not its server name, not its origin", "client",

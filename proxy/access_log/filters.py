@@ -150,7 +150,7 @@ def compile_filter(config: AccessLogFilter) -> Predicate:
         case Comparison():
             return _compile_comparison(config)
         case NotHealthCheck():
-            return lambda info: True  # there is no health check filter yet that could say so
+            return lambda info: not info.health_check
         case HeaderFilter():
             matches, nothing = compile_header(config.header), Request()
             return lambda info: matches(info.request or nothing)

@@ -8,6 +8,7 @@ import msgspec
 
 from proxy.config.common import Address, SocketAddress
 from proxy.config.dns import MACHINE, DnsResolver, LookupFamily
+from proxy.config.dns_cache import DnsCache
 from proxy.config.health_check import EndpointCheck, HealthCheck
 from proxy.config.http1 import UpstreamHttp1Options
 from proxy.config.http2 import Http2Options
@@ -21,7 +22,7 @@ from proxy.config.upstream_socket import HappyEyeballs, UpstreamSocket
 HealthStatus = Literal["HEALTHY", "DEGRADED", "UNHEALTHY", "DRAINING", "TIMEOUT"]
 """`config.core.v3.HealthStatus`; UNKNOWN is HEALTHY, as in Envoy."""
 
-ClusterType = Literal["STATIC", "STRICT_DNS", "LOGICAL_DNS", "ORIGINAL_DST", "AGGREGATE"]
+ClusterType = Literal["STATIC", "STRICT_DNS", "LOGICAL_DNS", "ORIGINAL_DST", "AGGREGATE", "DYNAMIC_FORWARD_PROXY"]
 """`Cluster.DiscoveryType`, and the extensions that are clusters of another kind (`Cluster.cluster_type`)."""
 
 OVERPROVISIONING = 140
@@ -201,6 +202,7 @@ class Cluster(msgspec.Struct, frozen=True):
     dns: Dns | None = None
     original_dst: OriginalDst | None = None
     members: tuple[str, ...] = ()
+    dns_cache: DnsCache | None = None
     outlier: OutlierDetection | None = None
     subsets: LbSubsets | None = None
     tls: UpstreamTls | None = None

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from proxy.config.access_log import AccessLog
 from proxy.config.bootstrap import Node
 from proxy.config.common import HeaderMatcher, PluginConfig, StringMatcher
+from proxy.config.dns_cache import DnsCache
 from proxy.config.matching import Matcher
 from proxy.config.metadata import MetadataMatcher
 from proxy.config.route import RouteConfiguration
@@ -48,6 +49,10 @@ class CompileContext(Protocol):
 
     def regex(self, value: Any, *path: str | int) -> str:
         """The pattern of the `type.matcher.v3.RegexMatcher` at `path`; one that RE2 refuses is reported."""
+        ...
+
+    def dns_cache(self, value: Any, *path: str | int) -> DnsCache:
+        """The `extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig` at `path`."""
         ...
 
     def require_cluster(self, name: str, *path: str | int) -> None:

@@ -21,7 +21,7 @@ class LeastRequest(msgspec.Struct, frozen=True):
 
 class Hashing(msgspec.Struct, frozen=True):
     """RING_HASH and MAGLEV. Hosts are hashed by name where `use_hostname`, requests by `policies`, if there are any, in
-    place of their routes'.
+    place of their routes'. `balance_factor`: percent of its share of all requests that a host may have; 0 is any.
     """
 
     use_hostname: bool = False
@@ -30,6 +30,7 @@ class Hashing(msgspec.Struct, frozen=True):
     murmur: bool = False
     table_size: int = 65537
     policies: tuple[HashPolicy, ...] = ()
+    balance_factor: int = 0
 
 
 class SlowStart(msgspec.Struct, frozen=True):

@@ -10,8 +10,7 @@ import abc
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
-from proxy.config.cluster import Cluster
-from proxy.http import h1_connection, h1_head, h1_outgoing, header_case
+from proxy.http import h1_connection, h1_head, h1_outgoing
 from proxy.http.codec import CodecError
 from proxy.http.h1_writer import render_head
 from proxy.http.h2_heads import ResponseHead as DecodedHead
@@ -257,34 +256,6 @@ def written(
         fields.append((b"connection", b"close"))
     line = h1_outgoing.status_line(status, reason=headers.reason)
     return render_head(line, fields + framing, status=502, key_format=key_format)
-
-
-class _Untouched(ResponseRules):
-    """Rules of heads that are kept as they came."""
-
-    def clean(self, headers: Headers, **options: Any) -> None:
-        """Nothing."""
-
-
-class ReadPlans(ResponsePlans[ResponsePlan]):
-    """Of heads as they came: what becomes of them is worked out anew with each response."""
-
-    @classmethod
-    def of_cluster(cls, shelf: Shelf, cluster: Cluster, *, to_head: bool) -> ReadPlans:
-        return cls(
-            shelf,
-            _Untouched(),
-            max_bytes=cluster.max_response_headers_kb * 1024,
-            max_count=cluster.max_response_headers_count,
-            service_time=False,
-            remember=header_case.reader(cluster.http1.header_case),
-            to_head=to_head,
-        )
-
-    def _finished(
-        self, status: int, content_length: int, head_size: int, headers: Headers, **options: Any
-    ) -> ResponsePlan:
-        return ResponsePlan(status, content_length, head_size, headers, timed=False, date=None)
 
 
 class WrittenPlans(ResponsePlans[WrittenPlan]):

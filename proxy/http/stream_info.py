@@ -86,7 +86,8 @@ class StreamInfo:
     never ends, as far as HTTP is concerned. `continued`: the client was sent a 1xx. `stream_id` is the codec's, 0 while
     no head has been read.
     `downstream_remote` is the trusted client address, None while no head has been read: then it is the peer's.
-    `internal`: the request comes from inside (features §13 rule 23).
+    `internal`: the request comes from inside (features §13 rule 23). `health_check`: it asks how we are, so it counts
+    little.
 
     `started_at` is the wall clock (Unix seconds) at `started`. `connection`, `request`, `response_headers` and
     `response_trailers` are the exchange's own, None where there is none (yet). `upstream_host` is the host that was
@@ -136,6 +137,7 @@ class StreamInfo:
         "filter_state",
         "flags",
         "header_bytes_sent",
+        "health_check",
         "internal",
         "is_http",
         "local_reply_body",
@@ -189,6 +191,7 @@ class StreamInfo:
         self.started_at = time.time()
         self.connection = connection
         self.internal = False
+        self.health_check = False
         self.is_http = True  # false for a proxied TCP connection
         self.log_type = b"DownstreamEnd"
         self.request: Request | None = None

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from proxy import registry
 from proxy.config.cluster import Host
 from proxy.upstream import localities, priority_load
-from proxy.upstream.host_set import Hosts, HostSet, Locality, Priority
+from proxy.upstream.bounded_load import BoundedLoad
+from proxy.upstream.host_set import Hosts, HostSet, Priority
 from proxy.upstream.lb import POLICIES, HashingLoadBalancer, LoadBalancer, Surroundings
 from proxy.upstream.localities import WeightedLocalities, effective_weight
 from proxy.upstream.priority_load import Level
@@ -153,15 +154,12 @@ class Balancer:
 
     def _table(self, index: int, priority: Priority, panic: bool, before: dict[object, Any]) -> HashingLoadBalancer:
         """The table of a priority's healthy hosts, or of all in panic. It is built anew only if they have changed."""
-        groups: list[tuple[Locality, Hosts]] = [
-            (one, one.hosts if panic else one.healthy) for one in priority.localities
-        ]
-        shares = localities.shares(
-            priority.hosts if panic else priority.healthy, groups, weighted=self._config.locality_weighted
-        )
+        shares = localities.shares_of(priority, panic=panic, weighted=self._config.locality_weighted)
         known = before.get(index)
         if known is None or known[0] != shares:
             table: HashingLoadBalancer = self._policy(self._surroundings)
+            if self._config.hashing.balance_factor:
+                table = BoundedLoad(self._surroundings, table)
             table.update(shares)
             known = shares, table
         self._kept[index] = known

@@ -98,6 +98,11 @@ class CircuitBreaker:
     def release_request(self) -> None:
         self._table.release(self._row, self._columns.requests)
 
+    @property
+    def requests(self) -> int:
+        """How many there are."""
+        return self._table.total(self._row, self._columns.requests)
+
     def claim_retry(self) -> bool:
         """Claim a place among the retries that wait or run."""
         if self._table.claim(self._row, self._columns.retries, self._max_retries()):
@@ -166,3 +171,8 @@ class HostBreaker(CircuitBreaker):
     def release_connection(self) -> None:
         super().release_connection()
         self._hosts.release(self._host, HostColumn.CONNECTIONS)
+
+
+def active_requests(*breakers: CircuitBreaker) -> int:
+    """How many there are of all priorities."""
+    return sum(breaker.requests for breaker in breakers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import weakref
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from proxy.route.hash_policy import RequestHash
 from proxy.stats import Stats
 from proxy.upstream import failures
 from proxy.upstream.background import Background
-from proxy.upstream.circuit_breaker import CircuitBreaker
+from proxy.upstream.circuit_breaker import CircuitBreaker, active_requests
 from proxy.upstream.cluster_balancer import ClusterBalancer, HostsOf, PicksHosts, nobody
 from proxy.upstream.codecs import Codecs
 from proxy.upstream.connect import agreed
@@ -29,7 +30,7 @@ from proxy.upstream.host_set import HostSet
 from proxy.upstream.host_status import HostStatus
 from proxy.upstream.judge import Judge
 from proxy.upstream.load_balancer_context import ANYBODY, LoadBalancerContext
-from proxy.upstream.observed import Hidden, Together
+from proxy.upstream.observed import NOBODY, Hidden, Together
 from proxy.upstream.outlier.detector import OpenLog, detector_of
 from proxy.upstream.override_host import OverrideHost
 from proxy.upstream.owners import Owners
@@ -92,6 +93,7 @@ class Cluster:
         self.breaker = CircuitBreaker(config.breaker, tables.clusters, slot, self.stats)
         self.high_breaker = CircuitBreaker(config.high_breaker, tables.clusters, slot, self.stats, high=True)
         self.balancer: PicksHosts = self._new_balancer(stats, tables, seed, hosts_of)
+        self._background = background or Background()
         self._tcp: set[TcpConnection] = set()
         self._identities: set[object] = set()
         self.sockets = TransportSockets(config, stats)
@@ -105,7 +107,7 @@ class Cluster:
             self.sockets,
             Codecs(config, stats),
             self._numbers,
-            background or Background(),
+            self._background,
             weakref.ref(self),
             self.outlier.monitor if self.outlier is not None else None,
             self.fast_failure,
@@ -115,7 +117,10 @@ class Cluster:
 
     def _new_balancer(self, stats: Stats, tables: Tables, seed: int, hosts_of: HostsOf) -> PicksHosts:
         """Other types of clusters have one of their own (`types/`)."""
-        return ClusterBalancer(self.config, stats, self.stats, tables.hosts, seed=seed, hosts_of=hosts_of)
+        active = functools.partial(active_requests, self.breaker, self.high_breaker)
+        return ClusterBalancer(
+            self.config, stats, self.stats, tables.hosts, seed=seed, hosts_of=hosts_of, active=active
+        )
 
     def outcomes(self, *, internal: bool) -> Outcomes:
         """What responses count in; see `ClusterStats.outcomes`."""
@@ -123,6 +128,8 @@ class Cluster:
 
     def outcomes_of(self, info: StreamInfo | None) -> Outcomes:
         """What responses to the request of `info` count in."""
+        if info is not None and info.health_check:
+            return NOBODY
         outcomes = self.stats.outcomes(internal=info is not None and info.internal)
         return Together((outcomes, *info.observed)) if info is not None and info.observed else outcomes
 

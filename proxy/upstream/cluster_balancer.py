@@ -60,7 +60,9 @@ class AtLevel:
 
 
 class ClusterBalancer:
-    """`seed` differs from worker to worker; `table` is that of hosts, `hosts_of` knows those of other clusters."""
+    """`seed` differs from worker to worker; `table` is that of hosts, `hosts_of` knows those of other clusters,
+    `active` how many requests this one has.
+    """
 
     __slots__ = ("_all", "_proxies", "_stats", "_subsets", "_zones", "hosts")
 
@@ -73,6 +75,7 @@ class ClusterBalancer:
         *,
         seed: int,
         hosts_of: HostsOf,
+        active: Callable[[], int],
     ) -> None:
         self._stats = cluster_stats
         self.hosts = HostSet()
@@ -80,7 +83,13 @@ class ClusterBalancer:
         self._proxies: HostSet | None = None
         if config.lb.zone_aware is not None:
             self._zones = Zones(config.lb, hosts_of, ZoneStats(stats, config.stat_name))
-        surroundings = Surroundings(config.lb, seed, Random(seed), functools.partial(_active_requests, table))
+        surroundings = Surroundings(
+            config.lb,
+            seed,
+            Random(seed),
+            functools.partial(_active_requests, table),
+            active_in_cluster=active,
+        )
         make = functools.partial(Balancer, surroundings, cluster_stats.lb_healthy_panic.inc, self._zones)
         self._all = make()
         self._subsets: Subsets | None = None

@@ -7,7 +7,7 @@ from random import Random
 
 from proxy.config.cluster import Host
 from proxy.upstream.edf import Edf
-from proxy.upstream.host_set import Hosts, Locality
+from proxy.upstream.host_set import Hosts, Locality, Priority
 from proxy.upstream.lb import LoadBalancer
 
 
@@ -48,6 +48,12 @@ def shares(hosts: Hosts, localities: Sequence[tuple[Locality, Hosts]], *, weight
         if locality.weight
         for share in _normalized(members, locality.weight / total)
     ]
+
+
+def shares_of(priority: Priority, *, panic: bool, weighted: bool) -> list[tuple[Host, float]]:
+    """The same of a priority: of its healthy hosts, or of all in panic."""
+    groups: list[tuple[Locality, Hosts]] = [(one, one.hosts if panic else one.healthy) for one in priority.localities]
+    return shares(priority.hosts if panic else priority.healthy, groups, weighted=weighted)
 
 
 def _normalized(hosts: Hosts, share: float) -> Iterator[tuple[Host, float]]:

@@ -87,3 +87,7 @@ class Together(Outcomes):
     def charge(self, status: int) -> None:
         for outcomes in self._all:
             outcomes.charge(status)
+
+
+NOBODY = Together(())
+"""What responses count among that count nowhere."""

@@ -14,17 +14,11 @@ from tests.kit.origin import Origin
 from tests.kit.parity import Pair, run_pair
 from tests.parity.rules import of
 
-pytestmark = [
-    pytest.mark.parity(
-        "rule 70",
-        "config.endpoint.v3.Endpoint.additional_addresses",
-        *of("config.cluster.v3.UpstreamConnectionOptions", "happy_eyeballs_config"),
-    ),
-    pytest.mark.field(
-        "envoy.config.cluster.v3.Cluster.typed_dns_resolver_config",
-        "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig.resolvers",
-    ),
-]
+pytestmark = pytest.mark.parity(
+    "rule 70",
+    "config.endpoint.v3.Endpoint.additional_addresses",
+    *of("config.cluster.v3.UpstreamConnectionOptions", "happy_eyeballs_config"),
+)
 CARES = "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
 CASES = ("dead_first", "alive_first", "all_dead", "sixes_first", "fours_first", "fours_first_by_config", "logical")
 

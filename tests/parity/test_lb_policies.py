@@ -15,6 +15,7 @@ from tests.kit.config import findings
 from tests.kit.envoy import validate
 from tests.kit.origin import Origin
 from tests.kit.parity import Pair, run_pair
+from tests.kit.process import wait_for
 from tests.parity.balancing import DEGRADED, DOWN, assert_alike, cluster, group, host, placed, shares
 from tests.parity.rules import of
 
@@ -149,6 +150,17 @@ SUBSETS: dict[str, tuple[Fields, Fields]] = {
     "single": (of_stages(SINGLE), said(stage="x")),
     "single_though_down": (of_stages(SINGLE), said(stage="z")),
 }
+BOUNDED: dict[str, Fields] = {
+    "bounded_ring": balanced(
+        EVERYBODY,
+        by=extension("RingHash", consistent_hashing_lb_config={**BY_KEY, "hash_balance_factor": 120}),
+    ),
+    "bounded_maglev": cluster(
+        EVERYBODY,
+        lb_policy="MAGLEV",
+        common_lb_config={"consistent_hashing_lb_config": {"hash_balance_factor": 100}},
+    ),
+}
 COOKIES = {"cookies": balanced(EVERYBODY, by=extension("RingHash", consistent_hashing_lb_config=BY_COOKIE))}
 
 
@@ -160,10 +172,12 @@ def origin() -> Iterator[Origin]:
 
 @pytest.fixture(scope="module")
 def pair(origin: Origin) -> Iterator[Pair]:
-    everything = {**SHARED, **HASHED, **COOKIES}
+    everything = {**SHARED, **HASHED, **COOKIES, "bounded_ring": BOUNDED["bounded_ring"]}
     clusters = [{"name": name, **placed(fields, origin)} for name, fields in everything.items()]
     other = {"hash_policy": [{"header": {"header_name": "x-other"}}]}  # does not count
     routes = [route(f"/{name}/", name, **other) for name in everything]
+    clusters.append({"name": "bounded_maglev", **placed(BOUNDED["bounded_maglev"], origin)})
+    routes.append(route("/bounded_maglev/", "bounded_maglev", **BY_KEY))
     clusters += [{"name": name, **placed(fields, origin)} for name, (fields, _) in SUBSETS.items()]
     routes += [route(f"/{name}/", name, metadata_match=wanted) for name, (_, wanted) in SUBSETS.items()]
     text = bootstrap([http_listener(virtual_host("v", ["*"], *routes))], clusters)
@@ -237,11 +251,50 @@ def test_the_same_hosts(pair: Pair, name: str) -> None:
     assert ours == envoy
 
 
+@pytest.mark.parity(
+    *of(f"{PACKAGE}.ring_hash.v3.RingHash", "minimum_ring_size"), *of(f"{PACKAGE}.maglev.v3.Maglev", "table_size")
+)
+def test_the_same_gauges_of_tables(pair: Pair) -> None:
+    def gauges(proxy: Any) -> dict[str, int]:
+        stats = proxy.stats().items()
+        return {name: value for name, value in stats if "hash_lb." in name or "maglev_lb." in name}
+
+    envoy, ours = (gauges(proxy) for proxy in (pair.envoy, pair.ours))
+    of_subsets = "cluster.of_subsets."
+    assert ours == {name: value for name, value in envoy.items() if not name.startswith(of_subsets)}
+    assert ours["cluster.ring.ring_hash_lb.size"]
+
+
 @pytest.mark.parity(*of(f"{PACKAGE}.common.v3.ConsistentHashingLbConfig", "hash_policy"))
 def test_a_cluster_makes_cookies(pair: Pair) -> None:
     answers = pair.send(b"GET /cookies/ HTTP/1.1\r\nhost: h\r\n\r\n")
     envoy, ours = ([cookie[:3] for cookie in answer.only.values("set-cookie")] for answer in answers)
     assert ours == envoy == ['k="']
+
+
+@pytest.mark.parity(
+    *of(f"{PACKAGE}.common.v3.ConsistentHashingLbConfig", "hash_balance_factor"),
+    *of("config.cluster.v3.Cluster.CommonLbConfig.ConsistentHashingLbConfig", "hash_balance_factor"),
+)
+@pytest.mark.parametrize("name", BOUNDED)
+def test_the_same_hosts_of_requests_that_do_not_end(pair: Pair, name: str) -> None:
+    """Each is sent but for its last byte, once the one before it has its host."""
+
+    def hosts(proxy: Any) -> list[str]:
+        stat = f"cluster.{name}.upstream_rq_active"
+        with contextlib.ExitStack() as stack:
+            connections = [stack.enter_context(Connection(proxy.address())) for _ in range(12)]
+            for number, connection in enumerate(connections):
+                head = f"POST /{name}/ HTTP/1.1\r\nhost: h\r\nx-key: {number // 6}\r\ncontent-length: 2\r\n\r\na"
+                connection.send(head.encode())
+                wait_for(lambda count=number + 1: proxy.stats().get(stat) == count, deadline=10, what="it has a host")
+            for connection in connections:
+                connection.send(b"b")
+            return [json.loads(connection.receive(method="POST").body)["origin"] for connection in connections]
+
+    envoy, ours = (hosts(proxy) for proxy in (pair.envoy, pair.ours))
+    assert ours == envoy
+    assert len(set(envoy[:6])) > 1
 
 
 REFUSED: dict[str, Fields] = {

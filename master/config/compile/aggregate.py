@@ -33,6 +33,6 @@ def check_members(clusters: Mapping[str, Cluster], contexts: Sequence[Context]) 
     for cluster, context in zip(clusters.values(), contexts, strict=False):
         for index, name in enumerate(cluster.members):
             kind = clusters[name].type if name in clusters else ""
-            if kind in ("AGGREGATE", "ORIGINAL_DST"):
+            if kind in ("AGGREGATE", "ORIGINAL_DST", "DYNAMIC_FORWARD_PROXY"):
                 place = ("cluster_type", "typed_config", "clusters", index)
                 context.error(place, f"{name!r} has no hosts that could be balanced: {kind}", "a cluster with hosts")

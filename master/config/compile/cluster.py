@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from master.config.compile import aggregate, dns, endpoints
+from master.config.compile import aggregate, dns, dns_cache, endpoints
 from master.config.compile.aggregate import compile_aggregate
 from master.config.compile.circuit_breakers import compile_breakers
 from master.config.compile.health_check import compile_health_check
@@ -20,6 +20,7 @@ from master.config.compile.upstream_socket import compile_happy_eyeballs, compil
 from master.config.walk import unpack
 from proxy.config.cluster import Cluster, ClusterEndpoints, ClusterType, Dns, Host, LocalityHosts
 from proxy.config.common import SocketAddress
+from proxy.config.dns_cache import DnsCache
 from proxy.config.original_dst import OriginalDst
 from proxy.config.tls import UpstreamTls
 
@@ -50,6 +51,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 
 
+FROM_REQUESTS: tuple[ClusterType, ...] = ("ORIGINAL_DST", "DYNAMIC_FORWARD_PROXY")
+"""Clusters whose hosts requests name."""
+
+
 class Discovery(NamedTuple):
     """Where a cluster's hosts come from."""
 
@@ -57,11 +62,12 @@ class Discovery(NamedTuple):
     dns: Dns | None = None
     original_dst: OriginalDst | None = None
     members: tuple[str, ...] = ()
+    dns_cache: DnsCache | None = None
 
     @property
     def balances(self) -> bool:
         """Whether it finds the host of a request itself (`lb_policy: CLUSTER_PROVIDED`)."""
-        return self.type in ("ORIGINAL_DST", "AGGREGATE")
+        return self.type in (*FROM_REQUESTS, "AGGREGATE")
 
 
 def _dns_cluster(cluster: Any, message: Any, context: Context) -> Discovery:
@@ -73,12 +79,17 @@ def _aggregate(cluster: Any, message: Any, context: Context) -> Discovery:
     return Discovery("AGGREGATE", members=compile_aggregate(cluster, message, context))
 
 
+def _forward_proxy(cluster: Any, message: Any, context: Context) -> Discovery:
+    return Discovery("DYNAMIC_FORWARD_PROXY", dns_cache=dns_cache.compile_forward_proxy(cluster, message, context))
+
+
 TYPES: dict[int, ClusterType] = {0: "STATIC", 1: "STRICT_DNS", 2: "LOGICAL_DNS", 4: "ORIGINAL_DST"}
 """`Cluster.DiscoveryType`, those that are ours."""
 
 CLUSTER_TYPES: dict[str, Callable[[Any, Any, Context], Discovery]] = {
     aggregate.AGGREGATE: _aggregate,
     dns.DNS_CLUSTER: _dns_cluster,
+    dns_cache.CLUSTER: _forward_proxy,
 }
 """What a `cluster_type` of this type is, by the cluster, the message, and the cluster's context."""
 
@@ -108,7 +119,7 @@ def compile_clusters(
         localities: tuple[LocalityHosts, ...] = ()
         if _is_static(message):
             localities = endpoints.compile_hosts(message.load_assignment, slots, here.at("load_assignment"))
-        elif cluster.type == "ORIGINAL_DST":
+        elif cluster.type in FROM_REQUESTS:
             localities = (LocalityHosts(0, (Host(next(slots), EVERYWHERE),)),)
         clusters[message.name] = cluster
         hosts[message.name] = ClusterEndpoints(
@@ -157,6 +168,8 @@ def _cluster(message: Any, manager: Any, context: Context) -> Cluster:
     if message.HasField("transport_socket"):
         transport = compile_transport(message.transport_socket, context.at("transport_socket"))
     matches = compile_socket_matches(message.transport_socket_matches, context.at("transport_socket_matches"))
+    if discovery.dns_cache is not None and transport.tls is not None:
+        http_options = dns_cache.with_names(message, http_options, context)
     names = http_options.get("request_names")
     if names is not None and names.sans:
         _check_validates(transport.tls, context.at("transport_socket"))
@@ -175,6 +188,7 @@ def _cluster(message: Any, manager: Any, context: Context) -> Cluster:
         dns=discovery.dns,
         original_dst=discovery.original_dst,
         members=discovery.members,
+        dns_cache=discovery.dns_cache,
         outlier=compile_outlier_detection(message, context, event_log_path=manager.outlier_detection.event_log_path),
         lb=balancing.lb,
         subsets=balancing.subsets,

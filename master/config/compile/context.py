@@ -9,6 +9,7 @@ from typing import Any
 from master.config.compile import (
     access_log,
     data_source,
+    dns_cache,
     matching,
     metadata_match,
     plain_value,
@@ -25,6 +26,7 @@ from proxy.config.access_log import AccessLog
 from proxy.config.bootstrap import Node
 from proxy.config.common import HeaderMatcher, PluginConfig, StringMatcher
 from proxy.config.dns import MACHINE, DnsResolver
+from proxy.config.dns_cache import DnsCache
 from proxy.config.matching import Matcher
 from proxy.config.metadata import MetadataMatcher
 from proxy.config.route import RouteConfiguration
@@ -45,7 +47,7 @@ class Context:
     `to_come` are directories of the proxy's own that are made when it starts. `files`, which is shared too, has the
     SHA-256 of each file that a `DataSource` named. `secrets` are those that TLS contexts may ask for by name.
     `local_cluster` is the one whose hosts are proxies like this one, "" for none.
-    `dns_resolver` is whom clusters ask that name nobody.
+    `dns_resolver` is whom clusters ask that name nobody; `dns_caches`, shared too, are those that were named so far.
     """
 
     clusters: frozenset[str] = frozenset()
@@ -59,6 +61,7 @@ class Context:
     secrets: Secrets = dataclasses.field(default_factory=Secrets)
     local_cluster: str = ""
     dns_resolver: DnsResolver = MACHINE
+    dns_caches: dict[str, DnsCache] = dataclasses.field(default_factory=dict)
 
     def at(self, *path: str | int) -> Context:
         # As `dataclasses.replace`, in a fifth of the time: there are several places for each of 100,000 hosts.
@@ -138,6 +141,9 @@ class Context:
 
     def plugin(self, name: str, value: Any, table: Mapping[str, str], what: str) -> PluginConfig | None:
         return plugins.compile_plugin(name, value, self, table, what)
+
+    def dns_cache(self, value: Any, *path: str | int) -> DnsCache:
+        return dns_cache.compile_dns_cache(value, self.at(*path))
 
     def plain_value(self, value: Any, *path: str | int) -> Any:
         return plain_value.read(value, self.at(*path))

@@ -36,7 +36,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "override_host_status",
         "consistent_hashing_lb_config",
     ),
-    f"{CLUSTER}.CommonLbConfig.ConsistentHashingLbConfig": ("use_hostname_for_hashing",),
+    f"{CLUSTER}.CommonLbConfig.ConsistentHashingLbConfig": ("use_hostname_for_hashing", "hash_balance_factor"),
     f"{CLUSTER}.LeastRequestLbConfig": ("choice_count", "active_request_bias", "slow_start_config"),
     f"{CLUSTER}.RoundRobinLbConfig": ("slow_start_config",),
     f"{CLUSTER}.RingHashLbConfig": (
@@ -90,6 +90,7 @@ def compile_lb(cluster: Any, context: Context) -> LoadBalancing:
         hashing=msgspec.structs.replace(
             options,
             use_hostname=common.consistent_hashing_lb_config.use_hostname_for_hashing,
+            balance_factor=common.consistent_hashing_lb_config.hash_balance_factor.value,
             table_size=maglev(cluster.maglev_lb_config, context.at("maglev_lb_config")).table_size,
         ),
         slow_start=slow_start(getattr(cluster, starting), context.at(starting)),

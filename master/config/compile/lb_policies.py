@@ -27,7 +27,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
     f"{CLUSTER}.Cluster": ("load_balancing_policy", "lb_policy=LOAD_BALANCING_POLICY_CONFIG"),
     f"{CLUSTER}.LoadBalancingPolicy": ("policies",),
     f"{CLUSTER}.LoadBalancingPolicy.Policy": ("typed_extension_config",),
-    f"{PACKAGE}.common.v3.ConsistentHashingLbConfig": ("use_hostname_for_hashing", "hash_policy"),
+    f"{PACKAGE}.common.v3.ConsistentHashingLbConfig": (
+        "use_hostname_for_hashing",
+        "hash_balance_factor",
+        "hash_policy",
+    ),
     f"{PACKAGE}.least_request.v3.LeastRequest": (
         "choice_count",
         "active_request_bias",
@@ -168,6 +172,7 @@ def _hashing(hashing: Hashing, message: Any, context: Context) -> Hashing:
     return msgspec.structs.replace(
         hashing,
         use_hostname=common.use_hostname_for_hashing,
+        balance_factor=common.hash_balance_factor.value,
         policies=compile_hash_policies(common.hash_policy, here.at("hash_policy")),
     )
 

@@ -81,7 +81,7 @@ def cluster(
         members = (one for name in known.members for one in config.clusters if one.name == name)
         hosts = tuple(host for one in members for host in _hosts(one, endpoints.clusters.get(one.name), counts, None))
         note = f"its hosts are those of {', '.join(known.members)}, in this order"
-    elif known.type == "ORIGINAL_DST":
+    elif known.type in ("ORIGINAL_DST", "DYNAMIC_FORWARD_PROXY"):
         hosts, note = (), "each request says which its host is"
     elif not hosts and not (slots is not None and found is not None and HostSet.of(found).hosts):
         unresolved = known.dns is not None and counts is None

@@ -3,6 +3,9 @@
 HTTP_FILTERS: dict[str, str] = {
     "envoy.extensions.common.matching.v3.ExtensionWithMatcher": "proxy.filters.http.match_delegate:MatchDelegate",
     "envoy.extensions.filters.http.buffer.v3.Buffer": "proxy.filters.http.buffer:Buffer",
+    "envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig": (
+        "proxy.filters.http.dynamic_forward_proxy:DynamicForwardProxy"
+    ),
     "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter": (
         "proxy.filters.http.dynamic_modules:DynamicModule"
     ),
@@ -20,6 +23,7 @@ HTTP_FILTERS: dict[str, str] = {
     "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation": (
         "proxy.filters.http.header_mutation:HeaderMutation"
     ),
+    "envoy.extensions.filters.http.health_check.v3.HealthCheck": "proxy.filters.http.health_check:HealthCheck",
     "envoy.extensions.filters.http.router.v3.Router": "proxy.filters.http.router:Router",
     "envoy.extensions.filters.http.set_filter_state.v3.Config": "proxy.filters.http.set_filter_state:SetFilterState",
     "envoy.extensions.filters.http.set_metadata.v3.Config": "proxy.filters.http.set_metadata:SetMetadata",
@@ -33,6 +37,9 @@ HTTP_ROUTE_CONFIGS: dict[str, str] = {
         "proxy.filters.http.match_delegate:MatchDelegatePerRoute"
     ),
     "envoy.extensions.filters.http.buffer.v3.BufferPerRoute": "proxy.filters.http.buffer:Buffer",
+    "envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig": (
+        "proxy.filters.http.dynamic_forward_proxy:DynamicForwardProxyPerRoute"
+    ),
     "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute": (
         "proxy.filters.http.dynamic_modules:DynamicModulePerRoute"
     ),

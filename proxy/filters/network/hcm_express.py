@@ -11,7 +11,7 @@ filters, deadlines, local replies, streams. What a plain message means is decide
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from proxy.http.identity import Hop
 
 
-def suits(config: Config, filters: Sequence[object]) -> bool:
+def suits(config: Config, filters: Sequence[Any]) -> bool:
     """Whether a connection manager may have lanes at all."""
     *before, last = filters or [None]
     return (
@@ -51,9 +51,11 @@ def suits(config: Config, filters: Sequence[object]) -> bool:
     )
 
 
-def edits_by_constants(http_filter: object) -> bool:
-    """Whether it may tell what it does to headers, so that a plan may do it once (`HookFilter.express`)."""
-    return hasattr(http_filter, "express")
+def edits_by_constants(http_filter: Any) -> bool:
+    """Whether it can tell what it does to headers, so that a plan does it once (`HookFilter.express`); routes may want
+    more of it.
+    """
+    return hasattr(http_filter, "express") and http_filter.express(()) is not None
 
 
 def suits_connection(config: Config) -> bool:

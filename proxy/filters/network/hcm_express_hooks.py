@@ -9,14 +9,13 @@ over as it stands (`Begun`): no hook runs twice.
 from __future__ import annotations
 
 import contextvars
-import functools
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import trio
 
 from proxy.config.route import ClusterAction
-from proxy.filters.http.router import Router
+from proxy.filters.network import hcm_begun
 from proxy.filters.network.hcm_express import Lane
 from proxy.filters.network.hcm_express_facts import forget_answer, note_answer, note_end
 from proxy.filters.network.hcm_plans import Plans, Sent, plain
@@ -30,8 +29,7 @@ from proxy.http.downstream import H1Downstream
 from proxy.http.exchange import Exchange
 from proxy.http.express_request import FRAMING, Arrival
 from proxy.http.express_response import SERVICE_TIME, ResponsePlan, written
-from proxy.http.filter_chain import CallNext, HttpFilter, build_chain
-from proxy.http.handover import Begun, Handover
+from proxy.http.handover import Handover
 from proxy.http.identity import REQUEST_ID
 from proxy.http.response_edits import ResponseHead
 from proxy.net.connection import Connection
@@ -89,18 +87,15 @@ class HookedLane(Lane):
         context = self._context = contextvars.copy_context()
         settlement = context.run(self._hooks, exchange)
         if settlement is not None:
-            progress.begun = Begun(exchange, functools.partial(_settle, context, settlement))
+            progress.begun = hcm_begun.settled(exchange, context, settlement)
             return False
         router = self._plans.router
-        last: HttpFilter
         try:
             forwarding = self._forwarding = router.prepare(exchange)
         except (Exception, SystemExit) as error:
-            last = functools.partial(_fail, error)
-            progress.begun = Begun(exchange, functools.partial(_go_on, context, last, exchange))
+            progress.begun = hcm_begun.failed(exchange, context, error)
             return False
-        last = functools.partial(_forward, router, forwarding)
-        progress.begun = Begun(exchange, functools.partial(_go_on, context, last, exchange))
+        progress.begun = hcm_begun.forwarded(exchange, context, router, forwarding)
         data = self._written(exchange, forwarding, arrival)
         return data is not None and self._send(data, exchange, forwarding, progress, now)
 
@@ -125,6 +120,7 @@ class HookedLane(Lane):
         if (
             exchange.touches_bodies
             or exchange.info.observed
+            or exchange.info.health_check
             or exchange.info.override_host is not None
             or request.method != arrival.method
             or forwarding.entry.auto_host
@@ -176,7 +172,7 @@ class HookedLane(Lane):
             if written_head is not None:
                 progress.unsent, progress.answered = (written_head + body)[sent:], sent
             if head is not None:
-                exchange.on_response_headers(functools.partial(_replace, head))
+                hcm_begun.edited_already(exchange, head)
             forget_answer(exchange, self._arrival)
             return False
         self._charge(answer, progress, now)
@@ -207,7 +203,7 @@ class HookedLane(Lane):
         try:
             self._context.run(exchange.edit_head, head, end_stream=not answer.content_length)
         except (Exception, SystemExit) as error:
-            exchange.on_response_headers(functools.partial(_raise, error))
+            hcm_begun.raise_in_place(exchange, error)
             return None
         return head
 
@@ -232,42 +228,3 @@ class HookedLane(Lane):
             return written(head.status, headers, key_format, end_stream=end_stream, close=close, method=method)
         except CodecError:
             return None
-
-
-def _raise(error: BaseException, head: ResponseHead) -> None:
-    """A hook in place of those of which one has failed."""
-    raise error
-
-
-def _replace(edited: ResponseHead, head: ResponseHead) -> None:
-    """A hook in place of those that have made `edited` of the head."""
-    head.status, head.headers = edited.status, edited.headers
-
-
-# --- what a handed over exchange does next ----------------------------------------------------------------------------
-
-
-async def _settle(context: contextvars.Context, settlement: Awaitable[None]) -> None:
-    _enter(context)
-    await settlement
-
-
-async def _go_on(context: contextvars.Context, last: HttpFilter, exchange: Exchange) -> None:
-    """Run `last` in place of the chain's last filter."""
-    _enter(context)
-    await build_chain([last])(exchange)
-
-
-def _enter(context: contextvars.Context) -> None:
-    """What hooks have set in `context` is known in this task, too."""
-    for variable, value in context.items():
-        if variable.get(None) is not value:
-            variable.set(value)
-
-
-async def _forward(router: Router, forwarding: Forwarding, exchange: Exchange, call_next: CallNext) -> None:
-    await router.forward(forwarding)
-
-
-async def _fail(error: BaseException, exchange: Exchange, call_next: CallNext) -> None:
-    raise error

@@ -16,8 +16,9 @@ from proxy.filters.network.hcm_express_hash import NotShared, shared_hash
 from proxy.filters.network.hcm_route_stats import observed
 from proxy.http import express_request, express_varying, grpc, grpc_timeout, header_case
 from proxy.http.exchange import Policy
+from proxy.http.express_read_response import ReadPlans
 from proxy.http.express_request import Arrival, RequestPlan
-from proxy.http.express_response import ReadPlans, ResponsePlans, Shelf, WrittenPlans
+from proxy.http.express_response import ResponsePlans, Shelf, WrittenPlans
 from proxy.http.express_stream_response import StreamPlans
 from proxy.http.express_upstreamed import ListedHead, WrittenHead
 from proxy.http.headers import Headers

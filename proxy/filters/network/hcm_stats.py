@@ -122,7 +122,8 @@ class HcmStats:
             self._charge_class(1)
         complete = info.response_complete or exchange.deadlines.fired() is Phase.FLUSH
         if exchange.response_started:
-            self._charge_class(info.status // 100)
+            if not info.health_check:
+                self._charge_class(info.status // 100)
             if not complete and _CLIENT_LEFT.isdisjoint(info.flags):
                 self.rq_tx_reset.inc()
         if exchange.redirected is not None and not exchange.response_started:

@@ -20,12 +20,9 @@ from proxy.net.relay import Relay
 from proxy.net.relay_end import End, SocketEnd
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.load_balancer_context import LoadBalancerContext
-from proxy.upstream.observed import Together
+from proxy.upstream.observed import NOBODY
 from proxy.upstream.stream import UpstreamStream
 from proxy.upstream.tcp import TcpConnection
-
-_NOBODY = Together(())
-"""What the answers to our own requests count among."""
 
 
 class Upstream(Protocol):
@@ -123,7 +120,7 @@ class Tunnels:
     async def open(self, cluster: Cluster, info: StreamInfo, context: LoadBalancerContext) -> Tunneled:
         """Raises `ProxyError`: UF if there is no connection, or the host has not agreed."""
         try:
-            stream = await cluster.open_stream(info, context=context, outcomes=_NOBODY)
+            stream = await cluster.open_stream(info, context=context, outcomes=NOBODY)
         finally:
             info.upstream_host = info.upstream_tried
         info.transfer = stream

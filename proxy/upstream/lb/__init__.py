@@ -28,8 +28,9 @@ Weighted = Sequence[tuple[Host, float]]
 
 class Surroundings(NamedTuple):
     """What a policy may know. `seed` is another one in each worker, so that not all start at the same host; `random`
-    draws; `active` says how many requests a host has, over all workers; `now` tells the time in seconds. `slow_start`:
-    what part of their weights hosts get that have just become healthy; None: all of it.
+    draws; `active` says how many requests a host has, `active_in_cluster` how many all of them, over all workers; `now`
+    tells the time in seconds. `slow_start`: what part of their weights hosts get that have just become healthy; None:
+    all of it.
     """
 
     config: LoadBalancing
@@ -38,6 +39,7 @@ class Surroundings(NamedTuple):
     active: Callable[[Host], int]
     now: Callable[[], float] = time.monotonic
     slow_start: SlowStart | None = None
+    active_in_cluster: Callable[[], int] = lambda: 0
 
 
 class LoadBalancer(Protocol):

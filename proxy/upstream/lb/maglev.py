@@ -45,7 +45,7 @@ class Maglev:
         if not hosts:
             return
         shares = [hosts[index][1] for _, index in named]
-        self._table = _filled([name for name, _ in named], _turns(shares, size), size)
+        self._table = _filled([name for name, _ in named], turns(shares, size), size)
         counts = Counter(self._table)
         self.fewest, self.most = min(counts[index] for index in range(len(named))), max(counts.values())
 
@@ -58,16 +58,16 @@ class Maglev:
         return self._hosts[self._table[number % len(self._table)]]
 
 
-def _turns(shares: Sequence[float], size: int) -> Iterator[int]:
+def turns(shares: Sequence[float], size: int) -> Iterator[int]:
     """Whose turn it is to take a place, `size` times."""
     heaviest = max(shares)
     if min(shares) == heaviest:
-        turns: Iterator[int] = itertools.cycle(range(len(shares)))
+        order: Iterator[int] = itertools.cycle(range(len(shares)))
     elif sum(shares) * _FEW_PASS > len(shares) * heaviest:
-        turns = _turns_by_rounds(shares, heaviest)
+        order = _turns_by_rounds(shares, heaviest)
     else:
-        turns = _turns_by_queue(shares, heaviest)
-    return itertools.islice(turns, size)
+        order = _turns_by_queue(shares, heaviest)
+    return itertools.islice(order, size)
 
 
 def _turns_by_rounds(shares: Sequence[float], heaviest: float) -> Iterator[int]:
@@ -91,7 +91,7 @@ def _turns_by_queue(shares: Sequence[float], heaviest: float) -> Iterator[int]:
         heapq.heapreplace(queue, (_due(turn + 1, targets[index], shares[index]), index))
 
 
-def _filled(names: Sequence[bytes], turns: Iterator[int], size: int) -> array[int]:
+def _filled(names: Sequence[bytes], order: Iterator[int], size: int) -> array[int]:
     """Each takes the first free place of its own order, in which it goes on from one place by steps of equal length.
 
     Most of the time to the end would go into the search for the last free places; of few, the one that comes first is
@@ -101,7 +101,7 @@ def _filled(names: Sequence[bytes], turns: Iterator[int], size: int) -> array[in
     steps = [xxhash.xxh64_intdigest(name, seed=1) % (size - 1) + 1 for name in names]
     table, taken = [0] * size, bytearray(size)
     few = math.isqrt(size)
-    for index in itertools.islice(turns, size - few):
+    for index in itertools.islice(order, size - few):
         place, step = places[index], steps[index]
         while taken[place]:
             place += step
@@ -111,7 +111,7 @@ def _filled(names: Sequence[bytes], turns: Iterator[int], size: int) -> array[in
         table[place] = index
         places[index] = (place + step) % size
     free = [place for place in range(size) if not taken[place]]
-    for index in turns:
+    for index in order:
         begin, inverse = places[index], pow(steps[index], -1, size)
         place = min(free, key=lambda place: (place - begin) * inverse % size)
         free.remove(place)

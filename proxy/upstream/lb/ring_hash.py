@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import bisect
 import math
+from collections.abc import Sequence
 
 import xxhash
 
 from proxy.config.cluster import Host
+from proxy.config.lb import Hashing
 from proxy.upstream.hash_key import hash_key
 from proxy.upstream.lb import Surroundings, Weighted
 from proxy.upstream.murmur import murmur2
@@ -39,18 +41,11 @@ class RingHash:
             return
         config = self._config
         digest = murmur2 if config.murmur else xxhash.xxh64_intdigest
-        least = min(share for _, share in hosts)
-        scale = min(math.ceil(least * config.minimum_ring_size) / least, float(config.maximum_ring_size))
         ring: list[tuple[int, Host]] = []
-        target = 0.0
-        counts = []
-        for host, share in hosts:
-            target += scale * share
+        counts = standings([share for _, share in hosts], config)
+        for (host, _), count in zip(hosts, counts, strict=True):
             name = hash_key(host, use_hostname=config.use_hostname)
-            before = len(ring)
-            while len(ring) < target:
-                ring.append((digest(b"%b_%d" % (name, len(ring) - before)), host))
-            counts.append(len(ring) - before)
+            ring += [(digest(b"%b_%d" % (name, number)), host) for number in range(count)]
         ring.sort(key=lambda entry: entry[0])
         self._hashes = [number for number, _ in ring]
         self._hosts = [host for _, host in ring]
@@ -62,3 +57,17 @@ class RingHash:
             return None
         place = bisect.bisect_left(self._hashes, number) + attempt
         return self._hosts[place % len(self._hosts)]
+
+
+def standings(shares: Sequence[float], config: Hashing) -> list[int]:
+    """How often each host stands on the ring, by its share."""
+    least = min(shares)
+    scale = min(math.ceil(least * config.minimum_ring_size) / least, float(config.maximum_ring_size))
+    counts = []
+    placed, target = 0, 0.0
+    for share in shares:
+        target += scale * share
+        count = max(0, math.ceil(target) - placed)
+        placed += count
+        counts.append(count)
+    return counts

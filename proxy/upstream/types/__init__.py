@@ -7,6 +7,7 @@ from __future__ import annotations
 
 TYPES = {
     "AGGREGATE": "proxy.upstream.types.aggregate:AggregateCluster",
+    "DYNAMIC_FORWARD_PROXY": "proxy.upstream.types.dynamic_forward_proxy:DynamicForwardProxyCluster",
     "ORIGINAL_DST": "proxy.upstream.types.original_dst:OriginalDstCluster",
 }
 """`config.cluster.Cluster.type` → who serves it."""

@@ -12,19 +12,17 @@ from random import Random
 from typing import NamedTuple
 
 from proxy.config.cluster import OVERPROVISIONING, ClusterEndpoints, Host
-from proxy.config.lb_subsets import Labels
 from proxy.http.stream_info import StreamInfo
 from proxy.stats import Stats
 from proxy.upstream import failures, priority_load
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.cluster_balancer import HostsOf
-from proxy.upstream.host_set import HostSet
 from proxy.upstream.load_balancer_context import ANYBODY, LoadBalancerContext
 from proxy.upstream.pool import Pool
 from proxy.upstream.priority_load import Level
-from proxy.upstream.subset_balancer import SingleHost
 from proxy.upstream.tables import Tables
 from proxy.upstream.tcp import TcpConnection
+from proxy.upstream.types.provided import NOWHERE, Choice, Provided
 
 
 class Member(NamedTuple):
@@ -35,7 +33,7 @@ class Member(NamedTuple):
     hosts: Level
 
 
-class Linearized:
+class Linearized(Provided):
     """As `ClusterBalancer`, for the hosts of all `members`. It is settled anew when one of them has other hosts, or its
     hosts do otherwise.
     """
@@ -43,10 +41,10 @@ class Linearized:
     def __init__(
         self, members: Callable[[], list[Cluster]], panic_threshold: int, seed: int, charge_none: Callable[[], None]
     ) -> None:
+        super().__init__(charge_none)
         self._members = members
         self._panic_threshold = panic_threshold
         self._random = Random(seed)
-        self._charge_none = charge_none
         self._seen: list[object] = []
         self._levels: list[Member] = []
         self._loads = priority_load.loads(())
@@ -59,11 +57,6 @@ class Linearized:
         priority, degraded = self._loads.choose(self._random.getrandbits(64))
         found = self._levels[priority]
         return found.cluster, (found.level, degraded)
-
-    @property
-    def hosts(self) -> HostSet:
-        """None of its own."""
-        return HostSet()
 
     def _follow(self) -> None:
         members = self._members()
@@ -85,25 +78,9 @@ class Linearized:
             panic_threshold=self._panic_threshold,
         )
 
-    def choose(self, context: LoadBalancerContext) -> SingleHost:
+    def choose(self, context: LoadBalancerContext) -> Choice:
         """Hosts are the members' to choose."""
-        return SingleHost()
-
-    def update(self, hosts: HostSet) -> None:
-        """There are none of its own."""
-
-    def follow_proxies(self) -> None:
-        """Zones are the members' business."""
-
-    def charge_none_healthy(self, labels: Labels) -> None:
-        """A request got no host."""
-        self._charge_none()
-
-    def begin(self) -> None:
-        """Nothing to count."""
-
-    def end(self) -> None:
-        """Nothing to count."""
+        return NOWHERE
 
 
 class AggregateCluster(Cluster):

@@ -6,7 +6,6 @@ through one cluster are counted in one row, which `/clusters` shows as the host 
 
 from __future__ import annotations
 
-import dataclasses
 import ipaddress
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
@@ -15,14 +14,13 @@ import trio
 
 from proxy.config.cluster import ClusterEndpoints, Host
 from proxy.config.common import SocketAddress
-from proxy.config.lb_subsets import Labels
 from proxy.config.original_dst import OriginalDst
 from proxy.stats import Stats
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.cluster_balancer import HostsOf
-from proxy.upstream.host_set import HostSet
 from proxy.upstream.load_balancer_context import LoadBalancerContext
 from proxy.upstream.tables import Tables
+from proxy.upstream.types.provided import NOWHERE, Choice, Provided, shared_row
 
 if TYPE_CHECKING:
     from proxy.http.stream_info import StreamInfo
@@ -34,49 +32,31 @@ connection are forgotten; if there are none, a request for another one is answer
 CLEARANCE_INTERVAL: Final = 1.0  # seconds between looks for destinations without a connection, once there are so many
 
 
-@dataclasses.dataclass(slots=True)
-class Destination:
-    """Implements `Picks`: there is no other host, and None for no destination. `asked`: within the present interval."""
+class Destination(Choice):
+    """`asked`: within the present interval."""
 
-    host: Host | None
-    asked: bool = True
+    __slots__ = ("asked",)
 
-    @property
-    def in_panic(self) -> bool:
-        """No destination is panic."""
-        return False
-
-    @property
-    def serves(self) -> bool:
-        """Whether there is a host for requests."""
-        return self.host is not None
-
-    def update(self, hosts: HostSet) -> None:
-        """It stays as it is."""
-
-    def pick(self, number: int | None = None, attempt: int = 0) -> Host | None:
-        """The host."""
-        return self.host
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self.asked = True
 
 
-NOWHERE: Final = Destination(None)
-
-
-class Destinations:
+class Destinations(Provided):
     """As `ClusterBalancer`. `forget_unused` is called to make room; `invalid` counts what is no address."""
 
     def __init__(
         self, config: OriginalDst, name: str, invalid: Callable[[], None], charge_none: Callable[[], None]
     ) -> None:
+        super().__init__(charge_none)
         self._config = config
         self._name = name
         self._invalid = invalid
-        self._charge_none = charge_none
         self.forget_unused: Callable[[], None] = lambda: None
         self.row = 0
         self.known: dict[SocketAddress, Destination] = {}
 
-    def choose(self, context: LoadBalancerContext) -> Destination:
+    def choose(self, context: LoadBalancerContext) -> Choice:
         """Where the request goes."""
         address = self._wanted(context.info) if context.info is not None else None
         if address is None:
@@ -118,29 +98,8 @@ class Destinations:
     def _in_header(self, info: StreamInfo) -> str | None:
         if not self._config.header or info.request is None:
             return None
-        first = next((value for name, value in info.request.headers.items if name == self._config.header), None)
+        first = info.request.headers.get(self._config.header)
         return None if first is None else first.decode("latin-1")
-
-    @property
-    def hosts(self) -> HostSet:
-        """None that anybody could know beforehand."""
-        return HostSet()
-
-    def update(self, hosts: HostSet) -> None:
-        """They come from requests alone."""
-
-    def follow_proxies(self) -> None:
-        """They have no zones."""
-
-    def charge_none_healthy(self, labels: Labels) -> None:
-        """A request has no destination."""
-        self._charge_none()
-
-    def begin(self) -> None:
-        """Nothing to count."""
-
-    def end(self) -> None:
-        """Nothing to count."""
 
 
 class OriginalDstCluster(Cluster):
@@ -161,9 +120,7 @@ class OriginalDstCluster(Cluster):
     def update_endpoints(self, endpoints: ClusterEndpoints | None) -> None:
         """Take over the row."""
         self.endpoints = endpoints
-        if endpoints is not None:
-            rows = (host.slot for locality in endpoints.localities for host in locality.hosts)
-            self.balancer.row = next(rows, 0)
+        self.balancer.row = shared_row(endpoints)
 
     @property
     def draining(self) -> bool:

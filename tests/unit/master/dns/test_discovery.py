@@ -3,9 +3,9 @@ import random
 import pytest
 
 from master.dns.discovery import addresses, alike, found_in, localities, refresh_after, targets
-from master.dns.result import Answer, Failed, Failure, Resolved
 from proxy.config.cluster import Dns, DnsEndpoint, DnsLocality, Host, LocalityHosts
 from proxy.config.common import SocketAddress
+from proxy.dns.result import Answer, Failed, Failure, Resolved
 
 DNS = Dns(
     localities=(

@@ -7,7 +7,6 @@ import pytest
 import trio
 
 from master.dns.refresh import Discovery
-from master.dns.result import Answer, Failed, Failure, Resolved, Result
 from master.dns.rows import Rows
 from proxy.config.bootstrap import CompiledConfig, Node
 from proxy.config.cluster import (
@@ -22,6 +21,7 @@ from proxy.config.cluster import (
 )
 from proxy.config.common import SocketAddress
 from proxy.config.dns import DnsResolver, LookupFamily
+from proxy.dns.result import Answer, Failed, Failure, Resolved, Result
 from proxy.stats import MemoryStats
 from tests.kit.trio import run_trio
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 from proxy.config.cluster import Cluster, Host
 from proxy.config.common import Address
 from proxy.config.header_mutation import Mutation
@@ -34,12 +38,24 @@ def check(kind: Kind, **fields: object) -> HealthCheck:
 
 
 class TargetRig:
-    """`target` is one host of cluster `c`; `cluster` are fields of it, `host` of the host."""
+    """`target` is one host of cluster `c`; `cluster` are fields of that, `checks` of its health check, `host` of the
+    host.
+    """
 
-    def __init__(self, kind: Kind, address: Address, *, reuse_connection: bool = True, **host: object) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        address: Address,
+        *,
+        reuse_connection: bool = True,
+        cluster: Mapping[str, Any] = MappingProxyType({}),
+        checks: Mapping[str, Any] = MappingProxyType({}),
+        **host: object,
+    ) -> None:
         self.stats = MemoryStats()
         self.background = Background()
-        config = Cluster("c", "STATIC", health_check=check(kind, reuse_connection=reuse_connection))
+        health_check = check(kind, reuse_connection=reuse_connection, **checks)
+        config = Cluster("c", "STATIC", health_check=health_check, **cluster)
         assert config.health_check is not None
         edits: tuple[Mutation, ...] = () if isinstance(kind, TcpCheck) else kind.edits
         means = Means(

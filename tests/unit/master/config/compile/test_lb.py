@@ -215,3 +215,10 @@ def test_hosts_that_a_filter_may_choose() -> None:
     statuses = {"override_host_status": {"statuses": ["UNKNOWN", "HEALTHY", "DRAINING"]}}
     (found,) = compiled(text(group(endpoint(1)), common_lb_config=statuses)).clusters
     assert found.lb.override_status == ("DRAINING", "HEALTHY")
+
+
+@pytest.mark.field(f"{CONSISTENT}.hash_balance_factor")
+def test_bounded_loads() -> None:
+    bounded = {"consistent_hashing_lb_config": {"hash_balance_factor": 150}}
+    (found,) = compiled(text(group(endpoint(1)), lb_policy="MAGLEV", common_lb_config=bounded)).clusters
+    assert found.lb.hashing.balance_factor == 150

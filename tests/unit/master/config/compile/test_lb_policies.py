@@ -86,6 +86,7 @@ def test_the_older_word_for_a_full_scan() -> None:
 
 HASHED = {
     "use_hostname_for_hashing": True,
+    "hash_balance_factor": 120,
     "hash_policy": [{"header": {"header_name": "x-key"}}],
 }
 
@@ -102,6 +103,7 @@ HASHED = {
         )
     ),
     f"{PACKAGE}.common.v3.ConsistentHashingLbConfig.use_hostname_for_hashing",
+    f"{PACKAGE}.common.v3.ConsistentHashingLbConfig.hash_balance_factor",
     f"{PACKAGE}.common.v3.ConsistentHashingLbConfig.hash_policy",
 )
 def test_ring_hash() -> None:
@@ -113,6 +115,7 @@ def test_ring_hash() -> None:
         maximum_ring_size=20,
         murmur=True,
         policies=(HashPolicy("header", "x-key"),),
+        balance_factor=120,
     )
     assert found == LoadBalancing("RING_HASH", locality_weighted=True, hashing=hashing)
 
@@ -132,7 +135,7 @@ def test_maglev() -> None:
     found = lb_of(
         extension("Maglev", table_size=101, consistent_hashing_lb_config=HASHED, locality_weighted_lb_config={})
     )
-    hashing = Hashing(use_hostname=True, table_size=101, policies=(HashPolicy("header", "x-key"),))
+    hashing = Hashing(use_hostname=True, table_size=101, policies=(HashPolicy("header", "x-key"),), balance_factor=120)
     assert found == LoadBalancing("MAGLEV", locality_weighted=True, hashing=hashing)
 
 

@@ -47,6 +47,9 @@ SAMPLES: dict[str, tuple[str, ...]] = {
         "on_request_headers: [{object_key: k, factory_key: envoy.string, "
         "format_string: {text_format_source: {inline_string: '%REQ(:PATH)%'}}}]",
     ),
+    f"{HTTP}.health_check.v3.HealthCheck": (
+        "pass_through_mode: true, cache_time: 1s, headers: [{name: x-asks, present_match: true}]",
+    ),
     f"{HTTP}.set_metadata.v3.Config": ("metadata: [{metadata_namespace: a, value: {b: 1}}]",),
     f"{HTTP}.stateful_session.v3.StatefulSession": (
         "stat_prefix: s, session_state: {name: c, typed_config: "

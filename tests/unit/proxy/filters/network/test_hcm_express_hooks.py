@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator
 import pytest
 import trio
 
+from proxy.config.header_mutation import Mutation
 from proxy.filters.express_watch import HAND_OVER_AFTER
 from proxy.filters.http.dynamic_modules import ModuleConfig
+from proxy.filters.http.header_mutation import HeaderMutation
 from proxy.filters.network.hcm_express_hooks import HookedLane
 from proxy.net.connection import Connection
 from proxy.python_filter import Exchange, Filter, ResponseHead, local_reply
@@ -19,6 +21,7 @@ from tests.unit.proxy.filters.network.test_hcm_express import Serve, in_lane
 from tests.unit.proxy.rig import GET, Client, Rig, compiled, plugin, serving, until
 from tests.unit.upstream.rig import OK, answering, origin, read_head
 
+HEADER_MUTATION = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
 MODULE = "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"
 
 seen: Counter[str] = Counter()
@@ -72,6 +75,27 @@ async def test_a_plain_exchange_needs_no_general_path(monkeypatch: pytest.Monkey
         assert (await second(client)).startswith(b"HTTP/1.1 200 ")
         monkeypatch.undo()
     assert heads[0].count(b"\r\nx-hook: ") == heads[0].count(b"\r\nx-hook: 2\r\n") == 1
+
+
+@run_trio
+async def test_mutations_that_vary_are_hooks_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    heads: list[bytes] = []
+
+    async def serve(stream: trio.SocketStream) -> None:
+        while head := await read_head(stream):
+            heads.append(head)
+            await stream.send_all(OK)
+
+    path = Mutation(b"x-path", "OVERWRITE_IF_EXISTS_OR_ADD", "%REQ(:PATH)%")
+    mutation = plugin("m", HEADER_MUTATION, HeaderMutation.Config(request=(path,), response=(path,)))
+    async with in_lane(serve, filters=[mutation]) as (_, client):
+        monkeypatch.setattr(HookedLane, "result", lambda self: pytest.fail("handed over"))
+        for name in (b"/1", b"/2"):
+            await client.send(GET.replace(b"/ ", name + b" "))
+            head, _ = await client.response()
+            assert b"\r\nx-path: %b\r\n" % name in head
+            assert b"\r\nx-path: %b\r\n" % name in heads[-1]
+        monkeypatch.undo()
 
 
 @run_trio

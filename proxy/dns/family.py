@@ -7,8 +7,8 @@ from typing import Final, Literal
 
 import trio
 
-from master.dns.result import Failed, Resolved, Result
 from proxy.config.dns import LookupFamily
+from proxy.dns.result import Failed, Resolved, Result
 
 RecordType = Literal["A", "AAAA"]
 Query = Callable[[RecordType], Awaitable[Result]]

@@ -8,8 +8,8 @@ from typing import Final
 
 import trio
 
-from master.dns.result import Answer, Failed, Failure, Resolved, Result
 from proxy.config.dns import DnsResolver, LookupFamily
+from proxy.dns.result import Answer, Failed, Failure, Resolved, Result
 
 DEADLINE: Final = 30.0  # seconds for one lookup with all its tries; a thread that hangs is left behind
 PAUSE: Final = 0.1  # seconds between tries

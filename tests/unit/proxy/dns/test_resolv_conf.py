@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from master.dns.resolv_conf import ResolvConf, parse
+from proxy.dns.resolv_conf import ResolvConf, parse
 
 
 def test_the_usual_lines() -> None:

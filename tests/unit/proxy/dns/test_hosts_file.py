@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from master.dns.hosts_file import parse
+from proxy.dns.hosts_file import parse
 
 
 def test_names_have_the_addresses_of_all_their_lines() -> None:

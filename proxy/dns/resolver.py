@@ -20,11 +20,11 @@ import dns.nameserver
 import dns.resolver
 import trio
 
-from master.dns import hosts_file, resolv_conf
-from master.dns.family import RecordType, resolve_family
-from master.dns.resolv_conf import ResolvConf
-from master.dns.result import Answer, Failed, Failure, Resolved, Result
 from proxy.config.dns import MACHINE, DnsResolver, LookupFamily
+from proxy.dns import hosts_file, resolv_conf
+from proxy.dns.family import RecordType, resolve_family
+from proxy.dns.resolv_conf import ResolvConf
+from proxy.dns.result import Answer, Failed, Failure, Resolved, Result
 
 LOOKUP_DEADLINE: Final = 30.0  # seconds, for all that one lookup asks
 MAX_LOOKUPS: Final = 64  # at a time; others wait, their deadline has not begun

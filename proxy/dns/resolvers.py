@@ -6,10 +6,10 @@ from typing import NamedTuple, Protocol
 
 import trio
 
-from master.dns.getaddrinfo import GetAddrInfo
-from master.dns.resolver import Resolver
-from master.dns.result import Failed, Failure, Result
 from proxy.config.dns import DnsResolver, LookupFamily
+from proxy.dns.getaddrinfo import GetAddrInfo
+from proxy.dns.resolver import Resolver
+from proxy.dns.result import Failed, Failure, Result
 from proxy.stats import Stats
 
 

@@ -1,6 +1,6 @@
 import random
 
-from master.dns.backoff import SHORTEST, FailureBackoff
+from proxy.dns.backoff import SHORTEST, FailureBackoff
 
 
 def test_without_a_failure_rate_the_refresh_rate_is_kept() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from master.dns.resolver import Resolver
-from master.dns.result import Answer, Failed, Resolved
 from proxy.config.common import SocketAddress
 from proxy.config.dns import DnsResolver
+from proxy.dns.resolver import Resolver
+from proxy.dns.result import Answer, Failed, Resolved
 from tests.kit.dns_server import DnsServer
 from tests.kit.trio import run_trio
 

@@ -2,9 +2,9 @@ import itertools
 
 import pytest
 
-from master.dns.family import RecordType, resolve_family
-from master.dns.result import Answer, Failed, Failure, Resolved, Result
 from proxy.config.dns import LookupFamily
+from proxy.dns.family import RecordType, resolve_family
+from proxy.dns.result import Answer, Failed, Failure, Resolved, Result
 from tests.kit.trio import run_trio
 
 V4, V6, NONE, LOST = Resolved((Answer("10.0.0.1"),)), Resolved((Answer("::1"),)), Resolved(), Failed(Failure.TIMEOUT)

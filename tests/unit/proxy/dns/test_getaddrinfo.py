@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 import trio
 
-from master.dns import getaddrinfo
-from master.dns.getaddrinfo import GetAddrInfo
-from master.dns.result import Answer, Failed, Failure, Resolved
 from proxy.config.dns import DnsResolver, LookupFamily
+from proxy.dns import getaddrinfo
+from proxy.dns.getaddrinfo import GetAddrInfo
+from proxy.dns.result import Answer, Failed, Failure, Resolved
 from tests.kit.trio import run_trio
 
 V4, V6 = Answer("10.0.0.1", 60), Answer("fd00::1", 60)

@@ -2,10 +2,10 @@ import pytest
 import trio
 import trio.testing
 
-from master.dns.resolvers import Counting, Resolvers
-from master.dns.result import Answer, Failed, Failure, Resolved, Result
 from proxy.config.common import SocketAddress
 from proxy.config.dns import MACHINE, DnsResolver, LookupFamily
+from proxy.dns.resolvers import Counting, Resolvers
+from proxy.dns.result import Answer, Failed, Failure, Resolved, Result
 from proxy.stats import MemoryStats
 from tests.kit.dns_server import DnsServer
 from tests.kit.trio import run_trio

@@ -6,8 +6,8 @@ import dns.rcode
 import pytest
 import trio
 
-from master.dns.resolver import Resolver
-from master.dns.result import Answer, Failed, Failure, Resolved
+from proxy.dns.resolver import Resolver
+from proxy.dns.result import Answer, Failed, Failure, Resolved
 from tests.kit.dns_server import DnsServer
 from tests.kit.trio import run_trio
 
