@@ -39,6 +39,15 @@ class HostHealth:
         said["eds_health_status"] = _EDS_STATUS.get(host.health_status, host.health_status)
         return said
 
+    def status(self, host: Host) -> str:
+        """`config.core.v3.HealthStatus` (`HostImpl::healthStatus`)."""
+        checked = self.verdicts.checked(host)
+        if checked & Checked.FAILED_ACTIVE_HC or self.verdicts.ejected(host):
+            return "UNHEALTHY"
+        if host.health_status != "HEALTHY":
+            return host.health_status
+        return "DEGRADED" if checked & Checked.DEGRADED_ACTIVE_HC else "HEALTHY"
+
     def flags(self, host: Host) -> Iterator[str]:
         """In Envoy's order."""
         checked = self.verdicts.checked(host)

@@ -87,10 +87,9 @@ class ClusterAction(msgspec.Struct, frozen=True, gc=False, tag="cluster"):
     """`config.route.v3.RouteAction` that forwards. `timeout` in seconds; 0 means none (default 15, Envoy's).
 
     Exactly one of `cluster`, `cluster_header` (the header that names the cluster) and `weighted` is not empty; the sum
-    of the weights is not 0. `weight_header` is the header whose number draws one of
-    them, `weights_by_hash`: what `hash_policies` make of the request does. `not_found_status` is the
+    of the weights is not 0. `weight_header` is the header whose number draws one of them. `not_found_status` is the
     status where there is no such cluster. `labels` (`metadata_match`) say which of its hosts a request is for,
-    `hash_policies` what leads equal requests to the same one.
+    `hash_policies` what leads equal requests to the same one, and where `drawn_by_hash` to the same of `weighted`.
     """
 
     cluster: str
@@ -98,7 +97,6 @@ class ClusterAction(msgspec.Struct, frozen=True, gc=False, tag="cluster"):
     weighted: tuple[ClusterWeight, ...] = ()
     cluster_header: str = ""
     weight_header: str = ""
-    weights_by_hash: bool = False
     not_found_status: int = 503
     path_rewrite: PathRewrite | None = None
     host_rewrite: HostRewrite | None = None
@@ -106,6 +104,7 @@ class ClusterAction(msgspec.Struct, frozen=True, gc=False, tag="cluster"):
     labels: Labels = ()
     forwarding: Forwarding = Forwarding()
     hash_policies: tuple[HashPolicy, ...] = ()
+    drawn_by_hash: bool = False
 
 
 class DirectResponseAction(msgspec.Struct, frozen=True, gc=False, tag="direct_response"):

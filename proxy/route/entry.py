@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 
 from proxy.config.common import PluginConfig
@@ -12,7 +10,7 @@ from proxy.config.route import ClusterAction, ClusterWeight, Route, RouteConfigu
 from proxy.http.request import Request
 from proxy.route.conditions import Condition, by_path_alone, compile_conditions
 from proxy.route.finish import CompileEdits, compile_finish, no_edits
-from proxy.route.hash_policy import RequestHash
+from proxy.route.hash_policy import RequestHash, subject
 from proxy.route.labels import merged
 from proxy.route.matcher import Lookup, Predicate, RequestHead, lookup
 from proxy.route.path import compile_path
@@ -44,7 +42,8 @@ class RouteEntry:
     rest of what both do follows from the header lines of the request.
     `auto_host`: the host's own name becomes the authority, once it is picked.
     `retry` are its rules for retries, None if it has none. `labels` say which hosts of the cluster requests are for,
-    `request_hash` leads equal ones to the same host; None if it says nothing of that.
+    `request_hash` leads equal ones to the same host; None if it says nothing of that. `draws_by_hash`: to the same
+    share, too.
     """
 
     __slots__ = (
@@ -54,11 +53,11 @@ class RouteEntry:
         "_path_matches",
         "_shares",
         "_weight_header",
-        "_weight_of",
         "auto_host",
         "by_head",
         "by_path_alone",
         "conditions",
+        "draws_by_hash",
         "finish_request",
         "finish_response",
         "labels",
@@ -85,7 +84,6 @@ class RouteEntry:
         self._shares: Weighted[RouteEntry] | None = None
         self.reply: Reply | None = None
         self._cluster, self._weight_header = "", b""
-        self._weight_of: Callable[[RequestHead], int | None] | None = None
         self._cluster_header: Lookup | None = None
         self.auto_host = False
         action = route.action
@@ -123,10 +121,9 @@ class RouteEntry:
         self.labels: Labels = action.labels if isinstance(action, ClusterAction) else ()
         policy = action.forwarding.retry if isinstance(action, ClusterAction) else None
         self.retry = RetryRules(policy) if policy is not None else None
+        self.draws_by_hash = isinstance(action, ClusterAction) and action.drawn_by_hash and share is None
         hashed = action.hash_policies if isinstance(action, ClusterAction) else ()
         self.request_hash = RequestHash(hashed) if hashed else None
-        if isinstance(action, ClusterAction) and action.weights_by_hash and self.request_hash is not None:
-            self._weight_of = self.request_hash.of_head
         self._path_matches: Predicate | None = None
         self.conditions: tuple[Condition, ...] = compile_conditions(route.match)
         self.by_path_alone = by_path_alone(route.match)
@@ -150,23 +147,16 @@ class RouteEntry:
         return self.path_matches(path) and self.accepts(request)
 
     def choose(self, request: RequestHead, drawn: int | None = None) -> RouteEntry:
-        """What a request that matches gets: this entry, or one of its shares: by its hash, or the number in the header
-        that the route names for this, else by the one that was `drawn`, else at random."""
+        """What a request that matches gets: this entry, or one of its shares: by the number in the header that the
+        route names for this, or by the request's hash, else by the one that was `drawn`, else at random."""
         shares = self._shares
         if shares is None:
             return self
-        number: int | None = None
-        if self._weight_header:
-            number = parse_number(request.headers.get(self._weight_header))
-        elif self._weight_of is not None:
-            number = self._weight_of(request)
+        number = parse_number(request.headers.get(self._weight_header)) if self._weight_header else None
+        if self.draws_by_hash and self.request_hash is not None:
+            number = self.request_hash.number(subject(request))
         number = drawn if number is None else number
         return shares.pick() if number is None else shares.at(number % shares.total)
-
-    @property
-    def chooses_beyond_head(self) -> bool:
-        """Whether `choose` asks for `RequestHead.info`."""
-        return self._weight_of is not None
 
     def cluster_name(self, request: RequestHead) -> str:
         """The cluster that `request` goes to; empty if the route answers itself, or the header that names it is not

@@ -163,15 +163,6 @@ TO_ORIGIN = [
         ["x-n: 4294967294"],
     ),
     (
-        ["WeightedCluster.use_hash_policy"],
-        forwarded(
-            "weighted_clusters: {use_hash_policy: true, clusters: [{cluster_header: x-none, weight: 999999},"
-            " {name: origin, weight: 1}]}, hash_policy: [{header: {header_name: x-k}}]"
-        ),
-        "GET /a ",
-        ["x-k: k701068"],  # the only one of a million
-    ),
-    (
         ["RouteConfiguration.vhost_header"],
         "{name: r, vhost_header: x-v, virtual_hosts: [{name: v, domains: [b],"
         " routes: [{match: {prefix: /}, route: {cluster: origin}}]}]}",

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.test_fields import HCM, asked, proxy, request, virtual
+from tests.integration.test_fields import asked, proxy, request, virtual
 from tests.unit.proxy.filters.router.test_tunnels_h2_upstream import Host
 from tests.unit.proxy.rig import until
 
 
 @virtual
-@pytest.mark.field(
-    "envoy.config.core.v3.SchemeHeaderTransformation.match_upstream", f"{HCM}.scheme_header_transformation"
-)
+@pytest.mark.field("envoy.config.core.v3.SchemeHeaderTransformation.match_upstream")
 async def test_that_of_their_connection() -> None:
     host = Host()
     hcm = "scheme_header_transformation: {match_upstream: true}"

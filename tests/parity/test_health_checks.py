@@ -51,7 +51,7 @@ SCRIPTS: dict[str, tuple[list[str], Fields]] = {
     "edits": (["200"], {"request_headers_to_remove": ["user-agent"]}),
     "once": (["200"], {}),
 }
-AFTERWARDS = ("fast", "closes", "keeps", "two", "stays", "leaves")
+AFTERWARDS = ("elsewhere", "fast", "closes", "keeps", "two", "stays", "leaves")
 """Hosts that begin well: what becomes of their requests and connections."""
 
 SETTLED = {name: len(script) for name, (script, _) in SCRIPTS.items()}
@@ -104,13 +104,21 @@ def events(proxy: Envoy | Proxy, name: str) -> list[tuple[str, Any]]:
 
 
 def tell(proxy: Envoy | Proxy, name: str) -> Any:
-    """How the hosts of a cluster are, as text, as JSON and in stats."""
+    """How the hosts of a cluster are, as text, as JSON, as endpoints and in stats."""
     lines = proxy.admin("/clusters").body.decode().splitlines()
     flags = [line.rpartition("::")[2] for line in lines if line.startswith(f"{name}::") and "::health_flags::" in line]
+    dumps = json.loads(proxy.admin(f"/config_dump?include_eds&name_regex={name}").body)["configs"]
+    dumped = [
+        (host["health_status"], host["endpoint"]["health_check_config"])
+        for dump in dumps
+        for assignment in dump.get("static_endpoint_configs", ())
+        for locality in assignment["endpoint_config"]["endpoints"]
+        for host in locality["lb_endpoints"]
+    ]
     statuses = json.loads(proxy.admin("/clusters?format=json").body)["cluster_statuses"]
     health = [host["health_status"] for each in statuses if each["name"] == name for host in each["host_statuses"]]
     stats = proxy.stats()
-    return flags, health, {gauge: stats[f"cluster.{name}.{gauge}"] for gauge in GAUGES}
+    return flags, health, dumped, {gauge: stats[f"cluster.{name}.{gauge}"] for gauge in GAUGES}
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +163,10 @@ def pair(origin: HealthOrigin, grpc_server: GrpcServer, names: DnsServer) -> Ite
         ),
         static_cluster("two", origin.port, 1, health_checks=[often["two"]]),
     ]
+    elsewhere = static_cluster("elsewhere", 1, health_checks=[check(http_check("elsewhere", {}))])
+    (locality,) = elsewhere["load_assignment"]["endpoints"]
+    locality["lb_endpoints"][0]["endpoint"]["health_check_config"] = {"port_value": origin.port, "hostname": "e.test"}
+    clusters.append(elsewhere)
     clusters += [named("stays", origin, names), named("leaves", origin, names, ignore_health_on_host_removal=True)]
     hosts = [virtual_host(name, [name], route("/", name)) for name in ("fast", "two")]
     listeners = [http_listener(*hosts, name="http"), *(tcp_listener(name) for name in ("keeps", "closes"))]
@@ -211,7 +223,7 @@ def test_what_each_answer_comes_to(pair: Pair, name: str) -> None:
     assert ours == envoy
 
 
-@pytest.mark.parametrize("name", ["grpc-up", "grpc-down", "grpc-lost", "tcp", "refused"])
+@pytest.mark.parametrize("name", ["grpc-up", "grpc-down", "grpc-lost", "tcp", "refused", "elsewhere"])
 @pytest.mark.parity("rule 74", f"{CHECK}.grpc_health_check", f"{CHECK}.tcp_health_check")
 def test_other_kinds_of_checks(pair: Pair, name: str) -> None:
     envoy, ours = settled(pair, name, 3)
@@ -332,5 +344,5 @@ def test_hosts_that_discovery_has_no_more_stay_while_they_are_well(
         )  # the first one to end may have begun before
         wait_for(lambda: hosts(pair.ours) == hosts(pair.envoy), deadline=5, what="the same hosts")
         seen.append(len(hosts(pair.envoy)))
-        assert tell(pair.ours, "stays")[2] == tell(pair.envoy, "stays")[2]
+        assert tell(pair.ours, "stays")[3] == tell(pair.envoy, "stays")[3]
     assert seen == [4, 3, 4, 3, 2]

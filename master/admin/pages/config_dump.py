@@ -12,26 +12,42 @@ from envoy.config.bootstrap.v3 import bootstrap_pb2
 
 from master.admin import envoy_json, field_mask
 from master.admin.config_dump import dumps, field_of_dump, redact, timestamp
-from master.admin.endpoints_dump import endpoints_dump
+from master.admin.endpoints_dump import Health, endpoints_dump
+from master.admin.host_health import HostHealth
 from master.admin.page import JSON, BadRequest, Context, NotFound, Reply, Request
 from master.admin.parameters import compile_regex
+from master.admin.view import ServerView
 from proxy.config.bootstrap import CompiledConfig
 from proxy.config.cluster import Endpoints
 
 
 async def page(request: Request, context: Context) -> Reply:
     view = context.view
-    reply = functools.partial(_reply, request.query, view.config, view.endpoints, view.configured_at)
+    health = await _health(view) if "include_eds" in request.query else {}
+    reply = functools.partial(_reply, request.query, view.config, view.endpoints, health, view.configured_at)
     return await trio.to_thread.run_sync(reply, abandon_on_cancel=True)
 
 
-def _reply(query: Mapping[str, str], config: CompiledConfig, endpoints: Endpoints, configured_at: float) -> Reply:
+async def _health(view: ServerView) -> Health:
+    """Of all hosts. Not in a thread, since the table is not for several."""
+    found: dict[int, str] = {}
+    for cluster in view.config.clusters:
+        endpoints, health = view.endpoints.clusters.get(cluster.name), HostHealth(cluster, view.hosts)
+        for locality in endpoints.localities if endpoints is not None else ():
+            found.update((host.slot, health.status(host)) for host in locality.hosts)
+        await trio.lowlevel.checkpoint()
+    return found
+
+
+def _reply(
+    query: Mapping[str, str], config: CompiledConfig, endpoints: Endpoints, health: Health, configured_at: float
+) -> Reply:
     """In a thread: a large configuration takes a while."""
     keep = _by_name(query.get("name_regex", ""))
     bootstrap = redact(json.loads(config.source), bootstrap_pb2.Bootstrap.DESCRIPTOR)
     configs = dumps(bootstrap, timestamp(configured_at), keep, config.secrets)
     if "include_eds" in query:
-        configs.insert(2, endpoints_dump(config.clusters, endpoints, keep))
+        configs.insert(2, endpoints_dump(config.clusters, endpoints, health, keep))
     text = query.get("mask", "")
     mask = field_mask.parse(text)
     if resource := query.get("resource", ""):

@@ -74,9 +74,9 @@ def compile_action(message: Any, match: Any, context: Context) -> ClusterAction 
     if kind == "weighted_clusters":
         here = context.at("weighted_clusters")
         weighted = _shares(message.weighted_clusters.clusters, here)
+        if message.weighted_clusters.use_hash_policy.value and not message.hash_policy:
+            here.error(("use_hash_policy",), "there is nothing to hash", "hash_policy of the route")
         weight_header = rewrites.header_name(message.weighted_clusters.header_name, here, "header_name")
-        if message.weighted_clusters.use_hash_policy.value and not message.hash_policy and not context.incomplete():
-            here.error(("use_hash_policy",), "there is nothing to hash", "a hash_policy of the route")
     elif kind == "cluster":
         context.require_cluster(message.cluster, "cluster")
     host = rewrites.host_rewrite(message, context)
@@ -90,13 +90,13 @@ def compile_action(message: Any, match: Any, context: Context) -> ClusterAction 
         weighted=weighted,
         cluster_header=rewrites.header_name(message.cluster_header, context, "cluster_header", pseudo=True),
         weight_header=weight_header,
-        weights_by_hash=message.weighted_clusters.use_hash_policy.value,
         not_found_status=NOT_FOUND_STATUS[message.cluster_not_found_response_code],
         path_rewrite=rewrites.path_rewrite(message, match, context),
         host_rewrite=host,
         append_x_forwarded_host=message.append_x_forwarded_host,
         labels=compile_labels(message.metadata_match),
         hash_policies=compile_hash_policies(message.hash_policy, context.at("hash_policy")),
+        drawn_by_hash=message.weighted_clusters.use_hash_policy.value,
     )
     return action if action.cluster or action.cluster_header or weighted else None
 
