@@ -89,7 +89,7 @@ class ClusterAction(msgspec.Struct, frozen=True, gc=False, tag="cluster"):
     Exactly one of `cluster`, `cluster_header` (the header that names the cluster) and `weighted` is not empty; the sum
     of the weights is not 0. `weight_header` is the header whose number draws one of them. `not_found_status` is the
     status where there is no such cluster. `labels` (`metadata_match`) say which of its hosts a request is for,
-    `hash_policies` what leads equal requests to the same one.
+    `hash_policies` what leads equal requests to the same one, and where `drawn_by_hash` to the same of `weighted`.
     """
 
     cluster: str
@@ -104,6 +104,7 @@ class ClusterAction(msgspec.Struct, frozen=True, gc=False, tag="cluster"):
     labels: Labels = ()
     forwarding: Forwarding = Forwarding()
     hash_policies: tuple[HashPolicy, ...] = ()
+    drawn_by_hash: bool = False
 
 
 class DirectResponseAction(msgspec.Struct, frozen=True, gc=False, tag="direct_response"):

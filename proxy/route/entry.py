@@ -10,7 +10,7 @@ from proxy.config.route import ClusterAction, ClusterWeight, Route, RouteConfigu
 from proxy.http.request import Request
 from proxy.route.conditions import Condition, by_path_alone, compile_conditions
 from proxy.route.finish import CompileEdits, compile_finish, no_edits
-from proxy.route.hash_policy import RequestHash
+from proxy.route.hash_policy import RequestHash, subject
 from proxy.route.labels import merged
 from proxy.route.matcher import Lookup, Predicate, RequestHead, lookup
 from proxy.route.path import compile_path
@@ -42,7 +42,8 @@ class RouteEntry:
     rest of what both do follows from the header lines of the request.
     `auto_host`: the host's own name becomes the authority, once it is picked.
     `retry` are its rules for retries, None if it has none. `labels` say which hosts of the cluster requests are for,
-    `request_hash` leads equal ones to the same host; None if it says nothing of that.
+    `request_hash` leads equal ones to the same host; None if it says nothing of that. `draws_by_hash`: to the same
+    share, too.
     """
 
     __slots__ = (
@@ -56,6 +57,7 @@ class RouteEntry:
         "by_head",
         "by_path_alone",
         "conditions",
+        "draws_by_hash",
         "finish_request",
         "finish_response",
         "labels",
@@ -119,6 +121,7 @@ class RouteEntry:
         self.labels: Labels = action.labels if isinstance(action, ClusterAction) else ()
         policy = action.forwarding.retry if isinstance(action, ClusterAction) else None
         self.retry = RetryRules(policy) if policy is not None else None
+        self.draws_by_hash = isinstance(action, ClusterAction) and action.drawn_by_hash and share is None
         hashed = action.hash_policies if isinstance(action, ClusterAction) else ()
         self.request_hash = RequestHash(hashed) if hashed else None
         self._path_matches: Predicate | None = None
@@ -145,11 +148,13 @@ class RouteEntry:
 
     def choose(self, request: RequestHead, drawn: int | None = None) -> RouteEntry:
         """What a request that matches gets: this entry, or one of its shares: by the number in the header that the
-        route names for this, else by the one that was `drawn`, else at random."""
+        route names for this, or by the request's hash, else by the one that was `drawn`, else at random."""
         shares = self._shares
         if shares is None:
             return self
         number = parse_number(request.headers.get(self._weight_header)) if self._weight_header else None
+        if self.draws_by_hash and self.request_hash is not None:
+            number = self.request_hash.number(subject(request))
         number = drawn if number is None else number
         return shares.pick() if number is None else shares.at(number % shares.total)
 

@@ -15,6 +15,7 @@ from proxy.config.hash_policy import CookieMaker, HashPolicy
 from proxy.http.cookies import cookie
 from proxy.http.headers import Headers
 from proxy.http.stream_data import HashableText, StateObject
+from proxy.http.stream_info import StreamInfo
 from proxy.route.conditions import first_value
 from proxy.route.matcher import RequestHead, lookup
 from proxy.route.substitution import compile_substitution
@@ -31,6 +32,19 @@ class Subject(NamedTuple):
     client: Address | None
     state: Mapping[str, StateObject] | None = None
     bake: Callable[[str, CookieMaker], bytes] | None = None
+
+
+def subject(request: RequestHead) -> Subject:
+    """Of a request whose route is looked for: no cookie is made yet."""
+    info = request.info
+    return Subject(request, None) if info is None else Subject(request, client_of(info), info.filter_state)
+
+
+def client_of(info: StreamInfo) -> Address | None:
+    """Who sent the request of `info`, as far as it is known."""
+    if info.downstream_remote is not None or info.connection is None:
+        return info.downstream_remote
+    return info.connection.remote
 
 
 _Method = Callable[[Subject], int | None]

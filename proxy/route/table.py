@@ -34,8 +34,8 @@ class VirtualHostRoutes:
 
     `by_path_alone`: no route of this virtual host looks at anything but the path. Then the same path always finds the
     same route, and a caller may keep what `find` returned for as long as the table lives.
-    `beyond_head`: a route looks at more than the head, at `RequestHead.random` or `RequestHead.info`, so each request
-    is asked for once, by itself.
+    `beyond_head`: a route, or the draw of its cluster, looks at more than the head, at `RequestHead.random` or
+    `RequestHead.info`, so each request is asked for once, by itself.
     `entries` are the routes in listed order; `tried(request)` are those that a request is offered in turn, with
     their places. `to_tls` takes requests that ought to have come by TLS, if there are any.
     """
@@ -50,7 +50,7 @@ class VirtualHostRoutes:
         self.to_tls: RouteEntry | None = None
         connect = [entry for entry in routes if entry.route.match.kind == "connect"]
         routes = [entry for entry in routes if entry.route.match.kind != "connect"] if connect else routes
-        self.beyond_head = any(beyond_head(entry.route.match) for entry in (*routes, *connect))
+        self.beyond_head = any(beyond_head(entry.route.match) or entry.draws_by_hash for entry in (*routes, *connect))
         self.by_path_alone = all(entry.by_path_alone for entry in (*routes, *connect))
         self.reads_fields = any(entry.reads_fields for entry in (*routes, *connect))
         self.find: Find = _find_by_index(RouteIndex(routes), part, connect)
@@ -144,9 +144,9 @@ class RouteTable:
         request.info = info
         try:
             entry = self.find(request.authority, request.path, request)
+            return None if entry is None else entry.choose(request)
         finally:
             request.info = None
-        return None if entry is None else entry.choose(request)
 
 
 def _routes(config: RouteConfiguration, host: VirtualHost, compile_edits: CompileEdits) -> VirtualHostRoutes:

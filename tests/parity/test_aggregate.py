@@ -22,8 +22,8 @@ pytestmark = pytest.mark.parity(
 )
 TYPE = "type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig"
 TCP = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
-REQUESTS = 200
-TOLERANCE = 0.18  # five standard deviations of 200 draws are 0.162 where a share is 0.7
+REQUESTS = {"spill": 100, "panic": 100}  # where a host is drawn; elsewhere a few show it
+TOLERANCE = 0.26  # five standard deviations of 100 draws are 0.25 where a share is a half
 DOWN = {"health_status": "UNHEALTHY"}
 AGGREGATES = {
     "first": ("up", "other"),
@@ -88,12 +88,13 @@ def pair() -> Iterator[Pair]:
 def shares(address: Any, name: str) -> dict[str, float]:
     request = f"GET /{name} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
     counted: Counter[str] = Counter()
+    requests = REQUESTS.get(name, 4)
     with Connection(address) as connection:
-        for _ in range(REQUESTS):
+        for _ in range(requests):
             connection.send(request)
             response = connection.receive()
             counted[json.loads(response.body)["origin"] if response.status == 200 else str(response.status)] += 1
-    return {key: count / REQUESTS for key, count in counted.items()}
+    return {key: count / requests for key, count in counted.items()}
 
 
 @pytest.mark.parametrize("name", AGGREGATES)
@@ -111,4 +112,5 @@ def test_tcp(pair: Pair) -> None:
         with Connection(proxy.address("tcp")) as connection:
             connection.send(request)
             told.append(json.loads(connection.receive().body)["origin"])
+            assert connection.sock.recv(1) == b""  # the origin ends it, and not we
     assert told == ["a", "a"]

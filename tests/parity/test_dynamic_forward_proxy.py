@@ -58,7 +58,7 @@ def pair(port: int) -> Iterator[Pair]:
 
         def cache(name: str, **fields: object) -> Fields:
             typed = {"name": "resolver", "typed_config": resolver}
-            common: Fields = {"dns_lookup_family": "V4_ONLY", "dns_query_timeout": "0.3s"}
+            common: Fields = {"dns_lookup_family": "V4_ONLY", "dns_query_timeout": "1s"}
             return {"name": name, **common, "typed_dns_resolver_config": typed, **fields}
 
         caches = {"forward": cache("cache"), "small": cache("small", max_hosts=1)}

@@ -59,6 +59,7 @@ POLICIES: dict[str, list[Fields]] = {
     "terminal_first": [QUERY, {**KEY, "terminal": True}, SOURCE],
     "state": [{"filter_state": {"key": "hashable"}}],
 }
+WEIGHTS = {"a": 20, "b": 30, "c": 50}
 BAKING: dict[str, Fields] = {"baked": BAKED, "session": {"name": "k", "ttl": "0s"}}
 
 
@@ -86,6 +87,15 @@ def pair(origin: Origin) -> Iterator[Pair]:
         route(f"/{cluster}/{name}", cluster, hash_policy=[{"cookie": cookie}])
         for cluster in ("ring", "in_turn", "nobody")
         for name, cookie in BAKING.items()
+    ]
+    shares = {
+        "use_hash_policy": True,
+        "clusters": [{"name": f"of_{name}", "weight": weight} for name, weight in WEIGHTS.items()],
+    }
+    clusters += [static_cluster(f"of_{name}", origin.ports[name]) for name in WEIGHTS]
+    routes += [
+        {"match": {"prefix": f"/weighted/{name}"}, "route": {"weighted_clusters": shares, "hash_policy": policies}}
+        for name, policies in POLICIES.items()
     ]
     baking[0]["response_headers_to_add"] = [{"header": {"key": "set-cookie", "value": "other=1"}}]
     values = [
@@ -146,6 +156,7 @@ def hosts(address: Any, path: str, asked: Asked, source: str | None = None) -> l
 @pytest.mark.parity(
     "rule 59",
     *of("config.route.v3.RouteAction", "hash_policy"),
+    *of("config.route.v3.WeightedCluster", "use_hash_policy"),
     *of(POLICY, "header", "cookie", "connection_properties", "query_parameter", "filter_state", "terminal"),
     *of(f"{POLICY}.Header", "header_name", "regex_rewrite"),
     *of(f"{POLICY}.FilterState", "key"),
@@ -161,8 +172,8 @@ def test_the_same_host(pair: Pair, name: str, listener: str) -> None:
         asked = [one for one in asked if "q" in one[0]]
     elif name == "accept":
         asked = [one for one in asked if any(line.startswith("accept") for line in one[1])]
-    for cluster in ("ring", "maglev"):
-        if name == "state" and listener == "plain":
+    for cluster in ("ring", "maglev", "weighted"):
+        if name == "state" and (listener == "plain" or cluster == "weighted"):  # no filter has set it then
             continue
         for source in ("127.0.0.1", "127.0.0.9", "127.1.2.3") if name in ("source", "several") else (None,):
             envoy, ours = (

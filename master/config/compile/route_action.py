@@ -31,7 +31,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "metadata_match",
         "hash_policy",
     ),
-    "envoy.config.route.v3.WeightedCluster": ("clusters", "header_name"),
+    "envoy.config.route.v3.WeightedCluster": ("clusters", "header_name", "use_hash_policy"),
     "envoy.config.route.v3.WeightedCluster.ClusterWeight": (
         "name",
         "cluster_header",
@@ -74,6 +74,8 @@ def compile_action(message: Any, match: Any, context: Context) -> ClusterAction 
     if kind == "weighted_clusters":
         here = context.at("weighted_clusters")
         weighted = _shares(message.weighted_clusters.clusters, here)
+        if message.weighted_clusters.use_hash_policy.value and not message.hash_policy:
+            here.error(("use_hash_policy",), "there is nothing to hash", "hash_policy of the route")
         weight_header = rewrites.header_name(message.weighted_clusters.header_name, here, "header_name")
     elif kind == "cluster":
         context.require_cluster(message.cluster, "cluster")
@@ -94,6 +96,7 @@ def compile_action(message: Any, match: Any, context: Context) -> ClusterAction 
         append_x_forwarded_host=message.append_x_forwarded_host,
         labels=compile_labels(message.metadata_match),
         hash_policies=compile_hash_policies(message.hash_policy, context.at("hash_policy")),
+        drawn_by_hash=message.weighted_clusters.use_hash_policy.value,
     )
     return action if action.cluster or action.cluster_header or weighted else None
 

@@ -80,7 +80,7 @@ def cluster(
     if known.type == "AGGREGATE":
         members = (one for name in known.members for one in config.clusters if one.name == name)
         hosts = tuple(host for one in members for host in _hosts(one, endpoints.clusters.get(one.name), counts, None))
-        note = f"its hosts are those of {', '.join(known.members)}, in this order"
+        note = f"those of {', '.join(known.members)}, in this order" if hosts else "no hosts"
     elif known.type in ("ORIGINAL_DST", "DYNAMIC_FORWARD_PROXY"):
         hosts, note = (), "each request says which its host is"
     elif not hosts and not (slots is not None and found is not None and HostSet.of(found).hosts):

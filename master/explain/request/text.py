@@ -81,6 +81,8 @@ def _to_cluster(cluster: Cluster) -> str:
     chance = f", which takes {drawn.percent:.3g} % of the requests" if drawn is not None else ""
     count = len(cluster.hosts)
     hosts = cluster.note if not count else "1 host" if count == 1 else f"{count} hosts"
+    if count and cluster.note:
+        hosts += f", {cluster.note}"
     return f"cluster {cluster.name}{chance}: {hosts}"
 
 

@@ -10,7 +10,7 @@ from proxy.config.hash_policy import CookieMaker
 from proxy.http.cookies import set_cookie
 from proxy.http.exchange import Exchange
 from proxy.route.entry import RouteEntry
-from proxy.route.hash_policy import RequestHash, Subject
+from proxy.route.hash_policy import RequestHash, Subject, client_of
 from proxy.upstream.cluster import Cluster
 
 
@@ -35,10 +35,7 @@ def hashed(policy: RequestHash, exchange: Exchange) -> Hashed:
         cookies.append(set_cookie(name, value, maker))
         return value
 
-    client = info.downstream_remote
-    if client is None and info.connection is not None:
-        client = info.connection.remote
-    number = policy.number(Subject(exchange.request, client, info.filter_state, bake))
+    number = policy.number(Subject(exchange.request, client_of(info), info.filter_state, bake))
     return Hashed(number, tuple(cookies))
 
 

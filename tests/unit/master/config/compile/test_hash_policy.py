@@ -97,3 +97,21 @@ def test_the_client_of_a_tcp_proxy() -> None:
     fields = "stat_prefix: t, cluster: c, hash_policy: [{source_ip: {}}]"
     plugin = compiled(tcp_bootstrap(fields, c=1)).listeners[0].filter_chains[0].filters[0]
     assert msgspec.msgpack.decode(plugin.config, type=Config).hash_source_ip
+
+
+def weighted(policy: str) -> str:
+    clusters = "[{name: origin, weight: 1}, {name: origin, weight: 3}]"
+    action = f"weighted_clusters: {{use_hash_policy: true, clusters: {clusters}}}, hash_policy: [{policy}]"
+    route = f'match: {{prefix: "/"}}, route: {{{action}}}'
+    return bootstrap(
+        route_config=f'{{name: local, virtual_hosts: [{{name: all, domains: ["*"], routes: [{{{route}}}]}}]}}'
+    )
+
+
+@pytest.mark.field("envoy.config.route.v3.WeightedCluster.use_hash_policy")
+def test_clusters_by_hash() -> None:
+    action = routes(weighted("{query_parameter: {name: q}}")).virtual_hosts[0].routes[0].action
+    assert isinstance(action, ClusterAction)
+    assert action.drawn_by_hash
+    (found,) = findings(weighted(""))
+    assert found.message == "there is nothing to hash"
