@@ -104,6 +104,7 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
         "remove_connection_termination_details",  # they are told by filters that we have not
     ),
     "envoy.config.route.v3.RetryPolicy.RetryHostPredicate": ("name",),  # the type of `typed_config` decides
+    "envoy.config.route.v3.RetryPolicy.RetryPriority": ("name",),
     "envoy.config.endpoint.v3.ClusterLoadAssignment": ("cluster_name",),  # `Cluster.name` is what counts
     "envoy.extensions.filters.common.set_filter_state.v3.FilterStateValue": (
         "read_only",  # Envoy 1.40 does not look at it any more
