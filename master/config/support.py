@@ -76,6 +76,7 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.accesslog.v3.RuntimeFilter": ("runtime_key",),  # obligatory, as for RuntimeUInt32
     "envoy.config.core.v3.JsonFormatOptions": ("sort_properties",),  # keys of JSON logs are sorted either way
     "envoy.config.core.v3.GrpcService": ("timeout",),  # streams, of which there are no others yet, have none
+    "envoy.config.core.v3.GrpcService.EnvoyGrpc": ("skip_envoy_headers",),  # our own calls have none
     "envoy.config.core.v3.RuntimeDouble": ("runtime_key",),  # as for RuntimeUInt32
     "envoy.config.core.v3.RuntimeFractionalPercent": ("runtime_key",),  # as for the next
     "envoy.config.core.v3.RuntimeUInt32": ("runtime_key",),  # obligatory, and without a runtime the default counts

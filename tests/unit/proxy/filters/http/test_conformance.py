@@ -29,6 +29,7 @@ SAMPLES: dict[str, tuple[str, ...]] = {
         f"'@type': type.googleapis.com/{HTTP}.buffer.v3.Buffer, max_request_bytes: 1000000}}}}",
     ),
     f"{HTTP}.buffer.v3.Buffer": ("max_request_bytes: 1000000",),
+    f"{HTTP}.dynamic_forward_proxy.v3.FilterConfig": ("dns_cache_config: {name: c, dns_lookup_family: V4_ONLY}",),
     f"{HTTP}.dynamic_modules.v3.DynamicModuleFilter": (
         f"{OWN_MODULE}, filter_name: Waits",
         f"{OWN_MODULE}, filter_name: Hooks",
