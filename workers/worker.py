@@ -16,6 +16,7 @@ from proxy.config.endpoints_delta import decode_delta
 from proxy.server import Server
 from shm import memfd
 from shm.processes import ProcessTable, State, Word
+from workers import garbage
 from workers.accepting import Acceptors
 from workers.handing_over import hand_over
 from workers.heartbeat import Load, beat
@@ -70,6 +71,7 @@ class Worker:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._beat)
             nursery.start_soon(self._watch_departures)
+            nursery.start_soon(garbage.collect, lambda: self._server.requests_active)
             await nursery.start(self._server.run)
             acceptors = Acceptors(
                 self._server, self._processes, index=self._index, generation=self._generation, nursery=nursery

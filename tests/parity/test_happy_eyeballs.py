@@ -20,17 +20,17 @@ pytestmark = pytest.mark.parity(
     *of("config.cluster.v3.UpstreamConnectionOptions", "happy_eyeballs_config"),
 )
 CARES = "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
+DEAD = "127.0.0.77"
 CASES = ("dead_first", "alive_first", "all_dead", "sixes_first", "fours_first", "fours_first_by_config", "logical")
 
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
-    """The origin is alive at 127.0.0.2; at its port, nobody is at 127.0.0.1 and ::1."""
-    with Origin(host="127.0.0.2") as origin, DnsServer() as server, socket.socket() as dead, _six() as dead_six:
-        dead.bind(("127.0.0.1", origin.port))
+    """The origin is alive at 127.0.0.2; nobody is at its port of `DEAD`, or at a port of ::1."""
+    with Origin(host="127.0.0.2") as origin, DnsServer() as server, _six() as dead_six:
         dead_six.bind(("::1", 0))
-        server.add("web.example", "A", "127.0.0.1", "127.0.0.2")
-        alive, four = socket_address("127.0.0.2", origin.port), socket_address("127.0.0.1", origin.port)
+        server.add("web.example", "A", DEAD, "127.0.0.2")
+        alive, four = socket_address("127.0.0.2", origin.port), socket_address(DEAD, origin.port)
         six = socket_address("::1", dead_six.getsockname()[1])
         first_four = {"happy_eyeballs_config": {"first_address_family_version": "V4"}}
         clusters = [
@@ -44,6 +44,7 @@ def pair() -> Iterator[Pair]:
                 **cluster("logical", socket_address("web.example", origin.port)),
                 "type": "LOGICAL_DNS",
                 "dns_lookup_family": "V4_ONLY",
+                "dns_refresh_rate": "1000s",
                 "typed_dns_resolver_config": {
                     "name": "resolver",
                     "typed_config": {"@type": CARES, "resolvers": [socket_address("127.0.0.1", server.port)]},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from msgspec.structs import replace
 
@@ -43,16 +43,35 @@ CompileMutations = Callable[[tuple[Mutation, ...]], EditHeaders | None]
 Kind = TypeVar("Kind", HttpCheck, TcpCheck, GrpcCheck)
 
 
-class Means(NamedTuple):
-    """What all checks of one cluster share. `edit` makes the mutations of its requests."""
+class Means:
+    """What all checks of one cluster share. `edit` makes the mutations of its requests, `counts` nobody sees."""
 
-    config: ClusterConfig
-    check: HealthCheck
-    sockets: TransportSockets
-    background: Background
-    stats: HealthCheckStats
-    codecs: Codecs
-    edit: EditHeaders | None
+    def __init__(
+        self,
+        config: ClusterConfig,
+        check: HealthCheck,
+        sockets: TransportSockets,
+        background: Background,
+        stats: HealthCheckStats,
+        codecs: Codecs,
+        edit: EditHeaders | None,
+    ) -> None:
+        self.check = check
+        self.sockets = sockets
+        self.background = background
+        self.stats = stats
+        self.codecs = codecs
+        self.edit = edit
+        self.counts = ClusterStats(Silent(), config.stat_name)
+        self.outcomes: Outcomes = self.counts.outcomes(internal=False)
+        self.config = replace(
+            config,
+            connect_timeout=inf,  # the check's own timeout is all that counts
+            idle_timeout=0.0,
+            max_requests_per_connection=0,
+            max_connection_duration=0.0,
+            preconnect_ratio=1.0,
+        )
 
 
 class Target(Generic[Kind]):
@@ -66,28 +85,14 @@ class Target(Generic[Kind]):
         self.timeout = check.timeout
         self.reuses = check.reuse_connection
         self.stats = means.stats
-        self.config = replace(
-            means.config,
-            connect_timeout=inf,  # the check's own timeout is all that counts
-            idle_timeout=0.0,
-            max_requests_per_connection=0,
-            max_connection_duration=0.0,
-            preconnect_ratio=1.0,
-        )
+        self.config, self.counts, self.outcomes = means.config, means.counts, means.outcomes
         self._means = means
-        self._counts = ClusterStats(Silent(), means.config.stat_name)
-        self.outcomes: Outcomes = self._counts.outcomes(internal=False)
 
     @property
     def kind(self) -> Kind:
         """How it is checked."""
         kind: Kind = self._means.check.kind  # type: ignore[assignment]
         return kind
-
-    @property
-    def counts(self) -> ClusterStats:
-        """What nobody sees."""
-        return self._counts
 
     @property
     def scheme(self) -> bytes:
@@ -108,8 +113,8 @@ class Target(Generic[Kind]):
     def pool(self, *, http2: bool) -> Pool:
         """A pool of its own: one connection that serves one check after the other."""
         cells = MemoryTable()
-        breaker = CircuitBreaker(Limits(NO_LIMIT, NO_LIMIT, NO_LIMIT), cells, 0, self._counts)
-        common = Common(self.host, self.config, self._counts, breaker, cells, itertools.count(1))
+        breaker = CircuitBreaker(Limits(NO_LIMIT, NO_LIMIT, NO_LIMIT), cells, 0, self.counts)
+        common = Common(self.host, self.config, self.counts, breaker, cells, itertools.count(1))
         codecs = self._means.codecs
         if http2:
             return Http2Pool(common, self.tls(), codecs.http2, self._means.background, object)
