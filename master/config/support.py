@@ -76,6 +76,7 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
     "envoy.config.accesslog.v3.RuntimeFilter": ("runtime_key",),  # obligatory, as for RuntimeUInt32
     "envoy.config.core.v3.JsonFormatOptions": ("sort_properties",),  # keys of JSON logs are sorted either way
     "envoy.config.core.v3.GrpcService": ("timeout",),  # streams, of which there are no others yet, have none
+    "envoy.config.core.v3.GrpcService.EnvoyGrpc": ("skip_envoy_headers",),  # our own calls have none
     "envoy.config.core.v3.RuntimeDouble": ("runtime_key",),  # as for RuntimeUInt32
     "envoy.config.core.v3.RuntimeFractionalPercent": ("runtime_key",),  # as for the next
     "envoy.config.core.v3.RuntimeUInt32": ("runtime_key",),  # obligatory, and without a runtime the default counts
@@ -103,6 +104,7 @@ NO_EFFECT: dict[str, tuple[str, ...]] = {
         "remove_connection_termination_details",  # they are told by filters that we have not
     ),
     "envoy.config.route.v3.RetryPolicy.RetryHostPredicate": ("name",),  # the type of `typed_config` decides
+    "envoy.config.route.v3.RetryPolicy.RetryPriority": ("name",),
     "envoy.config.endpoint.v3.ClusterLoadAssignment": ("cluster_name",),  # `Cluster.name` is what counts
     "envoy.extensions.filters.common.set_filter_state.v3.FilterStateValue": (
         "read_only",  # Envoy 1.40 does not look at it any more

@@ -26,6 +26,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, gc=False):
     """`config.route.v3.RetryPolicy`. `retry_on` holds names of `proxy.route.retry.RetryOn`; `max_interval` is at least
     `base_interval`. `avoid_previous_hosts`, `omit_canary_hosts`, `omit_host_metadata`: which hosts another attempt is
     not for, for want of which it looks for others `host_selection_retry_max_attempts` times.
+    `leave_priorities_after`: so many attempts to hosts of some priorities, and others get the next ones
+    (`PreviousPrioritiesConfig.update_frequency`); 0 for never.
     """
 
     retry_on: tuple[str, ...] = ()
@@ -43,6 +45,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, gc=False):
     omit_canary_hosts: bool = False
     omit_host_metadata: tuple[Labels, ...] = ()
     host_selection_retry_max_attempts: int = 1
+    leave_priorities_after: int = 0
 
 
 class MaxStreamDuration(msgspec.Struct, frozen=True, gc=False):

@@ -40,7 +40,8 @@ class Identity(msgspec.Struct, frozen=True):
     """What decides about a request's identity headers. Names and defaults are `HttpConnectionManager`'s.
 
     `internal_only_headers` (lower case) is the route configuration's. `scheme` overwrites `x-forwarded-proto`
-    (`scheme_header_transformation`) unless it is empty. `detections` are `original_ip_detection_extensions`.
+    (`scheme_header_transformation`) unless it is empty; `scheme_of_upstream`: an upstream of HTTP/2 is told what it is
+    spoken to by. `detections` are `original_ip_detection_extensions`.
     `packs_trace_reason` is the UUID request id's.
     """
 
@@ -54,6 +55,7 @@ class Identity(msgspec.Struct, frozen=True):
     always_set_request_id_in_response: bool = False
     via: str = ""
     scheme: str = ""
+    scheme_of_upstream: bool = False
     underscores: Literal["ALLOW", "REJECT_REQUEST", "DROP_HEADER"] = "ALLOW"
     internal_only_headers: tuple[str, ...] = ()
     client_cert: ClientCert = ClientCert()

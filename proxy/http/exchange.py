@@ -43,6 +43,7 @@ class Policy:
     requests a filter is for. `failures` hears of filters' exceptions.
     `proxy_100_continue`: `100 Continue` is the upstream's to say, and its 1xx are passed on.
     `rewrite_reply` is what `local_reply_config` does to local replies. `proxy_status`: what failed says so there.
+    `scheme_of_upstream`: an upstream is told the scheme that it is spoken to by, whatever the request's is.
     """
 
     response: ResponseRules
@@ -53,6 +54,7 @@ class Policy:
     rewrite_reply: local_reply.Rewrite | None = None
     proxy_status: ProxyStatus | None = None
     filter_trees: dict[int, Any] = field(default_factory=dict)
+    scheme_of_upstream: bool = False
 
     def overrides(self, route: RouteEntry | None, name: str) -> tuple[Any, ...]:
         """The per-route configurations of the filter instance `name`, from the least specific to the most specific."""
@@ -338,6 +340,12 @@ class Exchange:
         `send_end` follows, so that nothing is gained by waiting before it.
         """
         await self._pass_on(self._edits.data(data, self.request.method), flush=flush, last=last)
+
+    def scheme_towards(self, *, secure: bool) -> bytes:
+        """What an upstream of HTTP/2 is told, which is spoken to by TLS if it is `secure`."""
+        if self._policy.scheme_of_upstream:
+            return b"https" if secure else b"http"
+        return self.request.told_scheme
 
     @property
     def multiplexed(self) -> bool:

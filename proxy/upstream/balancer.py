@@ -42,8 +42,9 @@ class Balancer:
         self._by_place: Places | None = None
         self._panicked = panicked
         self._policy: Any = registry.load(POLICIES, self._config.policy)
-        self._hashes = self._config.hashes
+        self.hashes = self._config.hashes
         self._kept: dict[object, Any] = {}
+        self.hosts = HostSet()
         self._levels: Sequence[Level] = ()
         self._loads = priority_load.loads(())
         self._sources: dict[tuple[int, bool], Any] = {}
@@ -52,6 +53,7 @@ class Balancer:
     def update(self, hosts: HostSet) -> None:
         """Balance over `hosts` from now on."""
         config = self._config
+        self.hosts = hosts
         self._levels = hosts.levels
         self._loads = priority_load.loads(
             hosts.levels,
@@ -68,7 +70,7 @@ class Balancer:
             if priority.hosts and (self._loads.healthy[index] or self._loads.degraded[index]):
                 self._sources |= self._of_priority(index, priority, hosts.overprovisioning_factor, before)
         self._only = None
-        if self._loads.healthy[0] == 100 and not self._loads.panic[0] and not self._hashes:
+        if self._loads.healthy[0] == 100 and not self._loads.panic[0] and not self.hashes:
             self._only = self._sources.get((0, False))
 
     @property
@@ -93,24 +95,36 @@ class Balancer:
         """
         if self._only is not None and level is None:
             return self._only.pick()
-        if number is None or not self._hashes:
+        if number is None or not self.hashes:
             number = self._surroundings.random.getrandbits(64)
         priority, degraded = level or self._loads.choose(number)
         source = self._sources.get((priority, degraded))
+        if source is None:
+            source = self._late_source(priority, degraded) if level is not None else None
         if source is None:
             return None
         if self._loads.panic[priority]:
             if self._config.fail_on_panic:
                 return None
             self._panicked()
-        found: Host | None = source.find(number, attempt) if self._hashes else source.pick()
+        found: Host | None = source.find(number, attempt) if self.hashes else source.pick()
         return found
+
+    def _late_source(self, index: int, degraded: bool) -> Any:
+        """That of a priority which gets none of the load but what was drawn elsewhere (`previous_priorities.py`)."""
+        priority = self.hosts.priorities[index]
+        if self._loads.panic[index]:
+            source: Any = self._plain((index, "all"), priority.hosts, self._kept)
+        else:
+            source = self._source(index, priority, degraded, self.hosts.overprovisioning_factor, self._kept)
+        self._sources[index, degraded] = source
+        return source
 
     def _of_priority(
         self, index: int, priority: Priority, factor: int, before: dict[object, Any]
     ) -> dict[tuple[int, bool], Any]:
         """The sources of a priority that gets some of the load: its healthy hosts, its degraded ones."""
-        if self._hashes:
+        if self.hashes:
             table = self._table(index, priority, self._loads.panic[index], before)
             return {(index, False): table, (index, True): table}
         if self._loads.panic[index]:

@@ -36,6 +36,7 @@ from proxy.upstream.override_host import OverrideHost
 from proxy.upstream.owners import Owners
 from proxy.upstream.pool import Pool
 from proxy.upstream.pools import Pools
+from proxy.upstream.previous_priorities import PreviousPriorities
 from proxy.upstream.stats import ClusterStats, Outcomes
 from proxy.upstream.stream import UpstreamStream
 from proxy.upstream.tables import Tables
@@ -210,10 +211,18 @@ class Cluster:
         raise error
 
     def pick_another(
-        self, rejects: Callable[[Host], bool], attempts: int, context: LoadBalancerContext = ANYBODY
+        self,
+        rejects: Callable[[Host], bool],
+        attempts: int,
+        context: LoadBalancerContext = ANYBODY,
+        priorities: PreviousPriorities | None = None,
     ) -> Pool | None:
-        """The pool of the next host for `context` that is not rejected; after `attempts` more picks whichever comes."""
+        """The pool of the next host for `context` that is not rejected; after `attempts` more picks whichever comes.
+        `priorities` are those that have been tried, if anybody asks.
+        """
         balancer = self.balancer.choose(context)
+        if priorities is not None:
+            balancer = priorities.without_them(balancer)
         host = balancer.pick(context.number)
         for attempt in range(1, attempts + 1):
             if host is None or not rejects(host):

@@ -6,7 +6,8 @@ and sum up to 100.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 
@@ -72,6 +73,25 @@ def loads(levels: Sequence[Level], *, overprovisioning_factor: int = 140, panic_
             share[first] += left
             break
     return Loads(tuple(healthy), tuple(degraded), panic)
+
+
+def without(levels: Sequence[Level], excluded: Collection[int], overprovisioning_factor: int) -> Loads | None:
+    """What each of `levels` gets if those of the numbers `excluded` get nothing (Envoy's retry priorities). Panic is no
+    matter here. None if nobody else can take anything.
+    """
+    available = [
+        (0, 0) if index in excluded else availability(level, overprovisioning_factor)
+        for index, level in enumerate(levels)
+    ]
+    total = min(100, sum(healthy + degraded for healthy, degraded in available))
+    if not total:
+        return None
+    healthy, degraded, left = [0] * len(levels), [0] * len(levels), 100
+    while left:  # what rounding leaves goes to those that come first
+        for shares, of in ((healthy, 0), (degraded, 1)):
+            more, left = _distribute([one[of] for one in available], left, total)
+            shares[:] = map(operator.add, shares, more)
+    return Loads(tuple(healthy), tuple(degraded), (False,) * len(levels))
 
 
 def _distribute(available: Sequence[int], load: int, total: int) -> tuple[list[int], int]:

@@ -23,8 +23,7 @@ from tests.parity.rules import of
 
 THRESHOLDS = "config.cluster.v3.CircuitBreakers.Thresholds"
 RETRYING = {"retry_policy": {"retry_on": "5xx", "num_retries": 1, "retry_back_off": {"base_interval": "0.001s"}}}
-SLOWLY = {"retry_policy": {"retry_on": "5xx", "num_retries": 1, "retry_back_off": {"base_interval": "0.3s"}}}
-HELD = "delay=0.25"
+HELD = "delay=0.5"
 
 
 def limited(name: str, *ports: int, **thresholds: Any) -> Fields:
@@ -45,9 +44,7 @@ def pair() -> Iterator[Pair]:
             static_cluster("host", a, circuit_breakers=of_hosts),
             static_cluster("hosts", a, b, circuit_breakers=of_hosts),
         ]
-        routes = [
-            route(f"/{c['name']}/", c["name"], **(SLOWLY if c["name"] == "least" else RETRYING)) for c in clusters
-        ]
+        routes = [route(f"/{c['name']}/", c["name"], **RETRYING) for c in clusters]
         text = bootstrap([http_listener(virtual_host("v", ["*"], *routes))], clusters)
         with run_pair(text) as pair:
             yield pair
@@ -63,18 +60,20 @@ def get(proxy: Envoy | Proxy, target: str, headers: str = "") -> Response:
 
 
 @contextlib.contextmanager
-def held(proxy: Envoy | Proxy, cluster: str) -> Iterator[None]:
-    """A request of the cluster is under way; its answer is read at the end."""
-    before = proxy.stats()[f"cluster.{cluster}.upstream_rq_total"]
-    with Connection(proxy.address()) as connection:
-        connection.send(f"GET /{cluster}/?{HELD} HTTP/1.1\r\nhost: h\r\n\r\n".encode())
-        wait_for(partial(begun, proxy, cluster, before), deadline=5, what="the request is under way")
+def held(pair: Pair, cluster: str) -> Iterator[None]:
+    """The first request of the cluster is under way on both; the answers are read at the end."""
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(Connection(proxy.address())) for proxy in both(pair)]
+        for connection in connections:
+            connection.send(f"GET /{cluster}/?{HELD} HTTP/1.1\r\nhost: h\r\n\r\n".encode())
+        for proxy in both(pair):
+            wait_for(partial(begun, proxy, cluster), deadline=5, what="the request is under way")
         yield
-        assert connection.receive().status == 200
+        assert [connection.receive().status for connection in connections] == [200, 200]
 
 
-def begun(proxy: Envoy | Proxy, cluster: str, before: int) -> bool:
-    return proxy.stats()[f"cluster.{cluster}.upstream_rq_total"] > before
+def begun(proxy: Envoy | Proxy, cluster: str) -> bool:
+    return proxy.stats()[f"cluster.{cluster}.upstream_rq_total"] > 0
 
 
 def gauges(proxy: Envoy | Proxy, cluster: str) -> dict[str, int]:
@@ -96,9 +95,11 @@ def test_a_share_of_what_runs_may_be_retried(pair: Pair) -> None:
     for proxy in both(pair):
         assert get(proxy, "/none-left/?status=503").status == 503
         assert proxy.stats()["cluster.none-left.upstream_rq_retry_overflow"] == 1
-        with held(proxy, "half"):
+    with held(pair, "half"):
+        for proxy in both(pair):
             script = f"x-script: status=503&fails=1&key={id(proxy)}\r\n"
             assert get(proxy, "/half/", script).status == 200
+    for proxy in both(pair):
         assert proxy.stats()["cluster.half.upstream_rq_retry_overflow"] == 0
     for cluster in ("none-left", "half"):
         assert_same_gauges(pair, cluster)
@@ -106,19 +107,19 @@ def test_a_share_of_what_runs_may_be_retried(pair: Pair) -> None:
 
 @pytest.mark.parity("rule 38", f"{THRESHOLDS}.RetryBudget.min_retry_concurrency")
 def test_as_many_may_always_be_retried(pair: Pair) -> None:
-    target = b"GET /least/?status=503 HTTP/1.1\r\nhost: h\r\n\r\n"
-    for proxy in both(pair):
-        with Connection(proxy.address()) as first, Connection(proxy.address()) as second:
-            first.send(target)
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(Connection(proxy.address())) for proxy in both(pair)]
+        for connection in slow:
+            connection.send(b"GET /least/ HTTP/1.1\r\nhost: h\r\nx-script: status=503&delay=0.6\r\n\r\n")
+        for proxy in both(pair):
 
-            def waits(proxy: Envoy | Proxy = proxy) -> bool:
+            def retried(proxy: Envoy | Proxy = proxy) -> bool:
                 return proxy.stats().get("cluster.least.retry.upstream_rq_503") == 1
 
-            wait_for(waits, deadline=5, what="the retry waits")
-            assert second.request(target).status == 503
+            wait_for(retried, deadline=5, what="the retry is under way")
+            assert get(proxy, "/least/", "x-script: status=503\r\n").status == 503
             assert proxy.stats()["cluster.least.upstream_rq_retry_overflow"] == 1
-            assert first.receive().status == 503
-    assert_same_gauges(pair, "least")
+        assert [connection.receive().status for connection in slow] == [503, 503]
 
 
 @pytest.mark.parity("rule 38", f"{THRESHOLDS}.max_connection_pools", f"{THRESHOLDS}.track_remaining")
@@ -137,14 +138,17 @@ def test_there_may_be_no_more_pools(pair: Pair) -> None:
 @pytest.mark.field("envoy.config.cluster.v3.CircuitBreakers.per_host_thresholds")
 def test_connections_to_one_host(pair: Pair) -> None:
     """A request waits for the one that there is; another host has its own."""
+    for cluster in ("host", "hosts"):
+        with held(pair, cluster):
+            waiting = [Connection(proxy.address()) for proxy in both(pair)]
+            with waiting[0], waiting[1]:
+                for connection in waiting:
+                    connection.send(f"GET /{cluster}/ HTTP/1.1\r\nhost: h\r\n\r\n".encode())
+                assert [connection.receive().status for connection in waiting] == [200, 200]
     for proxy in both(pair):
-        with held(proxy, "host"):
-            assert get(proxy, "/host/").status == 200
         stats = proxy.stats()
         assert (stats["cluster.host.upstream_cx_overflow"], stats["cluster.host.upstream_cx_total"]) == (1, 1)
-        with held(proxy, "hosts"):
-            assert get(proxy, "/hosts/").status == 200
-        assert proxy.stats()["cluster.hosts.upstream_cx_overflow"] == 0
+        assert stats["cluster.hosts.upstream_cx_overflow"] == 0
 
 
 @pytest.mark.parity("rule 38", "config.cluster.v3.CircuitBreakers.per_host_thresholds")

@@ -190,6 +190,9 @@ WE_REFUSE_MORE = {
     "a Unix socket in a DNS cluster": endpoints("STRICT_DNS", PIPE),
     "a TCP proxy to an unknown cluster": tcp_proxy("cluster: nope"),
     "a file of secrets without the secret": secret_of("/dev/null"),
+    "use_hash_policy with nothing to hash": bootstrap().replace(
+        "{cluster: origin}", "{weighted_clusters: {use_hash_policy: true, clusters: [{name: origin, weight: 1}]}}"
+    ),
     "total_weight, which does nothing": bootstrap().replace(
         "{cluster: origin}", "{weighted_clusters: {total_weight: 5, clusters: [{name: origin, weight: 1}]}}"
     ),

@@ -112,7 +112,7 @@ def test_what_is_told(pair: Pair, name: str) -> None:
     assert ours == envoy
 
 
-@pytest.mark.parity(FILTER, "rule 55")
+@pytest.mark.parity("rule 55", *of(FILTER, "headers"))
 def test_a_proxy_that_is_to_be_left_says_so(pair: Pair) -> None:
     for proxy in (pair.envoy, pair.ours):
         assert proxy.admin("/healthcheck/fail", "POST").status == 200
@@ -128,7 +128,7 @@ def test_a_proxy_that_is_to_be_left_says_so(pair: Pair) -> None:
     assert ours == envoy
 
 
-@pytest.mark.parity("config.accesslog.v3.AccessLogFilter.not_health_check_filter", HCM)
+@pytest.mark.parity("config.accesslog.v3.AccessLogFilter.not_health_check_filter", *of(HCM, "access_log"))
 def test_what_is_logged_and_counted(pair: Pair) -> None:
     def lines(name: str) -> list[list[str]]:
         return [(proxy.directory / name).read_text().splitlines() for proxy in (pair.envoy, pair.ours)]

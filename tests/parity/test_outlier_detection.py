@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pytest
 import yaml
 
 from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, socket_address, static_cluster, virtual_host
-from tests.kit.client import Connection
+from tests.kit.client import Connection, ConnectionEnded
 from tests.kit.config import findings
 from tests.kit.envoy import Envoy, validate
 from tests.kit.origin import Origin
@@ -25,6 +26,7 @@ from tests.kit.proxy import Proxy
 from tests.kit.unreachable import Unreachable
 from tests.parity.rules import of
 
+PATIENCE = 20.0  # s: on a machine that has much else to do, logs may be late
 FOREVER = "1000s"
 ONE = {"max_ejection_percent": 100, "interval": FOREVER}
 """Of a cluster whose only host may be ejected, and stays so."""
@@ -50,17 +52,14 @@ SPLIT = {**ONE, "split_external_local_origin_errors": True}
 CASES: dict[str, Case] = {
     "five_in_a_row": Case(ONE, ("status=500",) * 5),
     "four_in_a_row": Case(ONE, ("status=500",) * 4 + ("status=404",) + ("status=599",) * 4),
-    "default_share": Case({"interval": FOREVER}, ("status=503",) * 20, ("a", "b")),
-    "half": Case({**ONE, "max_ejection_percent": 50}, ("status=500",) * 30, ("a", "b")),
-    "always_one": Case({"interval": FOREVER, "always_eject_one_host": True}, ("status=500",) * 30, ("a", "b")),
-    "not_enforced": Case({**ONE, "enforcing_consecutive_5xx": 0}, ("status=500",) * 10),
+    "not_enforced": Case({**ONE, "enforcing_consecutive_5xx": 0}, ("status=500",) * 5),
     "threshold": Case({**ONE, "consecutive_5xx": 2}, ("status=500",) * 2),
-    "gateway": Case(GATEWAY, ("status=502", "status=503", "status=504") * 2),
+    "gateway": Case(GATEWAY, ("status=502", "status=503", "status=504", "status=502", "status=503")),
     "gateway_and_others": Case(GATEWAY, ("status=502",) * 4 + ("status=500",) + ("status=502",) * 4),
     "gateway_threshold": Case({**GATEWAY, "consecutive_gateway_failure": 2}, ("status=504",) * 2),
     "closed": Case(ONE, ("close=before",) * 5),
     "reset": Case(GATEWAY, ("close=before&reset=1",) * 5),
-    "cut_short": Case({**ONE, "consecutive_5xx": 1}, ("body=10&close=half",)),
+    "cut_short": Case({**ONE, "consecutive_5xx": 1}, ("body=10&chunk=5&close=half",)),
     "garbage": Case(ONE, ("raw=garbage%0d%0a%0d%0a",) * 5),
     "refused": Case(GATEWAY, ("",) * 5, (REFUSED,)),
     "timeout": Case({**GATEWAY, "consecutive_gateway_failure": 2}, ("delay=0.2",) * 2, action={"timeout": "0.05s"}),
@@ -98,7 +97,6 @@ CASES: dict[str, Case] = {
     "split_timeout": Case(
         {**SPLIT, "consecutive_local_origin_failure": 1}, ("delay=0.2",), action={"timeout": "0.05s"}
     ),
-    "panic": Case(ONE, ("status=500",) * 5 + ("", "")),
     "overloaded": Case({**ONE, "consecutive_5xx": 1}, ("",)),
 }
 LIMITED = {"circuit_breakers": {"thresholds": [{"max_requests": 0}]}}
@@ -135,6 +133,13 @@ RATES: dict[str, Fields] = {
 }
 """Of three hosts, one of which refuses."""
 
+ONE_OF_TWO: dict[str, Fields] = {
+    "half": {"max_ejection_percent": 50},
+    "always_one": {"always_eject_one_host": True},
+    "less_than_half": {"max_ejection_percent": 49},
+    "default_share": {},
+}
+
 BACK = {"consecutive_5xx": 2, "max_ejection_percent": 100, "interval": "0.1s", "base_ejection_time": "0.2s"}
 
 
@@ -159,6 +164,9 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
         for name, detection in RATES.items():
             add(name, ("a", "b", REFUSED), {**NOT_IN_A_ROW, **detection}, {})
         add("back", ("a",), BACK, {})
+        add("panic", ("a",), {**ONE, "consecutive_5xx": 1}, {})
+        for name, detection in ONE_OF_TWO.items():
+            add(name, ("a", "b"), {"interval": FOREVER, "consecutive_5xx": 2, **detection}, {})
         add("tcp", (REFUSED,), ONE, {})
         add("tcp_well", ("a",), {**ONE, "consecutive_5xx": 1}, {})
         listeners = [http_listener(virtual_host("v", ["*"], *routes)), tcp("tcp"), tcp("tcp_well")]
@@ -175,26 +183,26 @@ def tcp(name: str) -> Fields:
 
 
 def ask(proxy: Envoy | Proxy, name: str, queries: tuple[str, ...], headers: str = "", method: str = "GET") -> list[int]:
-    """The statuses of the answers, each over a connection of its own where the last one was cut short; -1 for none."""
-    found = []
-    for query in queries:
-        with contextlib.closing(Connection(proxy.address("main")).__enter__()) as connection:
+    """The statuses of the answers, -1 for one that was cut short, after which there is another connection."""
+    found, address = [], proxy.address("main")
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(Connection(address))
+        for query in queries:
             length = "content-length: 0\r\n" if method == "POST" else ""
             head = f"{method} /{name}/?{query} HTTP/1.1\r\nhost: h\r\n{headers}{length}\r\n"
             try:
                 found.append(connection.request(head.encode()).status)
-            except EOFError:
+            except ConnectionEnded:
                 found.append(-1)
+                connection = stack.enter_context(Connection(address))
     return found
 
 
 def counted(proxy: Envoy | Proxy, name: str) -> dict[str, int]:
-    prefix = f"cluster.{name}."
-    found = {stat.removeprefix(prefix): value for stat, value in proxy.stats().items() if stat.startswith(prefix)}
+    wanted = rf"^cluster\.{name}\.(outlier_detection|membership_healthy$)"
+    lines = proxy.admin(f"/stats?filter={quote(wanted)}").body.decode().splitlines()
     return {
-        stat: value
-        for stat, value in found.items()
-        if stat.startswith(("outlier_detection", "membership_healthy", "lb_healthy_panic"))
+        stat.removeprefix(f"cluster.{name}."): int(value) for stat, _, value in (one.partition(": ") for one in lines)
     }
 
 
@@ -225,8 +233,8 @@ def same(bed: Bed, name: str, hosts: int) -> bool:
 def assert_same(bed: Bed, name: str, hosts: int = 1) -> None:
     """Once nothing changes any more."""
     with contextlib.suppress(AssertionError):  # it is told below what differs
-        wait_for(partial(same, bed, name, hosts), deadline=5, what="the same is told")
-    assert told(bed.pair.ours, name, hosts) == told(bed.pair.envoy, name, hosts)
+        wait_for(partial(same, bed, name, hosts), deadline=PATIENCE, what="the same is told")
+    assert told(bed.pair.ours, name, hosts) == told(bed.pair.envoy, name, hosts), bed.pair.ours.output()[-3000:]
 
 
 @pytest.mark.parity(
@@ -273,11 +281,17 @@ def test_failures_in_a_row(bed: Bed, name: str) -> None:
     ),
 )
 def test_rates(bed: Bed) -> None:
-    """Who is found out may be found out in several intervals: what counts is by what, and who is ejected."""
-    for _ in range(3):
+    """Who is found out may be found out in several intervals: what counts is by what, and who is ejected. Requests must
+    come fast enough for one interval, which takes another go on a machine that has much else to do.
+    """
+
+    def send(name: str) -> None:
+        for proxy in bed.pair.envoy, bed.pair.ours:
+            ask(proxy, name, ("body=0",) * 12)
+
+    for _ in range(2):
         for name in RATES:
-            for proxy in bed.pair.envoy, bed.pair.ours:
-                ask(proxy, name, ("",) * 12)
+            send(name)
 
     def verdict(proxy: Envoy | Proxy, name: str) -> Any:
         words = counted(proxy, name).items()
@@ -286,11 +300,14 @@ def test_rates(bed: Bed) -> None:
         return found, kinds, {event["upstream_url"] for event in events(proxy, name)}, flags(proxy, name)
 
     def equal(name: str) -> bool:
-        return verdict(bed.pair.envoy, name) == verdict(bed.pair.ours, name)
+        if verdict(bed.pair.envoy, name) == verdict(bed.pair.ours, name):
+            return True
+        send(name)
+        return False
 
     for name in RATES:
         with contextlib.suppress(AssertionError):
-            wait_for(partial(equal, name), deadline=3, what="the same is told")
+            wait_for(partial(equal, name), deadline=PATIENCE, what="the same is told")
         assert verdict(bed.pair.ours, name) == verdict(bed.pair.envoy, name), name
     assert verdict(bed.pair.ours, "rate")[1] == {("SUCCESS_RATE", "EJECT", True)}
 
@@ -304,15 +321,44 @@ def test_who_is_ejected_comes_back(bed: Bed) -> None:
             def back(proxy: Envoy | Proxy = proxy, number: int = number) -> bool:
                 return [event["action"] for event in events(proxy, "back")] == ["EJECT", "UNEJECT"] * number
 
-            wait_for(back, deadline=10, what="it is back")
+            wait_for(back, deadline=PATIENCE, what="it is back")
     envoy, ours = (events(proxy, "back") for proxy in (bed.pair.envoy, bed.pair.ours))
     assert [set(event) for event in ours] == [set(event) for event in envoy]
     for key in ("type", "action", "num_ejections", "enforced"):
         assert [event[key] for event in ours] == [event[key] for event in envoy]
     found = [counted(proxy, "back") for proxy in (bed.pair.envoy, bed.pair.ours)]
-    for counts in found:
-        del counts["lb_healthy_panic"]  # Envoy's workers hear up to a second later that a host is back
     assert found[0] == found[1]
+
+
+@pytest.mark.parity(
+    "rule 37", *of("config.cluster.v3.OutlierDetection", "max_ejection_percent", "always_eject_one_host")
+)
+@pytest.mark.parametrize("name", ONE_OF_TWO)
+def test_one_of_two_may_be_ejected(bed: Bed, name: str) -> None:
+    """Both fail; how often the second one is found out depends on when workers hear of the first one."""
+    found = []
+    for proxy in bed.pair.envoy, bed.pair.ours:
+
+        def overflows(proxy: Envoy | Proxy = proxy) -> bool:
+            ask(proxy, name, ("status=500",) * 4)
+            return counted(proxy, name)["outlier_detection.ejections_overflow"] > 0
+
+        wait_for(overflows, deadline=PATIENCE, what="no more hosts may be ejected")
+        found.append((counted(proxy, name)["outlier_detection.ejections_active"], flags(proxy, name)))
+    assert found[1] == found[0]
+    assert found[0][0] == (name in ("half", "always_one"))
+
+
+@pytest.mark.parity("rule 34", "rule 37")
+def test_where_all_are_ejected_all_are_asked(bed: Bed) -> None:
+    for proxy in bed.pair.envoy, bed.pair.ours:
+        assert ask(proxy, "panic", ("status=500",)) == [500]
+
+        def panicked(proxy: Envoy | Proxy = proxy) -> bool:
+            assert ask(proxy, "panic", ("",)) == [200]
+            return proxy.stats()["cluster.panic.lb_healthy_panic"] > 0
+
+        wait_for(panicked, deadline=PATIENCE, what="the only host is asked although it is ejected")
 
 
 @pytest.mark.parity("config.cluster.v3.OutlierDetection.consecutive_5xx")

@@ -10,12 +10,13 @@ import yaml
 from tests.kit.bootstrap import Fields, bootstrap, http_listener, route, virtual_host
 from tests.kit.origin import Origin
 from tests.kit.parity import Pair, run_pair
-from tests.parity.balancing import DEGRADED, DOWN, REQUESTS, assert_alike, cluster, group, host, placed, shares
+from tests.parity.balancing import DEGRADED, DOWN, assert_alike, cluster, group, host, placed, shares
 from tests.parity.rules import of
 
 ZONES = "config.cluster.v3.Cluster.CommonLbConfig.ZoneAwareLbConfig"
 EXTENSION = "extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig"
 NAMES = ("a", "b", "c", "d", "e", "f")
+REQUESTS = 180
 
 
 def zoned(here: str, there: str, elsewhere: str = "", **fields: Fields) -> Fields:
@@ -100,8 +101,8 @@ def pair(origin: Origin) -> Iterator[Pair]:
 @pytest.mark.parametrize("name", CASES)
 def test_the_same_shares(pair: Pair, name: str) -> None:
     before = [proxy.stats() for proxy in (pair.envoy, pair.ours)]
-    envoy, ours = (shares(proxy.address(), name) for proxy in (pair.envoy, pair.ours))
-    assert_alike(ours, envoy)
+    envoy, ours = (shares(proxy.address(), name, REQUESTS) for proxy in (pair.envoy, pair.ours))
+    assert_alike(ours, envoy, REQUESTS)
     after = [proxy.stats() for proxy in (pair.envoy, pair.ours)]
 
     def counted(which: int, stat: str) -> int:
@@ -111,7 +112,7 @@ def test_the_same_shares(pair: Pair, name: str) -> None:
         assert counted(1, stat) == counted(0, stat), stat
     drawn = ("lb_zone_routing_all_directly", "lb_zone_routing_cross_zone", "lb_zone_routing_sampled")
     of_envoy, of_ours = ({stat: counted(which, stat) / REQUESTS for stat in drawn} for which in (0, 1))
-    assert_alike(of_ours, of_envoy)
+    assert_alike(of_ours, of_envoy, REQUESTS)
     for stat in ("lb_zone_cluster_too_small", "lb_local_cluster_not_ok", "lb_recalculate_zone_structures"):
         of_both = [one.get(f"cluster.{name}.{stat}", 0) > 0 for one in after]  # each thread of Envoy's counts
         assert of_both[0] == of_both[1], stat

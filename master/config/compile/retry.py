@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PREVIOUS_HOSTS = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
 OMIT_CANARIES = "envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate"
 OMIT_METADATA = "envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig"
+PREVIOUS_PRIORITIES = "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
 HOST_PREDICATES = (PREVIOUS_HOSTS, OMIT_CANARIES, OMIT_METADATA)
 
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -26,6 +27,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "num_retries",
         "per_try_timeout",
         "per_try_idle_timeout",
+        "retry_priority",
         "retry_host_predicate",
         "host_selection_retry_max_attempts",
         "retriable_status_codes",
@@ -38,6 +40,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff": ("reset_headers", "max_interval"),
     "envoy.config.route.v3.RetryPolicy.ResetHeader": ("name", "format"),
     "envoy.config.route.v3.RetryPolicy.RetryHostPredicate": ("typed_config",),
+    "envoy.config.route.v3.RetryPolicy.RetryPriority": ("typed_config",),
+    PREVIOUS_PRIORITIES: ("update_frequency",),
     PREVIOUS_HOSTS: (),
     OMIT_CANARIES: (),
     OMIT_METADATA: ("metadata_match",),
@@ -76,6 +80,7 @@ def compile_retry_policy(message: Any, context: Context) -> RetryPolicy:
         retriable_request_headers=_matchers(message.retriable_request_headers, context.at("retriable_request_headers")),
         **_host_predicates(message, context.at("retry_host_predicate")),
         host_selection_retry_max_attempts=message.host_selection_retry_max_attempts or 1,
+        leave_priorities_after=_priorities(message, context.at("retry_priority")),
     )
 
 
@@ -108,6 +113,22 @@ def _back_off(message: Any, context: Context) -> tuple[float, float]:
 
 def _matchers(messages: Any, context: Context) -> tuple[Any, ...]:
     return tuple(compile_header_matcher(message, context.at(index)) for index, message in enumerate(messages))
+
+
+def _priorities(message: Any, context: Context) -> int:
+    """After how many attempts the hosts of other priorities are asked; 0 for never."""
+    if not message.HasField("retry_priority"):
+        return 0
+    given = message.retry_priority.typed_config
+    kind = any_types.split_url(given.type_url) or ""
+    config: Any = unpack(given) if kind == PREVIOUS_PRIORITIES else None
+    if config is not None:
+        return int(config.update_frequency)
+    if (*context.path, "typed_config") not in context.unsupported:
+        context.error(
+            ("typed_config",), f"no retry priority has the type {kind}", PREVIOUS_PRIORITIES, kind="reference"
+        )
+    return 0
 
 
 def _host_predicates(message: Any, context: Context) -> dict[str, Any]:

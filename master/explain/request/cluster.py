@@ -32,12 +32,14 @@ LIMITS = {
         ("max_pending_requests", ClusterColumn.PENDING),
         ("max_requests", ClusterColumn.REQUESTS),
         ("max_retries", ClusterColumn.RETRIES),
+        ("max_connection_pools", ClusterColumn.POOLS),
     ),
     True: (
         ("max_connections", ClusterColumn.HIGH_CONNECTIONS),
         ("max_pending_requests", ClusterColumn.HIGH_PENDING),
         ("max_requests", ClusterColumn.HIGH_REQUESTS),
         ("max_retries", ClusterColumn.HIGH_RETRIES),
+        ("max_connection_pools", ClusterColumn.HIGH_POOLS),
     ),
 }
 """Of default and of high priority."""
@@ -191,7 +193,10 @@ def _breakers(
     own = next((index for index, one in enumerate(thresholds) if one.get("priority", "DEFAULT") == priority), None)
     limits = config.high_breaker if high else config.breaker
     for name, column in LIMITS[high]:
+        limit = getattr(limits, name)
+        if limit is None or (name == "max_retries" and limits.retry_budget is not None):  # which has no one number
+            continue
         place = places.of(*at, "circuit_breakers", "thresholds", own, name) if own is not None else DEFAULT
         slot = endpoints.slot if endpoints is not None else 0
         used = max(0, counts.clusters.total(slot, column)) if counts is not None else None
-        yield Breaker(name, getattr(limits, name), used, place)
+        yield Breaker(name, limit, used, place)

@@ -43,6 +43,7 @@ def suits(config: Config, filters: Sequence[Any]) -> bool:
         and last.upstream_logs is None
         and all(edits_by_constants(other) or never_waits(other) for other in before)
         and not config.identity.always_set_request_id_in_response
+        and not config.identity.scheme_of_upstream
         and config.identity.underscores == "ALLOW"
         and not config.identity.detections  # a plan does not know the peer
         and not config.early_mutations

@@ -55,7 +55,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension": ("typed_config",),
     f"{HCM}.InternalAddressConfig": ("unix_sockets", "cidr_ranges"),
     "envoy.config.core.v3.CidrRange": ("address_prefix", "prefix_len"),
-    "envoy.config.core.v3.SchemeHeaderTransformation": ("scheme_to_overwrite",),
+    "envoy.config.core.v3.SchemeHeaderTransformation": ("scheme_to_overwrite", "match_upstream"),
 }
 
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.1/32", "fd00::/8", "::1/128")
@@ -89,6 +89,7 @@ def identity(message: Any, context: CompileContext) -> Identity:
         always_set_request_id_in_response=message.always_set_request_id_in_response,
         via=message.via,
         scheme=message.scheme_header_transformation.scheme_to_overwrite,
+        scheme_of_upstream=message.scheme_header_transformation.match_upstream,
         underscores=UNDERSCORES[message.common_http_protocol_options.headers_with_underscores_action],
         client_cert=_client_cert(message),
         detections=_detections(message, context),

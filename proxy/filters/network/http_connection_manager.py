@@ -103,6 +103,7 @@ class HttpConnectionManager:
             failures=FilterFailures(context.stats.counter(f"{http_context.stat_prefix}filter_exceptions")),
             proxy_100_continue=config.proxy_100_continue,
             proxy_status=config.proxy_status,
+            scheme_of_upstream=config.identity.scheme_of_upstream,
             rewrite_reply=None if config.local_reply is None else LocalReplies(config.local_reply).rewrite,
         )
         self.plans: Plans | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from proxy.config.cluster import Host
 from proxy.errors import Flag, ProxyError
 from proxy.filters.http.router_headers import TIMEOUT_RETRY, tell_timeout
 from proxy.filters.router.forwarding import Forwarding
@@ -14,8 +15,14 @@ from proxy.route.finish import ATTEMPT_COUNT
 from proxy.route.retry import RetryState
 from proxy.upstream.judge import Verdict
 from proxy.upstream.pool import Pool
+from proxy.upstream.previous_priorities import PreviousPriorities
 
 log = logging.getLogger("proxy.http")
+
+
+def _nobody(_: Host) -> bool:
+    """Every host will do."""
+    return False
 
 
 class Retries:
@@ -31,6 +38,7 @@ class Retries:
         "_asked",
         "_claimed",
         "_forwarding",
+        "_priorities",
         "_state",
         "_tell_timeout_retry",
         "_terms",
@@ -46,6 +54,8 @@ class Retries:
         self._state: RetryState | None = state
         self._tell_timeout_retry = tell_timeout_retry
         self._tried: set[object] = set()
+        frequency = state.policy.leave_priorities_after
+        self._priorities = PreviousPriorities(frequency) if frequency else None
         self._claimed = False
         self._asked = False
         self.body = body
@@ -106,12 +116,15 @@ class Retries:
         tell_timeout(headers, forwarding.terms, forwarding.elapsed())
         self._tried.add(exchange.info.upstream_tried)
         rejects, attempts = self._terms.rejects, self._terms.policy.host_selection_retry_max_attempts
-        if rejects is None:
+        if self._priorities is not None and exchange.info.upstream_tried is not None:
+            self._priorities.tried(exchange.info.upstream_tried)
+        elif rejects is None:
             return None
         return forwarding.cluster.pick_another(
-            rejects(self._tried),
+            rejects(self._tried) if rejects is not None else _nobody,
             attempts,
             forwarding.context,
+            self._priorities,
         )
 
     def give_up(self) -> None:

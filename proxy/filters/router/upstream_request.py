@@ -235,7 +235,9 @@ class UpstreamRequest:
             )
             headers = self._handshake.ask(headers)
         head = request.method, request.path, request.authority, headers
-        scheme = request.told_scheme if stream.tells_scheme else b""
+        scheme = b""
+        if stream.tells_scheme:
+            scheme = self._exchange.scheme_towards(secure=stream.identity.tls is not None)
         if self._forwarding.context.tcp and (greeting := self._forwarding.greeting()):
             await stream.send_data(greeting)
         await stream.send_request(*head, end_stream=ended, flush=flush, scheme=scheme)

@@ -19,6 +19,7 @@ from proxy.upstream.cluster import Cluster
 from proxy.upstream.cluster_balancer import HostsOf
 from proxy.upstream.load_balancer_context import ANYBODY, LoadBalancerContext
 from proxy.upstream.pool import Pool
+from proxy.upstream.previous_priorities import PreviousPriorities
 from proxy.upstream.priority_load import Level
 from proxy.upstream.tables import Tables
 from proxy.upstream.tcp import TcpConnection
@@ -102,9 +103,13 @@ class AggregateCluster(Cluster):
         return None if drawn is None else drawn[0].pick(context._replace(level=drawn[1]))
 
     def pick_another(
-        self, rejects: Callable[[Host], bool], attempts: int, context: LoadBalancerContext = ANYBODY
+        self,
+        rejects: Callable[[Host], bool],
+        attempts: int,
+        context: LoadBalancerContext = ANYBODY,
+        priorities: PreviousPriorities | None = None,
     ) -> Pool | None:
-        """As `Cluster.pick_another`; each attempt draws anew."""
+        """As `Cluster.pick_another`; each attempt draws anew, whatever has been tried."""
         for _ in range(attempts):
             pool = self.pick(context)
             if pool is None or not rejects(pool.host):
