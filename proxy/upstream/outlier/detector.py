@@ -156,6 +156,8 @@ class Detector:
     async def _tick(self, now: int) -> None:
         records: dict[Origin, list[Record]] = {EXTERNAL: [], LOCAL: []}
         for number, host in enumerate(list(self._hosts.values()), 1):
+            if host.slot not in self._hosts:  # it has gone in between: its row may be another's
+                continue
             self._bring_back(host, now)
             ejected = self._status.ejected(host)
             for origin in (EXTERNAL, LOCAL) if self._config.split_external_local_origin_errors else (EXTERNAL,):
